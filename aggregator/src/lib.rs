@@ -1,0 +1,10 @@
+//! The aggregator: receive → WAL → parse → head → split → catalogue, and the search over it.
+//!
+//! Data flows one way. A stage knows the type that it emits and never the stage behind it; only `pipeline` sees them
+//! all. Nothing outside the three traits [`wal::Wal`], [`store::commit::CommitLog`] and `object_store::ObjectStore`
+//! may assume a local disk.
+
+pub mod names;
+pub mod parse;
+pub mod search;
+pub mod store;

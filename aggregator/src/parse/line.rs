@@ -1,0 +1,177 @@
+//! What a parser fills and the store reads: the fields of one line, with the places that they were cut from.
+//!
+//! A [`Line`] is reused for every line of a batch: it allocates while it grows and then no more. Values borrow nothing:
+//! text is a range of the raw line, or of the line's own scratch when it had to be unescaped or derived.
+
+use std::ops::Range;
+
+use logweir_proto::record::Level;
+
+use crate::names::NameId;
+
+/// Most fields of one line; further ones stay in the raw line and are counted in [`Line::fields_dropped`].
+pub const FIELDS_MAX: usize = 256;
+
+/// Where the text of a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text {
+    /// Bytes `[start, end)` of the raw line.
+    Raw(u32, u32),
+    /// Bytes `[start, end)` of the scratch.
+    Scratch(u32, u32),
+    Static(&'static str),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value {
+    Int(i64),
+    Float(f64),
+    Bool(bool),
+    Text(Text),
+}
+
+/// How a value was spelled in the raw line, so that the line can be rebuilt from the column.
+///
+/// The store prints the value in this spelling and compares with the raw bytes; where they differ it keeps the raw
+/// line instead, so a parser need not be sure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Spelling {
+    /// The text of the value, or the shortest decimal of a number, or `true`/`false`.
+    Plain,
+    /// The content of a JSON string, without its quotes, escaped as `serde_json` escapes.
+    JsonString,
+    /// Milliseconds in the column, seconds with this many decimals in the line (`$request_time`: 3).
+    SecondsFixed { decimals: u8 },
+    /// A float with exactly this many decimals.
+    Fixed { decimals: u8 },
+    /// `time` as RFC 3339: digits of the fraction, and the offset in minutes or `Z`.
+    Rfc3339 { fraction: u8, offset: Offset, separator: u8 },
+    /// `time` as NGINX writes `$time_local`: `20/Nov/2026:09:10:02 +0000`.
+    NginxLocal { offset_minutes: i16 },
+    /// `time` as `2026/11/20 09:10:02`, the NGINX error log, without zone; the offset is that which was assumed.
+    NginxError { offset_minutes: i16 },
+    /// `time` as a number: seconds, milliseconds, microseconds or nanoseconds since the epoch.
+    EpochInt { unit_ns: i64 },
+    /// `time` as seconds with a fraction of this many digits (`$msec`: 3).
+    EpochFixed { decimals: u8 },
+}
+
+/// The zone of an RFC 3339 time as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Offset {
+    /// `Z`
+    Zulu,
+    /// `+00:00`
+    Minutes(i16),
+    /// `+0000`
+    MinutesCompact(i16),
+    /// Nothing was written; this many minutes were assumed.
+    Assumed(i16),
+}
+
+/// The bytes `[start, end)` of the raw line that a value was cut from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    pub start: u32,
+    pub end: u32,
+    pub spelling: Spelling,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Field {
+    pub name: NameId,
+    pub value: Value,
+    /// `None` for derived fields (labels of the source, `level` guessed, `route`).
+    pub cut: Option<Cut>,
+}
+
+/// One parsed line.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// Time of the event; `None` when the line does not tell: then the envelope's or the time of receipt holds.
+    pub time_ns: Option<i64>,
+    /// The place of `time_ns` in the raw line.
+    pub time_cut: Option<Cut>,
+    pub level: Option<Level>,
+    /// Fields in the order of the line, `message` among them; at most one of each name, the last one wins.
+    pub fields: Vec<Field>,
+    /// Fields beyond [`FIELDS_MAX`].
+    pub fields_dropped: u32,
+    scratch: Vec<u8>,
+}
+
+impl Line {
+    pub fn clear(&mut self) {
+        self.time_ns = None;
+        self.time_cut = None;
+        self.level = None;
+        self.fields.clear();
+        self.fields_dropped = 0;
+        self.scratch.clear();
+    }
+
+    /// Adds a field, or replaces the one of the same name.
+    pub fn push(&mut self, name: NameId, value: Value, cut: Option<Cut>) {
+        if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
+            // The earlier occurrence stays in the shape as a literal.
+            *field = Field { name, value, cut };
+        } else if self.fields.len() < FIELDS_MAX {
+            self.fields.push(Field { name, value, cut });
+        } else {
+            self.fields_dropped += 1;
+        }
+    }
+
+    /// Adds a field only if the line does not have it yet: labels of the source never hide what the line says.
+    pub fn push_default(&mut self, name: NameId, value: Value) {
+        if self.get(name).is_none() {
+            self.push(name, value, None);
+        }
+    }
+
+    /// A field whose text is a piece of the raw line, as it stands there.
+    pub fn push_raw(&mut self, name: NameId, range: Range<usize>) {
+        let (start, end) = (range.start as u32, range.end as u32);
+        self.push(name, Value::Text(Text::Raw(start, end)), Some(Cut { start, end, spelling: Spelling::Plain }));
+    }
+
+    pub fn get(&self, name: NameId) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    pub fn remove(&mut self, name: NameId) -> Option<Field> {
+        let at = self.fields.iter().position(|field| field.name == name)?;
+        Some(self.fields.remove(at))
+    }
+
+    /// Copies text that is not in the raw line and says where it went.
+    pub fn scratch(&mut self, text: &[u8]) -> Text {
+        let start = self.scratch.len() as u32;
+        self.scratch.extend_from_slice(text);
+        Text::Scratch(start, self.scratch.len() as u32)
+    }
+
+    /// Appends to the scratch with `write` and says where it went: for unescaping without a second buffer.
+    pub fn scratch_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Text {
+        let start = self.scratch.len() as u32;
+        write(&mut self.scratch);
+        Text::Scratch(start, self.scratch.len() as u32)
+    }
+
+    /// The bytes of a text.
+    pub fn text<'a>(&'a self, raw: &'a [u8], text: Text) -> &'a [u8] {
+        match text {
+            Text::Raw(start, end) => &raw[start as usize..end as usize],
+            Text::Scratch(start, end) => &self.scratch[start as usize..end as usize],
+            Text::Static(text) => text.as_bytes(),
+        }
+    }
+
+    /// The text of a field, if it is there and is text.
+    pub fn text_of<'a>(&'a self, raw: &'a [u8], name: NameId) -> Option<&'a [u8]> {
+        match self.get(name)?.value {
+            Value::Text(text) => Some(self.text(raw, text)),
+            _ => None,
+        }
+    }
+}

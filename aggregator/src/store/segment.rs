@@ -1,0 +1,107 @@
+//! What the search sees of stored rows: a split on disk and the head in memory look the same.
+//!
+//! A segment is a list of blocks of at most [`BLOCK_ROWS_MAX`] rows. Its rows come back as Arrow record batches with
+//! these columns:
+//!
+//! | column | Arrow type | |
+//! |---|---|---|
+//! | `time` | Int64 | nanoseconds since the epoch, never null |
+//! | `seq` | UInt64 | never null |
+//! | any field | Utf8, Int64, Float64 or Boolean | null where the row lacks it |
+//! | `name#int`, `name#float`, `name#bool`, `name#str` | as said | the further types of a field that has several |
+//! | `_extra` | Utf8 | JSON object of the fields beyond the column limit |
+//!
+//! `level` is Utf8 (`trace` … `fatal`). A field's plain column holds the type that was seen first.
+
+use std::collections::BTreeMap;
+
+use arrow::record_batch::RecordBatch;
+
+/// Rows of a block: the unit of the index and of reading.
+pub const BLOCK_ROWS_MAX: usize = 4096;
+
+/// What is known of a block without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockStat {
+    pub rows: u32,
+    /// Time of the earliest and the latest row.
+    pub min_time_ns: i64,
+    pub max_time_ns: i64,
+}
+
+/// What is known of a field within a segment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldStat {
+    /// Names of its types: `str`, `int`, `float`, `bool`.
+    pub types: Vec<&'static str>,
+    /// Rows that have it.
+    pub rows: u64,
+}
+
+/// A question to the index: which blocks *may* hold a matching row. Wrong yeses cost a read, wrong noes are bugs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// Every block.
+    Any,
+    /// No block: the planner found a contradiction.
+    None,
+    And(Vec<Probe>),
+    Or(Vec<Probe>),
+    /// A folded word ([`super::token`]) in `message` or `exception.stack`.
+    Word(String),
+    /// A folded word that begins so, in `message` or `exception.stack`.
+    WordPrefix(String),
+    /// The text field has exactly this value, compared without regard to case.
+    Value {
+        field: String,
+        folded: String,
+    },
+    /// The field is there, whatever its type.
+    Exists {
+        field: String,
+    },
+}
+
+/// Which columns to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Projection {
+    All,
+    /// These fields in all their types, and always `time` and `seq`; a field that the segment lacks is left out.
+    Fields(Vec<String>),
+}
+
+/// Reading a segment failed: one block, or all of it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("segment {segment}: {reason}")]
+pub struct SegmentError {
+    pub segment: String,
+    pub reason: String,
+}
+
+/// Rows that can be searched. Every method may block on a disk or a network: call them on the CPU pool.
+pub trait Segment: Send + Sync {
+    /// A name for messages and statistics.
+    fn name(&self) -> &str;
+
+    /// The blocks, by rising time as far as the rows allow.
+    fn blocks(&self) -> &[BlockStat];
+
+    /// The fields by name.
+    fn fields(&self) -> &BTreeMap<String, FieldStat>;
+
+    /// One flag a block: whether it may hold a match.
+    fn candidates(&self, probe: &Probe) -> Result<Vec<bool>, SegmentError>;
+
+    /// The rows of a block in the order `(time, seq)`; with `rows` only those (ascending indexes within the block).
+    fn read(&self, block: usize, projection: &Projection, rows: Option<&[u32]>) -> Result<RecordBatch, SegmentError>;
+
+    /// The lines as they were written, byte for byte, of some rows of a block.
+    fn raw(&self, block: usize, rows: &[u32]) -> Result<Vec<Vec<u8>>, SegmentError>;
+
+    /// How often each value of a field with few values (`level`, `status`, `service`, `host`, `source`) occurs in a
+    /// block, if that is known without reading it.
+    fn counts(&self, block: usize, field: &str) -> Option<&[(String, u32)]>;
+
+    /// Bytes read from storage so far; 0 for memory.
+    fn bytes_read(&self) -> u64;
+}

@@ -1,0 +1,113 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn header() -> Header {
+    Header {
+        agent: AgentInfo { id: "a1".into(), host: "web-1".into(), version: "0.1.0".into() },
+        seq: 7,
+        sources: vec![SourceInfo {
+            id: "s1".into(),
+            kind: SourceKind::NginxAccess,
+            path: "/var/log/nginx/access.log".into(),
+            format: "$remote_addr $status".into(),
+            labels: BTreeMap::from([("service".to_owned(), "shop".to_owned())]),
+        }],
+        chunks: Vec::new(),
+        watermarks: Vec::new(),
+        gaps: Vec::new(),
+        heartbeat: Heartbeat::default(),
+    }
+}
+
+fn small_batch() -> Vec<u8> {
+    let mut chunk = ChunkBuilder::new(100);
+    chunk.push(b"plain line", 11, None, Stream::None, false);
+    chunk.push(b"hello", 80, Some(1_763_630_000_000_000_000), Stream::Stderr, true);
+    let mut body = BodyBuilder::default();
+    body.push(0, &chunk);
+    body.finish(header(), 1).expect("a small batch is built")
+}
+
+#[test]
+fn a_batch_comes_back_as_it_was_built() {
+    let bytes = small_batch();
+    let envelope = Envelope::parse(&bytes).expect("it is a batch");
+    assert_eq!(envelope.header.sources, header().sources);
+    assert_eq!((envelope.header.chunks[0].start, envelope.header.chunks[0].end), (100, 191));
+    let mut seen = Vec::new();
+    let body = envelope.decompress().expect("the body is whole");
+    body.for_each(&envelope.header, |chunk, r| {
+        seen.push((chunk, r.start, r.advance, r.time_ns, r.stream, r.truncated, r.text.to_vec()));
+    })
+    .expect("the records fill their chunk");
+    assert_eq!(
+        seen,
+        [
+            (0, 100, 11, None, Stream::None, false, b"plain line".to_vec()),
+            (0, 111, 80, Some(1_763_630_000_000_000_000), Stream::Stderr, true, b"hello".to_vec()),
+        ]
+    );
+}
+
+#[test]
+fn every_cut_and_every_flipped_bit_is_refused() {
+    let bytes = small_batch();
+    for cut in 0..bytes.len() {
+        assert!(Envelope::parse(&bytes[..cut]).is_err(), "cut at {cut}");
+    }
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let read = Envelope::parse(&flipped).and_then(|e| e.decompress()?.check(&e.header));
+        assert!(read.is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn chunks_that_lie_about_their_range_are_refused() {
+    let bytes = small_batch();
+    let mut envelope = Envelope::parse(&bytes).expect("it is a batch");
+    let body = envelope.decompress().expect("the body is whole");
+    envelope.header.chunks[0].end += 1;
+    assert!(matches!(body.check(&envelope.header), Err(BatchError::Chunk { chunk: 0, .. })));
+}
+
+#[test]
+fn a_version_from_the_future_says_what_to_do() {
+    let mut bytes = small_batch();
+    bytes[3] = 9;
+    let error = Envelope::parse(&bytes).expect_err("version 9 is not known");
+    assert_eq!(
+        error.to_string(),
+        "batch version 9 is not supported, this build reads version 1: upgrade the aggregator"
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_records_come_back(records in prop::collection::vec(
+        (prop::collection::vec(any::<u8>(), 0..50), 1u64..200, any::<Option<i64>>(), 0..3, any::<bool>()), 0..40)) {
+        let mut chunk = ChunkBuilder::new(5);
+        for (text, advance, time, stream, truncated) in &records {
+            let stream = [Stream::None, Stream::Stdout, Stream::Stderr][*stream as usize];
+            chunk.push(text, *advance, *time, stream, *truncated);
+        }
+        let mut body = BodyBuilder::default();
+        body.push(0, &chunk);
+        let bytes = body.finish(header(), 1).unwrap();
+        let envelope = Envelope::parse(&bytes).unwrap();
+        let mut back = Vec::new();
+        envelope.decompress().unwrap().for_each(&envelope.header, |_, r| {
+            back.push((r.text.to_vec(), r.advance, r.time_ns, r.stream as i32, r.truncated));
+        }).unwrap();
+        prop_assert_eq!(back, records);
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let mut framed = b"LWB\x01".to_vec();
+        framed.extend_from_slice(&bytes);
+        let _ = Envelope::parse(&framed).map(|e| e.decompress());
+    }
+}

@@ -1,0 +1,11 @@
+//! Shared input and output without one word of the domain: time, durable files, back-off, shutdown, serving, TLS.
+
+pub mod backoff;
+pub mod clock;
+pub mod drain;
+pub mod durable;
+pub mod pool;
+pub mod secrets;
+pub mod serve;
+pub mod telemetry;
+pub mod tls;
