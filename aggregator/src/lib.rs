@@ -6,5 +6,6 @@
 
 pub mod names;
 pub mod parse;
+pub mod ranges;
 pub mod search;
 pub mod store;
