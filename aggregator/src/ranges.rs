@@ -54,7 +54,10 @@ impl RangeSet {
 
     /// How the set covers `[start, end)`.
     pub fn coverage(&self, start: u64, end: u64) -> Coverage {
-        if self.contains(start, end) && start < end {
+        if start >= end {
+            return Coverage::Nothing;
+        }
+        if self.contains(start, end) {
             return Coverage::Whole;
         }
         let touched = self.by_start.range(..end).next_back().is_some_and(|(_, &to)| to > start);
