@@ -9,13 +9,15 @@ pub mod execute;
 pub mod filter;
 pub mod literal;
 pub mod mask;
+pub mod order;
 pub mod plan;
 pub mod rows;
-pub mod order;
 pub mod scan;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use logweir_proto::api::ErrorCode;
 

@@ -201,9 +201,7 @@ impl<'a> FieldColumns<'a> {
         let mut extra = None;
         for (index, column) in schema.fields().iter().enumerate() {
             let column = column.name();
-            let mine = column
-                .strip_prefix(name)
-                .is_some_and(|rest| rest.is_empty() || TYPE_SUFFIXES.contains(&rest));
+            let mine = column.strip_prefix(name).is_some_and(|rest| rest.is_empty() || TYPE_SUFFIXES.contains(&rest));
             if mine {
                 columns.extend(Column::at(batch, index));
             } else if column == EXTRA && name != EXTRA {
@@ -314,7 +312,8 @@ mod tests {
 
     #[test]
     fn only_plain_decimals_are_numbers() {
-        for (text, number) in [("500", Some(500.0)), ("-1.5e3", Some(-1500.0)), ("inf", None), ("nan", None), ("", None)]
+        for (text, number) in
+            [("500", Some(500.0)), ("-1.5e3", Some(-1500.0)), ("inf", None), ("nan", None), ("", None)]
         {
             assert_eq!(number_of_text(text), number, "{text}");
         }

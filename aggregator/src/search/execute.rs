@@ -199,7 +199,8 @@ fn subquery_values(
         ..request.clone()
     };
     loop {
-        let outcome = run_nested(query, &request, segments, &mut |event| take_value(event, &mut values, &mut problem), depth)?;
+        let outcome =
+            run_nested(query, &request, segments, &mut |event| take_value(event, &mut values, &mut problem), depth)?;
         if let Some(problem) = problem {
             return Err(problem);
         }
@@ -258,10 +259,6 @@ impl Search<'_, '_, '_> {
         (self.sink)(Event::Meta { columns, events, warnings: self.warnings.clone() })
     }
 
-    fn scan(&self, order: Order) -> Scan<'_> {
-        Scan::new(self.segments, self.filter, self.plan.range, order, self.request.patience())
-    }
-
     /// Events straight to the sink.
     fn stream(&mut self, order: Order, head: Option<usize>) -> Outcome {
         let columns = self.columns();
@@ -301,9 +298,11 @@ impl Search<'_, '_, '_> {
         match &self.plan.show {
             Show::Only(names) => names.clone(),
             Show::All => COLUMNS_DEFAULT.map(str::to_owned).to_vec(),
-            Show::Except(hidden) => {
-                COLUMNS_DEFAULT.into_iter().filter(|name| !hidden.iter().any(|hide| hide == name)).map(str::to_owned).collect()
-            }
+            Show::Except(hidden) => COLUMNS_DEFAULT
+                .into_iter()
+                .filter(|name| !hidden.iter().any(|hide| hide == name))
+                .map(str::to_owned)
+                .collect(),
         }
     }
 }

@@ -48,7 +48,10 @@ enum Node {
     Not(Box<Node>),
     /// In any of the text fields.
     Text(TextTest),
-    Field { name: String, test: FieldTest },
+    Field {
+        name: String,
+        test: FieldTest,
+    },
 }
 
 impl Filter {
@@ -103,9 +106,7 @@ impl Node {
             ast::Filter::Not(inner) => Node::Not(Box::new(Node::compile(inner, context)?)),
             ast::Filter::Text(Pattern::Phrase(text)) => Node::Text(TextTest::phrase(text)?),
             ast::Filter::Text(Pattern::Glob(glob)) => Node::Text(TextTest::text_glob(glob)?),
-            ast::Filter::Text(Pattern::Regex(pattern)) => {
-                Node::Text(TextTest::Regex(text::Searcher::new(pattern)?))
-            }
+            ast::Filter::Text(Pattern::Regex(pattern)) => Node::Text(TextTest::Regex(text::Searcher::new(pattern)?)),
             ast::Filter::Field { field, test } => {
                 let name = canonical(&field.name);
                 Node::Field { name: name.to_owned(), test: FieldTest::compile(name, test, context)? }

@@ -75,7 +75,7 @@ mod tests {
         let mut values: Vec<SortValue> = cells.iter().map(|cell| SortValue::new("x", cell)).collect();
         values.sort_by(|a, b| a.compare(b, false));
         let rising = format!("{values:?}");
-        expect_test::expect![[r#"[Number(9.0, 9), Number(9.5, 9), Number(10.0, 10), Number(9.223372036854775807e18, 9223372036854775806), Number(9.223372036854775807e18, 9223372036854775807), Text("b"), Missing]"#]]
+        expect_test::expect![[r#"[Number(9.0, 9), Number(9.5, 9), Number(10.0, 10), Number(9.223372036854776e18, 9223372036854775806), Number(9.223372036854776e18, 9223372036854775807), Text("b"), Missing]"#]]
         .assert_eq(&rising);
         values.sort_by(|a, b| a.compare(b, true));
         assert_eq!(values.last(), Some(&SortValue::Missing));

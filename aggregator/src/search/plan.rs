@@ -225,7 +225,9 @@ pub fn agg_fields(func: &AggFunc, each: &mut dyn FnMut(&Field)) {
 /// The columns that a pipe makes and that later pipes may name.
 fn made_by(pipe: &PipeKind) -> Vec<String> {
     match pipe {
-        PipeKind::Stats { aggs, .. } | PipeKind::Timechart { aggs, .. } => aggs.iter().map(|agg| agg.column()).collect(),
+        PipeKind::Stats { aggs, .. } | PipeKind::Timechart { aggs, .. } => {
+            aggs.iter().map(|agg| agg.column()).collect()
+        }
         PipeKind::Top { .. } => vec!["count".to_owned(), "percent".to_owned()],
         _ => Vec::new(),
     }

@@ -28,7 +28,9 @@ impl Show {
         match (self, exclude) {
             (Show::All, false) => Show::Only(names.to_vec()),
             (Show::All, true) => Show::Except(names.to_vec()),
-            (Show::Only(shown), false) => Show::Only(names.iter().filter(|name| shown.contains(name)).cloned().collect()),
+            (Show::Only(shown), false) => {
+                Show::Only(names.iter().filter(|name| shown.contains(name)).cloned().collect())
+            }
             (Show::Only(shown), true) => Show::Only(shown.into_iter().filter(|name| !is_named(name)).collect()),
             (Show::Except(hidden), false) => {
                 Show::Only(names.iter().filter(|name| !hidden.contains(name)).cloned().collect())
@@ -66,7 +68,14 @@ pub fn names(list: &str) -> Vec<String> {
 pub fn ids(batch: &RecordBatch) -> Option<Vec<EventId>> {
     let times = batch.column_by_name(field::TIME)?.as_any().downcast_ref::<arrow::array::Int64Array>()?;
     let seqs = batch.column_by_name(field::SEQ)?.as_any().downcast_ref::<UInt64Array>()?;
-    Some(times.values().iter().zip(seqs.values()).map(|(time_ns, seq)| EventId { time_ns: *time_ns, seq: *seq }).collect())
+    Some(
+        times
+            .values()
+            .iter()
+            .zip(seqs.values())
+            .map(|(time_ns, seq)| EventId { time_ns: *time_ns, seq: *seq })
+            .collect(),
+    )
 }
 
 /// All rows of a batch as they are shown; `raw` has a line for each when it was asked for.
@@ -121,7 +130,8 @@ fn all(batch: &RecordBatch, hidden: &[String]) -> Vec<Row> {
             }
         }
     }
-    let extra = batch.column_by_name(EXTRA).and_then(|array| array.as_any().downcast_ref::<arrow::array::StringArray>());
+    let extra =
+        batch.column_by_name(EXTRA).and_then(|array| array.as_any().downcast_ref::<arrow::array::StringArray>());
     if let Some(extra) = extra {
         for (index, row) in rows.iter_mut().enumerate().filter(|(index, _)| extra.is_valid(*index)) {
             for (name, value) in parse_extra(extra.value(index)).into_iter().flatten() {

@@ -201,16 +201,23 @@ impl<'a> Scan<'a> {
             let flags = segment.candidates(&self.filter.probe(segment.fields())).unwrap_or_else(|error| {
                 // Without its index a segment is still searchable: every block is read.
                 tracing::warn!(segment = segment.name(), error = %error, "the index of a segment could not be asked");
-                vec![true; segment.blocks().len()]
+                Vec::new()
             });
-            self.candidates[block.segment] = Some(flags);
+            // A flag that is missing must not hide rows.
+            let blocks = segment.blocks().len();
+            self.candidates[block.segment] =
+                Some(flags.into_iter().chain(std::iter::repeat(true)).take(blocks).collect());
         }
-        // A flag that is missing must not hide rows.
-        self.candidates[block.segment].as_ref().and_then(|flags| flags.get(block.block)).copied().unwrap_or(true)
+        self.candidates[block.segment].as_ref().is_none_or(|flags| flags[block.block])
     }
 
     /// Reads some fields of a block; a failure is noted and costs the block.
-    pub fn read(&mut self, block: &BlockRef, fields: Option<&BTreeSet<&str>>, rows: Option<&[u32]>) -> Option<RecordBatch> {
+    pub fn read(
+        &mut self,
+        block: &BlockRef,
+        fields: Option<&BTreeSet<&str>>,
+        rows: Option<&[u32]>,
+    ) -> Option<RecordBatch> {
         let projection = fields.map_or(Projection::All, projection);
         let segment = self.segment(block);
         self.used.insert(block.segment);
@@ -254,15 +261,18 @@ impl<'a> Scan<'a> {
 
     /// Ends the walk. With `early` the blocks still to come were not needed and are not missing.
     pub fn finish(mut self, early: bool) -> Coverage {
-        let mut missing = std::mem::take(&mut self.failed);
-        let failed = !missing.is_empty();
+        let failed = std::mem::take(&mut self.failed);
+        let has_failed = !failed.is_empty();
+        let mut missing: Vec<Part> = failed.iter().map(|block| self.part(block)).collect();
         if self.over.is_some() && !early {
-            let rest = self.blocks.split_off(self.at);
-            missing.extend(rest.into_iter().filter(|block| {
-                self.candidates[block.segment].as_ref().and_then(|flags| flags.get(block.block)).copied().unwrap_or(true)
-            }));
+            // The walk goes by time: what it did not reach is one stretch.
+            let rest: Vec<BlockRef> = self.blocks.split_off(self.at);
+            let rest = rest
+                .iter()
+                .filter(|block| self.candidates[block.segment].as_ref().is_none_or(|flags| flags[block.block]));
+            missing.extend(rest.map(|block| self.part(block)).reduce(Part::join));
         }
-        let reason = if early { None } else { self.over }.or(failed.then_some(Reason::Unreadable));
+        let reason = if early { None } else { self.over }.or(has_failed.then_some(Reason::Unreadable));
         let bytes = self.segments.iter().zip(&self.bytes_before).map(|(segment, before)| segment.bytes_read() - before);
         let stats = Stats {
             ms: 0.0,
@@ -272,7 +282,15 @@ impl<'a> Scan<'a> {
             rows_scanned: self.rows_scanned,
             bytes: bytes.sum(),
         };
-        Coverage { reason, missing: missing_ranges(missing, self.range), stats }
+        Coverage { reason, missing: missing_ranges(missing), stats }
+    }
+
+    fn part(&self, block: &BlockRef) -> Part {
+        Part {
+            from_ns: block.stat.min_time_ns.max(self.range.first_ns),
+            to_ns: block.stat.max_time_ns.min(self.range.last_ns),
+            segments: BTreeSet::from([block.segment]),
+        }
     }
 
     pub fn splits_done(&self) -> usize {
@@ -290,8 +308,11 @@ impl<'a> Scan<'a> {
 
 /// The columns to ask for. Canonical fields are never in the overflow column.
 pub fn projection(fields: &BTreeSet<&str>) -> Projection {
-    let mut names: Vec<String> =
-        fields.iter().filter(|name| !matches!(**name, field::TIME | field::SEQ)).map(|name| (*name).to_owned()).collect();
+    let mut names: Vec<String> = fields
+        .iter()
+        .filter(|name| !matches!(**name, field::TIME | field::SEQ))
+        .map(|name| (*name).to_owned())
+        .collect();
     if names.iter().any(|name| !field::ALL.contains(&name.as_str())) {
         names.push(EXTRA.to_owned());
     }
@@ -301,47 +322,52 @@ pub fn projection(fields: &BTreeSet<&str>) -> Projection {
 /// The times of a batch.
 pub fn times<'b>(batch: &'b RecordBatch, segment: &dyn Segment) -> Result<&'b [i64], SegmentError> {
     let column = batch.column_by_name(field::TIME).and_then(|column| column.as_any().downcast_ref::<Int64Array>());
-    column.map(|array| &**array.values()).ok_or_else(|| SegmentError {
-        segment: segment.name().to_owned(),
-        reason: "a batch without times".to_owned(),
-    })
+    column
+        .map(|array| &**array.values())
+        .ok_or_else(|| SegmentError { segment: segment.name().to_owned(), reason: "a batch without times".to_owned() })
+}
+
+/// A part of time that is not covered.
+struct Part {
+    from_ns: i64,
+    to_ns: i64,
+    segments: BTreeSet<usize>,
+}
+
+impl Part {
+    fn join(mut self, other: Part) -> Part {
+        self.segments.extend(other.segments);
+        Part { from_ns: self.from_ns.min(other.from_ns), to_ns: self.to_ns.max(other.to_ns), segments: self.segments }
+    }
 }
 
 /// Parts of time, joined where they touch, and joined across the smallest gaps until they are few.
-fn missing_ranges(mut blocks: Vec<BlockRef>, range: TimeRange) -> Vec<MissingRange> {
-    blocks.sort_by_key(|block| block.stat.min_time_ns);
-    let mut parts: Vec<(i64, i64, BTreeSet<usize>)> = Vec::new();
-    for block in blocks {
-        let (from, to) = (block.stat.min_time_ns.max(range.first_ns), block.stat.max_time_ns.min(range.last_ns));
-        match parts.last_mut() {
-            Some((_, end, segments)) if from <= *end => {
-                *end = to.max(*end);
-                segments.insert(block.segment);
-            }
-            _ => parts.push((from, to, BTreeSet::from([block.segment]))),
+fn missing_ranges(mut missing: Vec<Part>) -> Vec<MissingRange> {
+    missing.sort_by_key(|part| part.from_ns);
+    let mut parts: Vec<Part> = Vec::new();
+    for part in missing {
+        match parts.pop_if(|last| part.from_ns <= last.to_ns) {
+            Some(last) => parts.push(last.join(part)),
+            None => parts.push(part),
         }
     }
     let mut gaps: Vec<(i64, usize)> =
-        parts.windows(2).enumerate().map(|(i, pair)| (pair[1].0.saturating_sub(pair[0].1), i + 1)).collect();
+        parts.windows(2).enumerate().map(|(i, pair)| (pair[1].from_ns.saturating_sub(pair[0].to_ns), i + 1)).collect();
     gaps.sort_unstable_by(|a, b| b.cmp(a));
-    let mut cuts: BTreeSet<usize> = gaps.into_iter().take(MISSING_RANGES_MAX - 1).map(|(_, cut)| cut).collect();
-    cuts.insert(0);
-    let mut joined: Vec<(i64, i64, BTreeSet<usize>)> = Vec::new();
-    for (i, (from, to, segments)) in parts.into_iter().enumerate() {
-        match joined.last_mut() {
-            Some(last) if !cuts.contains(&i) => {
-                last.1 = to;
-                last.2.extend(segments);
-            }
-            _ => joined.push((from, to, segments)),
+    let cuts: BTreeSet<usize> = gaps.into_iter().take(MISSING_RANGES_MAX - 1).map(|(_, cut)| cut).collect();
+    let mut joined: Vec<Part> = Vec::new();
+    for (i, part) in parts.into_iter().enumerate() {
+        match joined.pop_if(|_| !cuts.contains(&i)) {
+            Some(last) => joined.push(last.join(part)),
+            None => joined.push(part),
         }
     }
     joined
         .into_iter()
-        .map(|(from, to, segments)| MissingRange {
-            from: clock::rfc3339(from),
-            to: clock::rfc3339(to),
-            splits: segments.len(),
+        .map(|part| MissingRange {
+            from: clock::rfc3339(part.from_ns),
+            to: clock::rfc3339(part.to_ns),
+            splits: part.segments.len(),
         })
         .collect()
 }

@@ -156,8 +156,10 @@ fn batch_of(rows: &[TestRow], overflow: &[&str]) -> RecordBatch {
     ];
     let names: BTreeSet<&String> = rows.iter().flat_map(|row| row.fields.keys()).collect();
     for name in names.into_iter().filter(|name| !overflow.contains(&name.as_str())) {
-        let values: Vec<Value> =
-            rows.iter().map(|row| Value::of_json(name, row.fields.get(name).unwrap_or(&serde_json::Value::Null))).collect();
+        let values: Vec<Value> = rows
+            .iter()
+            .map(|row| Value::of_json(name, row.fields.get(name).unwrap_or(&serde_json::Value::Null)))
+            .collect();
         columns.extend(arrays_of(name, values.iter()));
     }
     if !overflow.is_empty() {

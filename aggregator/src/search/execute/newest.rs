@@ -106,9 +106,7 @@ impl Newest {
         }
         let Some(ids) = rows::ids(&batch) else { return false };
         let mut matches = rows_of(&mask, self.order);
-        matches.retain(|row| {
-            self.cursor.is_none_or(|cursor| self.compare(&cursor, &ids[*row]).is_lt())
-        });
+        matches.retain(|row| self.cursor.is_none_or(|cursor| self.compare(&cursor, &ids[*row]).is_lt()));
         let more = matches.len() > most;
         held.extend(matches.into_iter().take(most).map(|row| RowRef { id: ids[row], block: *block, row: row as u32 }));
         more

@@ -21,7 +21,13 @@ impl NumRange {
     pub fn integers(&self) -> Option<(i64, i64)> {
         let low = match self.low {
             None => i64::MIN,
-            Some((Number::Int(low), inside)) => if inside { low } else { low.checked_add(1)? },
+            Some((Number::Int(low), inside)) => {
+                if inside {
+                    low
+                } else {
+                    low.checked_add(1)?
+                }
+            }
             Some((Number::Float(low), inside)) => {
                 let first = if inside { low.ceil() } else { low.floor() + 1.0 };
                 // 2^63 is the first float beyond the integers.
@@ -33,7 +39,13 @@ impl NumRange {
         };
         let high = match self.high {
             None => i64::MAX,
-            Some((Number::Int(high), inside)) => if inside { high } else { high.checked_sub(1)? },
+            Some((Number::Int(high), inside)) => {
+                if inside {
+                    high
+                } else {
+                    high.checked_sub(1)?
+                }
+            }
             Some((Number::Float(high), inside)) => {
                 let last = if inside { high.floor() } else { high.ceil() - 1.0 };
                 if last < -9_223_372_036_854_775_808.0 {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use arrow::array::{Array, StringArray};
+use logweir_proto::query::value::glob_to_regex;
 use logweir_proto::record::Level;
 use regex::{Regex, RegexBuilder, bytes};
 
@@ -11,7 +12,7 @@ use super::number::NumRange;
 use crate::search::Error;
 use crate::search::cell::number_of_text;
 use crate::search::mask::Mask;
-use crate::store::token::{Phrase, fold, words};
+use crate::store::token::{Phrase, fold, is_word_char, words};
 
 /// Most memory of one compiled regular expression, in bytes.
 pub const REGEX_BYTES_MAX: usize = 1 << 20;
@@ -59,16 +60,21 @@ impl TextTest {
 
     /// A glob over words, or a substring when it begins and ends with `*`.
     pub fn text_glob(glob: &str) -> Result<TextTest, Error> {
-        let inner = glob.strip_prefix('*').and_then(|rest| rest.strip_suffix('*'));
-        match inner {
-            Some(inner) => Searcher::new(&format!("(?is){}", glob_to_regex(inner))).map(TextTest::Regex),
-            None => Ok(TextTest::Words(WordGlobs::new(glob))),
+        let pattern = glob_to_regex(glob);
+        if pattern.starts_with("(?is)^") {
+            return Ok(TextTest::Words(WordGlobs::new(glob)));
+        }
+        let inner = glob.trim_matches('*');
+        if inner.contains(['*', '?', '\\']) {
+            Searcher::new(&pattern).map(TextTest::Regex)
+        } else {
+            Searcher::substring(inner).map(TextTest::Regex)
         }
     }
 
     /// A glob over a whole value.
     pub fn value_glob(glob: &str) -> Result<TextTest, Error> {
-        Searcher::new(&format!("(?is)^(?:{})$", glob_to_regex(glob))).map(TextTest::Regex)
+        Searcher::new(&glob_to_regex(glob)).map(TextTest::Regex)
     }
 
     pub fn equal_folded(text: &str) -> TextTest {
@@ -243,18 +249,6 @@ fn column_regex(pattern: &str) -> Result<bytes::Regex, Error> {
     built.map_err(|error| Error::Regex { pattern: pattern.to_owned(), reason: error.to_string() })
 }
 
-fn glob_to_regex(glob: &str) -> String {
-    let mut pattern = String::new();
-    for c in glob.chars() {
-        match c {
-            '*' => pattern.push_str(".*"),
-            '?' => pattern.push('.'),
-            c => pattern.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
-        }
-    }
-    pattern
-}
-
 /// Words with wildcards that follow each other: `fail*`, `10.0.*`.
 #[derive(Debug, Clone)]
 pub struct WordGlobs {
@@ -270,22 +264,23 @@ enum GlobPart {
 
 impl WordGlobs {
     fn new(glob: &str) -> WordGlobs {
-        let is_part = |c: char| matches!(c, '*' | '?') || crate::store::token::is_word_char(c);
-        let words = glob
-            .split(|c| !is_part(c))
-            .filter(|word| !word.is_empty())
-            .map(|word| {
-                let part = |c| match c {
-                    '*' => GlobPart::AnyRun,
-                    '?' => GlobPart::AnyChar,
-                    c => GlobPart::Char(c),
-                };
-                word.chars()
-                    .flat_map(|c| c.to_lowercase())
-                    .map(part)
-                    .collect()
-            })
-            .collect();
+        let mut words = vec![Vec::new()];
+        let mut chars = glob.chars();
+        while let Some(c) = chars.next() {
+            let part = match c {
+                '*' => Some(GlobPart::AnyRun),
+                '?' => Some(GlobPart::AnyChar),
+                _ => None,
+            };
+            // After a backslash a wildcard is itself, and so no part of a word.
+            let c = if c == '\\' { chars.next().unwrap_or(c) } else { c };
+            match (part, words.last_mut()) {
+                (Some(part), Some(word)) => word.push(part),
+                (None, Some(word)) if is_word_char(c) => word.extend(c.to_lowercase().map(GlobPart::Char)),
+                _ => words.push(Vec::new()),
+            }
+        }
+        words.retain(|word| !word.is_empty());
         WordGlobs { words }
     }
 

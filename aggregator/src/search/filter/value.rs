@@ -202,7 +202,7 @@ fn equal(name: &str, literal: &Literal, exact: bool, context: &Context<'_>) -> R
     let mut folded = String::new();
     fold(&literal.text, &mut folded);
     let number = literal::number(literal, name);
-    let times = literal::time_ns(literal, context.now_ns).map(|at| (at, at));
+    let times = literal.as_time(context.now_ns).map(|at| (at, at));
     let level = level_of(name, literal);
     let words = Phrase::new(&literal.text).map(|phrase| phrase.words().to_vec());
     let (text, hint) = if let Some(level) = level {
@@ -218,7 +218,8 @@ fn equal(name: &str, literal: &Literal, exact: bool, context: &Context<'_>) -> R
         };
         (TextTest::phrase(&literal.text)?, hint)
     };
-    let printed = if number.is_none() && literal.quoted { TextTest::Equal(literal.text.clone()) } else { TextTest::Never };
+    let printed =
+        if number.is_none() && literal.quoted { TextTest::Equal(literal.text.clone()) } else { TextTest::Never };
     Ok(FieldTest {
         text,
         numbers: number.map(NumRange::equal).into_iter().collect(),
@@ -351,13 +352,13 @@ fn text_bound(bound: &Bound) -> TextBound {
 fn time_range(low: &Bound, high: &Bound, now_ns: i64) -> Vec<(i64, i64)> {
     let low = match low {
         Bound::Open => Some(i64::MIN),
-        Bound::Inclusive(value) => literal::time_ns(value, now_ns),
-        Bound::Exclusive(value) => literal::time_ns(value, now_ns).and_then(|at| at.checked_add(1)),
+        Bound::Inclusive(value) => value.as_time(now_ns),
+        Bound::Exclusive(value) => value.as_time(now_ns).and_then(|at| at.checked_add(1)),
     };
     let high = match high {
         Bound::Open => Some(i64::MAX),
-        Bound::Inclusive(value) => literal::time_ns(value, now_ns),
-        Bound::Exclusive(value) => literal::time_ns(value, now_ns).and_then(|at| at.checked_sub(1)),
+        Bound::Inclusive(value) => value.as_time(now_ns),
+        Bound::Exclusive(value) => value.as_time(now_ns).and_then(|at| at.checked_sub(1)),
     };
     low.zip(high).into_iter().collect()
 }
