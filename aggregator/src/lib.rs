@@ -7,5 +7,7 @@
 pub mod names;
 pub mod parse;
 pub mod ranges;
+pub mod receive;
 pub mod search;
 pub mod store;
+pub mod wal;
