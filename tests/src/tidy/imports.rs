@@ -67,7 +67,10 @@ pub fn crates(metadata: &Metadata) -> Vec<Finding> {
         for dependency in &package.dependencies {
             let Some(name) = dependency.name.strip_prefix(PREFIX) else { continue };
             if !allowed.contains(&name) {
-                broken(format!("`{folder}` imports `{name}`"), "turn it round: a trait in the lower crate, wired in cli");
+                broken(
+                    format!("`{folder}` imports `{name}`"),
+                    "turn it round: a trait in the lower crate, wired in cli",
+                );
             }
         }
     }
@@ -100,7 +103,10 @@ mod tests {
         for (position, (name, allowed)) in CRATES.iter().enumerate() {
             for lower in *allowed {
                 let below = CRATES.iter().position(|(other, _)| other == lower);
-                assert!(below.is_some_and(|below| below < position), "{name} may import {lower}, which is not before it");
+                assert!(
+                    below.is_some_and(|below| below < position),
+                    "{name} may import {lower}, which is not before it"
+                );
             }
         }
     }

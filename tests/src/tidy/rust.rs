@@ -101,7 +101,8 @@ impl RustFile {
                 continue; // the type of a function pointer
             }
             if let Some(body) = item_body(&self.code, offset) {
-                let code_lines = self.code[body.start + 1..body.end - 1].lines().filter(|l| !l.trim().is_empty()).count();
+                let code_lines =
+                    self.code[body.start + 1..body.end - 1].lines().filter(|l| !l.trim().is_empty()).count();
                 found.push(Function { name, line: self.line_of(offset), code_lines });
             }
         }
@@ -230,7 +231,9 @@ fn step(inside: Inside, rest: &[u8], before: Option<u8>) -> (Inside, usize) {
         Inside::BlockComment(depth) if starts(b"/*") => (Inside::BlockComment(depth + 1), 2),
         Inside::Quoted(_) if starts(b"\\") => (inside, rest.len().min(2)),
         Inside::Quoted(quote) if starts(&[quote]) => (Inside::Code, 1),
-        Inside::Raw(hashes) if starts(b"\"") && rest[1..].iter().take(hashes).filter(|b| **b == b'#').count() == hashes => {
+        Inside::Raw(hashes)
+            if starts(b"\"") && rest[1..].iter().take(hashes).filter(|b| **b == b'#').count() == hashes =>
+        {
             (Inside::Code, 1 + hashes)
         }
         Inside::Code => step_code(rest, before),

@@ -24,7 +24,8 @@ pub fn files(tree: &Tree) -> Vec<Finding> {
 
 /// `(median, p90)` of lines without tests, over the files that have any.
 pub fn distribution(tree: &Tree) -> (usize, usize) {
-    let mut lines: Vec<usize> = tree.rust.iter().map(RustFile::lines_outside_tests).filter(|lines| *lines > 0).collect();
+    let mut lines: Vec<usize> =
+        tree.rust.iter().map(RustFile::lines_outside_tests).filter(|lines| *lines > 0).collect();
     lines.sort_unstable();
     let at = |part: usize| lines.get(lines.len() * part / 100).copied().unwrap_or(0);
     (at(50), at(90))
@@ -37,7 +38,10 @@ pub fn functions(tree: &Tree) -> Vec<Finding> {
             findings.push(Finding {
                 path: file.path.clone(),
                 line: function.line,
-                what: format!("`{}` has {} lines of code, the cap is {FUNCTION_LINES_MAX}", function.name, function.code_lines),
+                what: format!(
+                    "`{}` has {} lines of code, the cap is {FUNCTION_LINES_MAX}",
+                    function.name, function.code_lines
+                ),
                 mend: "take a step out and give it a name".to_owned(),
             });
         }

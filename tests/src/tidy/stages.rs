@@ -73,7 +73,8 @@ fn imports(file: &RustFile) -> Vec<(usize, &str)> {
     }
     let to_root = "super::".repeat(file.module_path().len());
     for offset in file.code_hits(&to_root) {
-        let longer = file.code[..offset].ends_with("super::") || file.code[offset + to_root.len()..].starts_with("super::");
+        let longer =
+            file.code[..offset].ends_with("super::") || file.code[offset + to_root.len()..].starts_with("super::");
         if !longer {
             heads_of_path(&file.code, offset + to_root.len(), &mut found);
         }
@@ -118,7 +119,10 @@ mod tests {
             ("aggregator/src/lib.rs", "mod wal; use crate::api::Server;"),
             ("aggregator/src/pipeline.rs", "use crate::{api, store};"),
             ("aggregator/src/wal.rs", "use crate::ranges::Ranges;\nuse crate::store::Head;\n"),
-            ("aggregator/src/parse/line.rs", "use crate::{names::NameId, search::{self, api}};\nfn a() { super::super::wal::b() }\n"),
+            (
+                "aggregator/src/parse/line.rs",
+                "use crate::{names::NameId, search::{self, api}};\nfn a() { super::super::wal::b() }\n",
+            ),
             ("aggregator/src/search.rs", "// crate::api\n#[cfg(test)]\nmod tests { use crate::api::Server; }\n"),
             ("aggregator/src/extra.rs", ""),
             ("agent/src/tail.rs", "use crate::store::X;"),

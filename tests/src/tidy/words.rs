@@ -12,7 +12,9 @@ pub const EXPECTS_PER_1000_LINES_MAX: usize = 3;
 pub fn allows(tree: &Tree) -> Vec<Finding> {
     let found = tree.rust.iter().flat_map(|file| {
         let hits = file.code.match_indices("[allow(").map(|(offset, _)| offset);
-        hits.map(|offset| finding(file, offset, "`allow` attribute", "mend the cause, or `#[expect(lint, reason = \"…\")]`"))
+        hits.map(|offset| {
+            finding(file, offset, "`allow` attribute", "mend the cause, or `#[expect(lint, reason = \"…\")]`")
+        })
     });
     found.collect()
 }
@@ -27,14 +29,15 @@ pub fn unwraps(tree: &Tree) -> Vec<Finding> {
 
 /// Panics on purpose are rare: they stand for invariants, and a crate has few of those.
 pub fn expects(tree: &Tree) -> Vec<Finding> {
-    let mut packages: BTreeMap<&str, (usize, Vec<(&RustFile, usize)>)> = BTreeMap::new();
+    let mut packages: BTreeMap<&str, Vec<&RustFile>> = BTreeMap::new();
     for file in &tree.rust {
-        let (lines, places) = packages.entry(file.package()).or_default();
-        *lines += file.lines_outside_tests();
-        places.extend(file.code_hits(".expect(").map(|offset| (file, offset)));
+        packages.entry(file.package()).or_default().push(file);
     }
     let mut findings = Vec::new();
-    for (package, (lines, places)) in packages {
+    for (package, files) in packages {
+        let lines: usize = files.iter().map(|file| file.lines_outside_tests()).sum();
+        let places: Vec<(&RustFile, usize)> =
+            files.iter().flat_map(|file| file.code_hits(".expect(").map(|offset| (*file, offset))).collect();
         // Below one allowed per thousand lines begun, a small crate could not have a single one.
         let max = EXPECTS_PER_1000_LINES_MAX * lines.div_ceil(1000);
         if places.len() > max {
@@ -177,7 +180,8 @@ mod tests {
 
     #[test]
     fn characters_that_nobody_sees_are_found() {
-        let tree = Tree::of(&[("a.rs", "a\u{202e}b\n\tc\nü…✓\n"), ("Makefile", "a:\n\tb\n"), ("b.md", "a\r\n\u{1b}[0m\n")]);
+        let tree =
+            Tree::of(&[("a.rs", "a\u{202e}b\n\tc\nü…✓\n"), ("Makefile", "a:\n\tb\n"), ("b.md", "a\r\n\u{1b}[0m\n")]);
         assert_eq!(places(&odd_characters(&tree)), ["a.rs:1", "a.rs:2", "b.md:1", "b.md:2"]);
     }
 }
