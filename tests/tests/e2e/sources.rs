@@ -1,0 +1,173 @@
+//! The first promise: nginx, PM2 and Docker write under load, their logs rotate, the agent and the server are killed
+//! at random moments, and every numbered line is found exactly once.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use logweir_tests::faults::Dice;
+use logweir_tests::harness::docker::Docker;
+use logweir_tests::harness::ledger::{exactly_once, mark, written};
+use logweir_tests::harness::nginx::Nginx;
+use logweir_tests::harness::pm2::Pm2;
+use logweir_tests::harness::{Agent, Scratch, Server, eventually, run};
+use serde_json::Value;
+use tokio::time::sleep;
+
+const NGINX_LINES: u64 = 5_000;
+const PM2_LINES: u64 = 8_000;
+const DOCKER_LINES: u64 = 8_000;
+const FAULTS: u32 = 10;
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(60);
+
+/// Two shapes of line in one log, as apps have them that log JSON and print besides.
+pub(crate) const PM2_APP: &str = r"
+const total = Number(process.env.TOTAL);
+let n = 0;
+const timer = setInterval(() => {
+  for (let i = 0; i < 10 && n < total; i++, n++) {
+    const text = `order seq-pm2-${n}- placed`;
+    console.log(n % 2 ? JSON.stringify({ level: 30, time: Date.now(), pid: 1, hostname: 'h', msg: text }) : text);
+  }
+  if (n >= total) clearInterval(timer);
+}, 20);
+";
+
+/// Lines in bursts, for a shell alone would write them all within the first second.
+pub(crate) fn docker_script(total: u64) -> String {
+    format!(
+        "n=0; while [ $n -lt {total} ]; do echo \"level=info msg=\\\"job seq-docker-$n- done\\\" worker=3\"; \
+         n=$((n+1)); [ $((n % 20)) -ne 0 ] || busybox usleep 40000; done"
+    )
+    .replace("busybox usleep", "/bin/busybox usleep")
+}
+
+struct World {
+    nginx: Nginx,
+    pm2: Pm2,
+    docker: Docker,
+}
+
+#[test]
+fn every_line_of_real_sources_is_stored_exactly_once() -> anyhow::Result<()> {
+    run("sources", async |scratch| {
+        let world = World {
+            nginx: Nginx::start(scratch).await?,
+            pm2: Pm2::start(scratch).await?,
+            docker: Docker::start(scratch).await?,
+        };
+        let mut server = Server::serve(scratch, "server", "").await?;
+        let mut agent = agent(scratch, &world, server.url())?;
+        agent.start(scratch)?;
+        first_line(&world, &server).await?;
+
+        let client = server.client().clone();
+        let load = async { tokio::try_join!(load_nginx(&world), load_pm2(scratch, &world), load_docker(&world)) };
+        let (written, ()) = tokio::try_join!(load, faults(scratch, &world, &mut server, &mut agent))?;
+        agent.check_alive()?;
+
+        exactly_once(&client, "nginx", "path=~\"seq-nginx\"", &written.0, CAUGHT_UP_WITHIN).await?;
+        exactly_once(&client, "pm2", "pm2_app:shop", &written.1, CAUGHT_UP_WITHIN).await?;
+        exactly_once(&client, "docker", "container:counter", &written.2, CAUGHT_UP_WITHIN).await?;
+        no_gaps(&server).await
+    })
+}
+
+/// Everything by discovery, as on a host where all three run in their usual places.
+fn agent(scratch: &Scratch, world: &World, url: &str) -> anyhow::Result<Agent> {
+    let more = format!(
+        "discover: [nginx, pm2, docker]\nnginx: {{ config: {} }}\ndocker: {{ root: {} }}\n",
+        world.nginx.config().display(),
+        world.docker.data_root().display()
+    );
+    Ok(Agent::configure(scratch, url, &more)?.with_env("PM2_HOME", world.pm2.home().display().to_string()))
+}
+
+/// A file that is there when the agent starts is read from its end, so the ledger begins once it is being read.
+async fn first_line(world: &World, server: &Server) -> anyhow::Result<()> {
+    eventually(Duration::from_secs(30), "the first line of nginx arrives", async || {
+        world.nginx.get("/warm").await?;
+        Ok((server.client().count("path:/warm").await? > 0).then_some(()))
+    })
+    .await
+}
+
+async fn load_nginx(world: &World) -> anyhow::Result<BTreeSet<u64>> {
+    for number in 0..NGINX_LINES {
+        world.nginx.get(&format!("/{}?page={}", mark("nginx", number), number % 7)).await?;
+        if number % 10 == 0 {
+            sleep(Duration::from_millis(25)).await;
+        }
+    }
+    Ok((0..NGINX_LINES).collect())
+}
+
+async fn load_pm2(scratch: &Scratch, world: &World) -> anyhow::Result<BTreeSet<u64>> {
+    let script = scratch.file("shop.js", PM2_APP)?;
+    world.pm2.run(&script, "shop", &[("TOTAL", PM2_LINES.to_string())]).await?;
+    world.pm2.wait_stopped("shop", Duration::from_secs(90)).await?;
+    let numbers = written(&world.pm2.home().join("logs"), "shop-out", "pm2")?;
+    ensure!(numbers.len() as u64 == PM2_LINES, "pm2 itself wrote {} of {PM2_LINES} lines", numbers.len());
+    Ok(numbers)
+}
+
+async fn load_docker(world: &World) -> anyhow::Result<BTreeSet<u64>> {
+    world.docker.run("counter", &["max-size=200k", "max-file=50"], &docker_script(DOCKER_LINES)).await?;
+    world.docker.wait("counter").await?;
+    let container = std::fs::read_dir(world.docker.containers())?.next().context("the container's folder")??;
+    let numbers = written(&container.path(), "", "docker")?;
+    ensure!(numbers.len() as u64 == DOCKER_LINES, "docker itself wrote {} of {DOCKER_LINES} lines", numbers.len());
+    Ok(numbers)
+}
+
+/// Kills and rotations while the load runs.
+async fn faults(scratch: &Scratch, world: &World, server: &mut Server, agent: &mut Agent) -> anyhow::Result<()> {
+    let mut dice = Dice::from_env();
+    for round in 1..=FAULTS {
+        sleep(dice.millis(300, 1_500)).await;
+        // Every kind comes up, in an order and at moments that only the seed knows.
+        match (round + u32::try_from(dice.below(2))?) % 5 {
+            0 => world.nginx.rotate(round).await?,
+            1 => restart_agent(scratch, agent, &mut dice).await?,
+            2 => {
+                server.kill().await?;
+                sleep(dice.millis(1, 800)).await;
+                server.restart(scratch).await?;
+            }
+            3 => rotate_pm2(world, round).await?,
+            _ => {
+                // The hardest: the files change their names while nobody looks.
+                agent.kill().await?;
+                world.nginx.rotate(round).await?;
+                rotate_pm2(world, round).await?;
+                sleep(dice.millis(1, 500)).await;
+                agent.start(scratch)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn restart_agent(scratch: &Scratch, agent: &mut Agent, dice: &mut Dice) -> anyhow::Result<()> {
+    agent.kill().await?;
+    sleep(dice.millis(1, 500)).await;
+    agent.start(scratch)
+}
+
+async fn rotate_pm2(world: &World, round: u32) -> anyhow::Result<()> {
+    match world.pm2.log("shop-out.log").exists() {
+        true => world.pm2.rotate("shop-out.log", round).await,
+        false => Ok(()),
+    }
+}
+
+/// What cannot be avoided is shown; here all of it could.
+async fn no_gaps(server: &Server) -> anyhow::Result<()> {
+    let sources: Value = server.client().json("/api/v1/sources").await?;
+    let text = sources.to_string();
+    let gaps = sources.as_array().or_else(|| sources["sources"].as_array()).context("a list of sources")?;
+    ensure!(gaps.len() >= 3, "three programs wrote: {text}");
+    let open: Vec<&Value> = gaps.iter().filter(|s| s["gaps"].as_array().is_some_and(|gaps| !gaps.is_empty())).collect();
+    ensure!(open.is_empty(), "gaps: {open:?}");
+    Ok(())
+}
