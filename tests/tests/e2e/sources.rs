@@ -76,11 +76,12 @@ fn every_line_of_real_sources_is_stored_exactly_once() -> anyhow::Result<()> {
 /// Everything by discovery, as on a host where all three run in their usual places.
 fn agent(scratch: &Scratch, world: &World, url: &str) -> anyhow::Result<Agent> {
     let more = format!(
-        "discover: [nginx, pm2, docker]\nnginx: {{ config: {} }}\ndocker: {{ root: {} }}\n",
+        "discover: [nginx, pm2, docker]\ndiscover_roots: {{ nginx: [{}], pm2: [{}], docker: {} }}\n",
         world.nginx.config().display(),
+        world.pm2.home().display(),
         world.docker.data_root().display()
     );
-    Ok(Agent::configure(scratch, url, &more)?.with_env("PM2_HOME", world.pm2.home().display().to_string()))
+    Agent::configure(scratch, url, &more)
 }
 
 /// A file that is there when the agent starts is read from its end, so the ledger begins once it is being read.
