@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod live;
 pub mod names;
 pub mod parse;
 pub mod ranges;
