@@ -5,6 +5,8 @@ import { chromium } from 'playwright-core';
 
 const [url, query, picture, profile, executablePath] = process.argv.slice(2);
 const STEP_MS = 15_000;
+const ROW = '.event > .row';
+const DETAILS = '.event.open .detail';
 
 const report = { title: '', rows: [], found: [], details: '', query_error: '', errors: [], violations: [], foreign_requests: [] };
 
@@ -17,7 +19,7 @@ const context = await chromium.launchPersistentContext(profile, {
 try {
   const page = context.pages()[0] ?? (await context.newPage());
   page.setDefaultTimeout(STEP_MS);
-  watch(page);
+  await watch(page);
 
   await page.goto(url);
   report.title = await page.title();
@@ -46,7 +48,7 @@ try {
 }
 process.stdout.write(JSON.stringify(report));
 
-function watch(page) {
+async function watch(page) {
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') report.errors.push(`${message.type()}: ${message.text()}`);
   });
@@ -54,7 +56,7 @@ function watch(page) {
   page.on('request', (request) => {
     if (!request.url().startsWith(url) && !request.url().startsWith('data:')) report.foreign_requests.push(request.url());
   });
-  page.addInitScript(() => {
+  await page.addInitScript(() => {
     globalThis.violations = [];
     addEventListener('securitypolicyviolation', (event) => globalThis.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
   });

@@ -21,6 +21,7 @@ pub const STAGES: [(&str, Table); 1] = [(
         ("metrics", &[]),
         ("names", &[]),
         ("ranges", &[]),
+        ("live", &["metrics", "store"]),
         // The way of the data, each knowing what it emits into and never who asks it.
         ("wal", &["config", "error", "metrics", "ranges"]),
         ("parse", &["config", "error", "metrics", "names"]),
@@ -29,7 +30,7 @@ pub const STAGES: [(&str, Table); 1] = [(
         ("search", &["config", "error", "metrics", "names", "ranges", "parse", "store"]),
         // The doors, which put HTTP before the two ends.
         ("auth", &["config", "error", "metrics", "receive"]),
-        ("api", &["config", "error", "metrics", "names", "ranges", "auth", "receive", "store", "search"]),
+        ("api", &["config", "error", "metrics", "names", "ranges", "auth", "receive", "store", "search", "live"]),
     ],
 )];
 
