@@ -8,6 +8,7 @@ pub mod auth;
 pub mod config;
 pub mod live;
 pub mod names;
+pub mod offline;
 pub mod parse;
 pub mod ranges;
 pub mod receive;

@@ -109,7 +109,7 @@ mod tests {
 
     fn header(agent: &str, chunks: &[(u64, u64)]) -> Header {
         Header {
-            agent: AgentInfo { id: agent.into(), host: "h".into(), version: "0".into() },
+            agent: AgentInfo { id: agent.into(), host: "h".into(), version: "0".into(), utc_offset_minutes: 0 },
             seq: 1,
             sources: vec![SourceInfo {
                 id: "s".into(),

@@ -131,7 +131,12 @@ pub fn batch(sender: &Sender, texts: &[&[u8]]) -> Result<Vec<u8>, BatchError> {
         None => ("", "request"),
     };
     let header = Header {
-        agent: AgentInfo { id: agent.to_owned(), host: sender.host.clone(), version: String::new() },
+        agent: AgentInfo {
+            id: agent.to_owned(),
+            host: sender.host.clone(),
+            version: String::new(),
+            utc_offset_minutes: 0,
+        },
         seq: 0,
         sources: vec![SourceInfo {
             id: source.to_owned(),

@@ -57,7 +57,7 @@ fn received(start: u64, lines: &[&str], gaps: Vec<Gap>) -> Received {
         chunk.push(line.as_bytes(), line.len() as u64 + 1, None, Stream::None, false);
     }
     let header = Header {
-        agent: AgentInfo { id: "a".into(), host: "h".into(), version: "0".into() },
+        agent: AgentInfo { id: "a".into(), host: "h".into(), version: "0".into(), utc_offset_minutes: 0 },
         seq: 1,
         sources: vec![SourceInfo {
             id: "s".into(),
