@@ -10,7 +10,6 @@ use super::{Outcome, Process, Scratch, process, programs};
 #[derive(Debug)]
 pub struct Agent {
     config: PathBuf,
-    environment: Vec<(String, String)>,
     process: Option<Process>,
 }
 
@@ -19,19 +18,12 @@ impl Agent {
     pub fn configure(scratch: &Scratch, server: &str, more: &str) -> anyhow::Result<Agent> {
         let state = scratch.folder("agent-state")?;
         let config = format!("server: {{ url: \"{server}\" }}\nstate_dir: {}\n{more}", state.display());
-        Ok(Agent { config: scratch.file("agent.yaml", config)?, environment: Vec::new(), process: None })
-    }
-
-    /// One more variable of its environment.
-    pub fn with_env(mut self, name: &str, value: impl Into<String>) -> Agent {
-        self.environment.push((name.to_owned(), value.into()));
-        self
+        Ok(Agent { config: scratch.file("agent.yaml", config)?, process: None })
     }
 
     fn command(&self) -> anyhow::Result<Command> {
         let mut command = Command::new(programs::ours("logweir-agent")?);
         command.arg("--config").arg(&self.config);
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 

@@ -11,7 +11,7 @@ use super::Finding;
 /// Each crate and the crates that it may name, `a < b` of the design spelled out.
 pub const CRATES: [(&str, &[&str]); 9] = [
     ("proto", &[]),
-    ("runtime", &[]),
+    ("runtime", &["proto"]),
     ("dashboards", &[]),
     ("rules", &["proto"]),
     ("alerting", &["proto", "rules", "runtime"]),

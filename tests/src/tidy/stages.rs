@@ -15,17 +15,22 @@ const WIRING: [&str; 2] = ["pipeline", "main"];
 pub const STAGES: [(&str, Table); 1] = [(
     "aggregator",
     &[
+        // What every stage may name.
         ("config", &[]),
         ("error", &[]),
         ("metrics", &[]),
         ("names", &[]),
         ("ranges", &[]),
+        ("live", &["metrics", "store"]),
+        // The way of the data, each knowing what it emits into and never who asks it.
         ("wal", &["config", "error", "metrics", "ranges"]),
         ("parse", &["config", "error", "metrics", "names"]),
-        ("store", &["config", "error", "metrics", "names", "ranges", "parse", "wal"]),
+        ("store", &["config", "error", "metrics", "names", "ranges", "parse"]),
+        ("receive", &["config", "error", "metrics", "names", "ranges", "wal"]),
         ("search", &["config", "error", "metrics", "names", "ranges", "parse", "store"]),
-        ("receive", &["config", "error", "metrics", "names", "ranges", "parse", "wal"]),
-        ("api", &["config", "error", "metrics", "names", "ranges", "parse", "store", "search"]),
+        // The doors, which put HTTP before the two ends.
+        ("auth", &["config", "error", "metrics", "receive"]),
+        ("api", &["config", "error", "metrics", "names", "ranges", "auth", "receive", "store", "search", "live"]),
     ],
 )];
 

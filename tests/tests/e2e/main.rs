@@ -4,6 +4,7 @@
 
 mod commands;
 mod disk;
+mod drills;
 mod hostile;
 mod machine;
 mod newcomer;

