@@ -1,3 +1,5 @@
+//! The language in tables: what each form means, how it is printed back, and what holds for any text.
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
