@@ -57,7 +57,8 @@ fn nginx_access_logs_are_read_by_their_format() {
         nginx/access-main.log: 43 lines, 43 with time, 36 print back, 43 with status
         nginx/access-timed.log: 43 lines, 43 with time, 36 print back, 43 with status
         nginx/access-json.log: 43 lines, 43 with time, 38 print back, 43 with status
-        nginx/access-json-default-escape.log: 43 lines, 43 with time, 37 print back, 43 with status"#]].assert_eq(&out.join("\n"));
+        nginx/access-json-default-escape.log: 43 lines, 43 with time, 37 print back, 43 with status"#]]
+    .assert_eq(&out.join("\n"));
 }
 
 #[test]
@@ -79,7 +80,8 @@ fn nginx_lines_have_the_fields_of_the_document() {
         status 404 |
         bytes 153 |
         user_agent "curl/7.88.1" |
-        route "/search""#]].assert_eq(&combined.show(find("/search?q")));
+        route "/search""#]]
+    .assert_eq(&combined.show(find("/search?q")));
     expect![[r#"
         time 2026-11-20T09:14:45.000Z |
         client_ip "127.0.0.1" |
@@ -91,20 +93,23 @@ fn nginx_lines_have_the_fields_of_the_document() {
         status 404 |
         bytes 153 |
         user_agent "curl/7.88.1" |
-        route "/auth/""#]].assert_eq(&combined.show(find("user one")));
+        route "/auth/""#]]
+    .assert_eq(&combined.show(find("user one")));
     expect![[r#"
         time 2026-11-20T09:14:52.000Z |
         client_ip "127.0.0.1" |
         message "\u{16}\u{3}\u{1}\0\\xEE\u{1}\0\0\\xEA\u{3}\u{3}\0\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}\u{7}\u{8}\t" *
         request "\u{16}\u{3}\u{1}\0\\xEE\u{1}\0\0\\xEA\u{3}\u{3}\0\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}\u{7}\u{8}\t"
         status 400 |
-        bytes 157 |"#]].assert_eq(&combined.show(find(r"\x16\x03\x01\x00\xEE")));
+        bytes 157 |"#]]
+    .assert_eq(&combined.show(find(r"\x16\x03\x01\x00\xEE")));
     expect![[r#"
         time 2026-11-20T09:14:52.000Z |
         client_ip "127.0.0.1" |
         status 400 |
         bytes 0 |
-        message "127.0.0.1 - - [20/Nov/2026:09:14:52 +0000] \"\" 400 0 \"-\" \"-\"""#]].assert_eq(&combined.show(find(r#"] "" 400"#)));
+        message "127.0.0.1 - - [20/Nov/2026:09:14:52 +0000] \"\" 400 0 \"-\" \"-\"""#]]
+    .assert_eq(&combined.show(find(r#"] "" 400"#)));
     expect![[r#"
         time 2026-11-20T09:14:45.000Z |
         client_ip "127.0.0.1" |
@@ -115,7 +120,8 @@ fn nginx_lines_have_the_fields_of_the_document() {
         status 404 |
         bytes 153 |
         user_agent "tab\there \u{1}\u{7f} café \\xFF\\xFE" *
-        route "/x""#]].assert_eq(&combined.show(find("caf")));
+        route "/x""#]]
+    .assert_eq(&combined.show(find("caf")));
 }
 
 #[test]
@@ -144,7 +150,8 @@ fn nginx_upstreams_and_json_formats() {
         upstream "127.0.0.1:18011, app" |
         http_host "127.0.0.1" |
         request_id "6dc0d950be7e84d7deff1100c686ba7c" |
-        route "/up/slow""#]].assert_eq(&timed.show(slow));
+        route "/up/slow""#]]
+    .assert_eq(&timed.show(slow));
     let mut json = Fixture::with(SourceKind::NginxAccess, &log_format("jsonl"), &[]);
     expect![[r#"
         time 2026-11-20T09:14:45.314Z |
@@ -161,7 +168,8 @@ fn nginx_upstreams_and_json_formats() {
         user_agent "curl/7.88.1" |
         http_host "127.0.0.1" |
         request_id "25d1118b41eaa34ac26ae827ee89a6d5" |
-        route "/search""#]].assert_eq(&json.show(&sample("nginx/access-json.log")[3]));
+        route "/search""#]]
+    .assert_eq(&json.show(&sample("nginx/access-json.log")[3]));
     let mut bad = Fixture::with(SourceKind::NginxAccess, &log_format("jsonbad"), &[]);
     expect![[r#"
         time 2026-11-20T09:14:45.000Z |
@@ -172,13 +180,18 @@ fn nginx_upstreams_and_json_formats() {
         protocol "HTTP/1.1"
         status 404 |
         user_agent "curl/7.88.1" |
-        route "/search""#]].assert_eq(&bad.show(&sample("nginx/access-json-default-escape.log")[3]));
+        route "/search""#]]
+    .assert_eq(&bad.show(&sample("nginx/access-json-default-escape.log")[3]));
 }
 
 #[test]
 fn the_nginx_error_log() {
     let mut error = Fixture::new(SourceKind::NginxError);
-    expect!["nginx/error.log: 94 lines, 94 with time, 89 print back, 94 with pid"].assert_eq(&count(&mut error, "nginx/error.log", "pid"));
+    expect!["nginx/error.log: 94 lines, 94 with time, 89 print back, 94 with pid"].assert_eq(&count(
+        &mut error,
+        "nginx/error.log",
+        "pid",
+    ));
     let lines = sample("nginx/error.log");
     let find = |what: &str| {
         let found = lines.iter().find(|line| String::from_utf8_lossy(line).contains(what));
@@ -189,7 +202,8 @@ fn the_nginx_error_log() {
         level info
         pid 387 |
         tid 387 |
-        message "using the \"epoll\" event method" |"#]].assert_eq(&error.show(find("epoll")));
+        message "using the \"epoll\" event method" |"#]]
+    .assert_eq(&error.show(find("epoll")));
     expect![[r#"
         time 2026-11-20T09:14:47.000Z |
         level error
@@ -207,7 +221,8 @@ fn the_nginx_error_log() {
         client_ip "127.0.0.1" |
         message "upstream timed out (110: Connection timed out) while reading response header from upstream" |
         errno 110
-        route "/up/slow""#]].assert_eq(&error.show(find("110: Connection timed out")));
+        route "/up/slow""#]]
+    .assert_eq(&error.show(find("110: Connection timed out")));
     expect![[r#"
         time 2026-11-20T09:14:48.000Z |
         level fatal
@@ -239,7 +254,8 @@ fn the_nginx_error_log() {
         server "localhost" |
         client_ip "127.0.0.1" |
         message "client sent invalid request while reading client request line" |
-        route "/\\xFF\\xFE\0\"\\""#]].assert_eq(&error.show(find("GET /\u{fffd}")));
+        route "/\\xFF\\xFE\0\"\\""#]]
+    .assert_eq(&error.show(find("GET /\u{fffd}")));
 }
 
 #[test]
@@ -280,7 +296,8 @@ fn pm2_logs_of_every_mode() {
         pm2/py-worker-out.log: 250 lines, 0 with time, 250 print back, 0 with exception.type
         pm2/withlog-all.log: 250 lines, 11 with time, 244 print back, 13 with exception.type
         pm2/withlog-error.log: 250 lines, 0 with time, 250 print back, 53 with exception.type
-        pm2/withlog-out.log: 250 lines, 14 with time, 242 print back, 0 with exception.type"#]].assert_eq(&out.join("\n"));
+        pm2/withlog-out.log: 250 lines, 14 with time, 242 print back, 0 with exception.type"#]]
+    .assert_eq(&out.join("\n"));
 }
 
 #[test]
@@ -290,7 +307,8 @@ fn pm2_lines_have_the_fields_of_the_document() {
         time 2026-11-20T09:10:00.000Z |
         message "GET /api/items/1 200 7ms" |
         pm2_app "api"
-        service "api""#]].assert_eq(&dated.show(&sample("pm2/api-dated-out.log")[1]));
+        service "api""#]]
+    .assert_eq(&dated.show(&sample("pm2/api-dated-out.log")[1]));
     expect![[r#"
         time 2026-11-20T09:11:07.488Z |
         level info
@@ -300,14 +318,16 @@ fn pm2_lines_have_the_fields_of_the_document() {
         reqId "r1524" |
         pm2_time "2026-11-20T09:11:07" |
         pm2_app "api"
-        service "api""#]].assert_eq(&dated.show(&sample("pm2/api-time-out.log")[2]));
+        service "api""#]]
+    .assert_eq(&dated.show(&sample("pm2/api-time-out.log")[2]));
     expect![[r#"
         time 2026-11-20T09:10:04.624Z |
         level error
         message "TypeError: Cannot read properties of null (reading 'x')" |
         exception.type "TypeError"
         pm2_app "api"
-        service "api""#]].assert_eq(&dated.show(&sample("pm2/clu-merged-error.log")[0]));
+        service "api""#]]
+    .assert_eq(&dated.show(&sample("pm2/clu-merged-error.log")[0]));
     expect![[r#"
         time 2026-11-20T09:11:00.813Z |
         level info
@@ -316,12 +336,14 @@ fn pm2_lines_have_the_fields_of_the_document() {
         message "request done" |
         reqId "r6" |
         pm2_app "api"
-        service "api""#]].assert_eq(&dated.show(&sample("pm2/api-out.log")[7]));
+        service "api""#]]
+    .assert_eq(&dated.show(&sample("pm2/api-out.log")[7]));
     let colour = sample("pm2/api-out.log").into_iter().find(|line| line.contains(&0x1b)).expect("a coloured line");
     expect![[r#"
         message "colour naïve café 日本語 🚀 tab\there" *
         pm2_app "api"
-        service "api""#]].assert_eq(&dated.show(colour));
+        service "api""#]]
+    .assert_eq(&dated.show(colour));
     let mut json = Fixture::new(SourceKind::Pm2);
     expect![[r#"
         time 2026-11-20T09:10:03.439Z |
@@ -330,7 +352,8 @@ fn pm2_lines_have_the_fields_of_the_document() {
         pm_id 3 |
         stream "stdout"
         pm2_app "api-json"
-        message "GET /api/items/1 200 7ms" |"#]].assert_eq(&json.show(&sample("pm2/api-json-out.log")[1]));
+        message "GET /api/items/1 200 7ms" |"#]]
+    .assert_eq(&json.show(&sample("pm2/api-json-out.log")[1]));
     expect![[r#"
         time 2026-11-20T09:10:03.638Z |
         level error
@@ -350,7 +373,8 @@ fn pm2_lines_have_the_fields_of_the_document() {
         pm_id 4 |
         stream "stderr"
         pm2_app "api-jsondate"
-        message "warn: pool exhausted { active: 10, idle: 0, waiting: 7 }" |"#]].assert_eq(&json.show(&sample("pm2/api-jsondate-error.log")[1]));
+        message "warn: pool exhausted { active: 10, idle: 0, waiting: 7 }" |"#]]
+    .assert_eq(&json.show(&sample("pm2/api-jsondate-error.log")[1]));
     let inner = sample("pm2/api-json-out.log").into_iter().find(|line| line.starts_with(b"{\"message\":\"{\\\"level"));
     expect![[r#"
         time 2026-11-20T09:10:09.594Z |
@@ -363,13 +387,18 @@ fn pm2_lines_have_the_fields_of_the_document() {
         pid 23995
         hostname "web1"
         message "request done" *
-        reqId "r6""#]].assert_eq(&json.show(inner.expect("a pino line")));
+        reqId "r6""#]]
+    .assert_eq(&json.show(inner.expect("a pino line")));
 }
 
 #[test]
 fn the_daemon_of_pm2_tells_restarts_and_crash_loops() {
     let mut daemon = Fixture::new(SourceKind::Pm2Daemon);
-    expect!["pm2/pm2.log: 1110 lines, 1039 with time, 1110 print back, 916 with event"].assert_eq(&count(&mut daemon, "pm2/pm2.log", "event"));
+    expect!["pm2/pm2.log: 1110 lines, 1039 with time, 1110 print back, 916 with event"].assert_eq(&count(
+        &mut daemon,
+        "pm2/pm2.log",
+        "event",
+    ));
     let lines = sample("pm2/pm2.log");
     let find = |what: &str| {
         let found = lines.iter().find(|line| String::from_utf8_lossy(line).contains(what));
@@ -383,27 +412,31 @@ fn the_daemon_of_pm2_tells_restarts_and_crash_loops() {
         pm2_app "api"
         signal "SIGINT"
         pm_id 0
-        exit_code 1"#]].assert_eq(&daemon.show(find("App [api:0] exited")));
+        exit_code 1"#]]
+    .assert_eq(&daemon.show(find("App [api:0] exited")));
     expect![[r#"
         time 2026-11-20T09:10:04.000Z |
         level info
         message "App [py worker:11] starting in -fork mode-" |
         event "restart"
         pm2_app "py worker"
-        pm_id 11"#]].assert_eq(&daemon.show(find("[py worker:")));
+        pm_id 11"#]]
+    .assert_eq(&daemon.show(find("[py worker:")));
     expect![[r#"
         time 2026-11-20T09:10:08.000Z |
         level error
         message "Script /srv/shop/crashy.js had too many unstable restarts (4). Stopped. \"errored\"" |
         event "errored"
-        script "/srv/shop/crashy.js""#]].assert_eq(&daemon.show(find("too many unstable")));
+        script "/srv/shop/crashy.js""#]]
+    .assert_eq(&daemon.show(find("too many unstable")));
     expect![[r#"
         time 2026-11-20T09:10:20.000Z |
         level info
         message "App name:clu id:_old_5 disconnected" |
         event "disconnect"
         pm2_app "clu"
-        pm_id "_old_5""#]].assert_eq(&daemon.show(find("id:_old_")));
+        pm_id "_old_5""#]]
+    .assert_eq(&daemon.show(find("id:_old_")));
 }
 
 #[test]
@@ -431,7 +464,8 @@ fn container_logs_carry_any_format() {
         message "tab\there \"quoted\" red" *
         container "web"
         image "shop:1"
-        service "web""#]].assert_eq(&docker.show("tab\there \"quoted\" \u{1b}[31mred\u{1b}[0m\r"));
+        service "web""#]]
+    .assert_eq(&docker.show("tab\there \"quoted\" \u{1b}[31mred\u{1b}[0m\r"));
     let mut cri = Fixture::new(SourceKind::Cri);
     expect![[r#"message "bad \\xFF\\xFE utf8" *"#]].assert_eq(&cri.show(b"bad \xff\xfe utf8"));
 }
