@@ -98,6 +98,7 @@ fn error_output_is_an_error_unless_it_says_otherwise() {
             status "exit" |
             service "a" |
             pm_id 3 |
+            event "exit"
             pm2_app "a"
             message "{\"timestamp\":\"2026-11-20T09:10:03.404Z\",\"type\":\"process_event\",\"status\":\"exit\",\"process_id\":3,\"app_name\":\"a\"}""#]],
     );

@@ -27,11 +27,14 @@ fn values_that_are_not_escaped_are_read_from_the_right() {
         format,
         r#"1.2.3.4 "GET /" 200 "x HTTP/1.1" 404 "curl""#,
         &expect![[r#"
-        client_ip "1.2.3.4 \"GET /\" 200" |
-        message "x HTTP/1.1" |
-        request "x HTTP/1.1"
-        status 404 |
-        user_agent "curl" |"#]],
+            client_ip "1.2.3.4" |
+            message "GET /\" 200 \"x HTTP/1.1" |
+            method "GET"
+            path "/\" 200 \"x"
+            protocol "HTTP/1.1"
+            status 404 |
+            user_agent "curl" |
+            route "/\" 200 \"x""#]],
     );
 }
 
@@ -75,10 +78,12 @@ fn any_format_becomes_fields() {
             duration_ms 12.0 |
             proxy_upstream_name "shop-pay-80" |
             upstream "10.1.0.1:80, 10.1.0.2:80" |
-            upstream_response_length "0," |
-            upstream_response_time 150.0 |
-            upstream_status.list "0.001," |
-            req_id "0.010 : 0.001 502, 502 4977a493" |
+            upstream_response_length "0, 150" |
+            upstream_response_time.list "0.001, 0.010 : 0.001" |
+            upstream_response_time 0.012
+            upstream_status.list "502, 502" |
+            upstream_status 502
+            req_id "4977a493" |
             route "/pay""#]],
     );
     check(
