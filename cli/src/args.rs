@@ -39,9 +39,8 @@ Care:
   check        Validate a configuration file
   completions  Print a completion script for a shell
 
-{options}
-
-{after-help}
+Options:
+{options}{after-help}
 
 Exit codes: 0 yes or ok, 1 no hits or a negative answer, 2 usage, configuration or query error,
             3 server unreachable, 4 partial result, 70 bug
@@ -67,10 +66,10 @@ Examples:
     propagate_version = false
 )]
 pub struct Cli {
-    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN", hide_possible_values = true, help_heading = "General", help = "auto (on a terminal unless NO_COLOR is set), always or never")]
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN", hide_possible_values = true, help = "auto (on a terminal unless NO_COLOR is set), always or never")]
     pub color: ColorChoice,
     /// Show times in UTC instead of the local time zone
-    #[arg(long, global = true, help_heading = "General")]
+    #[arg(long, global = true)]
     pub utc: bool,
     #[command(subcommand)]
     pub command: Command,

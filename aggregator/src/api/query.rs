@@ -275,16 +275,7 @@ async fn stream_frames(mut running: Running, begun: Instant) -> Result<Response,
 /// One line of the answer; an error after the first row breaks the body off, so that no client takes it for whole.
 fn piece_line(piece: Piece, query_id: &str, begun: Instant) -> Result<Bytes, Broken> {
     let frame = match piece {
-        Piece::Event(Event::Meta { columns, events, warnings }) => {
-            Frame::Meta { query_id: query_id.to_owned(), columns, events, warnings }
-        }
-        Piece::Event(Event::Row { id, mut row }) => {
-            set_aside(&mut row);
-            Frame::Row { id, row }
-        }
-        Piece::Event(Event::Progress { splits_done, splits_total, bytes }) => {
-            Frame::Progress { splits_done, splits_total, bytes }
-        }
+        Piece::Event(event) => event_frame(event, query_id),
         Piece::End(Ok(outcome)) => Frame::End(outcome.into_end(millis(begun))),
         Piece::End(Err(error)) => {
             tracing::warn!(error = %error, "a search failed after its first row");
@@ -292,6 +283,22 @@ fn piece_line(piece: Piece, query_id: &str, begun: Instant) -> Result<Bytes, Bro
         }
     };
     Ok(Bytes::from(line(&frame)))
+}
+
+/// A piece of an answer as its readers see it.
+pub fn event_frame(event: Event, query_id: &str) -> Frame {
+    match event {
+        Event::Meta { columns, events, warnings } => {
+            Frame::Meta { query_id: query_id.to_owned(), columns, events, warnings }
+        }
+        Event::Row { id, mut row } => {
+            if id.is_some() {
+                set_aside(&mut row);
+            }
+            Frame::Row { id, row }
+        }
+        Event::Progress { splits_done, splits_total, bytes } => Frame::Progress { splits_done, splits_total, bytes },
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
