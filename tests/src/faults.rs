@@ -41,6 +41,14 @@ impl Dice {
         self.next_u64() % end.max(1)
     }
 
+    /// Puts the elements in an order of its own.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            let with = usize::try_from(self.below(last as u64 + 1)).unwrap_or(0);
+            items.swap(last, with);
+        }
+    }
+
     pub fn millis(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(from + self.below(to - from))
     }
@@ -83,6 +91,15 @@ impl Drop for SmallDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shuffle_keeps_every_element() {
+        let mut items: Vec<u32> = (0..20).collect();
+        Dice::new(3).shuffle(&mut items);
+        assert_ne!(items, (0..20).collect::<Vec<_>>());
+        items.sort_unstable();
+        assert_eq!(items, (0..20).collect::<Vec<_>>());
+    }
 
     #[test]
     fn the_same_seed_throws_the_same_numbers() {

@@ -85,3 +85,6 @@ fn looks_like_nginx(text: &[u8]) -> bool {
     const HEAD_BYTES: usize = 256;
     memchr::memchr(b'[', &text[..text.len().min(HEAD_BYTES)]).is_some()
 }
+
+#[cfg(test)]
+mod tests;

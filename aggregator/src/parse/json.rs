@@ -13,12 +13,15 @@ use self::keys::{Keys, ROLES, Role};
 use self::scan::{Kind, Leaf, Leaves};
 use self::unescape::unescape;
 use super::http::{self, Http};
-use super::line::{Line, Spelling, Value};
+use super::line::{FIELDS_MAX, Line, Spelling, Value};
 use super::number;
 use super::piece::{Context, Piece};
 use super::plain::{ansi, exception};
 use super::time;
 use crate::names::{NameId, Names};
+
+/// Fields without a role that one line may have: what is left of [`FIELDS_MAX`] is for canonical fields and labels.
+const OWN_FIELDS_MAX: usize = FIELDS_MAX - 96;
 
 /// Longest level word with its colour codes.
 const LEVEL_BYTES_MAX: usize = 64;
@@ -158,8 +161,8 @@ impl Json {
         let key = self.keys.get(leaf.key);
         let taken = key.roles.iter().any(|(role, _)| *role != Role::Own && self.winners[*role as usize].is_some());
         match if taken { key.aside } else { key.name } {
-            Some(name) => push_leaf(piece, leaf, name, line),
-            None => line.fields_dropped += 1,
+            Some(name) if line.fields.len() < OWN_FIELDS_MAX => push_leaf(piece, leaf, name, line),
+            _ => line.fields_dropped += 1,
         }
     }
 

@@ -59,3 +59,31 @@ impl Labels {
         line.push_default(NameId::SOURCE, Value::Text(Text::Static(self.source)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use logweir_proto::batch::SourceKind;
+
+    use crate::parse::tests::fixture::Fixture;
+
+    #[test]
+    fn labels_never_hide_what_the_line_says() {
+        let labels = [("service", "label"), ("env", "prod"), ("team", "pay"), ("level", "info"), ("container", "c1")];
+        let mut fixture = Fixture::with(SourceKind::Docker, "", &labels);
+        expect![[r#"
+            message "m" |
+            service "own" |
+            team "own" |
+            container "c1"
+            env "prod""#]]
+        .assert_eq(&fixture.show(r#"{"msg":"m","service":"own","team":"own"}"#));
+        expect![[r#"
+            message "text" |
+            container "c1"
+            env "prod"
+            service "label"
+            team "pay""#]]
+        .assert_eq(&fixture.show("text"));
+    }
+}

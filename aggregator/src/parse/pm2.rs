@@ -8,7 +8,7 @@ use nom::combinator::opt;
 use nom::sequence::{delimited, preceded};
 use nom::{IResult, Parser};
 
-use super::line::{Line, Value};
+use super::line::{Line, Text, Value};
 use super::number;
 use super::piece::{Context, Piece, range_within};
 use super::time::{self, Stamp};
@@ -83,7 +83,7 @@ impl Daemon {
 
     fn emit(&self, event: &Event<'_>, text: &[u8], piece: Piece<'_>, line: &mut Line) {
         if let Some(name) = self.event {
-            line.push(name, Value::Text(super::line::Text::Static(event.name)), None);
+            line.push(name, Value::Text(Text::Static(event.name)), None);
         }
         let texts = [(Some(NameId::PM2_APP), event.app), (self.signal, event.signal), (self.script, event.script)];
         for (name, value) in texts {
@@ -154,6 +154,7 @@ pub(super) struct Envelope {
     process_id: Option<NameId>,
     app_name: Option<NameId>,
     pm_id: Option<NameId>,
+    event: Option<NameId>,
 }
 
 impl Envelope {
@@ -163,6 +164,7 @@ impl Envelope {
             process_id: names.intern("process_id"),
             app_name: names.intern("app_name"),
             pm_id: names.intern("pm_id"),
+            event: names.intern("event"),
         }
     }
 
@@ -180,7 +182,17 @@ impl Envelope {
         let Some(id) = line.remove(process_id) else { return false };
         line.push(pm_id, id.value, id.cut);
         if let Some(stream) = stream {
-            line.push_default(NameId::STREAM, Value::Text(super::line::Text::Static(stream)));
+            line.push_default(NameId::STREAM, Value::Text(Text::Static(stream)));
+        }
+        let event = match line.text_of(raw, NameId::STATUS) {
+            Some(b"start" | b"restart") => Some("restart"),
+            Some(b"online") => Some("online"),
+            Some(b"exit") => Some("exit"),
+            Some(b"errored") => Some("errored"),
+            _ => None,
+        };
+        if let (None, Some(event), Some(name)) = (stream, event, self.event) {
+            line.push_default(name, Value::Text(Text::Static(event)));
         }
         // `app_name` is a spelling of `service`, by which PM2 means its app.
         let app = line.get(NameId::SERVICE).or_else(|| self.app_name.and_then(|name| line.get(name))).copied();

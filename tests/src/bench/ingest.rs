@@ -131,7 +131,12 @@ fn batch(kind: Kind, part: &str, offset: u64, seq: u64) -> anyhow::Result<Vec<u8
         labels: [("service".to_owned(), "bench".to_owned())].into(),
     };
     let header = Header {
-        agent: AgentInfo { id: "bench".to_owned(), host: "bench".to_owned(), version: "0".to_owned(), utc_offset_minutes: 0 },
+        agent: AgentInfo {
+            id: "bench".to_owned(),
+            host: "bench".to_owned(),
+            version: "0".to_owned(),
+            utc_offset_minutes: 0,
+        },
         seq,
         sources: vec![source],
         chunks: Vec::new(),

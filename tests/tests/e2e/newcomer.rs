@@ -15,10 +15,13 @@ fn one_command_gives_rows_and_an_alert_with_lines_in_it() -> anyhow::Result<()> 
         let receiver = Receiver::start().await?;
         // The first deliveries fail: they have to come again from the outbox.
         receiver.refuse(1)?;
+        let secret = scratch.file("webhook-secret", SECRET)?;
         let alerting = format!(
-            "route: {{ receiver: hook, group_wait: 1s }}\n\
-             receivers:\n  - name: hook\n    webhook: [{{ url: '{}', allow_private: true, sign: {{ standard_webhooks: {{ secret: '{SECRET}' }} }} }}]\n",
-            receiver.url()
+            "version: 1\nroute: {{ receiver: hook, group_wait: 1s }}\nreceivers:\n  - name: hook\n    webhook:\n\
+             \x20     - url: '{}'\n        allow_private: ['127.0.0.0/8']\n\
+             \x20       sign: {{ standard_webhooks: {{ secret_file: '{}' }} }}\n",
+            receiver.url(),
+            secret.display()
         );
         let alerting = scratch.file("alerting.yaml", alerting)?;
         let alerting = alerting.to_str().context("path")?;

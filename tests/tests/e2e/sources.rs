@@ -17,7 +17,8 @@ use tokio::time::sleep;
 const NGINX_LINES: u64 = 5_000;
 const PM2_LINES: u64 = 8_000;
 const DOCKER_LINES: u64 = 8_000;
-const FAULTS: u32 = 10;
+/// How often each kind of fault comes.
+const ROUNDS: usize = 2;
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(60);
 
 /// So that splits are committed and the log behind them is cut while the killing goes on.
@@ -124,26 +125,38 @@ async fn load_docker(world: &World) -> anyhow::Result<BTreeSet<u64>> {
     Ok(numbers)
 }
 
-/// Kills and rotations while the load runs.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    RotateNginx,
+    RotatePm2,
+    KillAgent,
+    KillServer,
+    /// The hardest: the files change their names while nobody looks.
+    RotateUnseen,
+}
+
+/// Kills and rotations while the load runs: each kind, in an order and at moments that only the seed knows.
 async fn faults(scratch: &Scratch, world: &World, server: &mut Server, agent: &mut Agent) -> anyhow::Result<()> {
     let mut dice = Dice::from_env();
-    for round in 1..=FAULTS {
-        sleep(dice.millis(300, 1_500)).await;
-        // Every kind comes up, in an order and at moments that only the seed knows.
-        match (round + u32::try_from(dice.below(2))?) % 5 {
-            0 => world.nginx.rotate(round).await?,
-            1 => restart_agent(scratch, agent, &mut dice).await?,
-            2 => {
+    let kinds = [Fault::RotateNginx, Fault::RotatePm2, Fault::KillAgent, Fault::KillServer, Fault::RotateUnseen];
+    let mut plan = kinds.repeat(ROUNDS);
+    dice.shuffle(&mut plan);
+    for (number, fault) in (1..).zip(plan) {
+        sleep(dice.millis(200, 1_500)).await;
+        eprintln!("fault {number}: {fault:?}");
+        match fault {
+            Fault::RotateNginx => world.nginx.rotate(number).await?,
+            Fault::RotatePm2 => rotate_pm2(world, number).await?,
+            Fault::KillAgent => restart_agent(scratch, agent, &mut dice).await?,
+            Fault::KillServer => {
                 server.kill().await?;
                 sleep(dice.millis(1, 800)).await;
                 server.restart(scratch).await?;
             }
-            3 => rotate_pm2(world, round).await?,
-            _ => {
-                // The hardest: the files change their names while nobody looks.
+            Fault::RotateUnseen => {
                 agent.kill().await?;
-                world.nginx.rotate(round).await?;
-                rotate_pm2(world, round).await?;
+                world.nginx.rotate(number).await?;
+                rotate_pm2(world, number).await?;
                 sleep(dice.millis(1, 500)).await;
                 agent.start(scratch)?;
             }

@@ -262,12 +262,41 @@ fn has_form(kind: Kind, value: &[u8]) -> bool {
     }
     match kind {
         Kind::Status => value.len() == 3 && value.iter().all(u8::is_ascii_digit),
-        Kind::Int => value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b':' | b' ' | b'-')),
+        Kind::Address => memchr::memchr2(b' ', b'"', value).is_none(),
+        Kind::List => is_list(value, |item| !item.is_empty()),
+        Kind::Int | Kind::UpstreamStatus => {
+            is_list(value, |item| !item.is_empty() && item.iter().all(u8::is_ascii_digit))
+        }
+        Kind::UpstreamTimes => {
+            is_list(value, |item| !item.is_empty() && item.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'))
+        }
         Kind::Seconds | Kind::Msec => value.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'),
         Kind::TimeLocal => value.len() == 26 && value[2] == b'/' && value[6] == b'/' && value[20] == b' ',
         Kind::TimeIso => value.len() == 25 && value[4] == b'-' && value[10] == b'T',
         _ => true,
     }
+}
+
+/// The parts of `a, b : c`: servers that were tried, and internal redirects.
+fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    let words = value.split(|byte| *byte == b' ').filter(|word| *word != b":");
+    words.map(|word| word.strip_suffix(b",").unwrap_or(word))
+}
+
+/// Whether a value is such a list of items, and a whole one: lists are the values that hold the space that ends them.
+fn is_list(value: &[u8], is_item: impl Fn(&[u8]) -> bool) -> bool {
+    let mut item_follows = true;
+    for word in value.split(|byte| *byte == b' ') {
+        if (word == b":") == item_follows {
+            return false;
+        }
+        item_follows = word == b":" || word.ends_with(b",");
+        let item = word.strip_suffix(b",").unwrap_or(word);
+        if word != b":" && item != b"-" && !is_item(item) {
+            return false;
+        }
+    }
+    !item_follows
 }
 
 fn read_time(kind: Kind, text: &[u8]) -> Option<(i64, Spelling)> {
@@ -285,7 +314,7 @@ fn milliseconds(seconds: f64) -> f64 {
 /// `0.001, 0.002 : 0.010`: servers that were tried and internal redirects. The field is one number, the list stays.
 fn emit_upstreams(slot: &Slot, name: NameId, piece: Piece<'_>, range: Range<usize>, line: &mut Line) {
     let text = &piece.text[range.clone()];
-    let parts = || text.split(|byte| matches!(byte, b',' | b':')).map(<[u8]>::trim_ascii);
+    let parts = || list(text);
     let single = parts().count() == 1;
     let value = if slot.kind == Kind::UpstreamStatus {
         parts().filter_map(number::integer).next_back().map(|status| (Value::Int(status), Spelling::Plain))

@@ -14,7 +14,7 @@ use nom::{IResult, Parser};
 pub(super) const FORMAT_BYTES_MAX: usize = 16 << 10;
 
 /// Most variables of a format.
-pub(super) const VARIABLES_MAX: usize = 128;
+pub(super) const VARIABLES_MAX: usize = 64;
 
 pub(super) const COMBINED: &str = concat!(
     "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent ",

@@ -7,7 +7,11 @@ use logweir_proto::record::field;
 pub(super) enum Kind {
     /// Kept as text.
     Text,
-    /// A whole number.
+    /// A client: no spaces.
+    Address,
+    /// What several upstreams gave: `a, b : c`.
+    List,
+    /// A whole number, or a list of them.
     Int,
     /// Three digits.
     Status,
@@ -42,9 +46,9 @@ impl Kind {
 /// The field of a variable and its kind; the variable keeps its name where it has no canonical one.
 pub(super) fn describe(name: &str) -> (&str, Kind) {
     match name {
-        "remote_addr" => (field::CLIENT_IP, Kind::Text),
+        "remote_addr" => (field::CLIENT_IP, Kind::Address),
         "http_user_agent" => (field::USER_AGENT, Kind::Text),
-        "upstream_addr" => (field::UPSTREAM, Kind::Text),
+        "upstream_addr" => (field::UPSTREAM, Kind::List),
         "request_method" => (field::METHOD, Kind::Text),
         "status" => (field::STATUS, Kind::Status),
         "body_bytes_sent" | "bytes_sent" => (field::BYTES, Kind::Int),
