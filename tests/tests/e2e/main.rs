@@ -1,0 +1,13 @@
+//! End to end: real programs write, the real agent and server run as processes, a person's commands read.
+//!
+//! One binary, so that the harness is linked once. Each module is one promise.
+
+mod commands;
+mod disk;
+mod drills;
+mod hostile;
+mod machine;
+mod newcomer;
+mod page;
+mod restart;
+mod sources;
