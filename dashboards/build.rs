@@ -22,7 +22,6 @@ const PLAIN: [(&str, &str); 2] =
 
 type Failure = Box<dyn std::error::Error>;
 
-#[expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
 fn main() -> Result<(), Failure> {
     for path in ["build.rs", "web", "package.json", "package-lock.json", ".npmrc"] {
         println!("cargo::rerun-if-changed={path}");
