@@ -14,7 +14,7 @@ use super::{Cursor, ParseError, Parsed, lex};
 use crate::query::ast::{Agg, AggFunc, Field, Filter, Group, Pattern, Span};
 use crate::text::{did_you_mean, visible};
 
-const FUNCTIONS: [&str; 16] = [
+pub(super) const FUNCTIONS: [&str; 16] = [
     "count", "dc", "sum", "avg", "min", "max", "p50", "p90", "p95", "p99", "pct", "first", "last", "values", "rate",
     "stddev",
 ];

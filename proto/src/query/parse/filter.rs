@@ -164,11 +164,7 @@ impl Cursor<'_> {
             return Err(ParseError::new(at, "':' must stand after a plain field name")
                 .hint("put a field name with special characters in backticks, or the text in quotes"));
         }
-        if word.text.starts_with(['“', '”', '‘', '’', '„']) {
-            return Err(
-                ParseError::new(span, "curly quotes are ordinary characters").hint("use straight quotes: \"…\"")
-            );
-        }
+        self.straight_quotes(span)?;
         if word.text.ends_with('~') && matches!(self.peek(), Some('"' | '\'')) {
             let at = Span { start: span.end - 1, end: span.end };
             return Err(ParseError::new(at, "'~' must stand alone").hint("a field matches a regex with field=~\"…\""));
@@ -178,6 +174,14 @@ impl Cursor<'_> {
         }
         let wildcard = word.stars > 0 || word.question_marks > 0 && !word.is_address();
         Ok(Filter::Text(if wildcard { Pattern::Glob(glob(&word, span)?) } else { Pattern::Phrase(word.text) }))
+    }
+
+    /// Refuses a word that begins with a quote as word processors and chats write it.
+    pub(super) fn straight_quotes(&self, span: Span) -> Parsed<()> {
+        if !self.slice(span).starts_with(['“', '”', '‘', '’', '„']) {
+            return Ok(());
+        }
+        Err(ParseError::new(span, "curly quotes are ordinary characters").hint("use straight quotes: \"…\""))
     }
 
     /// A colon in a word that looks like the end of a field name which cannot be one: `größe:5`, `foo*:bar`.

@@ -19,7 +19,7 @@ use crate::query::value::parse_time_expr;
 use crate::text::{did_you_mean, visible};
 
 /// Every pipe with how it is written.
-const PIPES: [(&str, &str); 11] = [
+pub(super) const PIPES: [(&str, &str); 11] = [
     ("where", "where FILTER"),
     ("stats", "stats count, p95(duration_ms) as slow by service"),
     ("count", "count by service"),
@@ -34,7 +34,7 @@ const PIPES: [(&str, &str); 11] = [
 ];
 
 /// Pipes of the language that this version does not run.
-const PLANNED: [&str; 15] = [
+pub(super) const PLANNED: [&str; 15] = [
     "rename", "dedup", "parse", "rex", "json", "logfmt", "eval", "patterns", "context", "trace", "compare", "join",
     "facets", "sample", "explain",
 ];

@@ -84,6 +84,7 @@ impl Cursor<'_> {
             return Err(ParseError::new(span, format!("'{name}' needs a value before {found}"))
                 .hint(format!("{name}:value, or {name}:\"…\" for a value with special characters")));
         };
+        self.straight_quotes(span)?;
         if word.text.starts_with('~') && !word.escaped {
             return Err(ParseError::new(span, "a value that begins with '~' needs quotes")
                 .hint(format!("a regex is written {name}=~\"…\"")));

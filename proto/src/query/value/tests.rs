@@ -1,3 +1,5 @@
+//! What literals, times and wildcard patterns mean, in tables.
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 

@@ -26,6 +26,7 @@ fn mistakes_are_named_where_they_are() {
         "a == b",
         "foo\\",
         "“curly”",
+        "f:“curly”",
         "größe:5",
         "foo*:bar",
         "\"status\":500",
@@ -179,6 +180,8 @@ fn mistakes_are_named_where_they_are() {
             4+1: unexpected '\' (a backslash takes the character after it literally)
         “curly”
             1+7: curly quotes are ordinary characters (use straight quotes: "…")
+        f:“curly”
+            3+7: curly quotes are ordinary characters (use straight quotes: "…")
         größe:5
             6+1: ':' must stand after a plain field name (put a field name with special characters in backticks, or the text in quotes)
         foo*:bar
