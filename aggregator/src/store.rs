@@ -4,9 +4,11 @@ pub mod block;
 pub mod column;
 pub mod head;
 pub mod merge;
+pub mod objects;
 pub mod segment;
 pub mod skeleton;
 pub mod spell;
+pub mod split;
 pub mod token;
 
 #[cfg(test)]

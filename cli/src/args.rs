@@ -11,7 +11,7 @@ pub use client::{
     AlertsCommand, ContextArgs, FieldsArgs, ListArgs, ListFormat, OutputFormat, RangeArgs, RulesCommand, RulesPaths,
     SearchArgs, ServerArgs, SourcesArgs, StdinFormat, TailArgs,
 };
-pub use server::{CheckArgs, CompletionsArgs, ServeArgs, UpArgs};
+pub use server::{CheckArgs, CompletionsArgs, ServeArgs, TokensCommand, UpArgs};
 
 /// Grouped by hand, because clap lists commands in one block. A test keeps it equal to [`Command`].
 const HELP: &str = "\
@@ -37,6 +37,7 @@ Care:
   status       Say whether the server is well
   sources      List what delivers lines, and what is missing
   check        Validate a configuration file
+  tokens       Make, list and revoke access tokens
   completions  Print a completion script for a shell
 
 Options:
@@ -102,6 +103,9 @@ pub enum Command {
     Status(ListArgs),
     Sources(SourcesArgs),
     Check(CheckArgs),
+    /// Make, list and revoke access tokens
+    #[command(subcommand, arg_required_else_help = true)]
+    Tokens(TokensCommand),
     Completions(CompletionsArgs),
 }
 

@@ -273,18 +273,20 @@ fn check_counts(segment: &dyn Segment, block: usize, batch: &RecordBatch) {
 
 /// Candidates never lose a match; fields know every field.
 fn check_candidates(segment: &dyn Segment) {
+    let blocks: Vec<RecordBatch> = (0..segment.blocks().len())
+        .map(|block| segment.read(block, &Projection::All, None).expect("a block is read"))
+        .collect();
     for probe in probes() {
         let flags = segment.candidates(&probe).expect("candidates");
         assert_eq!(flags.len(), segment.blocks().len());
         for (block, flag) in flags.iter().enumerate() {
-            let batch = segment.read(block, &Projection::All, None).expect("a block is read");
-            let found = (0..batch.num_rows()).any(|row| matches(&batch, row, &probe));
-            assert!(*flag || !found, "block {block} of {} was left out for {probe:?}", segment.name());
+            let batch = &blocks[block];
+            let found = || (0..batch.num_rows()).any(|row| matches(batch, row, &probe));
+            assert!(*flag || !found(), "block {block} of {} was left out for {probe:?}", segment.name());
         }
     }
     let mut rows: BTreeMap<String, u64> = BTreeMap::new();
-    for block in 0..segment.blocks().len() {
-        let batch = segment.read(block, &Projection::All, None).expect("a block is read");
+    for batch in &blocks {
         for (f, column) in batch.schema().fields().iter().zip(batch.columns()) {
             if !["time", "seq", "_extra"].contains(&f.name().as_str()) {
                 let name = f.name().split('#').next().unwrap_or_default().to_owned();
