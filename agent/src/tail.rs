@@ -10,7 +10,10 @@ pub mod follow;
 pub mod identity;
 pub mod reader;
 mod recover;
-mod rotate;
+pub mod rotate;
+
+#[cfg(test)]
+mod model;
 
 /// The moment of a call: one clock for durations, one for people.
 #[derive(Debug, Clone, Copy)]

@@ -59,6 +59,8 @@ pub struct Tail {
     pub(super) scanned: bool,
     /// Sources whose path was taken over by another file since the last scan.
     pub(super) replaced: Vec<u64>,
+    /// Directories as they were when they were last looked through for missed files.
+    pub(super) dir_mtimes: HashMap<PathBuf, i64>,
     pub(super) warned: HashSet<PathBuf>,
     pub(super) gaps: Vec<Gap>,
     pub(super) unsaved: bool,
@@ -96,6 +98,7 @@ impl Tail {
             fresh: true,
             scanned: false,
             replaced: Vec::new(),
+            dir_mtimes: HashMap::new(),
             warned: HashSet::new(),
             gaps: Vec::new(),
             unsaved: true,

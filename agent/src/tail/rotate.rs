@@ -5,7 +5,7 @@
 //!   source id at the same offsets; without a copy the unread bytes are a gap.
 //! - Created, renamed again before anyone looked: found among the siblings by name and birth.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -66,9 +66,8 @@ impl Tail {
         for (candidate, meta) in &looks {
             self.adopt(candidate, meta, now);
         }
-        for key in std::mem::take(&mut self.replaced) {
-            self.find_missed(key, now);
-        }
+        let replaced = std::mem::take(&mut self.replaced);
+        self.find_missed(&replaced, now);
         self.settle(now);
         self.scanned = true;
         self.saved_ns = now.wall_ns;
@@ -80,6 +79,11 @@ impl Tail {
         let Some(file) = &source.file else { return };
         if let Ok(meta) = file.metadata() {
             source.dirty |= meta.len() != source.size || mtime_ns(&meta) != source.mtime_ns;
+            let same = |head: Head| source.fingerprint.check(head.bytes()) == HeadMatch::Same;
+            if meta.len() > source.size && Head::read(file).is_ok_and(same) {
+                // What stood here is known even if it is truncated before it is read.
+                source.size = meta.len();
+            }
         }
         if source.stage != Stage::Live {
             return;
@@ -204,16 +208,27 @@ impl Tail {
     }
 
     /// Whether the file is a copy that a rotation makes of a log that is followed (`copytruncate`, pm2-logrotate).
+    ///
+    /// If the log was truncated meanwhile, the copy belongs to [`Tail::rewritten`], which the next read will call.
     fn is_copy(&self, path: &Path, file: &File, meta: &Metadata) -> bool {
         let Ok(head) = Head::read(file) else { return false };
+        let head = head.bytes();
         self.sources.values().any(|source| {
             let live = Path::new(&source.info.path);
             let Some(original) = &source.file else { return false };
-            live.parent() == path.parent()
-                && is_rotated_name(&name_of(live), &name_of(path))
-                && !source.fingerprint.is_empty()
-                && source.fingerprint.check(head.bytes()) == HeadMatch::Same
-                && same_bytes(original, file, meta.len())
+            let related = live.parent() == path.parent() && is_rotated_name(&name_of(live), &name_of(path));
+            if !related || source.fingerprint.is_empty() {
+                return false;
+            }
+            let Ok(now) = Head::read(original) else { return false };
+            let intact = source.fingerprint.check(now.bytes()) == HeadMatch::Same
+                && original.metadata().is_ok_and(|meta| meta.len() >= source.pos);
+            match (intact, source.fingerprint.check(head)) {
+                (false, fits) => fits == HeadMatch::Same,
+                (true, HeadMatch::Different) => false,
+                // Also while it is being written, when it is shorter than the fingerprint.
+                (true, HeadMatch::Same | HeadMatch::Shorter) => same_bytes(original, file, meta.len()),
+            }
         })
     }
 
@@ -295,41 +310,70 @@ impl Tail {
         best
     }
 
-    /// Files that stood at the path of a replaced source and were rotated away before anyone saw them.
-    fn find_missed(&mut self, key: u64, now: Now) {
-        let Some(source) = self.sources.get(&key) else { return };
-        let (info, multiline, id) = (source.info.clone(), source.multiline, source.id);
-        let (located, source_mtime) = (source.file.is_some(), source.mtime_ns);
-        let live = PathBuf::from(&info.path);
-        for sibling in siblings(&live) {
-            let sibling_id = FileId::of(&sibling.meta);
-            if sibling_id == id {
-                if let Some(source) = self.sources.get_mut(&key) {
-                    source.path_now = sibling.path;
-                }
+    /// Files that stood at the path of a source and were rotated away before anyone saw them: beside it, named as a
+    /// rotation names them, unknown, and born since the last look.
+    fn find_missed(&mut self, replaced: &[u64], now: Now) {
+        let mut dirs: BTreeMap<PathBuf, Vec<u64>> = BTreeMap::new();
+        let mut paths: HashSet<&str> = HashSet::new();
+        // The latest source of a path knows best what its lines are called.
+        for (key, source) in self.sources.iter().rev() {
+            if paths.insert(&source.info.path) || replaced.contains(key) {
+                let dir = Path::new(&source.info.path).parent().unwrap_or(Path::new("/"));
+                dirs.entry(dir.to_path_buf()).or_default().push(*key);
+            }
+        }
+        self.dir_mtimes.retain(|dir, _| dirs.contains_key(dir));
+        for (dir, keys) in dirs {
+            let mtime = std::fs::metadata(&dir).map(|meta| mtime_ns(&meta)).unwrap_or(0);
+            let changed = self.dir_mtimes.insert(dir.clone(), mtime) != Some(mtime);
+            if (changed || keys.iter().any(|key| replaced.contains(key))) && self.look_through(&dir, &keys, replaced, now) {
+                // A copy that is still empty says nothing yet, and its growth does not show in the directory.
+                self.dir_mtimes.remove(&dir);
+            }
+        }
+    }
+
+    /// Returns whether some file was too short to tell.
+    fn look_through(&mut self, dir: &Path, keys: &[u64], replaced: &[u64], now: Now) -> bool {
+        let mut undecided = false;
+        let by_id: HashMap<FileId, u64> =
+            replaced.iter().filter_map(|key| Some((self.sources.get(key)?.id, *key))).collect();
+        for sibling in plain_files(dir) {
+            let id = FileId::of(&sibling.meta);
+            if let Some(source) = by_id.get(&id).and_then(|key| self.sources.get_mut(key)) {
+                source.path_now.clone_from(&sibling.path);
+            }
+            let born_since = birth_ns(&sibling.meta).map(|birth| birth >= self.saved_ns - BIRTH_SLACK_NS);
+            if born_since == Some(false) || self.by_file.contains_key(&id) {
                 continue;
             }
-            let newer = match birth_ns(&sibling.meta) {
-                Some(birth) => birth >= self.saved_ns - BIRTH_SLACK_NS,
-                None => located && mtime_ns(&sibling.meta) >= source_mtime,
-            };
-            if !newer
-                || !is_rotated_name(&name_of(&live), &name_of(&sibling.path))
-                || self.by_file.contains_key(&sibling_id)
-            {
+            let name = name_of(&sibling.path);
+            let of = keys.iter().find(|key| {
+                self.sources.get(key).is_some_and(|source| {
+                    // Without birth times only a file that is younger than the one it followed is taken.
+                    let younger = replaced.contains(key) && mtime_ns(&sibling.meta) >= source.mtime_ns;
+                    is_rotated_name(&name_of(Path::new(&source.info.path)), &name) && (born_since.is_some() || younger)
+                })
+            });
+            let Some(source) = of.and_then(|key| self.sources.get(key)) else { continue };
+            if sibling.meta.len() == 0 {
+                undecided = true;
                 continue;
             }
+            let (info, multiline) = (source.info.clone(), source.multiline);
             let Ok(file) = File::open(&sibling.path) else { continue };
             if self.is_copy(&sibling.path, &file, &sibling.meta) {
+                undecided = true;
                 continue;
             }
-            if let Ok(mut missed) = Source::new(info.clone(), multiline, file, 0, now) {
+            if let Ok(mut missed) = Source::new(info, multiline, file, 0, now) {
                 tracing::info!(path = %sibling.path.display(), "rotated before it was seen: it is read to its end");
                 missed.stage = Stage::Rotated;
                 missed.path_now = sibling.path;
                 self.insert(missed);
             }
         }
+        undecided
     }
 
     /// Lets go what is read to its end and quiet, and forgets what nobody meets any more.
@@ -369,16 +413,18 @@ impl Tail {
 
 /// Plain files beside `path`, itself not among them, compressed ones neither.
 pub(super) fn siblings(path: &Path) -> Vec<Sibling> {
-    let Some(Ok(entries)) = path.parent().map(std::fs::read_dir) else { return Vec::new() };
-    entries
-        .take(SIBLINGS_MAX)
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let meta = std::fs::symlink_metadata(&path).ok()?;
-            Some(Sibling { path, meta })
-        })
-        .filter(|sibling| sibling.meta.is_file() && sibling.path != path && !is_compressed(&name_of(&sibling.path)))
-        .collect()
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    plain_files(dir).filter(|sibling| sibling.path != path).collect()
+}
+
+fn plain_files(dir: &Path) -> impl Iterator<Item = Sibling> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().take(SIBLINGS_MAX);
+    let files = entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let meta = std::fs::symlink_metadata(&path).ok()?;
+        Some(Sibling { path, meta })
+    });
+    files.filter(|sibling| sibling.meta.is_file() && !is_compressed(&name_of(&sibling.path)))
 }
 
 pub(super) fn name_of(path: &Path) -> String {
