@@ -22,7 +22,6 @@ const PLAIN: [(&str, &str); 2] =
 
 type Failure = Box<dyn std::error::Error>;
 
-#[expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
 fn main() -> Result<(), Failure> {
     for path in ["build.rs", "web", "package.json", "package-lock.json", ".npmrc"] {
         println!("cargo::rerun-if-changed={path}");
@@ -76,11 +75,15 @@ fn fetch_packages(root: &Path) -> Result<(), Failure> {
     if fs::read(&stamp).is_ok_and(|stamped| stamped == lock) {
         return Ok(());
     }
-    let run = Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(root).output();
+    let run =
+        Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(root).output();
     let output = match run {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err("npm is not installed: the web page is built from a few npm packages; install Node.js 20 or later".into());
+            return Err(
+                "npm is not installed: the web page is built from a few npm packages; install Node.js 20 or later"
+                    .into(),
+            );
         }
         Err(error) => return Err(format!("npm cannot be started: {error}").into()),
     };

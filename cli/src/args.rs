@@ -4,6 +4,7 @@ mod client;
 mod server;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -11,7 +12,7 @@ pub use client::{
     AlertsCommand, ContextArgs, FieldsArgs, ListArgs, ListFormat, OutputFormat, RangeArgs, RulesCommand, RulesPaths,
     SearchArgs, ServerArgs, SourcesArgs, StdinFormat, TailArgs,
 };
-pub use server::{CheckArgs, CompletionsArgs, ServeArgs, UpArgs};
+pub use server::{CheckArgs, CompletionsArgs, ServeArgs, TokensCommand, UpArgs};
 
 /// Grouped by hand, because clap lists commands in one block. A test keeps it equal to [`Command`].
 const HELP: &str = "\
@@ -37,6 +38,7 @@ Care:
   status       Say whether the server is well
   sources      List what delivers lines, and what is missing
   check        Validate a configuration file
+  tokens       Make, list and revoke access tokens
   completions  Print a completion script for a shell
 
 Options:
@@ -102,6 +104,9 @@ pub enum Command {
     Status(ListArgs),
     Sources(SourcesArgs),
     Check(CheckArgs),
+    /// Make, list and revoke access tokens
+    #[command(subcommand, arg_required_else_help = true)]
+    Tokens(TokensCommand),
     Completions(CompletionsArgs),
 }
 
@@ -118,6 +123,27 @@ pub fn no_color() -> bool {
 /// `TERM=dumb` is a terminal that shows escape sequences as text.
 pub fn dumb_terminal() -> bool {
     variable("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// `${NAME}` in a configuration file.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok()
+}
+
+/// `RUST_LOG`, else what an operator wants to see.
+pub fn log_filter() -> String {
+    environment("RUST_LOG").unwrap_or_else(|| "info".to_owned())
+}
+
+/// `PM2_HOME`
+pub fn pm2_home() -> Option<PathBuf> {
+    variable("PM2_HOME").map(PathBuf::from)
+}
+
+/// `XDG_DATA_HOME`, else `~/.local/share`, else a folder of the working directory.
+pub fn user_data_dir() -> PathBuf {
+    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    variable("XDG_DATA_HOME").map(PathBuf::from).or_else(home).unwrap_or_else(|| PathBuf::from("."))
 }
 
 fn variable(name: &str) -> Option<OsString> {

@@ -12,6 +12,7 @@ mod sources;
 mod status;
 pub mod stdin;
 mod tail;
+mod tokens;
 pub mod up;
 
 use serde_json::Value;
@@ -37,6 +38,7 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Status(args) => status::run(&args, console).await,
         Command::Sources(args) => sources::run(&args, console).await,
         Command::Check(args) => check::run(&args, console),
+        Command::Tokens(command) => tokens::run(&command, console),
         Command::Completions(args) => completions::run(&args, console),
     }
 }

@@ -24,12 +24,13 @@ pub struct Asset {
 #[folder = "$OUT_DIR/assets"]
 struct Files;
 
-/// The file for the path of a request: `/`, `/e/ID` (the page itself, which reads its address) or `/assets/NAME`.
+/// The file for the path of a request: `/`, `/e/ID` (the page itself, which reads its address) or `/assets/NAME`;
+/// `NAME` alone means the same.
 pub fn asset(path: &str) -> Option<Asset> {
     let name = match path.trim_start_matches('/') {
         "" | "index.html" => "index.html",
         page if page.starts_with("e/") => "index.html",
-        other => other.strip_prefix("assets/")?,
+        other => other.strip_prefix("assets/").unwrap_or(other),
     };
     // Embedded names are flat; in debug builds they are looked up on disk, where `..` would mean something.
     if name.contains(['/', '\\']) {
@@ -68,7 +69,8 @@ mod tests {
     fn the_page_answers_its_own_addresses_only() {
         assert_eq!(asset("/").map(|asset| asset.mime), Some("text/html; charset=utf-8"));
         assert_eq!(asset("/e/40000000000000000000000001"), asset("/"));
-        for path in ["/assets/../Cargo.toml", "/assets/nothing.js", "/app.js", "/api/v1/query", "/assets/"] {
+        assert_eq!(asset("app.js"), asset("/assets/app.js"));
+        for path in ["/assets/../Cargo.toml", "/assets/nothing.js", "assets//app.js", "/api/v1/query", "/assets/"] {
             assert_eq!(asset(path), None, "{path}");
         }
     }

@@ -5,7 +5,7 @@ import { bucketRange, bucketStarts, countIn, levelSeries, stacked } from './bars
 import { html } from './html.js';
 import * as state from './state.js';
 import { count, levelClass, short } from './text.js';
-import { stamp, width } from './time.js';
+import { axisTime, stamp, width } from './time.js';
 
 const HEIGHT_PX = 104;
 /** A drag shorter than this is a click. */
@@ -123,7 +123,7 @@ function draw(root, hits, series, utc) {
   const options = {
     width: root.clientWidth || 600,
     height: HEIGHT_PX,
-    padding: [6, 2, 0, 0],
+    padding: [6, 16, 0, 0],
     tzDate: (at) => (utc ? uPlot.tzDate(new Date(at * 1000), 'Etc/UTC') : new Date(at * 1000)),
     legend: { show: false },
     cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
@@ -132,7 +132,7 @@ function draw(root, hits, series, utc) {
       y: { range: (_, __, max) => [0, Math.max(max * 1.05, 1)] },
     },
     axes: [
-      { stroke: color('--dim'), grid: { show: false }, ticks: { show: false }, size: 22, gap: 4, font: '11px system-ui' },
+      { stroke: color('--dim'), grid: { show: false }, ticks: { show: false }, size: 22, gap: 4, font: '11px system-ui', values: (_, splits, __, ___, step) => splits.map((at) => axisTime(at * 1000, utc, step)) },
       { stroke: color('--dim'), grid: { stroke: color('--grid'), width: 1 }, ticks: { show: false }, size: 40, gap: 4, font: '11px system-ui', splits: quarters, values: (_, splits) => splits.map(short) },
     ],
     series: [{}, ...order.map((i) => {

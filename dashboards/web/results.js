@@ -56,6 +56,7 @@ function StatusLine() {
     if (phase === 'running') {
       return progress?.splits_total ? `searching, ${progress.splits_done} of ${progress.splits_total} splits` : 'searching';
     }
+    if (phase === 'failed') return rows ? 'below: the answer before this one' : '';
     if (!end) return '';
     const what = state.isEvents.value ? ['event', 'events'] : ['row', 'rows'];
     const more = end.cursor ? ' shown, more below' : '';
@@ -64,7 +65,7 @@ function StatusLine() {
   return html`
     <div class="status" role="status">
       <span class=${phase === 'running' ? 'busy' : ''}>${text()}</span>
-      ${end?.stats && phase !== 'running' && html`<span class="dim" title=${statistics(end.stats)}>${Math.max(1, Math.round(end.stats.ms))} ms</span>`}
+      ${end?.stats && phase === 'done' && html`<span class="dim" title=${statistics(end.stats)}>${Math.max(1, Math.round(end.stats.ms))} ms</span>`}
       ${phase === 'running' && html`<button type="button" class="quiet" onClick=${() => state.cancel()}>Stop</button>`}
       ${state.view.value.live && html`<span class="livetext"><i class="pulse"></i>live${live.trouble ? `: ${live.trouble}` : ''}</span>`}
       ${live.dropped > 0 && html`<span class="warntext">${count(live.dropped)} left out: they came too fast</span>`}

@@ -93,8 +93,8 @@ export function Rows() {
   return html`
     <div class="rows">
       ${waiting > 0 && html`<button type="button" class="waiting" onClick=${() => { viewport.scrollTop = 0; }}>${count(waiting)} new ↑</button>`}
-      <div class=${`viewport ${state.phase.value === 'running' ? 'stale' : ''} ${state.withDay.value ? 'days' : ''}`} ref=${root} tabindex="0" role="grid" aria-label="Events, newest first"
-        aria-rowcount=${list.length} aria-activedescendant=${currentId} aria-busy=${state.phase.value === 'running'} onScroll=${onScroll} onKeyDown=${onKey}>
+      <div class=${`viewport ${/^(running|failed)$/.test(state.phase.value) ? 'stale' : ''} ${state.withDay.value ? 'days' : ''}`} ref=${root} tabindex="0" role="grid" aria-label="Events, newest first"
+        aria-rowcount=${state.end.value?.cursor ? -1 : list.length} aria-activedescendant=${currentId} aria-busy=${state.phase.value === 'running'} onScroll=${onScroll} onKeyDown=${onKey}>
         <div class="list" role="presentation" style=${{ height: `${listPx(list.length, layout)}px` }}>
           ${drawn.map((i) => html`<${Event} key=${list[i].id} row=${list[i]} index=${i} top=${rowTop(i, layout)} current=${i === current} open=${i === open} onHeight=${setOpenPx} />`)}
         </div>
@@ -126,11 +126,13 @@ function Event({ row, index, top, current, open, onHeight }) {
         <span role="gridcell" class="when"><${Time} at=${row.time} utc=${utc}>${rowTime(cell(row.time), utc, state.withDay.value)}<//></span>
         <span role="gridcell"><${Level} level=${row.level} /></span>
         <span role="gridcell" class="service" title=${cell(row.service)}><${Text} text=${cell(row.service)} /></span>
-        <span role="gridcell" class="message"><${Status} row=${row} /><${Text} text=${cut} words=${words} />${row['exception.type'] && html` <em class="exception"><${Text} text=${cell(row['exception.type'])} /></em>`}</span>
+        <span role="gridcell" class="message"><${Status} row=${row} /><${Text} text=${cut} words=${words} />${row['exception.type'] && html` <em class="exception"><${Text} text=${cell(row['exception.type'])} /></em>`}${typeof row.duration_ms === 'number' && html`<span class="took">${took(row.duration_ms)}</span>`}</span>
       </div>
       ${open && html`<div class="detail" role="row" ref=${detail}><div role="gridcell"><${Detail} row=${row} /></div></div>`}
     </div>`;
 }
+
+const took = (ms) => (ms >= 1000 ? `${Number((ms / 1000).toPrecision(3))} s` : `${Number(ms.toPrecision(3))} ms`);
 
 /** The status of a request in front of its line: the first thing that is looked for in an access log. */
 function Status({ row }) {
@@ -146,7 +148,7 @@ function Empty() {
   const wider = { 'now-5m': 'now-1h', 'now-15m': 'now-6h', 'now-1h': 'now-1d', 'now-6h': 'now-7d', 'now-1d': 'now-30d' }[state.view.value.from];
   return html`
     <div class="empty">
-      <p>No events match in this range.</p>
+      <p>${state.end.value && !state.end.value.complete ? 'No events match in the part that could be read.' : 'No events match in this range.'}</p>
       ${wider && !state.view.value.to && html`<button type="button" onClick=${() => state.go({ from: wider })}>Look further back</button>`}
       ${state.view.value.query && html`<button type="button" onClick=${() => state.go({ query: '' })}>Show everything</button>`}
     </div>`;

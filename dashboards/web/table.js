@@ -14,9 +14,10 @@ export function ResultTable() {
   const measured = names.find((name) => numeric.has(name) && list.length > 1);
   const largest = Math.max(1, ...list.map((row) => Number(row[measured]) || 0));
   const busy = state.phase.value === 'running';
+  const stale = busy || state.phase.value === 'failed';
   if (!list.length && state.phase.value === 'done') return html`<div class="empty"><p>The table has no rows.</p></div>`;
   return html`
-    <div class=${`result ${busy ? 'stale' : ''}`} tabindex="0" role="region" aria-label="Result" aria-busy=${busy}>
+    <div class=${`result ${stale ? 'stale' : ''}`} tabindex="0" role="region" aria-label="Result" aria-busy=${busy}>
       <table>
         <thead><tr>${names.map((name) => html`<th scope="col" class=${numeric.has(name) ? 'num' : ''}><${Text} text=${name} /></th>`)}</tr></thead>
         <tbody>${list.slice(0, DRAWN_MAX).map((row) => html`<tr>${names.map((name) => html`<${Cell} name=${name} value=${row[name]} numeric=${numeric.has(name)} share=${name === measured ? Number(row[name]) / largest : 0} />`)}</tr>`)}</tbody>

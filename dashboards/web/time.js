@@ -81,6 +81,13 @@ export function rowTime(rfc3339, utc, withDay) {
   return withDay ? text.slice(5) : text.slice(11);
 }
 
+/** A label below the histogram: `09:15`, with seconds or as a day where the steps (in seconds) ask for it. */
+export function axisTime(ms, utc, step) {
+  const p = parts(ms, utc);
+  if (step >= 86400 || (p.h === 0 && p.m === 0 && p.s === 0)) return `${pad(p.o)}-${pad(p.d)}`;
+  return `${pad(p.h)}:${pad(p.m)}${step < 60 ? `:${pad(p.s)}` : ''}`;
+}
+
 /** The zone beside a time: `UTC` or `+02:00`. */
 export function zoneLabel(utc, offsetMinutes) {
   if (utc || offsetMinutes === 0) return 'UTC';

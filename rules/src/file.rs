@@ -76,7 +76,6 @@ struct Defaults {
     for_ns: Option<i64>,
     keep_firing_for_ns: Option<i64>,
     runbook: Option<crate::model::Template>,
-    every_ns: i64,
 }
 
 fn read_group(node: &Node, problems: &mut Problems) -> Option<Group> {
@@ -92,9 +91,9 @@ fn read_group(node: &Node, problems: &mut Problems) -> Option<Group> {
         }
         None => EVERY_DEFAULT_NS,
     };
-    let mut defaults = Defaults { every_ns, ..Defaults::default() };
-    defaults.owner = fields.get("owner").and_then(|n| problems.text(n, "owner"));
-    defaults.labels = fields.get("labels").map(|n| problems.texts(n, "labels")).unwrap_or_default();
+    let owner = fields.get("owner").and_then(|n| problems.text(n, "owner"));
+    let labels = fields.get("labels").map(|n| problems.texts(n, "labels")).unwrap_or_default();
+    let mut defaults = Defaults { owner, labels, ..Defaults::default() };
     let mut delay_ns = DELAY_DEFAULT_NS;
     if let Some(node) = fields.get("defaults") {
         read_defaults(node, &mut defaults, &mut delay_ns, problems);

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod browser;
 pub mod client;
 pub mod docker;
+pub mod events;
 pub mod ledger;
 pub mod nginx;
 pub mod pm2;

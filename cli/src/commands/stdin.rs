@@ -1,8 +1,11 @@
 //! `search --stdin`: the same engine on a pipe, without a server.
 
+mod engine;
+
 use std::io::Read;
 
 use logweir_proto::api::{Frame, QueryRequest};
+use logweir_runtime::clock::Clock;
 
 use crate::args::StdinFormat;
 use crate::client::about_query;
@@ -25,11 +28,11 @@ pub trait StdinEngine {
 
 /// Searches what comes on stdin.
 pub fn search(format: StdinFormat, request: &QueryRequest, sink: FrameSink<'_>) -> Result<()> {
-    let engine = engine()?;
+    let engine = engine();
     let done = engine.search(&mut std::io::stdin().lock(), format, request, sink);
     done.map_err(|error| about_query(error, &request.query))
 }
 
-fn engine() -> Result<Box<dyn StdinEngine>> {
-    Err(CliError::Usage("--stdin is not wired yet".to_owned()))
+fn engine() -> Box<dyn StdinEngine> {
+    Box::new(engine::InMemory { clock: Clock::system() })
 }

@@ -186,7 +186,7 @@ fn firing(rule: &Rule, mut instance: Instance, at: i64, truth: &Truth, facts: &F
         instance.clear_since = None;
         if instance.phase == Phase::Recovering {
             instance.phase = Phase::Firing;
-            let reason = truth.worst_true.as_ref().map_or(Reason::NoLongerTrue, |(_, reason)| reason.clone());
+            let reason = truth.worst_true.as_ref().map_or(Reason::NotRecovered, |(_, reason)| reason.clone());
             change = change.or(Some((Change::FiringAgain, reason)));
         }
         let change = change.map(|(change, reason)| (change, reason, instance.clone()));

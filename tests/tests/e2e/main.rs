@@ -6,6 +6,7 @@ mod commands;
 mod disk;
 mod drills;
 mod hostile;
+mod live;
 mod machine;
 mod newcomer;
 mod page;
