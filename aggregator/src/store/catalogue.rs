@@ -15,8 +15,11 @@ pub const CHECKPOINT_EVERY: u64 = 64;
 /// Records of others that are folded before a commit gives up.
 const CONFLICTS_MAX: usize = 100;
 
+/// The number of the first WAL record.
+pub const WAL_FIRST: u64 = 1;
+
 /// The state after some record.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalogue {
     /// The last record that was folded; 0 before the first.
     last: u64,
@@ -24,6 +27,13 @@ pub struct Catalogue {
     splits: BTreeMap<String, Arc<SplitMeta>>,
     wal_upto: u64,
     ranges: SourceRanges,
+}
+
+impl Default for Catalogue {
+    fn default() -> Catalogue {
+        let (splits, ranges) = (BTreeMap::new(), SourceRanges::default());
+        Catalogue { last: 0, checkpointed: 0, splits, wal_upto: WAL_FIRST, ranges }
+    }
 }
 
 /// A checkpoint as JSON.

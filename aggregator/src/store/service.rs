@@ -77,6 +77,8 @@ pub struct Recovered {
 /// All rows at one moment, each once.
 pub struct View {
     pub segments: Vec<Arc<dyn Segment>>,
+    /// The last WAL record whose rows are in it.
+    pub last_record: u64,
 }
 
 /// Cheap to clone; clones share the store.
@@ -103,6 +105,7 @@ struct State {
     sealing: Option<Arc<Part>>,
     open: Part,
     open_snapshot: Option<Arc<HeadSegment>>,
+    last_record: u64,
     /// Why the last try of a step failed, by step.
     faults: BTreeMap<&'static str, String>,
 }
@@ -138,6 +141,7 @@ impl Store {
             sealing: None,
             open: Part::default(),
             open_snapshot: None,
+            last_record: recovered.wal_upto.saturating_sub(1),
             faults: BTreeMap::new(),
         };
         let work = Work {
@@ -155,7 +159,7 @@ impl Store {
 
     /// Publishes the rows of WAL records up to `wal_record`, all in one step. `ranges` are the byte ranges that these
     /// records add. Seals first when the head is far over its size, which happens only when nobody else does.
-    pub fn append(&self, blocks: Vec<Block>, wal_record: u64, ranges: SourceRanges) {
+    pub fn append(&self, blocks: Vec<Arc<Block>>, wal_record: u64, ranges: SourceRanges) {
         if self.is_full() {
             self.inner.relieve();
         }
@@ -163,6 +167,7 @@ impl Store {
         let now = self.inner.clock.now_ns();
         state.open.append(blocks, wal_record, &ranges, now);
         state.open_snapshot = None;
+        state.last_record = state.last_record.max(wal_record);
     }
 
     /// Whether the head is so far over its size that nothing should be taken in.
@@ -173,7 +178,7 @@ impl Store {
 
     /// All rows as they are now.
     pub fn view(&self) -> Arc<View> {
-        let (splits, heads) = {
+        let (splits, heads, last_record) = {
             let mut state = self.inner.state();
             let mut heads: Vec<Arc<HeadSegment>> = Vec::with_capacity(2);
             heads.extend(state.sealing.as_ref().map(|part| Arc::clone(&part.snapshot)));
@@ -182,13 +187,13 @@ impl Store {
                 heads.push(Arc::clone(open_snapshot.get_or_insert_with(|| Arc::new(open.head.snapshot("head")))));
             }
             let splits: Vec<_> = state.splits.values().cloned().collect();
-            (splits, heads)
+            (splits, heads, state.last_record)
         };
         let cache = &self.inner.cache;
         // New handles for every view: what they hold open goes with them.
         let splits = splits.into_iter().map(|meta| Arc::new(SplitSegment::new(meta, Arc::clone(cache))) as _);
         let heads = heads.into_iter().filter(|head| !head.blocks().is_empty()).map(|head| head as Arc<dyn Segment>);
-        Arc::new(View { segments: splits.chain(heads).collect() })
+        Arc::new(View { segments: splits.chain(heads).collect(), last_record })
     }
 
     /// One round of housekeeping, for a thread of its own: seals when it is time, drops what is too old, deletes what

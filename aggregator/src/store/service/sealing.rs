@@ -41,7 +41,7 @@ impl Default for Part {
 }
 
 impl Part {
-    pub(super) fn append(&mut self, blocks: Vec<Block>, wal_record: u64, ranges: &SourceRanges, now: Nanos) {
+    pub(super) fn append(&mut self, blocks: Vec<Arc<Block>>, wal_record: u64, ranges: &SourceRanges, now: Nanos) {
         if self.records.is_none() {
             self.since_ns = now;
         }

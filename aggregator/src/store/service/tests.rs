@@ -229,7 +229,7 @@ impl World {
         let objects = Objects::new(Arc::clone(&self.objects) as _, self.runtime.handle().clone());
         let (store, recovered) =
             Store::open(config(), objects, Box::new(self.commits.clone()), self.clock.clone()).expect("open");
-        for record in recovered.wal_upto as usize..self.wal.len() {
+        for record in recovered.wal_upto as usize - 1..self.wal.len() {
             self.append_to(&store, record);
         }
         (store, recovered)
@@ -238,7 +238,7 @@ impl World {
     fn append_to(&self, store: &Store, record: usize) {
         let mut ranges = SourceRanges::default();
         ranges.insert(&SourceKey::new("agent", "file"), record as u64 * 100, record as u64 * 100 + 100);
-        store.append(fixture::blocks(&self.wal[record], 50), record as u64, ranges);
+        store.append(blocks(&self.wal[record], 50), record as u64 + 1, ranges);
     }
 
     /// Writes a record of the WAL and publishes it.
@@ -256,6 +256,10 @@ impl World {
         let want: BTreeSet<_> = self.wal.iter().flatten().map(|row| (row.time_ns, row.seq)).collect();
         assert_eq!(ids(store), want.into_iter().collect::<Vec<_>>());
     }
+}
+
+fn blocks(rows: &[Row], block_rows: usize) -> Vec<Arc<Block>> {
+    fixture::blocks(rows, block_rows).into_iter().map(Arc::new).collect()
 }
 
 /// The ids of all rows of a view, in order: one that is seen twice stands there twice.
@@ -279,18 +283,18 @@ fn ids(store: &Store) -> Vec<(i64, u64)> {
 fn rows_are_seen_once_before_during_and_after_sealing_and_after_a_restart() {
     let mut world = World::new();
     let (store, recovered) = world.open();
-    assert_eq!((recovered.wal_upto, store.maintain()), (0, None));
+    assert_eq!((recovered.wal_upto, store.view().last_record, store.maintain()), (1, 0, None));
     for _ in 0..5 {
         world.write(&store, 30);
     }
     world.check(&store);
     store.seal_now().expect("seal");
     world.check(&store);
-    assert_eq!((store.maintain(), store.maintain()), (Some(5), None));
+    assert_eq!((store.maintain(), store.maintain(), store.view().last_record), (Some(6), None, 5));
     world.write(&store, 7);
     world.check(&store);
     let (store, recovered) = world.open();
-    assert_eq!(recovered.wal_upto, 5);
+    assert_eq!(recovered.wal_upto, 6);
     let key = SourceKey::new("agent", "file");
     assert!(recovered.ranges.get(&key).expect("ranges").contains(0, 500));
     assert!(!recovered.ranges.get(&key).expect("ranges").contains(0, 501));
@@ -321,7 +325,7 @@ fn every_fault_at_every_step_leaves_each_row_exactly_once() {
             store.seal_now().expect("what came meanwhile");
             world.check(&store);
             let (store, recovered) = world.open();
-            assert_eq!(recovered.wal_upto, 2);
+            assert_eq!(recovered.wal_upto, 3);
             world.check(&store);
         }
     }
@@ -340,11 +344,11 @@ fn sealing_is_by_size_and_age_and_pauses_after_a_failure() {
     world.fault(Fault::None, Fault::None);
     assert_eq!(store.maintain(), None, "the pause is not over");
     world.clock.set(world.clock.now_ns() + 1_000_000_000);
-    assert_eq!(store.maintain(), Some(1));
+    assert_eq!(store.maintain(), Some(2));
     for _ in 0..40 {
         world.write(&store, 1000);
     }
-    assert_eq!(store.maintain(), Some(41));
+    assert_eq!(store.maintain(), Some(42));
     world.check(&store);
 }
 
@@ -352,10 +356,10 @@ fn sealing_is_by_size_and_age_and_pauses_after_a_failure() {
 fn records_without_new_rows_move_the_wal_position_too() {
     let world = World::new();
     let (store, _) = world.open();
-    store.append(Vec::new(), 0, SourceRanges::default());
     store.append(Vec::new(), 1, SourceRanges::default());
+    store.append(Vec::new(), 2, SourceRanges::default());
     store.seal_now().expect("seal");
-    assert_eq!(store.maintain(), Some(2));
+    assert_eq!(store.maintain(), Some(3));
     assert!(store.view().segments.is_empty());
 }
 
@@ -440,12 +444,12 @@ fn a_store_in_a_directory_comes_back() {
     let clock = Clock::manual(1_000);
     let open = || Store::open_local(dir.path(), config(), clock.clone()).expect("open");
     let (store, recovered) = open();
-    assert_eq!(recovered.wal_upto, 0);
-    store.append(fixture::blocks(&rows, 200), 0, SourceRanges::default());
+    assert_eq!(recovered.wal_upto, 1);
+    store.append(blocks(&rows, 200), 1, SourceRanges::default());
     store.seal_now().expect("seal");
     drop(store);
     let (store, recovered) = open();
-    assert_eq!(recovered.wal_upto, 1);
+    assert_eq!(recovered.wal_upto, 2);
     let view = store.view();
     assert_eq!(view.segments.len(), 1);
     fixture::check(&*view.segments[0], &rows);
