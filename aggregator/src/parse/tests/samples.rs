@@ -479,7 +479,8 @@ fn container_logs_carry_any_format() {
         message "tab\there \"quoted\" red" *
         container "web"
         image "shop:1"
-        service "web""#]].assert_eq(&docker.show("tab\there \"quoted\" \u{1b}[31mred\u{1b}[0m\r"));
+        service "web""#]]
+    .assert_eq(&docker.show("tab\there \"quoted\" \u{1b}[31mred\u{1b}[0m\r"));
 }
 
 #[test]
@@ -496,5 +497,6 @@ fn cri_logs_carry_any_bytes() {
     expect![[r#"
         message "bad \\xFF\\xFE utf8" *
         container "web"
-        service "web""#]].assert_eq(&cri.show(b"bad \xff\xfe utf8"));
+        service "web""#]]
+    .assert_eq(&cri.show(b"bad \xff\xfe utf8"));
 }
