@@ -1,1 +1,63 @@
-fn main() {}
+//! `logweir-agent`: arguments, configuration, run until a signal, drain.
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use logweir_agent::args::{Args, Command};
+use logweir_agent::error::exit;
+use logweir_agent::{Agent, Config, Error, discover, show};
+use logweir_runtime::clock::Clock;
+use logweir_runtime::drain::{self, Drain};
+use logweir_runtime::telemetry;
+
+/// The drain of the pipeline has its own, shorter limit.
+const GRACE: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let env = |name: &str| {
+        #[expect(clippy::disallowed_methods, reason = "this is where the agent's environment is read")]
+        std::env::var(name).ok()
+    };
+    telemetry::init_logs(&env("LOGWEIR_LOG").unwrap_or_else(|| "info".to_owned()), false);
+    let result = args.settings(&env).and_then(|config| match args.command {
+        Some(Command::Discover { json }) => print(&config, json),
+        None => run(config),
+    });
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "logweir-agent: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn print(config: &Config, json: bool) -> Result<u8, Error> {
+    let findings = discover(config);
+    let mut out = io::stdout().lock();
+    let written = if json { show::json(&findings, &mut out) } else { show::table(&findings, &mut out) };
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Io { action: "write to", path: "stdout".into(), source: error })
+        }
+        _ if findings.iter().any(|finding| !finding.skipped) => Ok(exit::OK),
+        _ => Ok(exit::NEGATIVE),
+    }
+}
+
+fn run(config: Config) -> Result<u8, Error> {
+    let io = |source| Error::Io { action: "start", path: "the runtime".into(), source };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(io)?;
+    runtime.block_on(async {
+        let drain = Drain::new();
+        drain::on_signals(drain.clone(), GRACE).map_err(io)?;
+        telemetry::init_metrics();
+        let agent = Agent::build(config, Clock::system(), drain)?;
+        tracing::info!(agent = agent.id(), "started");
+        agent.run().await?;
+        Ok(exit::OK)
+    })
+}

@@ -17,7 +17,7 @@ mod number;
 mod piece;
 mod plain;
 mod pm2;
-pub mod route;
+mod route;
 pub mod time;
 mod utf8;
 

@@ -4,12 +4,19 @@
 //! histogram, [`context`] finds the neighbours of an event, [`fields`] lists what there is, and [`live`] matches
 //! fresh blocks for the tail. Nothing here knows whether a segment is a split or the head.
 
+pub mod aggregate;
 pub mod cell;
+pub mod context;
+pub mod counted;
 pub mod execute;
+pub mod fields;
 pub mod filter;
+pub mod hits;
 pub mod literal;
+pub mod live;
 pub mod mask;
 pub mod order;
+pub mod pipes;
 pub mod plan;
 pub mod rows;
 pub mod scan;

@@ -19,6 +19,7 @@ use logweir_proto::query::parse::parse;
 use logweir_proto::query::value::parse_time;
 use logweir_proto::record::EventId;
 use logweir_proto::text::parse_duration;
+use logweir_runtime::pool::PoolError;
 use tokio::sync::mpsc;
 
 use super::App;
@@ -154,9 +155,16 @@ pub fn start(app: &App, asked: Asked, segments: Vec<Arc<dyn Segment>>) -> Result
         let outcome = execute::run(&asked.query, &request, &segments, &mut sink);
         let _ = sender.blocking_send(Piece::End(outcome));
     };
-    let busy = |_| ApiError::new(ErrorCode::RateLimited, "too many queries run: try again").retry_after(1);
     app.query_pool.spawn(job).map_err(busy)?;
     Ok(Running { pieces, cancel })
+}
+
+/// The pool is full, or a search panicked on it.
+pub fn busy(error: PoolError) -> ApiError {
+    match error {
+        PoolError::Full => ApiError::new(ErrorCode::RateLimited, "too many queries run: try again").retry_after(1),
+        PoolError::Panicked => ApiError::new(ErrorCode::Internal, "a bug of the server: its log has the place"),
+    }
 }
 
 /// `GET` and `POST /api/v1/query`
@@ -215,8 +223,8 @@ pub async fn collect(mut running: Running, begun: Instant) -> Result<QueryAnswer
     Err(ApiError::new(ErrorCode::Internal, "the search ended without an answer"))
 }
 
-/// The id of an event stands before its fields; an own field of that name moves aside.
-fn put_id(row: &mut Row, id: EventId) {
+/// Puts the id of an event before its fields; an own field of that name moves aside.
+pub fn put_id(row: &mut Row, id: EventId) {
     set_aside(row);
     row.shift_insert(0, "id".to_owned(), serde_json::Value::String(id.to_string()));
 }

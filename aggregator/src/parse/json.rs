@@ -134,9 +134,17 @@ impl Json {
                 }
                 return;
             }
-            Role::Status => {
+            Role::RequestTime => {
+                if let Some((value, spelling)) = number::milliseconds(&piece.text[leaf.start..leaf.end]) {
+                    let cut = piece.cut(leaf.start..leaf.end, spelling);
+                    line.push(NameId::DURATION_MS, Value::Float(value), cut);
+                }
+                return;
+            }
+            Role::Status | Role::Bytes => {
                 if let Some(value) = number::integer(&piece.text[leaf.start..leaf.end]) {
-                    line.push(NameId::STATUS, Value::Int(value), piece.cut(leaf.start..leaf.end, Spelling::Plain));
+                    let name = if role == Role::Status { NameId::STATUS } else { NameId::BYTES };
+                    line.push(name, Value::Int(value), piece.cut(leaf.start..leaf.end, Spelling::Plain));
                 }
                 return;
             }
@@ -145,7 +153,6 @@ impl Json {
             Role::ExceptionType => NameId::EXCEPTION_TYPE,
             Role::ExceptionStack => NameId::EXCEPTION_STACK,
             Role::Method => NameId::METHOD,
-            Role::Bytes => NameId::BYTES,
             Role::ClientIp => NameId::CLIENT_IP,
             Role::UserId => NameId::USER_ID,
             Role::UserAgent => NameId::USER_AGENT,
@@ -192,10 +199,23 @@ impl Json {
         }
     }
 
+    /// A message that is a request line, as in NGINX's JSON formats, has a method and a path.
+    fn derive_request(&mut self, raw: &[u8], line: &mut Line) {
+        let Some(Value::Text(text)) = line.get(NameId::MESSAGE).map(|field| field.value) else { return };
+        let bytes = line.text(raw, text);
+        if memchr::memmem::rfind(bytes, b" HTTP/").is_some_and(|at| bytes.len() - at <= " HTTP/1.1".len()) {
+            self.buffer.clear();
+            self.buffer.extend_from_slice(bytes);
+            self.http.derive(Piece::copied(&self.buffer, text), 0..self.buffer.len(), line);
+        }
+    }
+
     /// What follows from the fields together.
     fn finish(&mut self, raw: &[u8], line: &mut Line) {
         if line.get(NameId::MESSAGE).is_none() {
             http::synthesize_message(raw, line, &mut self.buffer);
+        } else if line.get(NameId::PATH).is_none() {
+            self.derive_request(raw, line);
         }
         if let Some(stack) = line.text_of(raw, NameId::EXCEPTION_STACK) {
             if line.get(NameId::EXCEPTION_TYPE).is_none() {
@@ -210,6 +230,11 @@ impl Json {
             line.level = line.level.or(Some(Level::Error));
         }
     }
+}
+
+/// Three decimals: so NGINX writes seconds.
+fn has_milliseconds(text: &[u8]) -> bool {
+    memchr::memchr(b'.', text).is_some_and(|dot| text.len() - dot == 4) && number::decimal(text).is_some()
 }
 
 /// Whether a leaf can have a role, and what was found out about it.
@@ -230,7 +255,8 @@ fn judge(role: Role, leaf: &Leaf, text: &[u8], offset_minutes: i16) -> Option<Wi
         Role::Level => return level_of(leaf.kind, content).map(|level| Winner { level: Some(level), ..plain }),
         Role::Status => (number || string) && content.len() <= 3 && number::integer(content).is_some(),
         Role::DurationMs => number && number::decimal(content).is_some(),
-        Role::Bytes => number && number::integer(content).is_some(),
+        Role::Bytes => (number || string) && number::integer(content).is_some(),
+        Role::RequestTime => (number || string) && has_milliseconds(content),
         Role::UserId | Role::TraceId => number || string && !content.is_empty(),
         Role::Path => string && content.first() == Some(&b'/'),
         Role::ExceptionStack => string && content.len() > 1,

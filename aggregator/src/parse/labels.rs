@@ -1,9 +1,11 @@
 //! What is known of a source and holds for each of its lines: its labels, the host, the path.
 
+use std::ops::Range;
+
 use logweir_proto::batch::{SourceInfo, Stream};
 use logweir_proto::record::field;
 
-use super::line::{Line, Text, Value};
+use super::line::{FIELDS_MAX, Field, Line, Text, Value};
 use crate::names::{NameId, Names};
 
 /// Longest value of a label; a longer one is not added to the lines.
@@ -14,35 +16,42 @@ pub(super) const LABELS_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Labels {
-    list: Vec<(NameId, Box<[u8]>)>,
+    /// Each name once, with the place of its value.
+    list: Vec<(NameId, Range<u32>)>,
+    values: Vec<u8>,
     source: &'static str,
 }
 
 impl Labels {
     pub(super) fn new(info: &SourceInfo, host: &str, names: &mut Names) -> Labels {
-        let mut list: Vec<(NameId, Box<[u8]>)> = Vec::new();
+        let mut labels = Labels { list: Vec::new(), values: Vec::new(), source: info.kind.source_name() };
         let own = [(field::HOST, host), (field::FILE, info.path.as_str())];
         let given = info.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in given.chain(own).take(LABELS_MAX) {
-            // These are told by the line or by the store, never by a label.
-            let reserved = matches!(name, field::TIME | field::SEQ | field::LEVEL | field::PATTERN_ID);
-            if reserved || value.is_empty() || value.len() > LABEL_BYTES_MAX {
-                continue;
-            }
-            if let Some(id) = names.intern(name)
-                && !list.iter().any(|(known, _)| *known == id)
-            {
-                list.push((id, value.as_bytes().into()));
-            }
+        // Of the given labels some may be too many, but never host and file.
+        for (name, value) in own.into_iter().chain(given).take(LABELS_MAX) {
+            labels.add(name, value, names);
         }
         // A line without a service is hard to find: the next best name stands in.
-        if !list.iter().any(|(id, _)| *id == NameId::SERVICE) {
-            let stand_in = |want| list.iter().find(|(id, _)| *id == want).map(|(_, value)| value.clone());
-            if let Some(value) = stand_in(NameId::PM2_APP).or_else(|| stand_in(NameId::CONTAINER)) {
-                list.push((NameId::SERVICE, value));
-            }
+        let stand_in = [field::PM2_APP, field::CONTAINER].into_iter().find_map(|name| info.labels.get(name));
+        if let Some(value) = stand_in {
+            labels.add(field::SERVICE, value, names);
         }
-        Labels { list, source: info.kind.source_name() }
+        labels
+    }
+
+    fn add(&mut self, name: &str, value: &str, names: &mut Names) {
+        // These are told by the line or by the store, never by a label.
+        let reserved = matches!(name, field::TIME | field::SEQ | field::LEVEL | field::PATTERN_ID | field::SOURCE);
+        if reserved || value.is_empty() || value.len() > LABEL_BYTES_MAX {
+            return;
+        }
+        if let Some(id) = names.intern(name)
+            && !self.list.iter().any(|(known, _)| *known == id)
+        {
+            let start = self.values.len() as u32;
+            self.values.extend_from_slice(value.as_bytes());
+            self.list.push((id, start..self.values.len() as u32));
+        }
     }
 
     /// Adds the labels that the line does not have itself. The record's stream is more exact than that of the source.
@@ -50,14 +59,28 @@ impl Labels {
         if let Some(stream) = stream.as_str() {
             line.push_default(NameId::STREAM, Value::Text(Text::Static(stream)));
         }
-        for (name, value) in &self.list {
-            if line.get(*name).is_none() {
-                let text = line.scratch(value);
-                line.push(*name, Value::Text(text), None);
-            }
-        }
         line.push_default(NameId::SOURCE, Value::Text(Text::Static(self.source)));
+        // Every line gets them: one look over the fields, one copy, and no search for each label.
+        let known = line.fields.iter().fold(0u64, |mask, field| mask | bit(field.name));
+        let Text::Scratch(base, _) = line.scratch(&self.values) else { return };
+        for (name, range) in &self.list {
+            let taken = if bit(*name) != 0 { known & bit(*name) != 0 } else { line.get(*name).is_some() };
+            if taken {
+                continue;
+            }
+            if line.fields.len() >= FIELDS_MAX {
+                line.fields_dropped += 1;
+                continue;
+            }
+            let text = Text::Scratch(base + range.start, base + range.end);
+            line.fields.push(Field { name: *name, value: Value::Text(text), cut: None });
+        }
     }
+}
+
+/// A bit of its own for the names that have small numbers, the canonical ones among them; none for the others.
+fn bit(name: NameId) -> u64 {
+    1u64.checked_shl(name.0).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -10,8 +10,7 @@ const EXACT_DIGITS: usize = 15;
 /// A number whose spelling has no name here (`1e3`, `007`) is given as [`Spelling::Plain`]: the store sees that it
 /// prints differently and keeps the line.
 pub(super) fn parse(text: &[u8]) -> Option<(Value, Spelling)> {
-    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
-    if unsigned.iter().all(u8::is_ascii_digit) {
+    if unsigned(text).iter().all(u8::is_ascii_digit) {
         if text == b"-0" {
             return Some((Value::Float(-0.0), Spelling::Fixed { decimals: 0 }));
         }
@@ -21,14 +20,21 @@ pub(super) fn parse(text: &[u8]) -> Option<(Value, Spelling)> {
     Some((Value::Float(value), spelling))
 }
 
+fn unsigned(text: &[u8]) -> &[u8] {
+    match text {
+        [b'-', rest @ ..] => rest,
+        _ => text,
+    }
+}
+
 /// A whole number that fits.
 pub(super) fn integer(text: &[u8]) -> Option<i64> {
-    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
-    if unsigned.is_empty() || unsigned.len() > 19 {
+    let digits = unsigned(text);
+    if digits.is_empty() || digits.len() > 19 {
         return None;
     }
-    let negative = unsigned.len() < text.len();
-    unsigned.iter().try_fold(0i64, |sum, byte| {
+    let negative = digits.len() < text.len();
+    digits.iter().try_fold(0i64, |sum, byte| {
         let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
         let sum = sum.checked_mul(10)?;
         if negative { sum.checked_sub(digit) } else { sum.checked_add(digit) }
@@ -51,6 +57,18 @@ pub(super) fn decimal(text: &[u8]) -> Option<(f64, Spelling)> {
     let shortest = decimals > 0 && text.len() <= EXACT_DIGITS && !text.ends_with(b"0");
     let spelling = if shortest { Spelling::Plain } else { Spelling::Fixed { decimals: u8::try_from(decimals).ok()? } };
     Some((value, spelling))
+}
+
+/// Seconds with a fraction as milliseconds.
+pub(super) fn milliseconds(text: &[u8]) -> Option<(f64, Spelling)> {
+    let (seconds, _) = decimal(text)?;
+    let decimals = memchr::memchr(b'.', text).map_or(0, |dot| text.len() - dot - 1);
+    Some((without_dust(seconds * 1e3), Spelling::SecondsFixed { decimals: decimals.min(9) as u8 }))
+}
+
+/// A number of at most six decimals, without what binary fractions leave behind them.
+pub(super) fn without_dust(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn fill(piece: Piece<'_>, cut: Option<Cut>, context: Context<'_>, line: &mut Lin
         Place::Raw(_) => piece.cut(body.clone(), Spelling::Plain),
         Place::Scratch(_) => cut,
     };
-    let main = Value::Text(piece.text(body.clone()));
+    let main = Value::Text(piece.text(body));
     line.level = line.level.or_else(|| level::guess(text));
     let several = memchr::memchr(b'\n', text).is_some();
     match if several { exception::shape(text) } else { Shape::Text } {

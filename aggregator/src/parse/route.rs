@@ -1,7 +1,7 @@
 //! The route of a path: ids become `:id`, so that `/users/42` and `/users/43` are one thing to count by.
 
 /// Longest route; what is over the limit becomes one last segment `…`.
-pub const ROUTE_BYTES_MAX: usize = 256;
+pub(super) const ROUTE_BYTES_MAX: usize = 256;
 
 /// Segments of this length and more are ids when they hold a digit; twice as long ones are always.
 const TOKEN_BYTES: usize = 20;
@@ -44,8 +44,8 @@ fn split_suffix(segment: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn is_id(segment: &[u8]) -> bool {
-    if segment.is_empty() {
-        return false;
+    if !segment.iter().any(u8::is_ascii_digit) {
+        return segment.len() >= 2 * TOKEN_BYTES;
     }
     let (mut digits, mut hex, mut dashes) = (0, 0, 0);
     for byte in segment {
@@ -61,10 +61,7 @@ fn is_id(segment: &[u8]) -> bool {
     }
     let len = segment.len();
     // Numbers and dates; hexadecimal ids and uuids; opaque tokens.
-    digits > 0 && digits + dashes == len
-        || digits > 0 && hex + dashes == len && hex >= 8
-        || digits > 0 && len >= TOKEN_BYTES
-        || len >= 2 * TOKEN_BYTES
+    digits + dashes == len || hex + dashes == len && hex >= 8 || len >= TOKEN_BYTES
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 //! A time without a zone is read with an offset that the caller assumes. [`format_time`] is the inverse of every reader:
 //! the store prints with it what a reader cut out.
 
+mod civil;
+
+use self::civil::{Civil, clock, days_from_civil, instant};
 use super::line::{Offset, Spelling};
 
 pub(super) const NS_PER_S: i64 = 1_000_000_000;
-const NS_PER_MIN: i64 = 60 * NS_PER_S;
 
 /// In the `fraction` of [`Spelling::Rfc3339`]: the low bits count digits, these flags say what else was odd.
 const FRACTION_DIGITS: u8 = 0x0f;
@@ -52,8 +54,7 @@ pub(super) fn yearless(text: &[u8], assumed_minutes: i16, received_ns: i64) -> O
             (digits(text, 1, 2)?, digits(text, 3, 2)?, &text[6..])
         }
         b'A'..=b'S' if text.get(3) == Some(&b' ') && text.get(6) == Some(&b' ') => {
-            let month = MONTHS.iter().position(|name| name.as_bytes() == &text[..3])? as i64 + 1;
-            (month, decimal(text[4..6].trim_ascii_start())?, &text[7..])
+            (month(&text[..3])?, decimal(text[4..6].trim_ascii_start())?, &text[7..])
         }
         _ => return None,
     };
@@ -109,7 +110,7 @@ pub(super) fn nginx_local(text: &[u8]) -> Option<Stamp> {
     if text[2] != b'/' || text[6] != b'/' || text[11] != b':' || text[14] != b':' || text[17] != b':' {
         return None;
     }
-    let month = MONTHS.iter().position(|name| name.as_bytes() == &text[3..6])? as i64 + 1;
+    let month = month(&text[3..6])?;
     let days = days_from_civil(digits(text, 7, 4)?, month, digits(text, 0, 2)?)?;
     let seconds = clock(digits(text, 12, 2)?, digits(text, 15, 2)?, digits(text, 18, 2)?)?;
     if text[20] != b' ' {
@@ -120,7 +121,13 @@ pub(super) fn nginx_local(text: &[u8]) -> Option<Stamp> {
     Some(Stamp { time_ns, len: LEN, spelling: Spelling::NginxLocal { offset_minutes } })
 }
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [[u8; 3]; 12] =
+    [*b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct", *b"Nov", *b"Dec"];
+
+fn month(name: &[u8]) -> Option<i64> {
+    let name: [u8; 3] = name.try_into().ok()?;
+    MONTHS.iter().position(|month| *month == name).map(|at| at as i64 + 1)
+}
 
 /// `2026-11-20T09:10:02.123Z` and its relatives: space for `T`, comma for the dot, slashes for dashes, no seconds, no
 /// zone, or a space before the zone.
@@ -228,7 +235,7 @@ pub fn format_time(time_ns: i64, spelling: Spelling, out: &mut Vec<u8>) -> bool 
             let Some(local) = Civil::new(time_ns, offset_minutes) else { return false };
             push_digits(local.day, 2, out);
             out.push(b'/');
-            out.extend_from_slice(MONTHS[(local.month as usize).saturating_sub(1).min(11)].as_bytes());
+            out.extend_from_slice(&MONTHS[(local.month as usize).saturating_sub(1).min(11)]);
             out.push(b'/');
             push_digits(local.year, 4, out);
             out.push(b':');
@@ -279,35 +286,6 @@ fn format_rfc3339(time_ns: i64, fraction: u8, offset: Offset, separator: u8, out
         Offset::Assumed(_) => {}
     }
     true
-}
-
-/// A time as a clock on the wall of some zone shows it.
-struct Civil {
-    year: i64,
-    month: i64,
-    day: i64,
-    hour: i64,
-    minute: i64,
-    second: i64,
-    nanosecond: i64,
-}
-
-impl Civil {
-    fn new(time_ns: i64, offset_minutes: i16) -> Option<Civil> {
-        let local = time_ns.checked_add(i64::from(offset_minutes) * NS_PER_MIN)?;
-        let seconds = local.div_euclid(NS_PER_S);
-        let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-        let (year, month, day) = civil_from_days(days);
-        (0..=9999).contains(&year).then_some(Civil {
-            year,
-            month,
-            day,
-            hour: of_day / 3600,
-            minute: of_day / 60 % 60,
-            second: of_day % 60,
-            nanosecond: local.rem_euclid(NS_PER_S),
-        })
-    }
 }
 
 fn push_clock(local: &Civil, out: &mut Vec<u8>) {
@@ -364,50 +342,6 @@ fn nanos(fraction: &[u8]) -> i64 {
         value = value * 10 + fraction.get(i).map_or(0, |byte| i64::from(byte - b'0'));
     }
     value
-}
-
-/// Second of the day; 60 is a leap second, which becomes the first of the next minute.
-fn clock(hour: i64, minute: i64, second: i64) -> Option<i64> {
-    (hour < 24 && minute < 60 && second <= 60).then_some(hour * 3600 + minute * 60 + second)
-}
-
-fn instant(days: i64, seconds: i64, nanoseconds: i64, offset_minutes: i16) -> Option<i64> {
-    let seconds = days * 86_400 + seconds - i64::from(offset_minutes) * 60;
-    seconds.checked_mul(NS_PER_S)?.checked_add(nanoseconds)
-}
-
-/// Days since 1970-01-01 of the proleptic Gregorian calendar; years begin in March so that the leap day comes last.
-fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
-    if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) {
-        return None;
-    }
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
-}
-
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-fn days_in_month(year: i64, month: i64) -> i64 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
 }
 
 #[cfg(test)]

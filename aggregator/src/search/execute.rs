@@ -1,6 +1,8 @@
 //! Answers a query: runs its plan over segments and hands rows to a sink as soon as they are certain.
 
 mod newest;
+mod sorted;
+mod tables;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
@@ -9,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use logweir_proto::api::{End, MissingRange, Order, Row, Stats, Warning};
-use logweir_proto::query::ast::Query;
+use logweir_proto::query::ast::{self, Query};
 use logweir_proto::record::EventId;
 
 use self::newest::{Ended, Newest};
@@ -158,15 +160,16 @@ fn run_nested(
     if let Some(fields) = &request.fields {
         plan.show = plan.show.then(fields, false);
     }
-    let warnings = plan::unknown_fields(query, segments);
+    let mut warnings = plan::unknown_fields(query, segments);
+    warnings.extend(plan::before_all(range, segments));
     let filter = compile(&plan.filter, range, request, segments, depth)?;
-    let mut search = Search { request, segments, sink, filter: &filter, plan: &plan, warnings };
+    let mut search = Search { request, segments, sink, filter: &filter, plan: &plan, depth, warnings };
     search.run()
 }
 
 /// Compiles a filter, running the queries within it.
-fn compile(
-    filter: &logweir_proto::query::ast::Filter,
+pub(super) fn compile(
+    filter: &ast::Filter,
     range: TimeRange,
     request: &Request<'_>,
     segments: &[Arc<dyn Segment>],
@@ -240,14 +243,17 @@ struct Search<'r, 's, 'k> {
     sink: &'s mut Sink<'k>,
     filter: &'r Filter,
     plan: &'r Plan,
+    depth: u32,
     warnings: Vec<Warning>,
 }
 
 impl Search<'_, '_, '_> {
     fn run(&mut self) -> Result<Outcome, Error> {
-        match &self.plan.first {
-            First::Events { order, limit } if self.plan.rest.is_empty() => Ok(self.stream(*order, *limit)),
-            _ => Err(Error::Unsupported { what: "this pipe" }),
+        let plan = self.plan;
+        match &plan.first {
+            First::Events { order, limit } if plan.rest.is_empty() => Ok(self.stream(*order, *limit)),
+            First::Aggregate(pipe) => self.aggregate(pipe),
+            _ => self.collected(),
         }
     }
 
@@ -268,7 +274,8 @@ impl Search<'_, '_, '_> {
         let page = self.limit();
         let limit = head.map_or(page, |head| head.min(page));
         let newest = Newest { order, limit, cursor: self.request.cursor };
-        let mut scan = Scan::new(self.segments, self.filter, self.plan.range, order, self.request.patience());
+        let range = newest.left_of(self.plan.range);
+        let mut scan = Scan::new(self.segments, self.filter, range, order, self.request.patience());
         let (mut given, mut last, mut batches) = (0, None, 0);
         let (sink, show) = (&mut *self.sink, &self.plan.show);
         let ended = newest.run(&mut scan, &mut |scan, refs| {

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use logweir_proto::api::{Order, Warning};
-use logweir_proto::query::ast::{AggFunc, Field, Filter, Group, PipeKind, Query, SortKey, Test};
+use logweir_proto::query::ast::{AggFunc, Bound, CmpOp, Field, Filter, Group, Literal, PipeKind, Query, SortKey, Test};
 use logweir_proto::record::field;
 use logweir_proto::text::did_you_mean;
+use logweir_runtime::clock;
 
 use super::cell::canonical;
 use super::rows::{RAW, Show};
@@ -44,11 +45,68 @@ pub struct Plan {
 
 /// The range of a query: the text wins over the request, and without either it is the last hour.
 pub fn range(query: &Query, from_ns: Option<i64>, to_ns: Option<i64>, now_ns: i64) -> TimeRange {
+    let said = time_bounds(&query.filter, now_ns);
     let to = query.until.map(|until| until.resolve(now_ns)).or(to_ns);
-    let from = query.since.map(|since| since.resolve(now_ns)).or(from_ns);
-    let from = from.unwrap_or_else(|| to.unwrap_or(now_ns).min(now_ns).saturating_sub(RANGE_DEFAULT_NS));
     // The end is outside. Without one, lines from a clock that is ahead are still found.
-    TimeRange { first_ns: from, last_ns: to.map_or(i64::MAX, |to| to.saturating_sub(1)) }
+    let last_ns = to.map_or(i64::MAX, |to| to.saturating_sub(1)).min(said.last_ns);
+    let from = query.since.map(|since| since.resolve(now_ns)).or(from_ns);
+    let default = || last_ns.min(now_ns).saturating_sub(RANGE_DEFAULT_NS);
+    let first_ns = from.unwrap_or_else(|| if said.first_ns > i64::MIN { said.first_ns } else { default() });
+    TimeRange { first_ns: first_ns.max(said.first_ns), last_ns }
+}
+
+/// The range that `time>=…` and the like leave: with them nobody means the last hour.
+fn time_bounds(filter: &Filter, now_ns: i64) -> TimeRange {
+    let all = TimeRange::ALL;
+    match filter {
+        Filter::And(filters) => filters
+            .iter()
+            .map(|filter| time_bounds(filter, now_ns))
+            .fold(all, |a, b| TimeRange { first_ns: a.first_ns.max(b.first_ns), last_ns: a.last_ns.min(b.last_ns) }),
+        Filter::Field { field, test } if canonical(&field.name) == field::TIME => {
+            let (low, high) = match test {
+                Test::Cmp(CmpOp::Gt | CmpOp::Ge, low) => (Some(low), None),
+                Test::Cmp(CmpOp::Lt | CmpOp::Le, high) => (None, Some(high)),
+                Test::Range { low, high } => (bound(low), bound(high)),
+                _ => return all,
+            };
+            // The filter itself sees to it whether a bound is inside.
+            let at = |literal: Option<&Literal>| literal.and_then(|literal| literal.as_time(now_ns));
+            TimeRange { first_ns: at(low).unwrap_or(i64::MIN), last_ns: at(high).unwrap_or(i64::MAX) }
+        }
+        _ => all,
+    }
+}
+
+fn bound(bound: &Bound) -> Option<&Literal> {
+    match bound {
+        Bound::Open => None,
+        Bound::Inclusive(literal) | Bound::Exclusive(literal) => Some(literal),
+    }
+}
+
+/// A warning when the range ends before the oldest event that is kept.
+pub fn before_all(range: TimeRange, segments: &[Arc<dyn Segment>]) -> Option<Warning> {
+    let oldest_ns = segments.iter().flat_map(|segment| segment.blocks()).map(|block| block.min_time_ns).min()?;
+    (range.last_ns < oldest_ns).then(|| Warning {
+        warn: "outside_retention".to_owned(),
+        field: None,
+        did_you_mean: None,
+        pos: None,
+        message: format!("the oldest event is of {}", clock::rfc3339(oldest_ns)),
+    })
+}
+
+/// The range as far as there are rows, for rates and buckets: without an end it ends now, and without a beginning it
+/// begins with the first row.
+pub fn known_range(range: TimeRange, segments: &[Arc<dyn Segment>], now_ns: i64) -> TimeRange {
+    let blocks = || segments.iter().flat_map(|segment| segment.blocks()).filter(|block| range.overlaps(block));
+    let first_ns = match range.first_ns {
+        i64::MIN => blocks().map(|block| block.min_time_ns).min().unwrap_or(now_ns),
+        first_ns => first_ns,
+    };
+    let last_ns = if range.last_ns == i64::MAX { now_ns } else { range.last_ns };
+    TimeRange { first_ns, last_ns: last_ns.max(first_ns) }
 }
 
 impl Plan {

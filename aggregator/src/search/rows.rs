@@ -104,7 +104,7 @@ fn only(batch: &RecordBatch, names: &[String]) -> Vec<Row> {
         }
         let columns = FieldColumns::new(batch, name);
         for (index, row) in rows.iter_mut().enumerate() {
-            insert(row, name, columns.cell(index).to_value());
+            insert(row, name, &columns.cell(index).to_value());
         }
     }
     rows
@@ -126,7 +126,7 @@ fn all(batch: &RecordBatch, hidden: &[String]) -> Vec<Row> {
     for ((_, name), columns) in order {
         for column in columns {
             for (index, row) in rows.iter_mut().enumerate() {
-                insert(row, name, column.cell(index).to_value());
+                insert(row, name, &column.cell(index).to_value());
             }
         }
     }
@@ -144,7 +144,7 @@ fn all(batch: &RecordBatch, hidden: &[String]) -> Vec<Row> {
     rows
 }
 
-fn insert(row: &mut Row, name: &str, value: Value) {
+fn insert(row: &mut Row, name: &str, value: &Value) {
     if !value.is_null() {
         row.insert(name.to_owned(), value.to_json());
     }

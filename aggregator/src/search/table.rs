@@ -34,7 +34,7 @@ impl Table {
         let mut fields = Vec::new();
         let mut arrays = Vec::new();
         for (index, name) in self.columns.iter().enumerate() {
-            for (field, array) in arrays_of(name, self.rows.iter().map(|row| &row.values[index])) {
+            for (field, array) in arrays_of(name, &self.rows.iter().map(|row| &row.values[index])) {
                 fields.push(field);
                 arrays.push(array);
             }
@@ -49,6 +49,23 @@ impl Table {
             let shown = columns.iter().zip(&row.values);
             (row.id, shown.map(|(name, value)| (name.clone(), value.to_json())).collect())
         })
+    }
+
+    /// Only these columns, in this order; or all but these.
+    pub fn select(self, names: &[String], exclude: bool) -> Table {
+        let places: Vec<usize> = if exclude {
+            (0..self.columns.len()).filter(|place| !names.contains(&self.columns[*place])).collect()
+        } else {
+            names.iter().filter_map(|name| self.column(name)).collect()
+        };
+        let row = |row: TableRow| TableRow {
+            id: row.id,
+            values: places.iter().map(|place| row.values[*place].clone()).collect(),
+        };
+        Table {
+            columns: places.iter().map(|place| self.columns[*place].clone()).collect(),
+            rows: self.rows.into_iter().map(row).collect(),
+        }
     }
 
     /// A table of events; a field is a column when any of them has it.
@@ -83,7 +100,7 @@ pub fn batch(fields: Vec<Field>, arrays: Vec<ArrayRef>, rows: usize) -> Option<R
 }
 
 /// The typed columns of one field: the type that comes first has the plain name.
-pub fn arrays_of<'a>(name: &str, values: impl Iterator<Item = &'a Value> + Clone) -> Vec<(Field, ArrayRef)> {
+pub fn arrays_of<'a>(name: &str, values: &(impl Iterator<Item = &'a Value> + Clone)) -> Vec<(Field, ArrayRef)> {
     let mut kinds: Vec<Kind> = Vec::new();
     let mut is_time = false;
     for value in values.clone() {

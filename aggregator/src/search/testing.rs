@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, UInt32Array, UInt64Array};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field};
 use arrow::record_batch::RecordBatch;
 use logweir_proto::api::{Order, Row};
 use logweir_proto::query::ast;
@@ -160,7 +160,7 @@ fn batch_of(rows: &[TestRow], overflow: &[&str]) -> RecordBatch {
             .iter()
             .map(|row| Value::of_json(name, row.fields.get(name).unwrap_or(&serde_json::Value::Null)))
             .collect();
-        columns.extend(arrays_of(name, values.iter()));
+        columns.extend(arrays_of(name, &values.iter()));
     }
     if !overflow.is_empty() {
         let extra: StringArray = rows
@@ -316,8 +316,4 @@ pub(crate) fn literal(text: &str) -> ast::Literal {
 
 pub(crate) fn name(text: &str) -> ast::Field {
     ast::Field { name: text.to_owned(), span: ast::Span::default() }
-}
-
-pub(crate) fn schema(batch: &RecordBatch) -> &Schema {
-    batch.schema_ref()
 }

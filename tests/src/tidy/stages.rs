@@ -8,8 +8,8 @@ use super::{Finding, Tree};
 
 type Table = &'static [(&'static str, &'static [&'static str])];
 
-/// Modules that see all others of their crate.
-const WIRING: [&str; 2] = ["pipeline", "main"];
+/// Modules that see all others of their crate: `error` gathers what the stages return, each of which has its own.
+const WIRING: [&str; 3] = ["pipeline", "main", "error"];
 
 /// The crates with stages.
 pub const STAGES: [(&str, Table); 1] = [(
@@ -17,20 +17,21 @@ pub const STAGES: [(&str, Table); 1] = [(
     &[
         // What every stage may name.
         ("config", &[]),
-        ("error", &[]),
         ("metrics", &[]),
         ("names", &[]),
         ("ranges", &[]),
         ("live", &["metrics", "store"]),
         // The way of the data, each knowing what it emits into and never who asks it.
-        ("wal", &["config", "error", "metrics", "ranges"]),
-        ("parse", &["config", "error", "metrics", "names"]),
-        ("store", &["config", "error", "metrics", "names", "ranges", "parse"]),
-        ("receive", &["config", "error", "metrics", "names", "ranges", "wal"]),
-        ("search", &["config", "error", "metrics", "names", "ranges", "parse", "store"]),
+        ("wal", &["config", "metrics", "ranges"]),
+        ("parse", &["config", "metrics", "names"]),
+        ("store", &["config", "metrics", "names", "ranges", "parse"]),
+        ("receive", &["config", "metrics", "names", "ranges", "wal"]),
+        ("search", &["config", "metrics", "names", "ranges", "parse", "store"]),
         // The doors, which put HTTP before the two ends.
-        ("auth", &["config", "error", "metrics", "receive"]),
-        ("api", &["config", "error", "metrics", "names", "ranges", "auth", "receive", "store", "search", "live"]),
+        ("auth", &["config", "metrics", "receive"]),
+        ("api", &["config", "metrics", "names", "ranges", "auth", "receive", "store", "search", "live"]),
+        // `--stdin`: the same engine over a pipe.
+        ("offline", &["names", "parse", "store", "search"]),
     ],
 )];
 

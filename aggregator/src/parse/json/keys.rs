@@ -12,6 +12,10 @@ use crate::names::{NAME_BYTES_MAX, NameId, Names};
 /// Distinct keys that are remembered; then the memory is emptied and fills again.
 pub(super) const KEYS_MAX: usize = 4096;
 
+/// Names that one source may bring in; then further keys stay in the raw line. Ids used as keys must not fill the names
+/// that all sources share.
+pub(super) const NAMES_PER_SOURCE_MAX: u32 = 2048;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyId(u32);
 
@@ -32,6 +36,8 @@ pub(super) enum Role {
     ExceptionType,
     ExceptionStack,
     DurationMs,
+    /// NGINX's `$request_time` in a JSON format: seconds with three decimals.
+    RequestTime,
     Status,
     Method,
     /// A path, perhaps with a query.
@@ -103,6 +109,7 @@ const CANONICAL: &[(Role, &[&str])] = &[
             "took_ms",
         ],
     ),
+    (Role::RequestTime, &["request_time"]),
     (
         Role::Status,
         &[
@@ -152,6 +159,8 @@ pub(super) struct Keys {
     list: Vec<Key>,
     by_path: HashMap<Box<[u8]>, u32>,
     last: u32,
+    /// Names that were new to everybody.
+    brought_in: u32,
 }
 
 /// The key that is too long or not text. It is in the list always, and begins each line.
@@ -161,7 +170,7 @@ impl Default for Keys {
     fn default() -> Keys {
         let nameless =
             Key { path: Box::default(), roles: [(Role::Own, 0); 2], name: None, aside: None, next: NAMELESS };
-        Keys { list: vec![nameless], by_path: HashMap::new(), last: NAMELESS }
+        Keys { list: vec![nameless], by_path: HashMap::new(), last: NAMELESS, brought_in: 0 }
     }
 }
 
@@ -169,7 +178,7 @@ impl Keys {
     /// Begins a line. Ids of earlier lines are not valid any more.
     pub(super) fn begin(&mut self) {
         if self.list.len() > KEYS_MAX {
-            *self = Keys::default();
+            *self = Keys { brought_in: self.brought_in, ..Keys::default() };
         }
         self.last = NAMELESS;
     }
@@ -198,13 +207,24 @@ impl Keys {
         let Some(text) = std::str::from_utf8(path).ok().filter(|text| (1..NAME_BYTES_MAX).contains(&text.len())) else {
             return NAMELESS;
         };
-        let own = if RESERVED.contains(&text) { None } else { names.intern(text) };
-        let aside = if field::ALL.contains(&text) { names.intern(&format!("{text}_")) } else { own };
+        let own = if RESERVED.contains(&text) { None } else { self.intern(text, names) };
+        let aside = if field::ALL.contains(&text) { self.intern(&format!("{text}_"), names) } else { own };
         let name = own.or(aside);
         let id = self.list.len() as u32;
         self.list.push(Key { path: path.into(), roles: roles_of(text), name, aside, next: NAMELESS });
         self.by_path.insert(path.into(), id);
         id
+    }
+
+    fn intern(&mut self, name: &str, names: &mut Names) -> Option<NameId> {
+        if let Some(id) = names.get(name) {
+            return Some(id);
+        }
+        if self.brought_in >= NAMES_PER_SOURCE_MAX {
+            return None;
+        }
+        self.brought_in += 1;
+        names.intern(name)
     }
 }
 
@@ -241,6 +261,10 @@ mod tests {
             keys.find(format!("k{i}").as_bytes(), &mut names);
         }
         assert!(keys.list.len() <= KEYS_MAX + 1);
+        assert!(names.len() <= field::ALL.len() + NAMES_PER_SOURCE_MAX as usize);
+        keys.begin();
+        let again = keys.find(b"order_id", &mut names);
+        assert!(keys.get(again).name.is_some(), "a name that is known stays known");
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! What JSON loggers write, and what becomes of it.
+
 use expect_test::{Expect, expect};
 use logweir_proto::batch::SourceKind;
 
@@ -115,6 +117,23 @@ fn loggers_write_the_same_things_differently() {
         level debug
         message "hi" |
         TraceId "x" |"#]],
+    );
+    // NGINX in a container, with a JSON log_format that nobody told us
+    check(
+        r#"{"time":"2026-11-20T09:14:45+00:00","remote_addr":"10.0.0.9","request":"GET /users/42?q=1 HTTP/1.1","status":"502","body_bytes_sent":"157","request_time":"1.001","upstream_addr":"10.1.0.1:80"}"#,
+        &expect![[r#"
+            time 2026-11-20T09:14:45.000Z |
+            client_ip "10.0.0.9" |
+            message "GET /users/42?q=1 HTTP/1.1" |
+            status 502 |
+            bytes 157 |
+            duration_ms 1001.0 |
+            upstream "10.1.0.1:80" |
+            method "GET"
+            path "/users/42"
+            query "q=1"
+            protocol "HTTP/1.1"
+            route "/users/:id""#]],
     );
     // slog
     check(

@@ -107,7 +107,7 @@ impl Access {
         let slot = &self.slots[at];
         let range = self.spans[at].clone();
         let text = &piece.text[range.clone()];
-        if text.is_empty() || text == b"-" {
+        if matches!(text, [] | [b'-']) {
             return;
         }
         let Some(name) = slot.name else {
@@ -125,12 +125,8 @@ impl Access {
                 Some(value) => line.push(name, Value::Int(value), piece.cut(range, Spelling::Plain)),
                 None => piece.push(line, name, range),
             },
-            Kind::Seconds => match number::decimal(text) {
-                Some((seconds, _)) => {
-                    let decimals = memchr::memchr(b'.', text).map_or(0, |dot| text.len() - dot - 1);
-                    let spelling = Spelling::SecondsFixed { decimals: decimals.min(9) as u8 };
-                    line.push(name, Value::Float(milliseconds(seconds)), piece.cut(range, spelling));
-                }
+            Kind::Seconds => match number::milliseconds(text) {
+                Some((value, spelling)) => line.push(name, Value::Float(value), piece.cut(range, spelling)),
                 None => piece.push(line, name, range),
             },
             Kind::UpstreamTimes | Kind::UpstreamStatus => emit_upstreams(slot, name, piece, range, line),
@@ -233,7 +229,9 @@ impl<'a> Places<'a> {
                 self.from = at + 1;
                 at
             };
-            if !self.text[at..].starts_with(self.literal) {
+            // Most literals are one byte or two: a comparison of slices would be a call.
+            let second = self.literal.get(1).is_none_or(|second| self.text.get(at + 1) == Some(second));
+            if !second || self.literal.len() > 2 && !self.text[at..].starts_with(self.literal) {
                 continue;
             }
             if first == b'"' && self.escape != Escape::None {
@@ -257,7 +255,7 @@ impl<'a> Places<'a> {
 
 /// Whether a value has the form that its variable always has.
 fn has_form(kind: Kind, value: &[u8]) -> bool {
-    if value.is_empty() || value == b"-" {
+    if matches!(value, [] | [b'-']) {
         return true;
     }
     match kind {
@@ -265,7 +263,8 @@ fn has_form(kind: Kind, value: &[u8]) -> bool {
         Kind::Address => memchr::memchr2(b' ', b'"', value).is_none(),
         Kind::List => is_list(value, |item| !item.is_empty()),
         Kind::Int | Kind::UpstreamStatus => {
-            is_list(value, |item| !item.is_empty() && item.iter().all(u8::is_ascii_digit))
+            let is_number = |item: &[u8]| !item.is_empty() && item.iter().all(u8::is_ascii_digit);
+            is_number(value) || is_list(value, is_number)
         }
         Kind::UpstreamTimes => {
             is_list(value, |item| !item.is_empty() && item.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'))
@@ -306,11 +305,6 @@ fn read_time(kind: Kind, text: &[u8]) -> Option<(i64, Spelling)> {
     }
 }
 
-/// Seconds as milliseconds, without the dust of binary fractions.
-fn milliseconds(seconds: f64) -> f64 {
-    (seconds * 1e9).round() / 1e6
-}
-
 /// `0.001, 0.002 : 0.010`: servers that were tried and internal redirects. The field is one number, the list stays.
 fn emit_upstreams(slot: &Slot, name: NameId, piece: Piece<'_>, range: Range<usize>, line: &mut Line) {
     let text = &piece.text[range.clone()];
@@ -320,7 +314,7 @@ fn emit_upstreams(slot: &Slot, name: NameId, piece: Piece<'_>, range: Range<usiz
         parts().filter_map(number::integer).next_back().map(|status| (Value::Int(status), Spelling::Plain))
     } else {
         let times = || parts().filter_map(number::decimal);
-        let sum = milliseconds(times().map(|(seconds, _)| seconds).sum()) / 1e3;
+        let sum = number::without_dust(times().map(|(seconds, _)| seconds).sum());
         times().next().map(|(_, spelling)| (Value::Float(sum), spelling))
     };
     match (value, slot.list_name) {

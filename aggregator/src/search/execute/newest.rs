@@ -12,7 +12,7 @@ use logweir_proto::record::EventId;
 use super::RowRef;
 use crate::search::mask::Mask;
 use crate::search::rows;
-use crate::search::scan::{BlockRef, Scan};
+use crate::search::scan::{BlockRef, Scan, TimeRange};
 
 /// Why the walk ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,15 @@ impl Newest {
             return Ended::Early { resume };
         }
         Ended::AllRows
+    }
+
+    /// The part of a range that the pages before have not covered.
+    pub(super) fn left_of(&self, range: TimeRange) -> TimeRange {
+        match (self.cursor, self.order) {
+            (None, _) => range,
+            (Some(cursor), Order::Desc) => TimeRange { last_ns: range.last_ns.min(cursor.time_ns), ..range },
+            (Some(cursor), Order::Asc) => TimeRange { first_ns: range.first_ns.max(cursor.time_ns), ..range },
+        }
     }
 
     fn compare(&self, a: &EventId, b: &EventId) -> std::cmp::Ordering {

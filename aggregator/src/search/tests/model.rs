@@ -308,8 +308,6 @@ fn segments(rows: &[Json], block_rows: usize, overflow: &[&str]) -> Vec<Arc<dyn 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
-
     #[test]
     fn the_engine_finds_what_a_naive_reader_finds(
         rows in prop::collection::vec(any_row(), 1..40),

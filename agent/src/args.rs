@@ -1,0 +1,86 @@
+//! The command line and the environment of `logweir-agent`, laid over the configuration file.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+use logweir_runtime::secrets::Secret;
+
+use crate::config::{Config, check_url};
+use crate::error::{Error, Mistake, Result};
+
+/// Read when it is there and `--config` is not given.
+pub const DEFAULT_CONFIG: &str = "/etc/logweir/agent.yaml";
+
+/// Finds the logs of this host (PM2, NGINX, Docker, Kubernetes and configured files) and ships each line exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "logweir-agent", version, after_help = AFTER_HELP)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Configuration file [default: /etc/logweir/agent.yaml if it exists]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Address of the server, such as https://logs.example.net:7171 [env: LOGWEIR_URL]
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// File with the token for the server [env: LOGWEIR_TOKEN holds a token itself]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Where the agent keeps its checkpoint [default: /var/lib/logweir-agent]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Ship what is there now from its beginning, wait for the acks, and exit
+    #[arg(long)]
+    pub once: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print what would be tailed, with type, service and format, and what not and why; ships nothing
+    Discover {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  logweir-agent discover
+  logweir-agent --server https://logs.example.net:7171 --token-file /etc/logweir/token
+  logweir-agent --once --server http://127.0.0.1:7171 --state-dir /tmp/once
+
+Exit codes: 0 ok, 1 nothing found by discover, 2 usage or configuration, 3 server unreachable with --once, 70 bug";
+
+impl Args {
+    /// The settings that hold; flags win over the environment, the environment over the file.
+    pub fn settings(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Config> {
+        let default = Path::new(DEFAULT_CONFIG);
+        let mut config = match &self.config {
+            Some(path) => Config::load(path, env)?,
+            None if default.exists() => Config::load(default, env)?,
+            None => Config::new(),
+        };
+        if let Some((from, url)) =
+            self.server.clone().map(|url| ("--server", url)).or_else(|| Some(("LOGWEIR_URL", env("LOGWEIR_URL")?)))
+        {
+            let checked = check_url(&url).map_err(|message| Error::Config {
+                file: "the command line".to_owned(),
+                mistakes: vec![Mistake { key: from.to_owned(), message }],
+            })?;
+            config.server_url = Some(checked);
+        }
+        if let Some(path) = &self.token_file {
+            config.token = None;
+            config.token_file = Some(path.clone());
+        } else if let Some(token) = env("LOGWEIR_TOKEN").filter(|token| !token.is_empty()) {
+            config.token = Some(Secret::new(token));
+        }
+        if let Some(dir) = &self.state_dir {
+            config.state_dir.clone_from(dir);
+        }
+        config.pm2_home = env("PM2_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        config.once = self.once;
+        Ok(config)
+    }
+}

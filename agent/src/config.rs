@@ -1,0 +1,196 @@
+//! The agent's settings: what `agent.yaml`, the command line and the environment say, checked as a whole.
+//!
+//! Every mistake of a file is reported at once with its key path. A key that this version does not know, or knows and
+//! cannot honour, is a mistake: nothing may be read and ignored.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use logweir_proto::batch::{LINE_BYTES_MAX, SourceKind};
+use logweir_runtime::secrets::Secret;
+
+use crate::decode::Multiline;
+use crate::error::{Error, Mistake, Result};
+
+mod read;
+mod units;
+
+pub(crate) use read::{COMBINED, check_url};
+
+/// Larger configuration files are a mistake.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Docker and CRI cut their pieces at 16 KiB: a shorter limit would cut within a piece.
+pub const LINE_BYTES_MIN: usize = 32 << 10;
+pub const BATCH_BYTES_MIN: usize = 64 << 10;
+pub const BATCH_BYTES_MAX: usize = 8 << 20;
+
+/// Everything that the agent needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `http://127.0.0.1:7171`; `None` is fine for `discover` only.
+    pub server_url: Option<String>,
+    /// A token that was given by value; else it is read from `token_file`, again at each attempt, so that it can change.
+    pub token: Option<Secret>,
+    pub token_file: Option<PathBuf>,
+    /// PEM; when set, only these authorities are trusted.
+    pub ca_file: Option<PathBuf>,
+    pub state_dir: PathBuf,
+    /// `$PM2_HOME`, as the environment had it.
+    pub pm2_home: Option<PathBuf>,
+    /// Name of this host in every event; the kernel's own when `None`.
+    pub host: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    pub discover: Discover,
+    pub roots: Roots,
+    pub files: Vec<FileRule>,
+    pub limits: Limits,
+    /// Ships what is there from its beginning, waits for the acks and ends.
+    pub once: bool,
+}
+
+/// Which kinds are looked for without being named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Discover {
+    pub pm2: bool,
+    pub nginx: bool,
+    pub docker: bool,
+    pub kubernetes: bool,
+}
+
+impl Discover {
+    pub const ALL: Discover = Discover { pm2: true, nginx: true, docker: true, kubernetes: true };
+    pub const NONE: Discover = Discover { pm2: false, nginx: false, docker: false, kubernetes: false };
+}
+
+/// Where to look, instead of where it usually is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Roots {
+    /// Configuration files of NGINX.
+    pub nginx: Option<Vec<PathBuf>>,
+    /// Homes of PM2 (`~/.pm2`).
+    pub pm2: Option<Vec<PathBuf>>,
+    /// Docker's data directory.
+    pub docker: Option<PathBuf>,
+    /// The directory of pod logs.
+    pub kubernetes: Option<PathBuf>,
+}
+
+/// Where to begin in a file that was never seen before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StartAt {
+    /// At the end for files that are there when the agent starts, at the beginning for later ones.
+    #[default]
+    End,
+    Beginning,
+}
+
+/// One entry of `files`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRule {
+    pub paths: Vec<String>,
+    pub exclude: Vec<String>,
+    pub service: Option<String>,
+    pub kind: SourceKind,
+    /// The `log_format` of an NGINX access log.
+    pub format: String,
+    pub multiline: Multiline,
+    pub start_at: StartAt,
+}
+
+impl FileRule {
+    /// Plain files under these globs, with everything else as it is when nothing is said.
+    pub fn plain(paths: Vec<String>) -> FileRule {
+        FileRule {
+            paths,
+            exclude: Vec::new(),
+            service: None,
+            kind: SourceKind::File,
+            format: String::new(),
+            multiline: Multiline::Auto,
+            start_at: StartAt::End,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Budget of the buffers: a set-up that needs more is refused.
+    pub memory_bytes: usize,
+    /// Longer lines are cut.
+    pub line_bytes: usize,
+    /// Bytes of log in a batch, before compression.
+    pub batch_bytes: usize,
+    /// The longest that a complete line waits, for more of its event; a batch waits a 64th of it for more lines.
+    pub batch_age: Duration,
+    /// Files open at once; further ones wait, and are named in a warning.
+    pub open_files: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            memory_bytes: 32 << 20,
+            line_bytes: LINE_BYTES_MAX,
+            batch_bytes: 1 << 20,
+            batch_age: Duration::from_secs(1),
+            open_files: 4096,
+        }
+    }
+}
+
+impl Limits {
+    /// What the buffers need at most: the window, and two batches raw and framed.
+    pub fn buffers_bytes(&self) -> usize {
+        crate::tail::reader::window_bytes_max(self.line_bytes) + 6 * (self.batch_bytes + self.line_bytes)
+    }
+}
+
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/logweir-agent";
+
+impl Config {
+    /// What holds when nothing is said: everything that is found, to nowhere yet.
+    pub fn new() -> Config {
+        Config {
+            server_url: None,
+            token: None,
+            token_file: None,
+            ca_file: None,
+            state_dir: PathBuf::from(DEFAULT_STATE_DIR),
+            pm2_home: None,
+            host: None,
+            labels: BTreeMap::new(),
+            discover: Discover::ALL,
+            roots: Roots::default(),
+            files: Vec::new(),
+            limits: Limits::default(),
+            once: false,
+        }
+    }
+
+    /// Reads a file; `env` answers `${NAME}`.
+    pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config> {
+        let size = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+        let file = path.display().to_string();
+        if size > CONFIG_BYTES_MAX {
+            let message = format!("{size} bytes is over the limit of {CONFIG_BYTES_MAX}");
+            return Err(Error::Config { file, mistakes: vec![Mistake { key: String::new(), message }] });
+        }
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        Config::parse(&text, env).map_err(|mistakes| Error::Config { file, mistakes })
+    }
+
+    /// Reads the text of a file and reports all its mistakes.
+    pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Mistake>> {
+        read::config(text, env)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,409 @@
+//! The agent as a whole: files are tailed, batches built and shipped, acks remembered.
+//!
+//! One loop with one `select!`. Work on files runs on the blocking pool with the whole [`Tail`], one piece at a time;
+//! a delivery runs beside it. At most one batch is under way and one more is built, so order per source needs no care.
+
+use std::collections::{HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use logweir_runtime::clock::Clock;
+use logweir_runtime::drain::Drain;
+use logweir_runtime::durable::{self, DirLock};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::Instant;
+
+use crate::batch::Built;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::metrics;
+use crate::ship::client::{Client, Outcome};
+use crate::tail::Now;
+use crate::tail::discover::{Discovery, candidates};
+use crate::tail::follow::{Acked, Settings, Tail};
+use crate::tail::reader::linger;
+use crate::watch::{Changes, Watch};
+
+/// Everything is looked at again after this time, whatever the kernel said or did not say.
+pub const RESCAN_EVERY: Duration = Duration::from_secs(5);
+/// A rescan that was asked for by a change in a directory follows the one before it by at least this.
+pub const RESCAN_PAUSE: Duration = Duration::from_millis(100);
+/// A batch without lines says that the agent lives, when there was no other for this time.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
+/// After the drain the batch that is under way has this long.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(5);
+/// Between two tries of a batch that the server refuses whatever it holds.
+pub const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+
+/// One agent, built and ready to run.
+#[derive(Debug)]
+pub struct Agent {
+    parts: Parts,
+    tail: Tail,
+    _lock: DirLock,
+}
+
+/// What the loop holds beside the tail.
+#[derive(Debug)]
+struct Parts {
+    clock: Clock,
+    drain: Drain,
+    client: Client,
+    discovery: Arc<Discovery>,
+    watch: Watch,
+    linger: Duration,
+    once: bool,
+}
+
+impl Agent {
+    /// Takes the state directory and finds again what the checkpoint remembers. Touches no network.
+    pub fn build(config: Config, clock: Clock, drain: Drain) -> Result<Agent> {
+        let dir = config.state_dir.clone();
+        durable::create_private_dir(&dir).map_err(Error::io("create", &dir))?;
+        let lock = DirLock::acquire(&dir).map_err(Error::io("lock", &dir))?.ok_or(Error::StateHeld(dir.clone()))?;
+        let settings = Settings {
+            state_dir: dir,
+            host: config.host.clone().unwrap_or_else(host_name),
+            labels: config.labels.clone(),
+            limits: config.limits,
+            once: config.once,
+        };
+        let tail = Tail::open(settings, Now { mono: Instant::now(), wall_ns: clock.now_ns() })?;
+        let seed = tail.agent().id.bytes().fold(1u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let parts = Parts {
+            client: Client::new(&config, seed)?,
+            discovery: Arc::new(Discovery::new(&config)),
+            watch: Watch::new(),
+            linger: linger(config.limits.batch_age),
+            once: config.once,
+            clock,
+            drain,
+        };
+        Ok(Agent { parts, tail, _lock: lock })
+    }
+
+    /// The id under which the server knows this installation.
+    pub fn id(&self) -> &str {
+        &self.tail.agent().id
+    }
+
+    /// Runs until the drain, or with `once` until everything is stored.
+    pub async fn run(self) -> Result<()> {
+        let Agent { parts, tail, _lock } = self;
+        let now = Instant::now();
+        let mut run = Run {
+            parts,
+            tail: Some(tail),
+            queue: VecDeque::new(),
+            delivery: None,
+            sent_at: now,
+            rescan_at: now,
+            rescanned_at: now,
+            heartbeat_at: now,
+            collect_at: None,
+            hold_until: None,
+            probing: None,
+            backlog: false,
+            changes: Changes::default(),
+        };
+        let result = run.run().await;
+        if let Some(delivery) = &run.delivery {
+            delivery.abort();
+        }
+        result
+    }
+}
+
+/// What the loop waits for.
+#[derive(Debug)]
+enum Event {
+    Delivered(Outcome),
+    Changed,
+    Tick,
+    Drain,
+}
+
+/// The loop's own state.
+#[derive(Debug)]
+struct Run {
+    parts: Parts,
+    /// Away only while the blocking pool works with it.
+    tail: Option<Tail>,
+    /// The first is under way while `delivery` is there.
+    queue: VecDeque<Built>,
+    delivery: Option<JoinHandle<Outcome>>,
+    sent_at: Instant,
+    rescan_at: Instant,
+    rescanned_at: Instant,
+    heartbeat_at: Instant,
+    /// Changes are collected until then.
+    collect_at: Option<Instant>,
+    /// Nothing is sent before.
+    hold_until: Option<Instant>,
+    /// A record was refused on its own: if the empty batch before it is stored, the record is to blame.
+    probing: Option<String>,
+    /// The last build left bytes unread.
+    backlog: bool,
+    changes: Changes,
+}
+
+impl Run {
+    async fn run(&mut self) -> Result<()> {
+        loop {
+            self.advance().await?;
+            if self.parts.once && self.is_done() {
+                return self.with_tail(Tail::save).await?;
+            }
+            let event = self.next_event().await;
+            match event {
+                Event::Delivered(outcome) => self.delivered(outcome).await?,
+                Event::Changed => self.changed(),
+                Event::Tick => {}
+                Event::Drain => return self.end().await,
+            }
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let tick = self.next_tick();
+        let delivery = async {
+            match &mut self.delivery {
+                Some(delivery) => delivery.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.parts.drain.cancelled() => Event::Drain,
+            outcome = delivery => {
+                self.delivery = None;
+                // A panic in a delivery is a bug; the batch is still ours and is sent again.
+                outcome.map_or(Event::Tick, Event::Delivered)
+            }
+            () = self.parts.watch.changed() => Event::Changed,
+            () = tokio::time::sleep_until(tick) => Event::Tick,
+        }
+    }
+
+    fn next_tick(&self) -> Instant {
+        let mut tick = self.rescan_at;
+        if self.queue.is_empty() {
+            tick = tick.min(self.heartbeat_at);
+            let deadline = self.tail.as_ref().and_then(Tail::next_deadline);
+            tick = [self.collect_at, deadline].into_iter().flatten().fold(tick, Instant::min);
+        }
+        if self.delivery.is_none() {
+            tick = self.hold_until.map_or(tick, |until| tick.min(until));
+        }
+        tick
+    }
+
+    fn changed(&mut self) {
+        let changes = self.parts.watch.take();
+        let now = Instant::now();
+        if changes.directories {
+            self.rescan_at = self.rescan_at.min((self.rescanned_at + RESCAN_PAUSE).max(now));
+        }
+        self.changes.paths.extend(changes.paths);
+        self.changes.overflow |= changes.overflow;
+        self.collect_at.get_or_insert(now + self.parts.linger);
+    }
+
+    /// Does everything that is due: looks around, builds, sends.
+    async fn advance(&mut self) -> Result<()> {
+        let now = self.now();
+        if now.mono >= self.rescan_at {
+            self.rescan(now).await?;
+        }
+        if self.collect_at.is_some_and(|at| at <= now.mono) {
+            self.collect_at = None;
+            let changes = std::mem::take(&mut self.changes);
+            if let Some(tail) = &mut self.tail {
+                if changes.overflow { tail.touched_all() } else { tail.touched(&changes.paths) }
+            }
+        }
+        loop {
+            self.send().await?;
+            if !self.wants_build(now.mono) {
+                break;
+            }
+            let all = now.mono >= self.heartbeat_at;
+            let built = self.with_tail(move |tail, now| {
+                let built = tail.build(all, now)?;
+                Ok::<_, Error>((built, tail.has_work()))
+            });
+            let (built, more) = built.await??;
+            self.backlog = more;
+            match built {
+                Some(built) => self.queue.push_back(built),
+                None => break,
+            }
+        }
+        if self.queue.is_empty() && now.mono >= self.heartbeat_at {
+            let heartbeat = self.with_tail(Tail::heartbeat).await??;
+            self.queue.push_back(heartbeat);
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    /// With a batch under way the next one is built only if it will be full: a small one can still grow.
+    fn wants_build(&self, now: Instant) -> bool {
+        let Some(tail) = &self.tail else { return false };
+        let due = tail.has_work() || tail.next_deadline().is_some_and(|at| at <= now);
+        match self.queue.len() {
+            0 => due,
+            1 => self.backlog && self.delivery.is_some(),
+            _ => false,
+        }
+    }
+
+    async fn rescan(&mut self, now: Now) -> Result<()> {
+        let discovery = Arc::clone(&self.parts.discovery);
+        let (dirs, state) = self
+            .with_tail(move |tail, now| {
+                tail.rescan(&candidates(discovery.find()), now);
+                let mut dirs: HashSet<PathBuf> = tail.directories();
+                dirs.extend(discovery.directories());
+                (dirs, tail.state(now))
+            })
+            .await?;
+        metrics::state(state.files, state.lag_bytes);
+        self.parts.watch.set(&dirs);
+        self.rescanned_at = now.mono;
+        self.rescan_at = now.mono + RESCAN_EVERY;
+        let unsaved = self.tail.as_ref().is_some_and(Tail::is_unsaved);
+        if unsaved {
+            self.with_tail(Tail::save).await??;
+        }
+        Ok(())
+    }
+
+    /// Plans the first batch of the queue in the checkpoint, then sends it.
+    async fn send(&mut self) -> Result<()> {
+        let now = Instant::now();
+        if self.delivery.is_some() || self.hold_until.is_some_and(|until| until > now) {
+            return Ok(());
+        }
+        self.hold_until = None;
+        let Some(built) = self.queue.front() else { return Ok(()) };
+        let bytes = built.bytes.clone();
+        if !built.plan.is_empty() {
+            let built = built.clone();
+            self.with_tail(move |tail, now| tail.commit(&built, now)).await??;
+        }
+        self.sent_at = now;
+        self.heartbeat_at = now + HEARTBEAT_EVERY;
+        let client = self.parts.client.clone();
+        self.delivery = Some(tokio::spawn(async move { client.deliver(bytes).await }));
+        Ok(())
+    }
+
+    async fn delivered(&mut self, outcome: Outcome) -> Result<()> {
+        match outcome {
+            Outcome::Acked(answer) => {
+                let Some(built) = self.queue.pop_front() else { return Ok(()) };
+                let seconds = self.sent_at.elapsed().as_secs_f64();
+                metrics::batch_acked(built.records, built.raw_bytes, built.bytes.len(), seconds);
+                if let Some(tail) = &mut self.tail
+                    && tail.acked(&built, &answer.offsets) == Acked::ServerIsAhead
+                {
+                    for waiting in self.queue.drain(..) {
+                        tail.discard(&waiting);
+                    }
+                }
+                if let Some(reason) = self.probing.take()
+                    && let Some(refused) = self.queue.pop_front()
+                    && let Some(tail) = &mut self.tail
+                {
+                    tail.dropped(&refused, &reason);
+                }
+                self.save_if_idle().await
+            }
+            Outcome::Split => self.refused("too large for the server even on its own".to_owned()).await,
+            Outcome::Refused(reason) => self.refused(reason).await,
+            Outcome::GaveUp(why) => Err(Error::Unreachable { why: why.as_str(), hint: why.hint() }),
+        }
+    }
+
+    /// The next plan is written with the ack in one go; only without a next one the ack is worth its own write.
+    async fn save_if_idle(&mut self) -> Result<()> {
+        let unsaved = self.tail.as_ref().is_some_and(Tail::is_unsaved);
+        if unsaved && self.queue.is_empty() && !self.backlog {
+            self.with_tail(Tail::save).await??;
+        }
+        Ok(())
+    }
+
+    /// Halves the batch until one record is alone, and drops that only if the server takes a batch without it.
+    async fn refused(&mut self, reason: String) -> Result<()> {
+        let Some(built) = self.queue.pop_front() else { return Ok(()) };
+        if built.plan.is_empty() {
+            if self.probing.take().is_some() {
+                tracing::warn!(reason, "the server refuses even an empty batch: waiting");
+            } else {
+                tracing::warn!(reason, "heartbeat refused");
+            }
+            self.hold_until = Some(Instant::now() + REFUSED_PAUSE);
+            return Ok(());
+        }
+        let halves = spawn_blocking(move || built.split().map(|halves| (built, halves)));
+        match halves.await.map_err(|_| Error::Worker)?? {
+            (_, Some((first, second))) => {
+                tracing::info!(reason, "batch refused: sending its halves");
+                self.queue.push_front(second);
+                self.queue.push_front(first);
+            }
+            (built, None) => {
+                let probe = self.with_tail(Tail::heartbeat).await??;
+                self.queue.push_front(built);
+                self.queue.push_front(probe);
+                self.probing = Some(reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.queue.is_empty() && self.tail.as_ref().is_some_and(Tail::is_drained)
+    }
+
+    /// What is under way may arrive; then the acks are written down.
+    async fn end(&mut self) -> Result<()> {
+        if let Some(delivery) = &mut self.delivery
+            && let Ok(Ok(outcome)) = tokio::time::timeout(DRAIN_GRACE, delivery).await
+        {
+            self.delivery = None;
+            if let (Outcome::Acked(answer), Some(built), Some(tail)) = (outcome, self.queue.pop_front(), &mut self.tail) {
+                tail.acked(&built, &answer.offsets);
+            }
+        }
+        self.with_tail(Tail::save).await?
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: Instant::now(), wall_ns: self.parts.clock.now_ns() }
+    }
+
+    /// Runs `work` on the blocking pool: files and fsync do not belong on the network's threads.
+    async fn with_tail<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Tail, Now) -> T + Send + 'static,
+    ) -> Result<T> {
+        let mut tail = self.tail.take().ok_or(Error::Worker)?;
+        let now = self.now();
+        let done = spawn_blocking(move || {
+            let result = work(&mut tail, now);
+            (tail, result)
+        });
+        let (tail, result) = done.await.map_err(|_| Error::Worker)?;
+        self.tail = Some(tail);
+        Ok(result)
+    }
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
+}

@@ -1,0 +1,211 @@
+//! What is there to tail: PM2, NGINX, Docker and Kubernetes by their own files, and the globs of the configuration.
+//!
+//! Each find says why, and so does each thing that was passed over: `logweir-agent discover` prints both.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use logweir_proto::batch::SourceKind;
+
+use super::identity::is_compressed;
+use crate::config::{Config, FileRule, StartAt};
+use crate::decode::Multiline;
+
+pub mod docker;
+pub mod kubernetes;
+pub mod nginx;
+pub mod pm2;
+
+/// Files that one discovery looks at; beyond them the rest is passed over with a reason.
+pub const FINDINGS_MAX: usize = 50_000;
+/// Larger metadata files (`dump.pm2`, `config.v2.json`, an NGINX configuration) are not read.
+pub const METADATA_BYTES_MAX: u64 = 8 << 20;
+
+/// A file to follow and all that is known about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub path: PathBuf,
+    pub kind: SourceKind,
+    /// The `log_format` of an NGINX access log, else empty.
+    pub format: String,
+    pub labels: BTreeMap<String, String>,
+    pub multiline: Multiline,
+    pub start_at: StartAt,
+}
+
+/// What discovery says about one path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub candidate: Candidate,
+    pub why: String,
+    /// It is passed over; `why` says for what reason.
+    pub skipped: bool,
+}
+
+impl Finding {
+    pub fn service(&self) -> &str {
+        self.candidate.labels.get("service").map_or("", String::as_str)
+    }
+
+    fn follow(candidate: Candidate, why: impl Into<String>) -> Finding {
+        Finding { candidate, why: why.into(), skipped: false }
+    }
+
+    fn skip(path: impl Into<PathBuf>, kind: SourceKind, why: impl Into<String>) -> Finding {
+        Finding { candidate: Candidate::new(path, kind), why: why.into(), skipped: true }
+    }
+}
+
+impl Candidate {
+    fn new(path: impl Into<PathBuf>, kind: SourceKind) -> Candidate {
+        Candidate {
+            path: path.into(),
+            kind,
+            format: String::new(),
+            labels: BTreeMap::new(),
+            multiline: Multiline::Auto,
+            start_at: StartAt::End,
+        }
+    }
+
+    fn label(mut self, name: &str, value: impl Into<String>) -> Candidate {
+        let value = value.into();
+        if !value.is_empty() {
+            self.labels.insert(name.to_owned(), value);
+        }
+        self
+    }
+}
+
+/// Looks again and again, and remembers what is slow to ask.
+#[derive(Debug)]
+pub struct Discovery {
+    config: Config,
+    nginx: nginx::Asked,
+}
+
+impl Discovery {
+    pub fn new(config: &Config) -> Discovery {
+        let nginx = if config.discover.nginx { nginx::ask(&config.roots) } else { nginx::Asked::default() };
+        Discovery { config: config.clone(), nginx }
+    }
+
+    /// Everything that is there now. A path that several rules name belongs to the first: the configuration goes first.
+    pub fn find(&self) -> Vec<Finding> {
+        let mut all = Vec::new();
+        for rule in &self.config.files {
+            globbed(rule, &mut all);
+        }
+        if self.config.discover.pm2 {
+            pm2::find(&self.config, &mut all);
+        }
+        if self.config.discover.nginx {
+            nginx::find(&self.nginx, &mut all);
+        }
+        if self.config.discover.docker {
+            docker::find(&self.config.roots, &mut all);
+        }
+        if self.config.discover.kubernetes {
+            kubernetes::find(&self.config.roots, &mut all);
+        }
+        let mut seen = HashSet::new();
+        all.retain(|finding| finding.skipped || seen.insert(finding.candidate.path.clone()));
+        all.truncate(FINDINGS_MAX);
+        for finding in &mut all {
+            check_plain(finding);
+        }
+        all
+    }
+
+    /// Directories in which a new source would appear.
+    pub fn directories(&self) -> HashSet<PathBuf> {
+        let mut dirs: HashSet<PathBuf> = HashSet::new();
+        for rule in &self.config.files {
+            dirs.extend(rule.paths.iter().filter_map(|pattern| fixed_part(pattern)));
+        }
+        if self.config.discover.pm2 {
+            dirs.extend(pm2::homes(&self.config).into_iter().map(|home| home.join("logs")));
+        }
+        if self.config.discover.docker {
+            dirs.insert(docker::containers_dir(&self.config.roots));
+        }
+        if self.config.discover.kubernetes {
+            dirs.insert(kubernetes::pods_dir(&self.config.roots));
+        }
+        dirs
+    }
+}
+
+/// What `config` would tail, and what not, without touching any state.
+pub fn discover(config: &Config) -> Vec<Finding> {
+    Discovery::new(config).find()
+}
+
+/// The finds that are followed.
+pub fn candidates(findings: Vec<Finding>) -> Vec<Candidate> {
+    findings.into_iter().filter(|finding| !finding.skipped).map(|finding| finding.candidate).collect()
+}
+
+fn check_plain(finding: &mut Finding) {
+    if finding.skipped {
+        return;
+    }
+    match std::fs::metadata(&finding.candidate.path) {
+        Ok(meta) if !meta.is_file() => {
+            finding.skipped = true;
+            finding.why = "not a plain file".to_owned();
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            finding.why.push_str("; not there yet, followed when it appears");
+        }
+        Err(error) => {
+            finding.skipped = true;
+            finding.why = format!("{error}; tried again while the agent runs");
+        }
+    }
+}
+
+fn globbed(rule: &FileRule, all: &mut Vec<Finding>) {
+    let exclude: Vec<glob::Pattern> = rule.exclude.iter().filter_map(|p| glob::Pattern::new(p).ok()).collect();
+    for pattern in &rule.paths {
+        let Ok(paths) = glob::glob(pattern) else { continue };
+        for path in paths.filter_map(|path| path.ok()) {
+            if all.len() >= FINDINGS_MAX || path.is_dir() {
+                continue;
+            }
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if let Some(by) = exclude.iter().find(|glob| glob.matches_path(&path) || glob.matches(&name)) {
+                all.push(Finding::skip(path, rule.kind, format!("excluded by {by}")));
+            } else if is_compressed(&name) {
+                all.push(Finding::skip(path, rule.kind, "compressed"));
+            } else {
+                let stem = name.split('.').next().unwrap_or(&name).to_owned();
+                let mut candidate =
+                    Candidate::new(path, rule.kind).label("service", rule.service.clone().unwrap_or(stem));
+                candidate.format.clone_from(&rule.format);
+                candidate.multiline = rule.multiline;
+                candidate.start_at = rule.start_at;
+                all.push(Finding::follow(candidate, format!("matches {pattern}")));
+            }
+        }
+    }
+}
+
+/// The directory of a glob down to its first wildcard.
+fn fixed_part(pattern: &str) -> Option<PathBuf> {
+    let end = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+    pattern[..end].rfind('/').map(|at| PathBuf::from(&pattern[..at.max(1)]))
+}
+
+/// Reads a small file that other programs own; `None` when it is not there, too large or not UTF-8.
+fn read_small(path: &Path) -> Option<String> {
+    let meta = std::fs::metadata(path).ok()?;
+    if !meta.is_file() || meta.len() > METADATA_BYTES_MAX {
+        return None;
+    }
+    String::from_utf8(std::fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,349 @@
+//! NGINX: the log paths and formats of its configuration.
+//!
+//! `include` is followed, `log_format` parts are joined, `access_log` and `error_log` are taken from every level (a
+//! level without them uses those of the level above, so all that are written are in use), `off`, `syslog:`, devices and
+//! memory are passed over with a reason, a path with variables becomes a glob.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use logweir_proto::batch::SourceKind;
+
+use super::{Candidate, Finding, read_small};
+use crate::config::{COMBINED, Roots};
+
+/// Files that one configuration may include.
+pub const INCLUDES_MAX: usize = 1_000;
+/// Depth of includes: deeper ones are a circle.
+pub const INCLUDE_DEPTH_MAX: usize = 16;
+/// Processes that are looked at for a running NGINX.
+pub const PROCESSES_MAX: usize = 50_000;
+
+/// What is asked once: which configurations there are, and what was compiled in.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Configuration file, and the prefix that the process was started with.
+    configs: Vec<(PathBuf, Option<PathBuf>)>,
+    compiled: Compiled,
+}
+
+/// The paths of `nginx -V`.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    pub prefix: Option<PathBuf>,
+    pub conf_path: Option<PathBuf>,
+    pub access_log: Option<PathBuf>,
+    pub error_log: Option<PathBuf>,
+}
+
+pub(super) fn ask(roots: &Roots) -> Asked {
+    let compiled = Command::new("nginx").arg("-V").stdin(Stdio::null()).output();
+    let compiled = compiled.map_or_else(|_| Compiled::default(), |out| Compiled::parse(&String::from_utf8_lossy(&out.stderr)));
+    if let Some(configs) = &roots.nginx {
+        // What was compiled in says nothing about a configuration of somebody's own, but for the paths it leaves open.
+        return Asked { configs: configs.iter().map(|path| (path.clone(), None)).collect(), compiled: Compiled::default() };
+    }
+    let default = compiled.conf_path.clone().unwrap_or_else(|| PathBuf::from("/etc/nginx/nginx.conf"));
+    let mut configs = vec![(default.clone(), None)];
+    for (conf, prefix) in running() {
+        let conf = conf.unwrap_or_else(|| default.clone());
+        match configs.iter_mut().find(|(path, _)| *path == conf) {
+            Some((_, known)) => *known = known.take().or(prefix),
+            None => configs.push((conf, prefix)),
+        }
+    }
+    Asked { configs, compiled }
+}
+
+pub(super) fn find(asked: &Asked, all: &mut Vec<Finding>) {
+    for (path, prefix) in &asked.configs {
+        let Some(text) = read_small(path) else { continue };
+        let conf_dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let mut reader = Reader { conf_dir: conf_dir.clone(), ..Reader::default() };
+        reader.read(&text, 0);
+        let bases: Vec<PathBuf> = prefix
+            .iter()
+            .chain(asked.compiled.prefix.iter())
+            .chain([&conf_dir])
+            .cloned()
+            .chain(conf_dir.parent().map(Path::to_path_buf))
+            .collect();
+        let found = Found { asked, conf: path, bases, formats: &reader.formats };
+        for log in &reader.logs {
+            found.log(log, all);
+        }
+        found.defaults(&reader, all);
+    }
+}
+
+impl Compiled {
+    pub fn parse(text: &str) -> Compiled {
+        let option = |name: &str| {
+            let argument = text.split_whitespace().find_map(|word| word.strip_prefix(name));
+            argument.filter(|path| path.starts_with('/')).map(PathBuf::from)
+        };
+        Compiled {
+            prefix: option("--prefix="),
+            conf_path: option("--conf-path="),
+            access_log: option("--http-log-path="),
+            error_log: option("--error-log-path="),
+        }
+    }
+}
+
+/// `-c` and `-p` of the NGINX masters that run.
+fn running() -> Vec<(Option<PathBuf>, Option<PathBuf>)> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries.take(PROCESSES_MAX).filter_map(|entry| entry.ok()) {
+        if !entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if let Some(arguments) = line.strip_prefix("nginx: master process ") {
+            found.push(arguments_of(arguments));
+        }
+    }
+    found
+}
+
+fn arguments_of(line: &str) -> (Option<PathBuf>, Option<PathBuf>) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let after = |flag: &str| {
+        let at = words.iter().position(|word| *word == flag)?;
+        words.get(at + 1).map(PathBuf::from)
+    };
+    (after("-c").filter(|path| path.is_absolute()), after("-p"))
+}
+
+/// One `access_log` or `error_log`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogDirective {
+    pub access: bool,
+    pub target: String,
+    /// Name of the `log_format`, empty for the default.
+    pub format: String,
+}
+
+/// Collects directives over all included files.
+#[derive(Debug, Default)]
+pub struct Reader {
+    conf_dir: PathBuf,
+    /// Joined text by name.
+    pub formats: HashMap<String, String>,
+    pub logs: Vec<LogDirective>,
+    /// An `http` block is there, and says itself where it logs.
+    http: bool,
+    http_access: bool,
+    main_error: bool,
+    includes: usize,
+    blocks: Vec<String>,
+}
+
+impl Reader {
+    /// Reads a configuration text; what it cannot make sense of it passes over.
+    pub fn read(&mut self, text: &str, depth: usize) {
+        let mut words: Vec<String> = Vec::new();
+        let open = self.blocks.len();
+        for token in tokens(text) {
+            match token {
+                Token::Word(word) => words.push(word),
+                Token::End => self.directive(&std::mem::take(&mut words), depth),
+                Token::Open => {
+                    let name = words.first().cloned().unwrap_or_default();
+                    self.http |= name == "http";
+                    self.blocks.push(name);
+                    words.clear();
+                }
+                Token::Close => {
+                    words.clear();
+                    if self.blocks.len() > open {
+                        self.blocks.pop();
+                    }
+                }
+            }
+        }
+        self.blocks.truncate(open);
+    }
+
+    fn directive(&mut self, words: &[String], depth: usize) {
+        match words {
+            [name, target] if name == "include" => self.include(target, depth),
+            [name, format, parts @ ..] if name == "log_format" => {
+                let parts = parts.iter().skip_while(|part| part.starts_with("escape="));
+                let text: String = parts.map(String::as_str).collect();
+                self.formats.entry(format.clone()).or_insert(text);
+            }
+            [name, target, rest @ ..] if name == "access_log" => {
+                self.http_access |= self.blocks.last().is_some_and(|block| block == "http");
+                let format = rest.first().filter(|word| !word.contains('=') && *word != "gzip");
+                let format = format.cloned().unwrap_or_default();
+                self.logs.push(LogDirective { access: true, target: target.clone(), format });
+            }
+            [name, target, ..] if name == "error_log" => {
+                self.main_error |= self.blocks.is_empty();
+                self.logs.push(LogDirective { access: false, target: target.clone(), format: String::new() });
+            }
+            _ => {}
+        }
+    }
+
+    fn include(&mut self, target: &str, depth: usize) {
+        let pattern = self.conf_dir.join(target);
+        let Ok(paths) = glob::glob(&pattern.to_string_lossy()) else { return };
+        for path in paths.filter_map(|path| path.ok()) {
+            self.includes += 1;
+            if depth >= INCLUDE_DEPTH_MAX || self.includes > INCLUDES_MAX {
+                return;
+            }
+            if let Some(text) = read_small(&path) {
+                self.read(&text, depth + 1);
+            }
+        }
+    }
+}
+
+struct Found<'a> {
+    asked: &'a Asked,
+    conf: &'a Path,
+    bases: Vec<PathBuf>,
+    formats: &'a HashMap<String, String>,
+}
+
+impl Found<'_> {
+    fn log(&self, log: &LogDirective, all: &mut Vec<Finding>) {
+        let kind = if log.access { SourceKind::NginxAccess } else { SourceKind::NginxError };
+        let directive = if log.access { "access_log" } else { "error_log" };
+        let why = format!("{directive} in {}", self.conf.display());
+        let skip = |reason: &str| Finding::skip(&log.target, kind, format!("{why}: {reason}"));
+        if log.target == "off" {
+            return;
+        }
+        if log.target.starts_with("syslog:") {
+            return all.push(skip("goes to syslog, not to a file"));
+        }
+        if log.target.starts_with("memory:") || log.target == "stderr" || log.target.starts_with("/dev/") {
+            return all.push(skip("is no file that can be followed"));
+        }
+        let format = match log.format.as_str() {
+            _ if !log.access => String::new(),
+            "" | "combined" => COMBINED.to_owned(),
+            name => match self.formats.get(name) {
+                Some(format) => format.clone(),
+                None => return all.push(skip(&format!("log_format {name} is not defined"))),
+            },
+        };
+        for path in self.paths(&log.target) {
+            let mut candidate = Candidate::new(path, kind).label("service", "nginx");
+            candidate.format.clone_from(&format);
+            let name = if log.format.is_empty() { "combined" } else { log.format.as_str() };
+            let why = if log.access { format!("{why}, format {name}") } else { why.clone() };
+            all.push(Finding::follow(candidate, why));
+        }
+    }
+
+    /// What NGINX writes where nothing is said.
+    fn defaults(&self, reader: &Reader, all: &mut Vec<Finding>) {
+        let access = &self.asked.compiled.access_log;
+        if let Some(path) = access.as_ref().filter(|path| reader.http && !reader.http_access && path.exists()) {
+            let mut candidate = Candidate::new(path, SourceKind::NginxAccess).label("service", "nginx");
+            COMBINED.clone_into(&mut candidate.format);
+            all.push(Finding::follow(candidate, "the access_log that was compiled in, format combined"));
+        }
+        let error = &self.asked.compiled.error_log;
+        if let Some(path) = error.as_ref().filter(|path| !reader.main_error && path.exists()) {
+            let candidate = Candidate::new(path, SourceKind::NginxError).label("service", "nginx");
+            all.push(Finding::follow(candidate, "the error_log that was compiled in"));
+        }
+    }
+
+    fn paths(&self, target: &str) -> Vec<PathBuf> {
+        let path = self.absolute(target);
+        if !target.contains('$') {
+            return vec![path];
+        }
+        let pattern = glob_of(&path.to_string_lossy());
+        glob::glob(&pattern).map(|paths| paths.filter_map(|path| path.ok()).collect()).unwrap_or_default()
+    }
+
+    /// Relative paths begin at the prefix; which one that is shows by what is there.
+    fn absolute(&self, target: &str) -> PathBuf {
+        let there = |base: &&PathBuf| base.join(target).parent().is_some_and(Path::is_dir);
+        let base = self.bases.iter().find(there).or(self.bases.first());
+        base.map_or_else(|| PathBuf::from(target), |base| base.join(target))
+    }
+}
+
+/// `/var/log/nginx/$host.log` → `/var/log/nginx/*.log`
+fn glob_of(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&glob::Pattern::escape(&rest[..at]));
+        out.push('*');
+        rest = &rest[at + 1..];
+        rest = match rest.strip_prefix('{').and_then(|braced| braced.split_once('}')) {
+            Some((_, after)) => after,
+            None => rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_'),
+        };
+    }
+    out.push_str(&glob::Pattern::escape(rest));
+    out
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Token {
+    Word(String),
+    /// `;`
+    End,
+    Open,
+    Close,
+}
+
+/// The words of a configuration: quotes are taken off, `\` before a quote or a `\` is taken off, `#` begins a comment.
+fn tokens(text: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            ';' => tokens.push(Token::End),
+            '{' => tokens.push(Token::Open),
+            '}' => tokens.push(Token::Close),
+            '#' => while chars.next_if(|c| *c != '\n').is_some() {},
+            c if c.is_whitespace() => {}
+            quote @ ('"' | '\'') => {
+                let mut word = String::new();
+                while let Some(c) = chars.next() {
+                    if c == quote {
+                        break;
+                    }
+                    let escaped = c == '\\' && chars.peek().is_some_and(|next| ['"', '\'', '\\'].contains(next));
+                    word.push(if escaped { chars.next().unwrap_or(c) } else { c });
+                }
+                tokens.push(Token::Word(word));
+            }
+            first => {
+                let mut word = String::from(first);
+                // `${name}` is the one place where a brace is part of a word.
+                let mut braced = false;
+                while let Some(c) = chars.next_if(|c| braced || !(c.is_whitespace() || [';', '{', '}'].contains(c)) || (*c == '{' && word.ends_with('$'))) {
+                    braced = (braced || c == '{') && c != '}';
+                    word.push(c);
+                }
+                tokens.push(Token::Word(word));
+            }
+        }
+    }
+    tokens
+}
+
+/// All formats and logs of one configuration text: what the tests and the parser's fixtures ask.
+pub fn read_config(text: &str, conf_dir: &Path) -> (BTreeMap<String, String>, Vec<LogDirective>) {
+    let mut reader = Reader { conf_dir: conf_dir.to_path_buf(), ..Reader::default() };
+    reader.read(text, 0);
+    let mut seen = HashSet::new();
+    let logs = reader.logs.into_iter().filter(|log| seen.insert(log.target.clone())).collect();
+    (reader.formats.into_iter().collect(), logs)
+}

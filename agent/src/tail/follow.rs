@@ -1,0 +1,396 @@
+//! The sources of one agent together: what the next batch takes from each, what an answer moves, what is remembered.
+//!
+//! Three offsets of a source, in order: `acked` (stored by the server, in the checkpoint), `pos` (cut into batches that
+//! are built or under way), `size` (in the file). A batch is planned in the checkpoint before it is sent, so that after
+//! a crash exactly its ranges are cut and sent again; the server knows a range that it has.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use logweir_proto::batch::{AgentInfo, ChunkBuilder, Gap, Header, Heartbeat, Watermark};
+use logweir_proto::record::EVENTS_PER_BATCH_MAX;
+use tokio::time::Instant;
+
+use super::Now;
+use super::checkpoint::{CHECKPOINT_VERSION, Checkpoint, GAPS_MAX, PlannedRange, Stage};
+use super::identity::FileId;
+use super::reader::{Holds, RECORDS_PER_CHUNK_MAX, Source, Step, Tools, WINDOW_BYTES};
+use crate::batch::{Built, Draft};
+use crate::config::Limits;
+use crate::decode::Scratch;
+use crate::error::Result;
+use crate::metrics;
+
+/// Gaps in one header; the others follow with the next.
+pub const GAPS_PER_BATCH_MAX: usize = 100;
+/// Watermarks in one header; the sources that changed go first.
+pub const WATERMARKS_PER_BATCH_MAX: usize = 10_000;
+/// New sources that one header names without bytes of them.
+pub const ANNOUNCED_PER_BATCH_MAX: usize = 1_000;
+
+const _: () = assert!(
+    (2 * RECORDS_PER_CHUNK_MAX as u64 + 2 * WINDOW_BYTES as u64) < EVENTS_PER_BATCH_MAX,
+    "a batch closes before it can hold more records than its number has room for"
+);
+
+/// Who ships, and within which limits.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub state_dir: PathBuf,
+    pub host: String,
+    pub labels: BTreeMap<String, String>,
+    pub limits: Limits,
+    pub once: bool,
+}
+
+/// Every source that this agent follows or remembers.
+#[derive(Debug)]
+pub struct Tail {
+    pub(super) settings: Settings,
+    pub(super) agent: AgentInfo,
+    pub(super) holds: Holds,
+    pub(super) sources: BTreeMap<u64, Source>,
+    pub(super) by_file: HashMap<FileId, u64>,
+    pub(super) next_source: u64,
+    /// When the checkpoint was last written, by the run before this one.
+    pub(super) saved_ns: i64,
+    /// There was no checkpoint: nothing was ever seen.
+    pub(super) fresh: bool,
+    pub(super) scanned: bool,
+    /// Sources whose path was taken over by another file since the last scan.
+    pub(super) replaced: Vec<u64>,
+    /// Directories as they were when they were last looked through for missed files.
+    pub(super) dir_mtimes: HashMap<PathBuf, i64>,
+    pub(super) warned: HashSet<PathBuf>,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) unsaved: bool,
+    pub(super) in_flight: Vec<PlannedRange>,
+    pub(super) replays: Vec<PlannedRange>,
+    pub(super) truncated_lines: u64,
+    pub(super) dropped_lines: u64,
+    seq: u64,
+    cursor: u64,
+    window: Vec<u8>,
+    scratch: Scratch,
+}
+
+/// What an answer changed beyond the batch itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acked {
+    AsPlanned,
+    /// The server has more of a source than was sent now: work that was built on the old offset is void.
+    ServerIsAhead,
+}
+
+impl Tail {
+    pub(super) fn empty(settings: Settings, agent_id: String, now: Now) -> Tail {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let agent = AgentInfo { id: agent_id, host: settings.host.clone(), version, utc_offset_minutes: 0 };
+        let holds = if settings.once { Holds::NONE } else { Holds::new(settings.limits.batch_age) };
+        Tail {
+            settings,
+            agent,
+            holds,
+            sources: BTreeMap::new(),
+            by_file: HashMap::new(),
+            next_source: 1,
+            saved_ns: now.wall_ns,
+            fresh: true,
+            scanned: false,
+            replaced: Vec::new(),
+            dir_mtimes: HashMap::new(),
+            warned: HashSet::new(),
+            gaps: Vec::new(),
+            unsaved: true,
+            in_flight: Vec::new(),
+            replays: Vec::new(),
+            truncated_lines: 0,
+            dropped_lines: 0,
+            seq: 0,
+            cursor: 0,
+            window: Vec::new(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    pub fn agent(&self) -> &AgentInfo {
+        &self.agent
+    }
+
+    /// Cuts the next batch; `None` when there is nothing to send. First of all, what was planned before a crash.
+    ///
+    /// With `all` it carries the watermarks of every source, else of those whose bytes it holds.
+    pub fn build(&mut self, all: bool, now: Now) -> Result<Option<Built>> {
+        let mut draft = Draft::default();
+        if self.replays.is_empty() {
+            self.collect(&mut draft, now);
+        } else {
+            self.replay(&mut draft, now);
+        }
+        if draft.is_empty() && self.gaps.is_empty() {
+            return Ok(None);
+        }
+        self.finish(draft, all, now).map(Some)
+    }
+
+    /// A batch without lines: "I am here, and this is how far each source is".
+    pub fn heartbeat(&mut self, now: Now) -> Result<Built> {
+        self.finish(Draft::default(), true, now)
+    }
+
+    fn collect(&mut self, draft: &mut Draft, now: Now) {
+        let budget = self.settings.limits.batch_bytes;
+        let after: Vec<u64> = self.sources.range(self.cursor..).map(|(key, _)| *key).collect();
+        let before: Vec<u64> = self.sources.range(..self.cursor).map(|(key, _)| *key).collect();
+        for key in after.into_iter().chain(before) {
+            if draft.raw_bytes() >= budget || draft.records() >= u64::from(RECORDS_PER_CHUNK_MAX) {
+                // The next batch begins where this one stopped: a busy source does not starve the others.
+                self.cursor = key;
+                return;
+            }
+            let Some(source) = self.sources.get(&key) else { continue };
+            let due = source.dirty || source.deadline(self.holds).is_some_and(|at| at <= now.mono);
+            if due && source.file.is_some() {
+                self.step(key, draft, None, now);
+            }
+        }
+    }
+
+    fn replay(&mut self, draft: &mut Draft, now: Now) {
+        for planned in std::mem::take(&mut self.replays) {
+            let found = self.sources.iter().find(|(_, source)| source.info.id == planned.source);
+            let Some((&key, source)) = found else { continue };
+            if source.file.is_some() && source.pos == planned.from {
+                self.step(key, draft, Some(planned.to), now);
+            }
+        }
+    }
+
+    fn step(&mut self, key: u64, draft: &mut Draft, to: Option<u64>, now: Now) {
+        let limits = self.settings.limits;
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        let mut chunk = ChunkBuilder::new(source.pos);
+        let mut tools = Tools {
+            window: &mut self.window,
+            scratch: &mut self.scratch,
+            line_bytes: limits.line_bytes,
+            holds: self.holds,
+        };
+        let budget = limits.batch_bytes.saturating_sub(draft.raw_bytes());
+        let step = match to {
+            Some(to) => source.replay(&mut tools, &mut chunk, to, now),
+            None => source.step(&mut tools, &mut chunk, budget, now),
+        };
+        let whole = match &step {
+            Step::Took { truncated, interleaved } => {
+                self.truncated_lines += truncated;
+                metrics::truncated(*truncated);
+                *interleaved
+            }
+            // What was cut before the end of the step stands; whether it was interleaved is not known.
+            Step::Rewritten | Step::Failed(_) => true,
+        };
+        if chunk.records() > 0 {
+            draft.push(&source.info, &chunk, whole);
+            source.announced = true;
+        }
+        match step {
+            Step::Took { .. } => {}
+            Step::Rewritten => self.rewritten(key, now),
+            Step::Failed(error) => {
+                source.dirty = false;
+                tracing::warn!(path = %source.path_now.display(), error = %error, "cannot read");
+                metrics::read_failed();
+            }
+        }
+    }
+
+    fn finish(&mut self, mut draft: Draft, all: bool, now: Now) -> Result<Built> {
+        let mut watermarks = Vec::new();
+        let mut announced = 0;
+        for source in self.sources.values_mut() {
+            let wanted = all || source.pos > source.acked;
+            if source.stage == Stage::Finished || !wanted || watermarks.len() >= WATERMARKS_PER_BATCH_MAX {
+                continue;
+            }
+            if !source.announced && announced < ANNOUNCED_PER_BATCH_MAX {
+                draft.announce(&source.info);
+                source.announced = true;
+                announced += 1;
+            }
+            if source.caught_up_ns > 0 {
+                let (id, time_ns) = (source.info.id.clone(), source.caught_up_ns);
+                watermarks.push(Watermark { source: id, offset: source.pos, time_ns });
+            }
+        }
+        self.seq += 1;
+        let header = Header {
+            agent: AgentInfo { utc_offset_minutes: utc_offset_minutes(now.wall_ns), ..self.agent.clone() },
+            seq: self.seq,
+            sources: Vec::new(),
+            chunks: Vec::new(),
+            watermarks,
+            gaps: self.gaps.iter().take(GAPS_PER_BATCH_MAX).cloned().collect(),
+            heartbeat: self.state(now),
+        };
+        Ok(draft.finish(header)?)
+    }
+
+    /// What the agent says of itself.
+    pub fn state(&self, now: Now) -> Heartbeat {
+        Heartbeat {
+            sent_ns: now.wall_ns,
+            files: self.sources.values().filter(|source| source.file.is_some()).count() as u32,
+            lag_bytes: self.lag_bytes(),
+            dropped_lines: self.dropped_lines,
+            truncated_lines: self.truncated_lines,
+        }
+    }
+
+    /// Bytes that stand in the files and are not acknowledged.
+    pub fn lag_bytes(&self) -> u64 {
+        self.sources.values().map(|source| source.size.saturating_sub(source.acked)).sum()
+    }
+
+    /// Writes down that `built` is about to be sent: only afterwards may it leave.
+    pub fn commit(&mut self, built: &Built, now: Now) -> Result<()> {
+        self.in_flight.clone_from(&built.plan);
+        self.save(now)
+    }
+
+    /// The server has stored `built`; `offsets` say how much it has of each source.
+    pub fn acked(&mut self, built: &Built, offsets: &BTreeMap<String, u64>) -> Acked {
+        let mut outcome = Acked::AsPlanned;
+        for planned in &built.plan {
+            let Some(source) = self.sources.values_mut().find(|source| source.info.id == planned.source) else {
+                continue;
+            };
+            source.acked = source.acked.max(planned.to);
+            let stored = offsets.get(&planned.source).copied().unwrap_or(0);
+            if stored > source.acked && stored <= source.size {
+                tracing::info!(path = %source.info.path, planned = planned.to, stored, "the server is ahead");
+                source.acked = stored;
+                source.pos = source.pos.max(stored);
+                source.pending = None;
+                outcome = Acked::ServerIsAhead;
+            }
+        }
+        self.gaps.retain(|gap| !built.gaps.contains(gap));
+        self.in_flight.clear();
+        self.unsaved = true;
+        outcome
+    }
+
+    /// `built` was never sent and shall not be: its bytes are read again.
+    pub fn discard(&mut self, built: &Built) {
+        for planned in &built.plan {
+            let found = self.sources.values_mut().find(|source| source.info.id == planned.source);
+            let Some(source) = found else { continue };
+            if source.file.is_some() {
+                source.pos = source.acked;
+                source.pending = None;
+                source.dirty = true;
+            } else if source.acked < planned.to {
+                let (path, start) = (source.info.path.clone(), source.acked.max(planned.from));
+                source.acked = planned.to;
+                let (source, end) = (planned.source.clone(), Some(planned.to));
+                self.report(Gap { source, path, start, end, reason: "gone before it was sent".to_owned() });
+            }
+        }
+    }
+
+    /// The server will never take the records of `built`: they are counted and reported.
+    pub fn dropped(&mut self, built: &Built, reason: &str) {
+        self.dropped_lines += built.records;
+        metrics::dropped(built.records);
+        for planned in &built.plan {
+            let found = self.sources.values_mut().find(|source| source.info.id == planned.source);
+            let Some(source) = found else { continue };
+            source.acked = source.acked.max(planned.to);
+            let path = source.info.path.clone();
+            let (source, end) = (planned.source.clone(), Some(planned.to));
+            self.report(Gap { source, path, start: planned.from, end, reason: format!("refused by the server: {reason}") });
+        }
+        self.in_flight.clear();
+        self.unsaved = true;
+    }
+
+    /// Adds a gap to those that the next batch reports.
+    pub(super) fn report(&mut self, gap: Gap) {
+        tracing::warn!(path = %gap.path, start = gap.start, end = ?gap.end, reason = %gap.reason, "bytes are lost");
+        metrics::gap(gap.end.map_or(0, |end| end - gap.start));
+        self.unsaved = true;
+        if self.gaps.len() < GAPS_MAX {
+            self.gaps.push(gap);
+        } else if let Some(last) = self.gaps.iter_mut().rev().find(|last| last.source == gap.source) {
+            last.end = gap.end;
+        }
+    }
+
+    /// Marks what a wake-up named; a path that is nobody's may be a rotated file under its new name.
+    pub fn touched(&mut self, paths: &HashSet<PathBuf>) {
+        for source in self.sources.values_mut() {
+            source.dirty |= source.file.is_some() && (source.stage == Stage::Rotated || paths.contains(&source.path_now));
+        }
+    }
+
+    /// Marks everything: wake-ups were lost.
+    pub fn touched_all(&mut self) {
+        for source in self.sources.values_mut() {
+            source.dirty |= source.file.is_some();
+        }
+    }
+
+    /// Whether a build would find something now.
+    pub fn has_work(&self) -> bool {
+        !self.replays.is_empty() || self.sources.values().any(|source| source.dirty && source.file.is_some())
+    }
+
+    /// When time alone makes a build worth its while.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.sources.values().filter(|source| source.file.is_some()).filter_map(|source| source.deadline(self.holds)).min()
+    }
+
+    /// Whether everything that stands in the files is stored.
+    pub fn is_drained(&self) -> bool {
+        let open = |source: &Source| source.file.is_some() && (source.dirty || source.pending.is_some());
+        self.gaps.is_empty()
+            && self.replays.is_empty()
+            && self.sources.values().all(|source| source.acked == source.pos && !open(source))
+    }
+
+    /// Whether [`Tail::save`] has something to write.
+    pub fn is_unsaved(&self) -> bool {
+        self.unsaved
+    }
+
+    pub fn save(&mut self, now: Now) -> Result<()> {
+        let checkpoint = Checkpoint {
+            version: CHECKPOINT_VERSION,
+            agent_id: self.agent.id.clone(),
+            next_source: self.next_source,
+            saved_ns: now.wall_ns,
+            sources: self.sources.values().map(Source::to_saved).collect(),
+            in_flight: self.in_flight.clone(),
+            gaps: self.gaps.clone(),
+            dropped_lines: self.dropped_lines,
+            truncated_lines: self.truncated_lines,
+        };
+        checkpoint.save(&self.settings.state_dir)?;
+        self.unsaved = false;
+        Ok(())
+    }
+
+    /// Directories whose changes are worth a wake-up.
+    pub fn directories(&self) -> HashSet<PathBuf> {
+        let open = self.sources.values().filter(|source| source.file.is_some());
+        open.filter_map(|source| source.path_now.parent().map(Path::to_path_buf)).collect()
+    }
+}
+
+/// What the clocks on the walls here show against UTC: for lines whose times have no zone.
+fn utc_offset_minutes(now_ns: i64) -> i16 {
+    let now = jiff::Timestamp::from_nanosecond(i128::from(now_ns)).unwrap_or_default();
+    let seconds = jiff::tz::TimeZone::system().to_offset(now).seconds();
+    i16::try_from(seconds / 60).unwrap_or(0)
+}

@@ -1,0 +1,318 @@
+//! The follower against a model: random appends, rotations, truncations, crashes and lost answers on real files.
+//!
+//! The model keeps the bytes of every incarnation. A server in memory keeps ranges as the aggregator does. At the end
+//! each incarnation must stand there once, byte for byte, as the stream of exactly one source.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use logweir_proto::batch::{Envelope, SourceKind};
+use logweir_runtime::clock::Clock;
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::Now;
+use super::discover::Candidate;
+use super::follow::{Settings, Tail};
+use crate::batch::Built;
+use crate::config::{Limits, StartAt};
+use crate::decode::Multiline;
+
+/// Records by source and start; ranges that overlap in part would be a line stored twice or a half.
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    pub records: BTreeMap<(String, u64), (u64, Vec<u8>)>,
+    pub gaps: HashMap<(String, u64), Option<u64>>,
+}
+
+impl Server {
+    /// Stores what it does not have; the answer is the end of each source's last chunk.
+    pub(super) fn receive(&mut self, bytes: &[u8]) -> BTreeMap<String, u64> {
+        let envelope = Envelope::parse(bytes).expect("a batch");
+        let body = envelope.decompress().expect("its body");
+        let header = envelope.header;
+        body.for_each(&header, |chunk, record| {
+            let id = &header.sources[header.chunks[chunk].source as usize].id;
+            let end = record.start + record.advance;
+            let before = self.records.range((id.clone(), 0)..(id.clone(), end)).next_back();
+            let stored = before.map_or(0, |((_, start), (advance, _))| start + advance);
+            if stored >= end {
+                return;
+            }
+            assert!(stored <= record.start, "{id}: [{}, {end}) overlaps what ends at {stored}", record.start);
+            self.records.insert((id.clone(), record.start), (record.advance, record.text.to_vec()));
+        })
+        .expect("records fill their chunks");
+        for gap in &header.gaps {
+            self.gaps.insert((gap.source.clone(), gap.start), gap.end);
+        }
+        header.chunks.iter().map(|c| (header.sources[c.source as usize].id.clone(), c.end)).collect()
+    }
+
+    /// The bytes of each source, put together from its records; panics at a hole.
+    pub(super) fn streams(&self) -> Vec<Vec<u8>> {
+        let mut streams: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+        for ((id, start), (advance, text)) in &self.records {
+            let stream = streams.entry(id).or_default();
+            assert_eq!(stream.len() as u64, *start, "{id} has a hole before {start}");
+            stream.extend_from_slice(text);
+            stream.extend(std::iter::repeat_n(b'\n', *advance as usize - text.len()));
+        }
+        streams.into_values().collect()
+    }
+}
+
+/// A directory with one log, the program that writes it, its rotator, and an agent.
+pub(super) struct World {
+    _dir: tempfile::TempDir,
+    pub log: PathBuf,
+    settings: Settings,
+    clock: Clock,
+    now: Instant,
+    pub tail: Option<Tail>,
+    pub server: Server,
+    finished: Vec<Vec<u8>>,
+    current: Vec<u8>,
+    line: u64,
+    rotations: u64,
+    multiline: Multiline,
+}
+
+impl World {
+    pub(super) fn new(multiline: Multiline) -> World {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let log = dir.path().join("app.log");
+        let settings = Settings {
+            state_dir: dir.path().join("state"),
+            host: "test".into(),
+            labels: BTreeMap::new(),
+            limits: Limits { batch_bytes: 1 << 10, ..Limits::default() },
+            once: false,
+        };
+        let mut world = World {
+            _dir: dir,
+            log,
+            settings,
+            clock: Clock::system(),
+            now: Instant::now(),
+            tail: None,
+            server: Server::default(),
+            finished: Vec::new(),
+            current: Vec::new(),
+            line: 0,
+            rotations: 0,
+            multiline,
+        };
+        // A log that nobody ever saw is nobody's: this one is there from the start.
+        world.write(b"");
+        world.start();
+        world
+    }
+
+    fn at(&self) -> Now {
+        Now { mono: self.now, wall_ns: self.clock.now_ns() }
+    }
+
+    pub(super) fn start(&mut self) {
+        if self.tail.is_none() {
+            self.tail = Some(Tail::open(self.settings.clone(), self.at()).expect("the state directory"));
+            self.rescan();
+        }
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.tail = None;
+    }
+
+    pub(super) fn rescan(&mut self) {
+        let candidate = Candidate {
+            path: self.log.clone(),
+            kind: SourceKind::File,
+            format: String::new(),
+            labels: BTreeMap::new(),
+            multiline: self.multiline,
+            start_at: StartAt::End,
+        };
+        let now = self.at();
+        if let Some(tail) = &mut self.tail {
+            tail.rescan(&[candidate], now);
+            tail.save(now).expect("the checkpoint");
+        }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.log).expect("the log");
+        file.write_all(bytes).expect("an append");
+        self.current.extend_from_slice(bytes);
+    }
+
+    pub(super) fn lines(&mut self, count: usize) {
+        for _ in 0..count {
+            self.line += 1;
+            let indent = if self.line.is_multiple_of(5) { "    at " } else { "" };
+            let line = format!("{indent}{:08} {}\n", self.line, "x".repeat((self.line * 37 % 90) as usize));
+            self.write(line.as_bytes());
+        }
+    }
+
+    fn half_line(&mut self) {
+        self.line += 1;
+        let line = format!("{:08} half", self.line);
+        self.write(line.as_bytes());
+    }
+
+    fn rotated_path(&mut self) -> PathBuf {
+        self.rotations += 1;
+        self.log.with_file_name(format!("app.log.{}", self.rotations))
+    }
+
+    pub(super) fn rename(&mut self) {
+        let to = self.rotated_path();
+        if fs::rename(&self.log, to).is_ok() {
+            self.finished.push(std::mem::take(&mut self.current));
+        }
+    }
+
+    pub(super) fn copy_truncate(&mut self) {
+        let to = self.rotated_path();
+        if fs::copy(&self.log, to).is_ok() {
+            self.truncate();
+        }
+    }
+
+    pub(super) fn truncate(&mut self) {
+        OpenOptions::new().write(true).truncate(true).open(&self.log).expect("the log");
+        self.finished.push(std::mem::take(&mut self.current));
+    }
+
+    pub(super) fn pass_time(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    pub(super) fn build(&mut self) -> Option<Built> {
+        let now = self.at();
+        let tail = self.tail.as_mut()?;
+        tail.touched_all();
+        let built = tail.build(false, now).expect("a batch is built")?;
+        tail.commit(&built, now).expect("the checkpoint");
+        Some(built)
+    }
+
+    pub(super) fn ship(&mut self) -> bool {
+        let Some(built) = self.build() else { return false };
+        self.deliver(&built);
+        true
+    }
+
+    fn deliver(&mut self, built: &Built) {
+        let offsets = self.server.receive(&built.bytes);
+        let now = self.at();
+        if let Some(tail) = &mut self.tail {
+            tail.acked(built, &offsets);
+            tail.save(now).expect("the checkpoint");
+        }
+    }
+
+    fn ship_in_halves(&mut self, crash: bool) {
+        let Some(built) = self.build() else { return };
+        let Some((first, second)) = built.split().expect("a whole batch") else { return self.deliver(&built) };
+        let now = self.at();
+        if let Some(tail) = &mut self.tail {
+            tail.commit(&first, now).expect("the checkpoint");
+        }
+        self.deliver(&first);
+        if crash {
+            self.kill();
+            return self.start();
+        }
+        if let Some(tail) = &mut self.tail {
+            tail.commit(&second, now).expect("the checkpoint");
+        }
+        self.deliver(&second);
+    }
+
+    /// Ships until time brings nothing more.
+    pub(super) fn drain(&mut self) {
+        self.start();
+        for _ in 0..3 {
+            self.rescan();
+            while self.ship() {}
+            self.pass_time(Duration::from_secs(3));
+        }
+    }
+
+    fn op(&mut self, op: u8) {
+        match op {
+            0..=5 => self.lines(op as usize * 4 + 1),
+            6 => self.half_line(),
+            7 => self.rename(),
+            8 => self.copy_truncate(),
+            9 | 10 => self.rescan(),
+            11..=13 => drop(self.ship()),
+            14 => {
+                if let Some(built) = self.build() {
+                    self.server.receive(&built.bytes);
+                }
+                self.kill();
+            }
+            15 => {
+                self.build();
+                self.kill();
+            }
+            16 => self.kill(),
+            17 | 18 => self.start(),
+            19 => self.pass_time(Duration::from_millis(2_500)),
+            20 => self.ship_in_halves(false),
+            _ => self.ship_in_halves(true),
+        }
+    }
+
+    /// Every incarnation is one stream, and there is no other.
+    pub(super) fn check(&mut self) {
+        self.drain();
+        let mut want: Vec<Vec<u8>> = self.finished.clone();
+        want.push(self.current.clone());
+        want.retain(|bytes| !bytes.is_empty());
+        let mut have = self.server.streams();
+        want.sort();
+        have.sort();
+        let text = |list: &[Vec<u8>]| -> Vec<String> {
+            list.iter().map(|bytes| String::from_utf8_lossy(bytes).chars().take(300).collect()).collect()
+        };
+        assert!(want == have, "want {:#?}\nhave {:#?}\ngaps {:?}", text(&want), text(&have), self.server.gaps);
+        assert!(self.server.gaps.is_empty(), "{:?}", self.server.gaps);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    /// Renames at any time, also while the agent is down.
+    #[test]
+    fn each_byte_once_with_renames(ops in prop::collection::vec(0u8..22, 1..60), joined: bool) {
+        let mut world = World::new(if joined { Multiline::Auto } else { Multiline::None });
+        for op in ops {
+            world.op(if op == 8 { 7 } else { op });
+        }
+        world.check();
+    }
+
+    /// Copies and truncations, while the agent runs, while it does not look, and while it is down.
+    #[test]
+    fn each_byte_once_with_copies(ops in prop::collection::vec(0u8..22, 1..60), joined: bool) {
+        let mut world = World::new(if joined { Multiline::Auto } else { Multiline::None });
+        for op in ops {
+            world.op(op);
+        }
+        world.check();
+    }
+}
+
+/// Each case costs some dozen fsyncs.
+fn cases() -> u32 {
+    let default = ProptestConfig::default().cases;
+    if default == 256 { 64 } else { default }
+}

@@ -1,0 +1,313 @@
+//! One source: an open file, how far it was cut into records, and the step that cuts more.
+//!
+//! A source keeps no bytes. Each step reads a window from a clean point on, checks that the file is still the one it
+//! was (the check comes after the read, so that a truncation in between cannot slip through), and decodes.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use logweir_proto::batch::{ChunkBuilder, SourceInfo};
+use tokio::time::Instant;
+
+use super::Now;
+use super::checkpoint::{SavedSource, Stage};
+use super::identity::{FileId, Fingerprint, Head, HeadMatch, read_full_at};
+use crate::decode::{Close, Format, Multiline, Open, Scratch, Window, decode};
+
+/// First size of a window; it grows when one record needs more.
+pub const WINDOW_BYTES: usize = 256 << 10;
+/// A line without its newline, or a record without its last piece, is shipped after this time without growth.
+pub const PIECE_QUIET: Duration = Duration::from_secs(2);
+
+/// A chunk takes no further window beyond this: empty lines are small, and a batch holds a limited number of records.
+pub const RECORDS_PER_CHUNK_MAX: u32 = 200_000;
+
+/// The largest window: a joined record with its envelopes, and what comes before its end is known.
+pub const fn window_bytes_max(line_bytes: usize) -> usize {
+    WINDOW_BYTES + 2 * line_bytes
+}
+
+/// Bytes that a look at the file left undecided.
+#[derive(Debug, Clone, Copy)]
+pub struct Pending {
+    /// End of the file at that time.
+    pub end: u64,
+    pub since: Instant,
+    pub open: Open,
+}
+
+/// An incarnation that is followed.
+#[derive(Debug)]
+pub struct Source {
+    pub info: SourceInfo,
+    pub multiline: Multiline,
+    pub stage: Stage,
+    pub id: FileId,
+    pub fingerprint: Fingerprint,
+    pub path_now: PathBuf,
+    pub file: Option<File>,
+    /// Cut into records up to here.
+    pub pos: u64,
+    /// Stored by the server up to here.
+    pub acked: u64,
+    pub size: u64,
+    pub mtime_ns: i64,
+    pub pending: Option<Pending>,
+    /// It is worth a look: something was written, or not all was taken last time.
+    pub dirty: bool,
+    /// Wall time at which all that was in the file was cut into records.
+    pub caught_up_ns: i64,
+    /// Since when nothing more came, for one that was rotated.
+    pub quiet_since: Instant,
+    /// End of the file at the last step that reached it.
+    pub seen_end: u64,
+    /// When a rescan met it last.
+    pub met: Instant,
+    pub announced: bool,
+}
+
+/// How long the undecided may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Holds {
+    pub line: Duration,
+    pub trace: Duration,
+    pub piece: Duration,
+}
+
+impl Holds {
+    /// As little as possible: what is in the file is all that there will be.
+    pub const NONE: Holds = Holds { line: Duration::ZERO, trace: Duration::ZERO, piece: Duration::ZERO };
+
+    pub fn new(batch_age: Duration) -> Holds {
+        Holds { line: linger(batch_age), trace: batch_age, piece: PIECE_QUIET.max(batch_age) }
+    }
+
+    pub const fn of(&self, open: Open) -> Duration {
+        match open {
+            Open::Line => self.line,
+            Open::Trace => self.trace,
+            Open::Piece => self.piece,
+        }
+    }
+}
+
+/// How long a batch waits for more lines while the way to the server is free.
+pub fn linger(batch_age: Duration) -> Duration {
+    batch_age / 64
+}
+
+/// What a step came to.
+#[derive(Debug)]
+pub enum Step {
+    /// Records were pushed, or there was nothing to push.
+    Took { truncated: u64, interleaved: bool },
+    /// The file is not what it was: its head changed, or it is shorter than what was read.
+    Rewritten,
+    Failed(io::Error),
+}
+
+/// What a step may use.
+#[derive(Debug)]
+pub struct Tools<'a> {
+    pub window: &'a mut Vec<u8>,
+    pub scratch: &'a mut Scratch,
+    pub line_bytes: usize,
+    pub holds: Holds,
+}
+
+impl Source {
+    /// A new incarnation at an offset.
+    pub fn new(info: SourceInfo, multiline: Multiline, file: File, at: u64, now: Now) -> io::Result<Source> {
+        let meta = file.metadata()?;
+        let fingerprint = Fingerprint::of(Head::read(&file)?.bytes());
+        let path_now = PathBuf::from(&info.path);
+        Ok(Source {
+            info,
+            multiline,
+            stage: Stage::Live,
+            id: FileId::of(&meta),
+            fingerprint,
+            path_now,
+            file: Some(file),
+            pos: at,
+            acked: at,
+            size: meta.len().max(at),
+            mtime_ns: mtime_ns(&meta),
+            pending: None,
+            dirty: true,
+            caught_up_ns: 0,
+            quiet_since: now.mono,
+            seen_end: 0,
+            met: now.mono,
+            announced: false,
+        })
+    }
+
+    /// One from the checkpoint; the file is opened by who finds it.
+    pub fn saved(saved: SavedSource, now: Now) -> Source {
+        Source {
+            info: saved.info,
+            multiline: saved.multiline,
+            stage: saved.stage,
+            id: saved.id,
+            fingerprint: saved.fingerprint,
+            path_now: saved.path_now,
+            file: None,
+            pos: saved.acked,
+            acked: saved.acked,
+            size: saved.size,
+            mtime_ns: 0,
+            pending: None,
+            dirty: true,
+            caught_up_ns: 0,
+            quiet_since: now.mono,
+            seen_end: 0,
+            met: now.mono,
+            announced: false,
+        }
+    }
+
+    pub fn to_saved(&self) -> SavedSource {
+        // With nothing left to read from it there is nothing to look for after a restart.
+        let read = self.stage == Stage::Rotated && self.file.is_none() && self.acked == self.pos;
+        SavedSource {
+            info: self.info.clone(),
+            multiline: self.multiline,
+            stage: if read { Stage::Finished } else { self.stage },
+            id: self.id,
+            fingerprint: self.fingerprint,
+            path_now: self.path_now.clone(),
+            acked: self.acked,
+            size: self.size,
+        }
+    }
+
+    /// When the undecided rest is decided by time; `None` when nothing waits.
+    pub fn deadline(&self, holds: Holds) -> Option<Instant> {
+        self.pending.map(|pending| pending.since + holds.of(pending.open))
+    }
+
+    /// Cuts what is there into `chunk` until it holds `budget` bytes.
+    pub fn step(&mut self, tools: &mut Tools<'_>, chunk: &mut ChunkBuilder, budget: usize, now: Now) -> Step {
+        self.run(tools, chunk, budget, None, now)
+    }
+
+    /// Cuts exactly `[pos, to)`, closing what is open at `to`: what was planned before a crash.
+    pub fn replay(&mut self, tools: &mut Tools<'_>, chunk: &mut ChunkBuilder, to: u64, now: Now) -> Step {
+        self.run(tools, chunk, usize::MAX, Some(to), now)
+    }
+
+    fn run(
+        &mut self,
+        tools: &mut Tools<'_>,
+        chunk: &mut ChunkBuilder,
+        budget: usize,
+        to: Option<u64>,
+        now: Now,
+    ) -> Step {
+        let mut want = WINDOW_BYTES;
+        let mut total = Step::Took { truncated: 0, interleaved: false };
+        while chunk.bytes() < budget && chunk.records() < RECORDS_PER_CHUNK_MAX && to.is_none_or(|to| self.pos < to) {
+            let limit = to.map_or(want, |to| want.min((to - self.pos) as usize));
+            let (start, len) = match self.read(tools.window, limit) {
+                Ok(read) => read,
+                Err(error) => return Step::Failed(error),
+            };
+            match self.verify() {
+                Ok(true) => {}
+                Ok(false) => return Step::Rewritten,
+                Err(error) => return Step::Failed(error),
+            }
+            let at_end = len < limit;
+            let end = self.pos + len as u64;
+            if at_end && to.is_some() {
+                // Shorter than what was planned: the rest is gone.
+                return Step::Rewritten;
+            }
+            let close = match to {
+                Some(to) if end == to => Close::All,
+                Some(_) => Close::Nothing,
+                None if at_end => self.close_at(end, tools.holds, now),
+                None if want >= window_bytes_max(tools.line_bytes) => Close::All,
+                None => Close::Nothing,
+            };
+            let close = if to.is_some() && want >= window_bytes_max(tools.line_bytes) { Close::All } else { close };
+            let mid_line = start == 1 && tools.window[0] != b'\n';
+            let bytes = &tools.window[start..start + len];
+            let format = Format { kind: self.info.kind, multiline: self.multiline, line_bytes: tools.line_bytes };
+            let before = chunk.end();
+            let decoded = decode(format, Window { bytes, mid_line, close }, tools.scratch, chunk);
+            debug_assert_eq!(chunk.end() - before, decoded.consumed as u64);
+            self.pos += decoded.consumed as u64;
+            if let Step::Took { truncated, interleaved } = &mut total {
+                *truncated += decoded.truncated;
+                *interleaved |= decoded.interleaved;
+            }
+            if at_end {
+                self.at_end(end, decoded.open, now);
+                return total;
+            }
+            want = if decoded.consumed == 0 { (want * 2).min(window_bytes_max(tools.line_bytes)) } else { WINDOW_BYTES };
+        }
+        total
+    }
+
+    /// Reads from the byte before `pos` on, so that a cut line is known by what stands before it.
+    fn read(&self, window: &mut Vec<u8>, want: usize) -> io::Result<(usize, usize)> {
+        let Some(file) = &self.file else { return Ok((0, 0)) };
+        let start = usize::from(self.pos > 0);
+        if window.len() < start + want {
+            window.resize(start + want, 0);
+        }
+        let got = read_full_at(file, &mut window[..start + want], self.pos - start as u64)?;
+        Ok((start, got.saturating_sub(start)))
+    }
+
+    /// Whether the file is still the one that was read; its fingerprint grows with it.
+    fn verify(&mut self) -> io::Result<bool> {
+        let Some(file) = &self.file else { return Ok(true) };
+        let meta = file.metadata()?;
+        if meta.len() < self.pos {
+            return Ok(false);
+        }
+        let head = Head::read(file)?;
+        if self.fingerprint.check(head.bytes()) != HeadMatch::Same {
+            return Ok(false);
+        }
+        if !self.fingerprint.is_full() {
+            self.fingerprint = Fingerprint::of(head.bytes());
+        }
+        self.size = meta.len();
+        self.mtime_ns = mtime_ns(&meta);
+        Ok(true)
+    }
+
+    fn close_at(&self, end: u64, holds: Holds, now: Now) -> Close {
+        let Some(pending) = self.pending.filter(|pending| pending.end == end) else { return Close::Nothing };
+        let waited = now.mono.saturating_duration_since(pending.since);
+        if waited < holds.of(pending.open) {
+            return Close::Nothing;
+        }
+        if pending.open == Open::Piece { Close::All } else { Close::Group }
+    }
+
+    fn at_end(&mut self, end: u64, open: Option<Open>, now: Now) {
+        self.dirty = false;
+        let same = self.pending.filter(|pending| pending.end == end);
+        if self.seen_end != end {
+            self.seen_end = end;
+            self.quiet_since = now.mono;
+        }
+        self.pending = open.map(|open| Pending { end, since: same.map_or(now.mono, |pending| pending.since), open });
+        if open.is_none() {
+            self.caught_up_ns = now.wall_ns;
+        }
+    }
+}
+
+pub(super) fn mtime_ns(meta: &std::fs::Metadata) -> i64 {
+    meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
+}
