@@ -77,6 +77,29 @@ fn every_line_of_real_sources_is_stored_exactly_once() -> anyhow::Result<()> {
     })
 }
 
+#[test]
+fn discover_names_real_sources_with_their_formats() -> anyhow::Result<()> {
+    run("discover", async |scratch| {
+        let world = World {
+            nginx: Nginx::start(scratch).await?,
+            pm2: Pm2::start(scratch).await?,
+            docker: Docker::start(scratch).await?,
+        };
+        let script = scratch.file("shop.js", PM2_APP)?;
+        world.pm2.run(&script, "shop", &[("TOTAL", "20".to_owned())]).await?;
+        world.docker.run("counter", &[], &docker_script(20)).await?;
+        world.docker.wait("counter").await?;
+        let agent = agent(scratch, &world, "http://127.0.0.1:1")?;
+        let found = agent.run("discover").await?.expect_code(0)?.text();
+        let nginx = world.nginx.access_log().display().to_string();
+        let pm2 = world.pm2.log("shop-out.log").display().to_string();
+        for part in [nginx.as_str(), pm2.as_str(), "shop", "counter", "-json.log", "timed"] {
+            ensure!(found.contains(part), "{part} is not in:\n{found}");
+        }
+        Ok(())
+    })
+}
+
 /// Everything by discovery, as on a host where all three run in their usual places.
 fn agent(scratch: &Scratch, world: &World, url: &str) -> anyhow::Result<Agent> {
     let more = format!(
