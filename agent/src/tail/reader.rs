@@ -103,7 +103,10 @@ pub fn linger(batch_age: Duration) -> Duration {
 #[derive(Debug)]
 pub enum Step {
     /// Records were pushed, or there was nothing to push.
-    Took { truncated: u64, interleaved: bool },
+    Took {
+        truncated: u64,
+        interleaved: bool,
+    },
     /// The file is not what it was: its head changed, or it is shorter than what was read.
     Rewritten,
     Failed(io::Error),
@@ -250,7 +253,8 @@ impl Source {
                 self.at_end(end, decoded.open, now);
                 return total;
             }
-            want = if decoded.consumed == 0 { (want * 2).min(window_bytes_max(tools.line_bytes)) } else { WINDOW_BYTES };
+            want =
+                if decoded.consumed == 0 { (want * 2).min(window_bytes_max(tools.line_bytes)) } else { WINDOW_BYTES };
         }
         total
     }
@@ -283,6 +287,14 @@ impl Source {
         self.size = meta.len();
         self.mtime_ns = mtime_ns(&meta);
         Ok(true)
+    }
+
+    /// An idle file is complete up to now as long as nothing was added to it.
+    pub fn look_if_caught_up(&mut self, now: Now) {
+        let len = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|meta| meta.len());
+        if len == Some(self.pos) && self.pending.is_none() {
+            self.caught_up_ns = now.wall_ns;
+        }
     }
 
     fn close_at(&self, end: u64, holds: Holds, now: Now) -> Close {
