@@ -70,6 +70,11 @@ impl Names {
         Some(id)
     }
 
+    /// The number of `name` if it has one already.
+    pub fn get(&self, name: &str) -> Option<NameId> {
+        self.ids.get(name).copied()
+    }
+
     pub fn name(&self, id: NameId) -> &Arc<str> {
         &self.names[id.0 as usize]
     }

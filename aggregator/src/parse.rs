@@ -1,3 +1,237 @@
 //! From a line to fields. Parsing never fails: a line that no parser knows is a message with its raw text.
+//!
+//! One [`Parser`] a source. It knows what kind of log it reads, remembers what its lines turned out to be, and fills a
+//! [`Line`] that is used again for the next one, so that nothing is allocated once it is warm. Text is hostile: every
+//! grammar here takes any bytes, and bytes that are no UTF-8 become visible as `\xHH` in fields.
+//!
+//! Every part of a line that varies has a cut, also where its value was changed (colours stripped, escapes undone): the
+//! store sees that it prints differently and keeps that line raw, but lines of one kind keep one shape.
 
+mod detect;
+mod http;
+mod json;
+mod labels;
 pub mod line;
+mod nginx;
+mod number;
+mod piece;
+mod plain;
+mod pm2;
+mod route;
+pub mod time;
+mod utf8;
+
+use logweir_proto::batch::{SourceInfo, SourceKind, Stream};
+use logweir_proto::record::Level;
+
+use self::detect::Detector;
+use self::json::Json;
+use self::labels::Labels;
+use self::line::{Cut, Line, Spelling, Text, Value};
+use self::nginx::access::Access;
+use self::nginx::error::ErrorLog;
+use self::piece::{Context, Piece};
+use self::pm2::{Daemon, Envelope};
+use crate::names::{NameId, Names};
+
+/// One record as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    pub text: &'a [u8],
+    /// The time of the envelope. It does not become the time of the line: the caller falls back to it.
+    pub time_ns: Option<i64>,
+    pub stream: Stream,
+    pub received_ns: i64,
+}
+
+/// The parser of one source.
+#[derive(Debug)]
+pub struct Parser {
+    engine: Engine,
+    json: Json,
+    detector: Detector,
+    labels: Labels,
+    utc_offset_minutes: i16,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Access(Box<Access>),
+    NginxError(ErrorLog),
+    Pm2(Box<Pm2>),
+    Daemon(Daemon),
+    /// JSON, NGINX lines or text, whatever is found.
+    Any,
+}
+
+#[derive(Debug)]
+struct Pm2 {
+    envelope: Envelope,
+    /// For JSON within PM2's JSON.
+    json: Json,
+    /// The time that PM2 wrote, where the program wrote a better one.
+    time_name: Option<NameId>,
+    text: Vec<u8>,
+}
+
+impl Parser {
+    /// The parser of a source. It must always be used with the same `names`: it keeps numbers of them.
+    pub fn new(info: &SourceInfo, host: &str, names: &mut Names) -> Parser {
+        let engine = match info.kind {
+            SourceKind::NginxAccess => {
+                Access::compile(&info.format, names).map_or(Engine::Any, |access| Engine::Access(Box::new(access)))
+            }
+            SourceKind::NginxError => Engine::NginxError(ErrorLog::new(names)),
+            SourceKind::Pm2 => Engine::Pm2(Box::new(Pm2 {
+                envelope: Envelope::new(names),
+                json: Json::new(names),
+                time_name: names.intern("pm2_time"),
+                text: Vec::new(),
+            })),
+            SourceKind::Pm2Daemon => Engine::Daemon(Daemon::new(names)),
+            SourceKind::Docker | SourceKind::Cri | SourceKind::File | SourceKind::Json => Engine::Any,
+        };
+        Parser {
+            engine,
+            json: Json::new(names),
+            detector: Detector::new(names),
+            labels: Labels::new(info, host, names),
+            utc_offset_minutes: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Reads times that tell no zone (NGINX error log, PM2) in this one instead of UTC.
+    #[must_use]
+    pub fn with_utc_offset(mut self, minutes: i16) -> Parser {
+        self.utc_offset_minutes = minutes;
+        self
+    }
+
+    /// Fills `line` from one record, whatever it holds.
+    pub fn parse(&mut self, names: &mut Names, input: Input<'_>, line: &mut Line) {
+        line.clear();
+        let raw = input.text;
+        let piece = Piece::raw(raw);
+        let context = Context { raw, utc_offset_minutes: self.utc_offset_minutes, received_ns: input.received_ns };
+        let known = match &mut self.engine {
+            Engine::Access(access) => access.parse(piece, context, line),
+            Engine::NginxError(error) => error.parse(piece, context, line),
+            Engine::Daemon(daemon) => daemon.parse(piece, context, line),
+            Engine::Pm2(pm2) => pm2.parse(piece, context, &mut self.json, names, line),
+            Engine::Any => false,
+        };
+        if !known && !is_json(&mut self.json, piece, context, names, line) && !self.detector.parse(piece, context, line)
+        {
+            plain::parse(piece, piece.cut(piece.whole(), Spelling::Plain), context, line);
+        }
+        self.finish(input, line);
+    }
+
+    /// What holds for every line, whatever parser knew it.
+    fn finish(&mut self, input: Input<'_>, line: &mut Line) {
+        if line.get(NameId::MESSAGE).is_none() {
+            let text = Text::Raw(0, input.text.trim_ascii_end().len() as u32);
+            line.push(NameId::MESSAGE, Value::Text(text), None);
+        }
+        if line.get(NameId::ROUTE).is_none()
+            && let Some(path) = line.text_of(input.text, NameId::PATH)
+        {
+            self.buffer.clear();
+            route::template(path, &mut self.buffer);
+            if !self.buffer.is_empty() {
+                let text = line.scratch(&self.buffer);
+                line.push(NameId::ROUTE, Value::Text(text), None);
+            }
+        }
+        self.labels.apply(input.stream, line);
+        if line.level.is_none() && matches!(self.engine, Engine::Pm2(_)) {
+            let stderr = line.text_of(input.text, NameId::STREAM) == Some(b"stderr");
+            line.level = stderr.then_some(Level::Error);
+        }
+        if std::str::from_utf8(input.text).is_err() {
+            utf8::mend(input.text, line, &mut self.buffer);
+        }
+    }
+}
+
+fn is_json(json: &mut Json, piece: Piece<'_>, context: Context<'_>, names: &mut Names, line: &mut Line) -> bool {
+    piece.text.trim_ascii_start().first() == Some(&b'{') && json.parse(piece, context, names, line)
+}
+
+impl Pm2 {
+    /// Fills `line` where PM2 put something around the program's output; false where it did not.
+    fn parse(
+        &mut self,
+        piece: Piece<'_>,
+        context: Context<'_>,
+        json: &mut Json,
+        names: &mut Names,
+        line: &mut Line,
+    ) -> bool {
+        if let Some((stamp, start)) = pm2::prefix(piece.text, context.utc_offset_minutes) {
+            let inner = piece.part(start..piece.text.len());
+            let cut = inner.cut(inner.whole(), Spelling::Plain);
+            if memchr::memchr(b'\n', inner.text).is_some() {
+                // Of a stack trace that was joined, every line has the prefix.
+                self.text.clear();
+                pm2::strip_prefixes(inner.text, &mut self.text);
+                if self.text.len() < inner.text.len() {
+                    let copy = line.scratch(&self.text);
+                    plain::parse(Piece::copied(&self.text, copy), cut, context, line);
+                } else {
+                    plain::parse(inner, cut, context, line);
+                }
+            } else if !is_json(json, inner, context, names, line) {
+                plain::parse(inner, cut, context, line);
+            }
+            match self.time_name {
+                Some(name) if line.time_ns.is_some() => piece.push(line, name, 0..stamp.len),
+                _ => {
+                    line.time_ns = Some(stamp.time_ns);
+                    line.time_cut = piece.cut(0..stamp.len, stamp.spelling);
+                }
+            }
+            return true;
+        }
+        if !is_json(json, piece, context, names, line) {
+            return false;
+        }
+        if self.envelope.recognize(context.raw, line) {
+            self.unwrap(context, names, line);
+        }
+        true
+    }
+
+    /// Parses what the program wrote within PM2's JSON.
+    fn unwrap(&mut self, context: Context<'_>, names: &mut Names, line: &mut Line) {
+        let Some(cut) = line.get(NameId::MESSAGE).and_then(|message| message.cut) else { return };
+        let (time_ns, time_cut) = (line.time_ns, line.time_cut);
+        let content = &context.raw[cut.start as usize..cut.end as usize];
+        let content = if pm2::ends_in_newline(content) { &content[..content.len() - 2] } else { content };
+        let cut = Cut { end: cut.start + content.len() as u32, ..cut };
+        line.remove(NameId::MESSAGE);
+        if memchr::memchr(b'\\', content).is_none() {
+            let start = cut.start as usize;
+            let inner = Piece::raw(context.raw).part(start..start + content.len());
+            plain::parse(inner, Some(Cut { spelling: Spelling::Plain, ..cut }), context, line);
+            return;
+        }
+        self.text.clear();
+        json::unescape::unescape(content, &mut self.text);
+        let copy = line.scratch(&self.text);
+        let inner = Piece::copied(&self.text, copy);
+        if is_json(&mut self.json, inner, context, names, line) {
+            // The message of the program stands for all that it wrote: the place must be some field's.
+            let text = line.get(NameId::MESSAGE).map_or(Value::Text(copy), |message| message.value);
+            line.push(NameId::MESSAGE, text, Some(cut));
+        } else {
+            plain::parse(inner, Some(cut), context, line);
+        }
+        (line.time_ns, line.time_cut) = (time_ns, time_cut);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,9 @@ pub struct AgentInfo {
     pub id: String,
     pub host: String,
     pub version: String,
+    /// Offset of the host's local time from UTC when the batch was built: for lines whose time has no zone.
+    #[serde(default)]
+    pub utc_offset_minutes: i16,
 }
 
 /// The bytes `[start, end)` of a source, as they stand in the body.

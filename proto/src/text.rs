@@ -2,34 +2,49 @@
 
 use std::time::Duration;
 
-/// Reads `250ms`, `1.5s`, `10m`, `2h`, `7d`, `1w`; also several in a row: `1h30m`.
+/// Reads `250ms`, `1.5s`, `10m`, `2h`, `7d`, `1w`; also several in a row: `1h30m`. Exact to the nanosecond.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return None;
     }
-    let mut seconds = 0.0f64;
+    let mut total_ns = 0u128;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
+        let number = &rest[..digits];
         rest = &rest[digits..];
         let unit_len = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        seconds += number * duration_unit_seconds(&rest[..unit_len])?;
+        total_ns = total_ns.checked_add(times(number, duration_unit_ns(&rest[..unit_len])?)?)?;
         rest = &rest[unit_len..];
     }
-    Duration::try_from_secs_f64(seconds).ok()
+    let seconds = u64::try_from(total_ns / 1_000_000_000).ok()?;
+    Some(Duration::new(seconds, (total_ns % 1_000_000_000) as u32))
 }
 
-fn duration_unit_seconds(unit: &str) -> Option<f64> {
+/// A decimal number of digits and at most one point, times `unit`, in whole numbers: a float loses nanoseconds.
+fn times(number: &str, unit: u64) -> Option<u128> {
+    const FRACTION_DIGITS_MAX: usize = 18;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let fraction = &fraction[..fraction.len().min(FRACTION_DIGITS_MAX)];
+    let parts: u64 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let unit = u128::from(unit);
+    Some(u128::from(whole) * unit + u128::from(parts) * unit / 10u128.pow(fraction.len() as u32))
+}
+
+fn duration_unit_ns(unit: &str) -> Option<u64> {
     Some(match unit {
-        "ns" => 1e-9,
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        "w" => 604_800.0,
+        "ns" => 1,
+        "us" | "µs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" | "min" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
+        "w" => 604_800_000_000_000,
         _ => return None,
     })
 }
@@ -143,7 +158,8 @@ mod tests {
         {
             assert_eq!(parse_duration(text), Some(Duration::from_millis(ms)), "{text}");
         }
-        for text in ["", "5", "m", "5 parsecs", "-5m"] {
+        assert_eq!(parse_duration("100d1ns"), Some(Duration::new(8_640_000, 1)));
+        for text in ["", "5", "m", ".m", "1.2.3s", "5 parsecs", "-5m", "99999999999999999999w"] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
         for (text, bytes) in [("512", 512), ("4KiB", 4096), ("10MB", 10_000_000), ("1.5GiB", 1_610_612_736)] {

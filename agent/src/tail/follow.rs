@@ -88,7 +88,7 @@ pub enum Acked {
 impl Tail {
     pub(super) fn empty(settings: Settings, agent_id: String, lock: DirLock, now: Now) -> Tail {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let agent = AgentInfo { id: agent_id, host: settings.host.clone(), version };
+        let agent = AgentInfo { id: agent_id, host: settings.host.clone(), version, utc_offset_minutes: 0 };
         let holds = if settings.once { Holds::NONE } else { Holds::new(settings.limits.batch_age) };
         Tail {
             settings,
@@ -233,7 +233,7 @@ impl Tail {
         }
         self.seq += 1;
         let header = Header {
-            agent: self.agent.clone(),
+            agent: AgentInfo { utc_offset_minutes: utc_offset_minutes(now.wall_ns), ..self.agent.clone() },
             seq: self.seq,
             sources: Vec::new(),
             chunks: Vec::new(),
@@ -408,6 +408,13 @@ impl Tail {
             .filter_map(|path| path?.parent().map(Path::to_path_buf))
             .collect()
     }
+}
+
+/// What the clocks on the walls here show against UTC: for lines whose times have no zone.
+fn utc_offset_minutes(now_ns: i64) -> i16 {
+    let now = jiff::Timestamp::from_nanosecond(i128::from(now_ns)).unwrap_or_default();
+    let seconds = jiff::tz::TimeZone::system().to_offset(now).seconds();
+    i16::try_from(seconds / 60).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -44,7 +44,8 @@ pub enum Spelling {
     SecondsFixed { decimals: u8 },
     /// A float with exactly this many decimals.
     Fixed { decimals: u8 },
-    /// `time` as RFC 3339: digits of the fraction, and the offset in minutes or `Z`.
+    /// `time` as RFC 3339: digits of the fraction, and the offset in minutes or `Z`. Flags of [`super::time`] in
+    /// `fraction` and `separator` stand for its relatives (no seconds, a comma, slashes, a space before the offset).
     Rfc3339 { fraction: u8, offset: Offset, separator: u8 },
     /// `time` as NGINX writes `$time_local`: `20/Nov/2026:09:10:02 +0000`.
     NginxLocal { offset_minutes: i16 },

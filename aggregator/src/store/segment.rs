@@ -83,7 +83,15 @@ pub trait Segment: Send + Sync {
     /// A name for messages and statistics.
     fn name(&self) -> &str;
 
-    /// The blocks, by rising time as far as the rows allow.
+    /// Times of the earliest and the latest row, known without opening the segment; `None` when it has no rows.
+    fn time_range(&self) -> Option<(i64, i64)> {
+        let blocks = self.blocks();
+        let min = blocks.iter().map(|block| block.min_time_ns).min()?;
+        Some((min, blocks.iter().map(|block| block.max_time_ns).max()?))
+    }
+
+    /// The blocks, by rising time as far as the rows allow. A segment that cannot be opened has one, whose reading is
+    /// the error.
     fn blocks(&self) -> &[BlockStat];
 
     /// The fields by name.

@@ -4,7 +4,7 @@ use super::*;
 
 fn header() -> Header {
     Header {
-        agent: AgentInfo { id: "a1".into(), host: "web-1".into(), version: "0.1.0".into() },
+        agent: AgentInfo { id: "a1".into(), host: "web-1".into(), version: "0.1.0".into(), utc_offset_minutes: 0 },
         seq: 7,
         sources: vec![SourceInfo {
             id: "s1".into(),

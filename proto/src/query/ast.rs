@@ -54,7 +54,7 @@ pub enum Pattern {
     /// One or more words that follow each other: `timeout`, `"connection reset"`, `10:15:30`.
     Phrase(String),
     /// `fail*`, `te?t`, `*frag*`: `*` is any run of characters, `?` is one, over a whole word; a pattern that begins
-    /// and ends with `*` is a substring of the whole text.
+    /// and ends with `*` is a substring of the whole text. A backslash takes the character after it literally.
     Glob(String),
     /// `~"…"`: linear time, unanchored, case-sensitive unless it says `(?i)`.
     Regex(String),
@@ -64,7 +64,7 @@ pub enum Pattern {
 #[derive(Debug, Clone)]
 pub struct Literal {
     pub text: String,
-    /// Written in quotes: then it is never a number, a level, a glob or a CIDR.
+    /// Written in quotes or with a backslash: then it is never a number, a level, a glob or a CIDR.
     pub quoted: bool,
     pub span: Span,
 }
@@ -105,7 +105,7 @@ pub enum Test {
     Range { low: Bound, high: Bound },
     /// `field:(a OR b)`, `field:(a, b)`
     AnyOf(Vec<Literal>),
-    /// `field:fail*`: over the whole value, case-insensitive.
+    /// `field:fail*`: over the whole value, case-insensitive; a backslash takes the character after it literally.
     Glob(String),
     /// `field=~"…"`; `field!~"…"` is `Not` of it.
     Regex(String),
@@ -124,6 +124,8 @@ pub enum TimeExpr {
     Ago(i64),
     /// Nanoseconds since the epoch.
     At(i64),
+    /// `now-1h/d`: nanoseconds before now, then back to the beginning of the unit in UTC.
+    AgoFloor(i64, TimeUnit),
 }
 
 impl TimeExpr {
@@ -131,14 +133,65 @@ impl TimeExpr {
         match self {
             TimeExpr::Ago(ns) => now_ns.saturating_sub(ns),
             TimeExpr::At(ns) => ns,
+            TimeExpr::AgoFloor(ns, unit) => unit.floor(now_ns.saturating_sub(ns)),
         }
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
+/// What `/d` of `now/d` rounds down to. Weeks begin on Monday.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeUnit {
+    Second,
+    Minute,
+    Hour,
+    Day,
+    Week,
+}
+
+impl TimeUnit {
+    pub const ALL: [TimeUnit; 5] = [TimeUnit::Second, TimeUnit::Minute, TimeUnit::Hour, TimeUnit::Day, TimeUnit::Week];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TimeUnit::Second => "s",
+            TimeUnit::Minute => "m",
+            TimeUnit::Hour => "h",
+            TimeUnit::Day => "d",
+            TimeUnit::Week => "w",
+        }
+    }
+
+    const fn len_ns(self) -> i64 {
+        match self {
+            TimeUnit::Second => 1_000_000_000,
+            TimeUnit::Minute => 60_000_000_000,
+            TimeUnit::Hour => 3_600_000_000_000,
+            TimeUnit::Day => 86_400_000_000_000,
+            TimeUnit::Week => 604_800_000_000_000,
+        }
+    }
+
+    /// The beginning of the unit that `ns` lies in.
+    pub const fn floor(self, ns: i64) -> i64 {
+        // The epoch was a Thursday: its week had begun three days before.
+        const MONDAY_NS: i64 = -3 * 86_400_000_000_000;
+        let origin = if matches!(self, TimeUnit::Week) { MONDAY_NS } else { 0 };
+        let into = ns.saturating_sub(origin).rem_euclid(self.len_ns());
+        ns.saturating_sub(into)
+    }
+}
+
+/// Two pipes are equal when they do the same, wherever they stand.
+#[derive(Debug, Clone)]
 pub struct Pipe {
     pub kind: PipeKind,
     pub span: Span,
+}
+
+impl PartialEq for Pipe {
+    fn eq(&self, other: &Pipe) -> bool {
+        self.kind == other.kind
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -178,12 +231,18 @@ pub struct SortKey {
     pub descending: bool,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Agg {
     pub func: AggFunc,
     /// `as name`; else the column is named by [`Agg::column`].
     pub alias: Option<String>,
     pub span: Span,
+}
+
+impl PartialEq for Agg {
+    fn eq(&self, other: &Agg) -> bool {
+        self.func == other.func && self.alias == other.alias
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,17 @@
+# What a person runs; the scripts are in deploy/dev/.
+.PHONY: run test bench fmt
+
+# Builds Logweir and starts it with demo traffic on http://127.0.0.1:7171
+run:
+	@deploy/dev/run.sh
+
+# Installs what the tests need and runs all of them
+test:
+	@deploy/dev/test.sh
+
+# Ingest, size and query times against zstd on the same bytes: make bench ARGS='--megabytes 50'
+bench:
+	@deploy/dev/bench.sh $(ARGS)
+
+fmt:
+	cargo fmt --all

@@ -1,0 +1,58 @@
+//! `/health/live`, `/health/ready`, `/metrics`.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use logweir_proto::api::Health;
+use logweir_runtime::telemetry;
+
+use super::App;
+use super::error::ApiError;
+use crate::auth::Scope;
+
+/// `GET /health/live`: the process answers.
+pub async fn live() -> Json<Health> {
+    Json(Health { ok: true, parts: BTreeMap::from([("process".to_owned(), "ok".to_owned())]) })
+}
+
+/// `GET /health/ready`: data can be taken and queries answered. 503 with the reason of each part otherwise.
+pub async fn ready(State(app): State<App>) -> Response {
+    let mut parts = BTreeMap::new();
+    let mut part = |name: &str, health: Result<(), String>| {
+        let text = match health {
+            Ok(()) => "ok".to_owned(),
+            Err(reason) => reason,
+        };
+        parts.insert(name.to_owned(), text);
+    };
+    part("wal", app.writer.health());
+    part("store", app.store.health());
+    let disk = if app.admission.disk_is_full() { Err("the disk of data_dir is nearly full".to_owned()) } else { Ok(()) };
+    part("disk", disk);
+    for (name, probe) in app.probes.iter() {
+        part(name, probe());
+    }
+    let ok = parts.values().all(|text| text == "ok");
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Health { ok, parts })).into_response()
+}
+
+/// `GET /metrics`: Prometheus text.
+pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
+    app.auth.allow(&headers, Scope::Metrics)?;
+    metrics::gauge!("logweir_wal_bytes").set(app.writer.wal_bytes() as f64);
+    metrics::gauge!("logweir_ingest_in_flight_bytes").set(app.admission.in_flight_bytes() as f64);
+    let agents = app.sources.agents();
+    metrics::gauge!("logweir_agents").set(agents.len() as f64);
+    for (_, agent) in &agents {
+        let lag = agent.heartbeat.lag_bytes as f64;
+        metrics::gauge!("logweir_agent_lag_bytes", "host" => agent.host.clone()).set(lag);
+    }
+    app.store.report_metrics();
+    let content_type = [(CONTENT_TYPE, "text/plain; version=0.0.4")];
+    Ok((content_type, telemetry::render_metrics()).into_response())
+}

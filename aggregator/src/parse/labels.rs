@@ -1,0 +1,112 @@
+//! What is known of a source and holds for each of its lines: its labels, the host, the path.
+
+use std::ops::Range;
+
+use logweir_proto::batch::{SourceInfo, Stream};
+use logweir_proto::record::field;
+
+use super::line::{FIELDS_MAX, Field, Line, Text, Value};
+use crate::names::{NameId, Names};
+
+/// Longest value of a label; a longer one is not added to the lines.
+pub(super) const LABEL_BYTES_MAX: usize = 1024;
+
+/// Most labels of one source.
+pub(super) const LABELS_MAX: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Labels {
+    /// Each name once, with the place of its value.
+    list: Vec<(NameId, Range<u32>)>,
+    values: Vec<u8>,
+    source: &'static str,
+}
+
+impl Labels {
+    pub(super) fn new(info: &SourceInfo, host: &str, names: &mut Names) -> Labels {
+        let mut labels = Labels { list: Vec::new(), values: Vec::new(), source: info.kind.source_name() };
+        let own = [(field::HOST, host), (field::FILE, info.path.as_str())];
+        let given = info.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        // Of the given labels some may be too many, but never host and file.
+        for (name, value) in own.into_iter().chain(given).take(LABELS_MAX) {
+            labels.add(name, value, names);
+        }
+        // A line without a service is hard to find: the next best name stands in.
+        let stand_in = [field::PM2_APP, field::CONTAINER].into_iter().find_map(|name| info.labels.get(name));
+        if let Some(value) = stand_in {
+            labels.add(field::SERVICE, value, names);
+        }
+        labels
+    }
+
+    fn add(&mut self, name: &str, value: &str, names: &mut Names) {
+        // These are told by the line or by the store, never by a label.
+        let reserved = matches!(name, field::TIME | field::SEQ | field::LEVEL | field::PATTERN_ID | field::SOURCE);
+        if reserved || value.is_empty() || value.len() > LABEL_BYTES_MAX {
+            return;
+        }
+        if let Some(id) = names.intern(name)
+            && !self.list.iter().any(|(known, _)| *known == id)
+        {
+            let start = self.values.len() as u32;
+            self.values.extend_from_slice(value.as_bytes());
+            self.list.push((id, start..self.values.len() as u32));
+        }
+    }
+
+    /// Adds the labels that the line does not have itself. The record's stream is more exact than that of the source.
+    pub(super) fn apply(&self, stream: Stream, line: &mut Line) {
+        if let Some(stream) = stream.as_str() {
+            line.push_default(NameId::STREAM, Value::Text(Text::Static(stream)));
+        }
+        line.push_default(NameId::SOURCE, Value::Text(Text::Static(self.source)));
+        // Every line gets them: one look over the fields, one copy, and no search for each label.
+        let known = line.fields.iter().fold(0u64, |mask, field| mask | bit(field.name));
+        let Text::Scratch(base, _) = line.scratch(&self.values) else { return };
+        for (name, range) in &self.list {
+            let taken = if bit(*name) != 0 { known & bit(*name) != 0 } else { line.get(*name).is_some() };
+            if taken {
+                continue;
+            }
+            if line.fields.len() >= FIELDS_MAX {
+                line.fields_dropped += 1;
+                continue;
+            }
+            let text = Text::Scratch(base + range.start, base + range.end);
+            line.fields.push(Field { name: *name, value: Value::Text(text), cut: None });
+        }
+    }
+}
+
+/// A bit of its own for the names that have small numbers, the canonical ones among them; none for the others.
+fn bit(name: NameId) -> u64 {
+    1u64.checked_shl(name.0).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use logweir_proto::batch::SourceKind;
+
+    use crate::parse::tests::fixture::Fixture;
+
+    #[test]
+    fn labels_never_hide_what_the_line_says() {
+        let labels = [("service", "label"), ("env", "prod"), ("team", "pay"), ("level", "info"), ("container", "c1")];
+        let mut fixture = Fixture::with(SourceKind::Docker, "", &labels);
+        expect![[r#"
+            message "m" |
+            service "own" |
+            team "own" |
+            container "c1"
+            env "prod""#]]
+        .assert_eq(&fixture.show(r#"{"msg":"m","service":"own","team":"own"}"#));
+        expect![[r#"
+            message "text" |
+            container "c1"
+            env "prod"
+            service "label"
+            team "pay""#]]
+        .assert_eq(&fixture.show("text"));
+    }
+}

@@ -1,0 +1,101 @@
+//! Numbers as they stand in a line, with the spelling that prints them back.
+
+use super::line::{Spelling, Value};
+
+/// Significant digits that survive a trip through an `f64`.
+const EXACT_DIGITS: usize = 15;
+
+/// An integer or a decimal. `None` for what is neither, or does not fit: such text is kept as text.
+///
+/// A number whose spelling has no name here (`1e3`, `007`) is given as [`Spelling::Plain`]: the store sees that it
+/// prints differently and keeps the line.
+pub(super) fn parse(text: &[u8]) -> Option<(Value, Spelling)> {
+    if unsigned(text).iter().all(u8::is_ascii_digit) {
+        if text == b"-0" {
+            return Some((Value::Float(-0.0), Spelling::Fixed { decimals: 0 }));
+        }
+        return Some((Value::Int(integer(text)?), Spelling::Plain));
+    }
+    let (value, spelling) = decimal(text)?;
+    Some((Value::Float(value), spelling))
+}
+
+fn unsigned(text: &[u8]) -> &[u8] {
+    match text {
+        [b'-', rest @ ..] => rest,
+        _ => text,
+    }
+}
+
+/// A whole number that fits.
+pub(super) fn integer(text: &[u8]) -> Option<i64> {
+    let digits = unsigned(text);
+    if digits.is_empty() || digits.len() > 19 {
+        return None;
+    }
+    let negative = digits.len() < text.len();
+    digits.iter().try_fold(0i64, |sum, byte| {
+        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
+        let sum = sum.checked_mul(10)?;
+        if negative { sum.checked_sub(digit) } else { sum.checked_add(digit) }
+    })
+}
+
+/// Any number as a float, for fields that are always floats: an integer is one with no decimals.
+pub(super) fn decimal(text: &[u8]) -> Option<(f64, Spelling)> {
+    if !text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) {
+        return None;
+    }
+    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    if !value.is_finite() {
+        return None;
+    }
+    if text.iter().any(|byte| matches!(byte, b'e' | b'E')) {
+        return Some((value, Spelling::Plain));
+    }
+    let decimals = memchr::memchr(b'.', text).map_or(0, |dot| text.len() - dot - 1);
+    let shortest = decimals > 0 && text.len() <= EXACT_DIGITS && !text.ends_with(b"0");
+    let spelling = if shortest { Spelling::Plain } else { Spelling::Fixed { decimals: u8::try_from(decimals).ok()? } };
+    Some((value, spelling))
+}
+
+/// Seconds with a fraction as milliseconds.
+pub(super) fn milliseconds(text: &[u8]) -> Option<(f64, Spelling)> {
+    let (seconds, _) = decimal(text)?;
+    let decimals = memchr::memchr(b'.', text).map_or(0, |dot| text.len() - dot - 1);
+    Some((without_dust(seconds * 1e3), Spelling::SecondsFixed { decimals: decimals.min(9) as u8 }))
+}
+
+/// A number of at most six decimals, without what binary fractions leave behind them.
+pub(super) fn without_dust(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_know_how_they_were_spelled() {
+        let fixed = |decimals| Spelling::Fixed { decimals };
+        for (text, want) in [
+            ("0", Some((Value::Int(0), Spelling::Plain))),
+            ("-42", Some((Value::Int(-42), Spelling::Plain))),
+            ("9223372036854775807", Some((Value::Int(i64::MAX), Spelling::Plain))),
+            ("-9223372036854775808", Some((Value::Int(i64::MIN), Spelling::Plain))),
+            ("9223372036854775808", None),
+            ("12.5", Some((Value::Float(12.5), Spelling::Plain))),
+            ("1.0", Some((Value::Float(1.0), fixed(1)))),
+            ("0.050", Some((Value::Float(0.05), fixed(3)))),
+            ("1e3", Some((Value::Float(1000.0), Spelling::Plain))),
+            ("1e999", None),
+            ("1-2", None),
+            ("", None),
+            ("-", None),
+            ("abc", None),
+        ] {
+            assert_eq!(parse(text.as_bytes()), want, "{text}");
+        }
+        assert_eq!(decimal(b"12"), Some((12.0, fixed(0))));
+    }
+}

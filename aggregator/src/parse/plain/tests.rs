@@ -1,0 +1,132 @@
+//! What loggers of plain text write, and what becomes of it.
+
+use expect_test::{Expect, expect};
+use logweir_proto::batch::SourceKind;
+
+use crate::parse::tests::fixture::Fixture;
+
+fn check(text: &str, want: &Expect) {
+    want.assert_eq(&Fixture::new(SourceKind::File).show(text));
+}
+
+#[test]
+fn loggers_of_plain_text() {
+    // Python
+    check(
+        "2026-11-20 09:10:02,123 - app.db - ERROR - no connection",
+        &expect![[r#"
+        time 2026-11-20T09:10:02.123Z |
+        level error
+        message "app.db - ERROR - no connection" |"#]],
+    );
+    check(
+        "WARNING:root:low on disk",
+        &expect![[r#"
+        level warn
+        message "WARNING:root:low on disk" |"#]],
+    );
+    // Spring Boot
+    check(
+        "2026-11-20 09:10:02.123  INFO 1234 --- [main] c.e.App : started",
+        &expect![[r#"
+        time 2026-11-20T09:10:02.123Z |
+        level info
+        message "INFO 1234 --- [main] c.e.App : started" |"#]],
+    );
+    check(
+        "2026-11-20T09:10:02.123+01:00  WARN 1234 --- [main] c.e.App : slow",
+        &expect![[r#"
+        time 2026-11-20T08:10:02.123Z |
+        level warn
+        message "WARN 1234 --- [main] c.e.App : slow" |"#]],
+    );
+    // Rails, Log4j, Rust
+    check(
+        "[2026-11-20 09:10:02] [ERROR] boom",
+        &expect![[r#"
+        time 2026-11-20T09:10:02.000Z |
+        level error
+        message "[ERROR] boom" |"#]],
+    );
+    check(
+        "2026-11-20T09:10:02.123456Z ERROR app::db: no connection",
+        &expect![[r#"
+        time 2026-11-20T09:10:02.123Z |
+        level error
+        message "ERROR app::db: no connection" |"#]],
+    );
+    // Go, glog, syslog
+    check(
+        "2026/11/20 09:10:02 listening on :8080",
+        &expect![[r#"
+        time 2026-11-20T09:10:02.000Z |
+        message "listening on :8080" |"#]],
+    );
+    check(
+        "E1120 09:10:02.123456 1 file.go:12] boom",
+        &expect![[r#"
+        time 2026-11-20T09:10:02.000Z
+        level error
+        message "E1120 09:10:02.123456 1 file.go:12] boom" |"#]],
+    );
+    check(
+        "Nov 20 09:10:02 web1 sshd[1]: accepted",
+        &expect![[r#"
+        time 2026-11-20T09:10:02.000Z
+        message "Nov 20 09:10:02 web1 sshd[1]: accepted" |"#]],
+    );
+    // logfmt is text with a level, for now
+    check(
+        "time=2026-11-20T09:10:02Z level=warn msg=\"slow\"",
+        &expect![[r#"
+        level warn
+        message "time=2026-11-20T09:10:02Z level=warn msg=\"slow\"" |"#]],
+    );
+    check("just words", &expect![[r#"message "just words" |"#]]);
+    check("", &expect![[r#"message "" |"#]]);
+    check("crlf line\r", &expect![[r#"message "crlf line" |"#]]);
+    check(
+        "\u{1b}[31mERROR\u{1b}[0m red",
+        &expect![[r#"
+        level error
+        message "ERROR red" *"#]],
+    );
+}
+
+#[test]
+fn traces_have_their_first_line_as_message() {
+    check(
+        "TypeError: x is null\n    at f (a.js:1:2)\n    at g (b.js:3:4)",
+        &expect![[r#"
+        level error
+        message "TypeError: x is null"
+        exception.stack "TypeError: x is null\n    at f (a.js:1:2)\n    at g (b.js:3:4)" |
+        exception.type "TypeError""#]],
+    );
+    check(
+        "2026-11-20 09:10:02.123 ERROR 1 --- [main] App : failed\njava.io.IOException: gone\n\tat a.B.c(B.java:1)",
+        &expect![[r#"
+            time 2026-11-20T09:10:02.123Z |
+            level error
+            message "ERROR 1 --- [main] App : failed"
+            exception.stack "ERROR 1 --- [main] App : failed\njava.io.IOException: gone\n\tat a.B.c(B.java:1)" |
+            exception.type "java.io.IOException""#]],
+    );
+    check(
+        "Traceback (most recent call last):\n  File \"w.py\", line 7, in <module>\n    x\nKeyError: 'missing'",
+        &expect![[r#"
+            level error
+            message "KeyError: 'missing'"
+            exception.stack "Traceback (most recent call last):\n  File \"w.py\", line 7, in <module>\n    x\nKeyError: 'missing'" |
+            exception.type "KeyError""#]],
+    );
+    check(
+        "panic: runtime error: index\n\ngoroutine 1 [running]:\nmain.main()\n\t/a.go:5 +0x1d",
+        &expect![[r#"
+        level fatal
+        message "panic: runtime error: index"
+        exception.stack "panic: runtime error: index\n\ngoroutine 1 [running]:\nmain.main()\n\t/a.go:5 +0x1d" |
+        exception.type "panic""#]],
+    );
+    check("{\n  user: 1\n}", &expect![[r#"message "{\n  user: 1\n}" |"#]]);
+}

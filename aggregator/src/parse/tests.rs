@@ -1,0 +1,5 @@
+//! Every recorded log through its parser, and what holds for any bytes at all.
+
+pub(in crate::parse) mod fixture;
+mod hostile;
+mod samples;

@@ -1,0 +1,143 @@
+//! Each spelling read and printed back; what is no time.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// 2026-11-20T09:10:02Z
+const TIME_S: i64 = 1_795_165_802;
+
+fn back(text: &str, assumed: i16) -> (i64, String) {
+    let (time_ns, spelling) = whole(text.as_bytes(), assumed).unwrap_or_else(|| panic!("{text} is a time"));
+    let mut out = Vec::new();
+    assert!(format_time(time_ns, spelling, &mut out), "{text}");
+    (time_ns, String::from_utf8(out).expect("times are ascii"))
+}
+
+#[test]
+fn every_spelling_is_read_and_printed_back() {
+    let whole_second = TIME_S * NS_PER_S;
+    for (text, want) in [
+        ("2026-11-20T09:10:02Z", whole_second),
+        ("2026-11-20T09:10:02.123Z", whole_second + 123_000_000),
+        ("2026-11-20T09:10:02.123456789+00:00", whole_second + 123_456_789),
+        ("2026-11-20T10:10:02+01:00", whole_second),
+        ("2026-11-20 04:10:02.5 -0500", whole_second + 500_000_000),
+        ("2026-11-20 09:10:02,123", whole_second + 123_000_000),
+        ("2026-11-20 09:10:02", whole_second),
+        ("2026-11-20T09:10:02", whole_second),
+        ("2026-11-20 09:10 +00:00", whole_second - 2 * NS_PER_S),
+        ("2026-11-20 09:10", whole_second - 2 * NS_PER_S),
+        ("2026-11-20 09:10:02.123 +00:00", whole_second + 123_000_000),
+        ("2026/11/20 09:10:02", whole_second),
+        ("2026/11/20 09:10:02.000001", whole_second + 1_000),
+        ("20/Nov/2026:09:10:02 +0000", whole_second),
+        ("20/Nov/2026:14:40:02 +0530", whole_second),
+        ("1795165802", whole_second),
+        ("1795165802.099", whole_second + 99_000_000),
+        ("1795165802123", whole_second + 123_000_000),
+        ("1795165802123456", whole_second + 123_456_000),
+        ("1795165802123456789", whole_second + 123_456_789),
+    ] {
+        assert_eq!(back(text, 0), (want, text.to_owned()));
+    }
+}
+
+#[test]
+fn a_time_without_zone_takes_the_assumed_one() {
+    assert_eq!(back("2026/11/20 10:10:02", 60), (TIME_S * NS_PER_S, "2026/11/20 10:10:02".to_owned()));
+    assert_eq!(back("2026-11-20 10:10:02", 60).0, TIME_S * NS_PER_S);
+    assert_eq!(back("2026-11-20 10:10:02Z", 60).0, (TIME_S + 3600) * NS_PER_S);
+}
+
+#[test]
+fn what_is_no_time_is_not_taken_for_one() {
+    for text in [
+        "",
+        "yesterday",
+        "2026-13-01T00:00:00Z",
+        "2026-02-29T00:00:00Z",
+        "2026-11-20T24:00:00Z",
+        "2026-11-20",
+        "2026-11-20T09:10:0",
+        "2026-11-20T09:10:02ZZ",
+        "20/Foo/2026:09:10:02 +0000",
+        "12345",
+        "1795165802.",
+        "1795165802.1x",
+        "99999999999999999999",
+        "9999-12-31T00:00:00Z",
+    ] {
+        assert_eq!(whole(text.as_bytes(), 0), None, "{text}");
+    }
+    assert_eq!(whole(b"2024-02-29T00:00:00Z", 0).map(|(time, _)| time), Some(1_709_164_800 * NS_PER_S));
+}
+
+#[test]
+fn a_leading_time_ends_where_the_text_goes_on() {
+    for (text, len) in [
+        ("2026-11-20 09:10 +00:00: GET /", 23),
+        ("2026-11-20 09:10: GET /", 16),
+        ("2026-11-20T09:11:07: GET /", 19),
+        ("2026-11-20 09:10:02 - app - ERROR", 19),
+        ("2026-11-20 09:10:02 -0500 x", 25),
+        ("2026-11-20 09:10:02 -12 items", 19),
+        ("2026-11-20 09:10:02] x", 19),
+    ] {
+        assert_eq!(leading(text.as_bytes(), 0).map(|stamp| stamp.len), Some(len), "{text}");
+    }
+}
+
+fn spellings() -> impl Strategy<Value = Spelling> {
+    let minutes = -14 * 60..=14 * 60i16;
+    let offset = prop_oneof![
+        Just(Offset::Zulu),
+        minutes.clone().prop_map(Offset::Minutes),
+        minutes.clone().prop_map(Offset::MinutesCompact),
+        Just(Offset::Assumed(0)),
+    ];
+    let unit = prop_oneof![Just(NS_PER_S), Just(1_000_000), Just(1_000), Just(1)];
+    prop_oneof![
+        (0..=9u8, offset, prop_oneof![Just(b'T'), Just(b' ')])
+            .prop_map(|(fraction, offset, separator)| Spelling::Rfc3339 { fraction, offset, separator }),
+        minutes.prop_map(|offset_minutes| Spelling::NginxLocal { offset_minutes }),
+        Just(Spelling::NginxError { offset_minutes: 0 }),
+        unit.prop_map(|unit_ns| Spelling::EpochInt { unit_ns }),
+        (1..=9u8).prop_map(|decimals| Spelling::EpochFixed { decimals }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn printing_and_reading_are_inverse(time_ns in 100_000_000 * NS_PER_S..8_000_000_000 * NS_PER_S, spelling in spellings()) {
+        let mut first = Vec::new();
+        prop_assert!(format_time(time_ns, spelling, &mut first));
+        let (read, as_read) = whole(&first, 0).expect("a printed time is a time");
+        let mut second = Vec::new();
+        prop_assert!(format_time(read, as_read, &mut second));
+        prop_assert_eq!(String::from_utf8_lossy(&first), String::from_utf8_lossy(&second));
+        prop_assert!((read - time_ns).abs() < 60 * NS_PER_S);
+    }
+
+    #[test]
+    fn any_bytes_and_any_time_are_safe(
+        text in proptest::collection::vec(any::<u8>(), 0..64), time_ns: i64, fraction: u8, separator: u8, minutes: i16,
+    ) {
+        let _ = whole(&text, 0);
+        let _ = leading(&text, i16::MAX);
+        let mut out = Vec::new();
+        for offset in [Offset::Zulu, Offset::Minutes(minutes), Offset::Assumed(minutes)] {
+            format_time(time_ns, Spelling::Rfc3339 { fraction, offset, separator }, &mut out);
+        }
+        format_time(time_ns, Spelling::NginxLocal { offset_minutes: minutes }, &mut out);
+        format_time(time_ns, Spelling::EpochFixed { decimals: fraction }, &mut out);
+        format_time(time_ns, Spelling::EpochInt { unit_ns: i64::from(minutes) }, &mut out);
+    }
+
+    #[test]
+    fn nearly_times_are_safe(text in "[0-9]{2,4}[-/][0-9A-Z]{2,3}[-/][0-9]{2,4}[T :][0-9:., +Z-]{0,20}") {
+        if let Some(stamp) = leading(text.as_bytes(), 0) {
+            prop_assert!(stamp.len <= text.len());
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! From the door to the log: cap, decode, check, drop what is already stored, append, sync, and only then acknowledge.
+//!
+//! Whatever the protocol, what passes the door is a [`Received`]: a batch of `proto::batch`. Foreign protocols are
+//! turned into one first, so there is one path behind the door.
+
+pub mod admission;
+pub mod dedup;
+pub mod encoding;
+pub mod json;
+pub mod record;
+pub mod sources;
+pub mod writer;
+
+use bytes::Bytes;
+use logweir_proto::batch::{BatchError, Body, Envelope, Header};
+
+use self::admission::Ticket;
+
+/// The tenant of everything until tenancy is configured.
+pub const DEFAULT_TENANT: &str = "default";
+
+/// A batch that is whole and correct, and not yet durable.
+#[derive(Debug)]
+pub struct Received {
+    pub tenant: String,
+    /// When it came, nanoseconds since the epoch: the time of lines that have none.
+    pub received_ns: i64,
+    /// As it came, still compressed: this is what the log keeps.
+    pub bytes: Bytes,
+    pub header: Header,
+    pub body: Body,
+    /// Its share of the memory for data in flight.
+    pub ticket: Ticket,
+}
+
+impl Received {
+    /// Checks everything that could make the batch unreadable later: an acknowledged batch must never be that.
+    pub fn decode(tenant: String, received_ns: i64, bytes: Bytes, ticket: Ticket) -> Result<Received, BatchError> {
+        let envelope = Envelope::parse(&bytes)?;
+        let body = envelope.decompress()?;
+        body.check(&envelope.header)?;
+        let header = envelope.header;
+        Ok(Received { tenant, received_ns, bytes, header, body, ticket })
+    }
+}

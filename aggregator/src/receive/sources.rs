@@ -1,0 +1,119 @@
+//! Who sends, when they were last heard, and how far they are: the live half of delivery accounting.
+//!
+//! The ranges are durable; this is not: after a restart every agent tells it again within one heartbeat.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use logweir_proto::batch::{Gap, Header, Heartbeat};
+
+use crate::ranges::SourceKey;
+
+/// Sources that are remembered; the one that was silent for longest makes room.
+pub const SOURCES_MAX: usize = 100_000;
+/// Gaps that are shown for one source.
+pub const GAPS_SHOWN_MAX: usize = 100;
+
+#[derive(Debug, Clone)]
+pub struct SourceState {
+    pub host: String,
+    pub kind: &'static str,
+    pub path: String,
+    pub service: Option<String>,
+    pub last_seen_ns: i64,
+    /// The agent has shipped everything of the source up to this time.
+    pub watermark_ns: Option<i64>,
+    pub gaps: Vec<Gap>,
+}
+
+#[derive(Debug, Clone)]
+pub struct AgentState {
+    pub host: String,
+    pub version: String,
+    pub last_seen_ns: i64,
+    pub heartbeat: Heartbeat,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    sources: HashMap<SourceKey, SourceState>,
+    agents: HashMap<String, AgentState>,
+}
+
+/// Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Sources(Arc<Mutex<Registry>>);
+
+impl Sources {
+    /// Takes note of a batch or heartbeat; agents without an id leave no trace.
+    pub fn observe(&self, header: &Header, now_ns: i64) {
+        if header.agent.id.is_empty() {
+            return;
+        }
+        let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.agents.insert(
+            header.agent.id.clone(),
+            AgentState {
+                host: header.agent.host.clone(),
+                version: header.agent.version.clone(),
+                last_seen_ns: now_ns,
+                heartbeat: header.heartbeat.clone(),
+            },
+        );
+        for source in &header.sources {
+            let key = SourceKey::new(&header.agent.id, &source.id);
+            let state = registry.sources.entry(key).or_insert_with(|| SourceState {
+                host: header.agent.host.clone(),
+                kind: source.kind.source_name(),
+                path: source.path.clone(),
+                service: None,
+                last_seen_ns: now_ns,
+                watermark_ns: None,
+                gaps: Vec::new(),
+            });
+            state.last_seen_ns = now_ns;
+            state.path.clone_from(&source.path);
+            state.service = source.labels.get("service").cloned();
+        }
+        for mark in &header.watermarks {
+            if let Some(state) = registry.sources.get_mut(&SourceKey::new(&header.agent.id, &mark.source)) {
+                state.watermark_ns = Some(mark.time_ns);
+                state.last_seen_ns = now_ns;
+            }
+        }
+        for gap in &header.gaps {
+            if let Some(state) = registry.sources.get_mut(&SourceKey::new(&header.agent.id, &gap.source))
+                && state.gaps.len() < GAPS_SHOWN_MAX
+            {
+                state.gaps.push(gap.clone());
+            }
+        }
+        registry.make_room();
+    }
+
+    pub fn snapshot(&self) -> Vec<(SourceKey, SourceState)> {
+        let registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = registry.sources.iter().map(|(key, state)| (key.clone(), state.clone())).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
+    pub fn agents(&self) -> Vec<(String, AgentState)> {
+        let registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = registry.agents.iter().map(|(id, state)| (id.clone(), state.clone())).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+}
+
+impl Registry {
+    fn make_room(&mut self) {
+        while self.sources.len() > SOURCES_MAX {
+            let oldest = self.sources.iter().min_by_key(|(_, state)| state.last_seen_ns).map(|(key, _)| key.clone());
+            match oldest {
+                Some(key) => self.sources.remove(&key),
+                None => return,
+            };
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! `stats`, `count`, `timechart`, `top` and `rare`: from rows to a table of groups.
+
+pub mod accumulate;
+pub mod group;
+pub mod sketch;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::record_batch::RecordBatch;
+use logweir_proto::api::Warning;
+use logweir_proto::query::ast::{self, Agg, AggFunc, PipeKind};
+use logweir_proto::record::EventId;
+
+use self::accumulate::{Accumulator, Input, VALUES_MAX};
+use self::group::{GroupBy, Groups, floor};
+use super::Error;
+use super::cell::{Value, canonical};
+use super::filter::Filter;
+use super::mask::Mask;
+use super::order::SortValue;
+use super::rows;
+use super::scan::TimeRange;
+use super::table::{Table, TableRow};
+
+/// Most groups of `stats` and `timechart`; the rest is one group `__other__`.
+pub const GROUPS_MAX: usize = 10_000;
+
+/// Most values that `top` and `rare` count: only the best of them are shown.
+pub const TOP_GROUPS_MAX: usize = 200_000;
+
+/// Most memory of one aggregation, in bytes, by estimate.
+pub const AGGREGATE_BYTES_MAX: usize = 256 << 20;
+
+/// Most buckets of a `timechart`.
+pub const BUCKETS_MAX: i64 = 10_000;
+
+/// Buckets of a `timechart` without a width, about.
+const BUCKETS_DEFAULT: i64 = 60;
+
+/// Widths that people read easily, in seconds.
+const WIDTHS_S: [i64; 19] =
+    [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800];
+
+/// The shortest easy width that cuts the range into no more than about `buckets`.
+pub fn easy_width_ns(range_ns: i64, buckets: i64) -> i64 {
+    let least = range_ns.max(0) / buckets.max(1);
+    let easy = WIDTHS_S.into_iter().map(|seconds| seconds * 1_000_000_000).find(|width| *width >= least);
+    // Beyond weeks, whole weeks.
+    const WEEK_NS: i64 = 604_800_000_000_000;
+    easy.unwrap_or_else(|| (least / WEEK_NS + 1).saturating_mul(WEEK_NS))
+}
+
+/// Compiles the filter of a `count(…)`.
+pub type CompileFilter<'a> = dyn FnMut(&ast::Filter) -> Result<Filter, Error> + 'a;
+
+/// One aggregation under way.
+#[derive(Debug)]
+pub struct Aggregator {
+    groups: Groups,
+    names: Vec<String>,
+    accumulators: Vec<Accumulator>,
+    shape: Shape,
+    bytes: usize,
+    /// Rows seen, the place of rows that are no events.
+    seen: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Shape {
+    Stats,
+    /// Buckets are filled up from the first to the last when there is no other group.
+    Timechart {
+        width_ns: i64,
+        fill: Option<(i64, i64)>,
+    },
+    /// Of the groups, the first `outer` columns are what each list is of.
+    Top {
+        limit: usize,
+        outer: usize,
+        rare: bool,
+    },
+}
+
+impl Aggregator {
+    /// `range` is that of the rows to come: rates and buckets are over it.
+    pub fn new(pipe: &PipeKind, range: TimeRange, compile: &mut CompileFilter<'_>) -> Result<Aggregator, Error> {
+        let span_ns = range.last_ns.saturating_sub(range.first_ns).saturating_add(1).max(1);
+        match pipe {
+            PipeKind::Stats { aggs, by } => {
+                let by: Vec<GroupBy> = by.iter().map(GroupBy::compile).collect::<Result<_, _>>()?;
+                let groups = Groups::new(by, 0, GROUPS_MAX);
+                Aggregator::build(groups, aggs, span_ns as f64 / 1e9, Shape::Stats, compile)
+            }
+            PipeKind::Timechart { width_ns, aggs, by } => {
+                let width_ns = width_ns.unwrap_or_else(|| easy_width_ns(span_ns, BUCKETS_DEFAULT));
+                if width_ns <= 0 {
+                    return Err(Error::Width { text: width_ns.to_string() });
+                }
+                if span_ns / width_ns > BUCKETS_MAX {
+                    return Err(Error::Limit { what: "the buckets of a timechart", limit: BUCKETS_MAX as u64 });
+                }
+                let fill = by.is_none().then(|| (floor(range.first_ns, width_ns), floor(range.last_ns, width_ns)));
+                let by = by.iter().map(|field| GroupBy { field: canonical(&field.name).to_owned(), bin: None });
+                let by = std::iter::once(GroupBy::time(width_ns)).chain(by).collect();
+                let groups = Groups::new(by, 0, GROUPS_MAX + 1);
+                Aggregator::build(groups, aggs, width_ns as f64 / 1e9, Shape::Timechart { width_ns, fill }, compile)
+            }
+            PipeKind::Top { limit, fields, by, rare } => {
+                let all = by.iter().chain(fields);
+                let all = all.map(|field| GroupBy { field: canonical(&field.name).to_owned(), bin: None }).collect();
+                let groups = Groups::new(all, fields.len(), TOP_GROUPS_MAX);
+                let shape = Shape::Top { limit: *limit, outer: by.len(), rare: *rare };
+                let count = Agg { func: AggFunc::Count(None), alias: None, span: ast::Span::default() };
+                Aggregator::build(groups, &[count], 1.0, shape, compile)
+            }
+            _ => Err(Error::Unsupported { what: "this pipe" }),
+        }
+    }
+
+    fn build(
+        groups: Groups,
+        aggs: &[Agg],
+        seconds: f64,
+        shape: Shape,
+        compile: &mut CompileFilter<'_>,
+    ) -> Result<Aggregator, Error> {
+        let accumulators: Result<_, _> = aggs.iter().map(|agg| Accumulator::new(&agg.func, seconds, compile)).collect();
+        let names = groups.by().iter().map(|by| by.field.clone()).chain(aggs.iter().map(Agg::column)).collect();
+        Ok(Aggregator { groups, names, accumulators: accumulators?, shape, bytes: 0, seen: 0 })
+    }
+
+    /// The fields that it reads.
+    pub fn columns(&self) -> BTreeSet<&str> {
+        let by = self.groups.by().iter().map(|by| by.field.as_str());
+        by.chain(self.accumulators.iter().flat_map(Accumulator::columns)).collect()
+    }
+
+    /// When only events are counted: the fields they are grouped by, and the width of time bins, if any. Then rows may
+    /// stand for many events of one bin.
+    pub fn counts_only(&self) -> Option<(BTreeSet<&str>, Option<i64>)> {
+        if !self.accumulators.iter().all(Accumulator::is_count) {
+            return None;
+        }
+        let mut width = None;
+        let mut fields = BTreeSet::new();
+        for by in self.groups.by() {
+            match by.time_width() {
+                Some(ns) if width.is_none_or(|width| width == ns) => width = Some(ns),
+                Some(_) => return None,
+                None => drop(fields.insert(by.field.as_str())),
+            }
+        }
+        Some((fields, width))
+    }
+
+    /// Adds the rows of a batch; with `weights`, one for each row of `mask`, a row stands for so many events.
+    pub fn add(&mut self, batch: &RecordBatch, mask: &Mask, weights: &[u64]) -> Result<(), Error> {
+        let rows: Vec<usize> = mask.rows().collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let ids = rows::ids(batch);
+        let order: Vec<EventId> = rows
+            .iter()
+            .map(|row| match &ids {
+                Some(ids) => ids[*row],
+                None => EventId { time_ns: 0, seq: self.seen + *row as u64 },
+            })
+            .collect();
+        self.seen += batch.num_rows() as u64;
+        let before = self.groups.bytes;
+        let groups = self.groups.of_rows(batch, &rows);
+        self.bytes += self.groups.bytes - before;
+        let input = Input { batch, rows: &rows, groups: &groups, weights, order: &order };
+        for accumulator in &mut self.accumulators {
+            self.bytes += accumulator.add(&input, self.groups.values.len());
+        }
+        if self.bytes > AGGREGATE_BYTES_MAX {
+            return Err(Error::Limit {
+                what: "the memory of an aggregation in bytes",
+                limit: AGGREGATE_BYTES_MAX as u64,
+            });
+        }
+        Ok(())
+    }
+
+    /// The table, in an order that does not depend on that of the rows.
+    pub fn finish(self) -> (Table, Vec<Warning>) {
+        let warnings = self.warnings();
+        let mut rows: Vec<TableRow> = (0..self.groups.values.len())
+            .map(|group| {
+                let results = self.accumulators.iter().map(|accumulator| accumulator.result(group));
+                TableRow { id: None, values: self.groups.values[group].iter().cloned().chain(results).collect() }
+            })
+            .collect();
+        let other = self.groups.other.map(|other| rows.remove(other as usize));
+        let by = self.groups.by().len();
+        let mut columns = self.names;
+        // Without rows there is still one answer: nothing.
+        if by == 0 && rows.is_empty() {
+            let values = self.accumulators.iter().map(|accumulator| accumulator.result(0)).collect();
+            rows.push(TableRow { id: None, values });
+        }
+        sort_by_columns(&mut rows, &columns[..by]);
+        match self.shape {
+            Shape::Stats => rows.extend(other),
+            Shape::Timechart { width_ns, fill } => {
+                if let Some((first, last)) = fill {
+                    let empty: Vec<Value> =
+                        self.accumulators.iter().map(|accumulator| accumulator.result(usize::MAX)).collect();
+                    rows = filled(rows, first, last, width_ns, &empty);
+                }
+                rows.extend(other);
+            }
+            Shape::Top { limit, outer, rare } => {
+                rows = best(&rows, outer, limit, rare);
+                columns.push("percent".to_owned());
+            }
+        }
+        (Table { columns, rows }, warnings)
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        let warning = |warn: &str, message: String| Warning {
+            warn: warn.to_owned(),
+            field: None,
+            did_you_mean: None,
+            pos: None,
+            message,
+        };
+        let mut warnings = Vec::new();
+        if self.groups.other.is_some() {
+            let message = match self.shape {
+                Shape::Top { .. } => format!("only the first {TOP_GROUPS_MAX} different values were counted"),
+                _ => format!("there are more than {GROUPS_MAX} groups: the rest is in the row {}", group::OTHER),
+            };
+            warnings.push(warning("groups_truncated", message));
+        }
+        if self.accumulators.iter().any(Accumulator::is_cut) {
+            warnings
+                .push(warning("values_truncated", format!("values(…) lists at most {VALUES_MAX} values of a group")));
+        }
+        warnings
+    }
+}
+
+fn sort_by_columns(rows: &mut Vec<TableRow>, columns: &[String]) {
+    let key = |row: &TableRow| -> Vec<SortValue> {
+        columns.iter().zip(&row.values).map(|(name, value)| SortValue::new(name, &value.cell())).collect()
+    };
+    let mut keyed: Vec<(Vec<SortValue>, TableRow)> = rows.drain(..).map(|row| (key(&row), row)).collect();
+    keyed.sort_by(|(a, _), (b, _)| {
+        let orders = a.iter().zip(b).map(|(a, b)| a.compare(b, false));
+        orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+    });
+    rows.extend(keyed.into_iter().map(|(_, row)| row));
+}
+
+/// One row for every bucket, those without events too.
+fn filled(rows: Vec<TableRow>, first: i64, last: i64, width: i64, empty: &[Value]) -> Vec<TableRow> {
+    let mut by_time: BTreeMap<i64, TableRow> = BTreeMap::new();
+    let mut at = first;
+    while at <= last {
+        let values = std::iter::once(Value::Time(at)).chain(empty.iter().cloned()).collect();
+        by_time.insert(at, TableRow { id: None, values });
+        let Some(next) = at.checked_add(width) else { break };
+        at = next;
+    }
+    let mut rest = Vec::new();
+    for row in rows {
+        match row.values.first() {
+            Some(Value::Time(at)) => drop(by_time.insert(*at, row)),
+            _ => rest.push(row),
+        }
+    }
+    by_time.into_values().chain(rest).collect()
+}
+
+/// The most frequent (or rarest) rows of each run of equal outer values, with their share of it. `rows` are sorted.
+fn best(rows: &[TableRow], outer: usize, limit: usize, rare: bool) -> Vec<TableRow> {
+    let count = |row: &TableRow| if let Some(Value::Int(count)) = row.values.last() { *count } else { 0 };
+    let mut out = Vec::new();
+    let mut rest = rows;
+    while let Some(first) = rest.first() {
+        let run = rest.partition_point(|row| row.values[..outer] == first.values[..outer]).max(1);
+        let (same, after) = rest.split_at(run);
+        rest = after;
+        let total: i64 = same.iter().map(count).sum();
+        let mut order: Vec<&TableRow> = same.iter().collect();
+        // Stable: equal counts stay in the order of their values.
+        order.sort_by_key(|row| if rare { count(row) } else { -count(row) });
+        out.extend(order.into_iter().take(limit).map(|row| {
+            let percent = 100.0 * count(row) as f64 / total.max(1) as f64;
+            let mut row = row.clone();
+            row.values.push(Value::Float((percent * 100.0).round() / 100.0));
+            row
+        }));
+    }
+    out
+}

@@ -1,0 +1,379 @@
+//! Which group a row belongs to.
+//!
+//! The values of a batch are numbered first and the numbers combined, so that a row costs a look-up of borrowed text
+//! and a batch costs one look-up for each of its distinct groups in the map of all groups.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+
+use arrow::array::Array;
+use arrow::record_batch::RecordBatch;
+use logweir_proto::query::ast::{Group, Literal};
+use logweir_proto::record::field;
+use logweir_proto::text::parse_duration;
+
+use crate::search::Error;
+use crate::search::cell::{Cell, Column, FieldColumns, Value, canonical};
+use crate::search::literal;
+
+/// What groups beyond the limit are called.
+pub const OTHER: &str = "__other__";
+
+/// One thing to group by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupBy {
+    pub field: String,
+    pub bin: Option<Bin>,
+}
+
+/// Widths of bins, for times and for numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bin {
+    pub time_ns: Option<i64>,
+    pub number: Option<f64>,
+}
+
+impl GroupBy {
+    pub fn compile(group: &Group) -> Result<GroupBy, Error> {
+        let name = |field: &str| canonical(field).to_owned();
+        Ok(match group {
+            Group::Field(field) => GroupBy { field: name(&field.name), bin: None },
+            Group::Bin { field, width } => {
+                GroupBy { field: name(&field.name), bin: Some(Bin::compile(&field.name, width)?) }
+            }
+        })
+    }
+
+    pub fn time(width_ns: i64) -> GroupBy {
+        GroupBy { field: field::TIME.to_owned(), bin: Some(Bin { time_ns: Some(width_ns), number: None }) }
+    }
+
+    /// The width of the bins when these are of time.
+    pub fn time_width(&self) -> Option<i64> {
+        if self.field == field::TIME { self.bin.and_then(|bin| bin.time_ns) } else { None }
+    }
+}
+
+impl Bin {
+    fn compile(field: &str, width: &Literal) -> Result<Bin, Error> {
+        let time_ns = parse_duration(&width.text).and_then(|width| i64::try_from(width.as_nanos()).ok());
+        let number = literal::number(width, field).map(literal::Number::as_f64);
+        let bin = Bin { time_ns: time_ns.filter(|ns| *ns > 0), number: number.filter(|width| *width > 0.0) };
+        let needs_time = canonical(field) == field::TIME;
+        if bin.time_ns.is_none() && (needs_time || bin.number.is_none()) {
+            return Err(Error::Width { text: width.text.clone() });
+        }
+        Ok(bin)
+    }
+
+    fn of(&self, cell: &Cell<'_>) -> Value {
+        match (cell, self.time_ns, self.number) {
+            (Cell::Time(at), Some(width), _) => Value::Time(floor(*at, width)),
+            (Cell::Time(_), None, _) => Value::Null,
+            (Cell::Int(value), _, Some(width)) if width.fract() == 0.0 && width < EXACT_FLOAT_MAX => {
+                Value::Int(floor(*value, width as i64))
+            }
+            (cell, _, Some(width)) => cell.number().map_or(Value::Null, |number| {
+                let start = (number / width).floor() * width;
+                // The bin of 26.5 is that of 26.
+                let is_int = start.fract() == 0.0 && start.abs() < EXACT_FLOAT_MAX;
+                if is_int { Value::Int(start as i64) } else { Value::Float(start) }
+            }),
+            _ => Value::Null,
+        }
+    }
+}
+
+/// Below this every integer is a float.
+const EXACT_FLOAT_MAX: f64 = 9e15;
+
+/// The beginning of the bin of `width` that `value` is in.
+pub fn floor(value: i64, width: i64) -> i64 {
+    value.saturating_sub(value.rem_euclid(width))
+}
+
+/// What makes two values the same group: the number 500 and the text `500` are one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ident {
+    Int(i64),
+    Float(u64),
+    Text(Box<str>),
+    Bool(bool),
+    Missing,
+}
+
+impl Ident {
+    pub fn of(value: &Value) -> Ident {
+        match value {
+            Value::Null => Ident::Missing,
+            Value::Bool(value) => Ident::Bool(*value),
+            Value::Int(value) | Value::Time(value) => Ident::Int(*value),
+            Value::Float(value) => Ident::Float(value.to_bits()),
+            Value::Text(text) => Ident::of_text(text),
+            Value::List(_) => Ident::Text(value.text().into()),
+        }
+    }
+
+    fn of_text(text: &str) -> Ident {
+        match text {
+            "true" => Ident::Bool(true),
+            "false" => Ident::Bool(false),
+            _ => plain_integer(text).map_or_else(|| Ident::Text(text.into()), Ident::Int),
+        }
+    }
+
+    /// The same hash for cells with the same identity, without making one.
+    pub fn hash_of(cell: &Cell<'_>) -> u64 {
+        // With fixed keys, so that sketches of several machines could be merged.
+        let mut hasher = DefaultHasher::new();
+        match cell {
+            Cell::Null => {}
+            Cell::Bool(value) => (0u8, *value).hash(&mut hasher),
+            Cell::Int(value) | Cell::Time(value) => (1u8, *value).hash(&mut hasher),
+            Cell::Float(value) => (2u8, value.to_bits()).hash(&mut hasher),
+            Cell::Text(text) => match (&**text, plain_integer(text)) {
+                (_, Some(number)) => (1u8, number).hash(&mut hasher),
+                (text @ ("false" | "true"), _) => (0u8, text == "true").hash(&mut hasher),
+                (text, _) => (3u8, text).hash(&mut hasher),
+            },
+        }
+        hasher.finish()
+    }
+}
+
+/// The integer that prints as this text: `007` is none.
+fn plain_integer(text: &str) -> Option<i64> {
+    if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
+        return None;
+    }
+    let number = text.parse().ok()?;
+    (itoa::Buffer::new().format(number) == text).then_some(number)
+}
+
+/// Every group that was seen.
+#[derive(Debug, Default)]
+pub struct Groups {
+    by: Vec<GroupBy>,
+    /// Rows that lack one of the last `required` fields belong to no group.
+    required: usize,
+    limit: usize,
+    numbers: HashMap<Box<[Ident]>, u32>,
+    /// The values of each group, as first seen.
+    pub values: Vec<Box<[Value]>>,
+    /// The group of what is beyond the limit.
+    pub other: Option<u32>,
+    pub bytes: usize,
+}
+
+/// A row of a batch that belongs to no group.
+pub const NO_GROUP: u32 = u32::MAX;
+
+impl Groups {
+    pub fn new(by: Vec<GroupBy>, required: usize, limit: usize) -> Groups {
+        Groups { by, required, limit, ..Groups::default() }
+    }
+
+    pub fn by(&self) -> &[GroupBy] {
+        &self.by
+    }
+
+    /// The group of each of `rows`, or [`NO_GROUP`].
+    pub fn of_rows(&mut self, batch: &RecordBatch, rows: &[usize]) -> Vec<u32> {
+        let mut parts = self.by.iter().map(|by| number_values(by, batch, rows));
+        let Some((mut codes, first)) = parts.next() else {
+            let group = self.number(&[]);
+            return vec![group; rows.len()];
+        };
+        let mut tuples: Vec<Vec<Value>> = first.into_iter().map(|value| vec![value]).collect();
+        for (more, values) in parts {
+            let mut pairs: HashMap<u64, u32, FastState> = HashMap::default();
+            let mut combined: Vec<Vec<Value>> = Vec::new();
+            for (code, more) in codes.iter_mut().zip(more) {
+                let pair = u64::from(*code) << 32 | u64::from(more);
+                *code = *pairs.entry(pair).or_insert_with(|| {
+                    let mut tuple = tuples[*code as usize].clone();
+                    tuple.push(values[more as usize].clone());
+                    combined.push(tuple);
+                    combined.len() as u32 - 1
+                });
+            }
+            tuples = combined;
+        }
+        let groups: Vec<u32> = tuples.iter().map(|tuple| self.number(tuple)).collect();
+        for code in &mut codes {
+            *code = groups[*code as usize];
+        }
+        codes
+    }
+
+    fn number(&mut self, values: &[Value]) -> u32 {
+        if values[values.len() - self.required..].iter().any(Value::is_null) {
+            return NO_GROUP;
+        }
+        let ident: Box<[Ident]> = values.iter().map(Ident::of).collect();
+        if let Some(group) = self.numbers.get(&ident) {
+            return *group;
+        }
+        if self.numbers.len() >= self.limit {
+            let values = &mut self.values;
+            return *self.other.get_or_insert_with(|| {
+                values.push(self.by.iter().map(|_| Value::Text(OTHER.into())).collect());
+                values.len() as u32 - 1
+            });
+        }
+        let group = self.values.len() as u32;
+        self.bytes += values.iter().map(|value| 96 + 2 * value_bytes(value)).sum::<usize>() + 64;
+        self.numbers.insert(ident, group);
+        self.values.push(values.into());
+        group
+    }
+}
+
+fn value_bytes(value: &Value) -> usize {
+    if let Value::Text(text) = value { text.len() } else { 0 }
+}
+
+/// Numbers the distinct values of some rows in the order in which they come.
+fn number_values(by: &GroupBy, batch: &RecordBatch, rows: &[usize]) -> (Vec<u32>, Vec<Value>) {
+    let columns = FieldColumns::new(batch, &by.field);
+    if let (None, None, [Column::Text(array)]) = (by.bin, &columns.extra, &columns.columns[..]) {
+        return number_texts(array, rows);
+    }
+    let mut numbers: HashMap<Ident, u32> = HashMap::new();
+    let mut values = Vec::new();
+    let codes = rows.iter().map(|row| {
+        let cell = columns.cell(*row);
+        let value = by.bin.map_or_else(|| cell.to_value(), |bin| bin.of(&cell));
+        *numbers.entry(Ident::of(&value)).or_insert_with(|| {
+            values.push(value);
+            values.len() as u32 - 1
+        })
+    });
+    let codes = codes.collect();
+    (codes, values)
+}
+
+fn number_texts(array: &arrow::array::StringArray, rows: &[usize]) -> (Vec<u32>, Vec<Value>) {
+    let mut numbers: HashMap<Option<&str>, u32, FastState> = HashMap::default();
+    let mut values = Vec::new();
+    // Neighbours often have the same value.
+    let mut last: Option<(Option<&str>, u32)> = None;
+    let codes = rows.iter().map(|row| {
+        let text = array.is_valid(*row).then(|| array.value(*row));
+        if let Some((seen, code)) = last
+            && seen == text
+        {
+            return code;
+        }
+        let code = *numbers.entry(text).or_insert_with(|| {
+            values.push(text.map_or(Value::Null, |text| Value::Text(text.into())));
+            values.len() as u32 - 1
+        });
+        last = Some((text, code));
+        code
+    });
+    let codes = codes.collect();
+    (codes, values)
+}
+
+/// A fast hash for maps that live as long as one batch: their size bounds what collisions could cost, and the seed is
+/// secret.
+#[derive(Debug, Clone)]
+pub struct FastState(u64);
+
+impl Default for FastState {
+    fn default() -> FastState {
+        FastState(RandomState::new().build_hasher().finish())
+    }
+}
+
+impl BuildHasher for FastState {
+    type Hasher = FastHasher;
+
+    fn build_hasher(&self) -> FastHasher {
+        FastHasher(self.0)
+    }
+}
+
+#[derive(Debug)]
+pub struct FastHasher(u64);
+
+impl FastHasher {
+    fn mix(&mut self, word: u64) {
+        // The high half of the product depends on all bits, the low half spreads them.
+        let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15_u128;
+        self.0 = (product >> 64) as u64 ^ product as u64;
+    }
+}
+
+impl Hasher for FastHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.mix(u64::from_le_bytes(*word)));
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.mix(u64::from_le_bytes(last) ^ (bytes.len() as u64) << 56);
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.mix(u64::from(value));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.mix(value);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.mix(value as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_and_its_text_are_one_and_everything_else_is_not() {
+        let cells = [
+            Cell::Int(0),
+            Cell::Text("0".into()),
+            Cell::Float(0.0),
+            Cell::Text("0.0".into()),
+            Cell::Text("00".into()),
+            Cell::Bool(false),
+            Cell::Text("false".into()),
+            Cell::Text("".into()),
+            Cell::Null,
+        ];
+        for a in &cells {
+            for b in &cells {
+                let same = Ident::of(&a.to_value()) == Ident::of(&b.to_value());
+                assert_eq!(Ident::hash_of(a) == Ident::hash_of(b), same, "{a:?} {b:?}");
+            }
+        }
+        let distinct: std::collections::BTreeSet<Ident> =
+            cells.iter().map(|cell| Ident::of(&cell.to_value())).collect();
+        assert_eq!(distinct.len(), 7);
+    }
+
+    #[test]
+    fn bins_begin_at_or_below_their_values() {
+        let bin = Bin { time_ns: None, number: Some(25.0) };
+        for (cell, start) in [
+            (Cell::Int(-1), Value::Int(-25)),
+            (Cell::Int(25), Value::Int(25)),
+            (Cell::Float(49.9), Value::Int(25)),
+            (Cell::Text("74".into()), Value::Int(50)),
+            (Cell::Text("x".into()), Value::Null),
+        ] {
+            assert_eq!(bin.of(&cell), start);
+        }
+        let half = Bin { time_ns: None, number: Some(0.5) };
+        assert_eq!(half.of(&Cell::Float(0.7)), Value::Float(0.5));
+        assert_eq!(floor(-1, 10), -10);
+    }
+}

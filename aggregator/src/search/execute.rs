@@ -1,0 +1,338 @@
+//! Answers a query: runs its plan over segments and hands rows to a sink as soon as they are certain.
+
+mod newest;
+mod sorted;
+mod tables;
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use logweir_proto::api::{End, MissingRange, Order, Row, Stats, Warning};
+use logweir_proto::query::ast::{self, Query};
+use logweir_proto::record::EventId;
+
+use self::newest::{Ended, Newest};
+use super::Error;
+use super::filter::{Context, Filter};
+use super::plan::{self, First, Plan};
+use super::rows::{self, Show};
+use super::scan::{BlockRef, Coverage, Patience, Reason, Scan, TimeRange};
+use crate::store::segment::Segment;
+
+/// Rows of a page when the request does not say.
+pub const LIMIT_DEFAULT: usize = 1000;
+
+/// Most rows of one page.
+pub const LIMIT_MAX: usize = 10_000;
+
+/// Most values that a query in `in(…)` may yield.
+pub const SUBQUERY_VALUES_MAX: usize = 10_000;
+
+/// Deepest nesting of queries in `in(…)`.
+pub const SUBQUERY_DEPTH_MAX: u32 = 4;
+
+/// Rows that are made at once: lines may be long.
+const SHOWN_ROWS: usize = 512;
+
+/// The columns that events are shown with when nobody says: the others are within the rows.
+const COLUMNS_DEFAULT: [&str; 4] = ["time", "level", "service", "message"];
+
+/// What to run a query with.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// Start of the range, inside; `since:` in the query wins.
+    pub from_ns: Option<i64>,
+    /// End of the range, outside; `until:` in the query wins.
+    pub to_ns: Option<i64>,
+    pub limit: usize,
+    pub order: Order,
+    /// The last row of the page before.
+    pub cursor: Option<EventId>,
+    /// What to show of events; `raw` is the line as it was written.
+    pub fields: Option<Vec<String>>,
+    pub now_ns: i64,
+    pub deadline: Instant,
+    pub cancel: &'a AtomicBool,
+}
+
+impl Request<'_> {
+    pub fn patience(&self) -> Patience<'_> {
+        Patience { deadline: self.deadline, cancel: self.cancel }
+    }
+}
+
+/// A piece of the answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Comes first, once.
+    Meta {
+        columns: Vec<String>,
+        /// `false` when a pipe made the rows.
+        events: bool,
+        warnings: Vec<Warning>,
+    },
+    Row {
+        id: Option<EventId>,
+        row: Row,
+    },
+    Progress {
+        splits_done: usize,
+        splits_total: usize,
+        bytes: u64,
+    },
+}
+
+/// Takes the pieces; `Break` ends the search.
+pub type Sink<'a> = dyn FnMut(Event) -> ControlFlow<()> + 'a;
+
+/// How the answer ended.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outcome {
+    pub reason: Option<Reason>,
+    pub missing: Vec<MissingRange>,
+    pub rows: usize,
+    /// Continues behind the last row; absent when there is no more.
+    pub cursor: Option<EventId>,
+    /// All of them, those of [`Event::Meta`] too.
+    pub warnings: Vec<Warning>,
+    pub stats: Stats,
+}
+
+impl Outcome {
+    pub fn is_complete(&self) -> bool {
+        self.reason.is_none()
+    }
+
+    /// The last frame of the answer, after `ms` milliseconds.
+    pub fn into_end(self, ms: f64) -> End {
+        End {
+            complete: self.reason.is_none(),
+            reason: self.reason.map(|reason| reason.as_str().to_owned()),
+            missing: self.missing,
+            rows: self.rows,
+            cursor: self.cursor.map(|cursor| cursor.to_string()),
+            stats: Stats { ms, ..self.stats },
+        }
+    }
+
+    fn of(coverage: Coverage, rows: usize, cursor: Option<EventId>) -> Outcome {
+        Outcome {
+            reason: coverage.reason,
+            missing: coverage.missing,
+            rows,
+            cursor,
+            warnings: Vec::new(),
+            stats: coverage.stats,
+        }
+    }
+}
+
+/// A row of an answer before it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RowRef {
+    pub id: EventId,
+    pub block: BlockRef,
+    pub row: u32,
+}
+
+/// Runs a query. Blocks: call it on the CPU pool.
+pub fn run(
+    query: &Query,
+    request: &Request<'_>,
+    segments: &[Arc<dyn Segment>],
+    sink: &mut Sink<'_>,
+) -> Result<Outcome, Error> {
+    run_nested(query, request, segments, sink, 0)
+}
+
+fn run_nested(
+    query: &Query,
+    request: &Request<'_>,
+    segments: &[Arc<dyn Segment>],
+    sink: &mut Sink<'_>,
+    depth: u32,
+) -> Result<Outcome, Error> {
+    let range = plan::range(query, request.from_ns, request.to_ns, request.now_ns);
+    let mut plan = Plan::new(query, range, request.order);
+    if let Some(fields) = &request.fields {
+        plan.show = plan.show.then(fields, false);
+    }
+    let mut warnings = plan::unknown_fields(query, segments);
+    warnings.extend(plan::before_all(range, segments));
+    let filter = compile(&plan.filter, range, request, segments, depth)?;
+    let mut search = Search { request, segments, sink, filter: &filter, plan: &plan, depth, warnings };
+    search.run()
+}
+
+/// Compiles a filter, running the queries within it.
+pub(super) fn compile(
+    filter: &ast::Filter,
+    range: TimeRange,
+    request: &Request<'_>,
+    segments: &[Arc<dyn Segment>],
+    depth: u32,
+) -> Result<Filter, Error> {
+    let mut subquery = |inner: &Query| subquery_values(inner, range, request, segments, depth + 1);
+    Filter::compile(filter, &mut Context { now_ns: request.now_ns, subquery: &mut subquery })
+}
+
+/// The values that the query of an `in(…)` yields over the range of the query around it.
+fn subquery_values(
+    query: &Query,
+    range: TimeRange,
+    request: &Request<'_>,
+    segments: &[Arc<dyn Segment>],
+    depth: u32,
+) -> Result<HashSet<String>, Error> {
+    if depth > SUBQUERY_DEPTH_MAX {
+        return Err(Error::Limit { what: "the nesting of queries", limit: u64::from(SUBQUERY_DEPTH_MAX) });
+    }
+    let mut values = HashSet::new();
+    let mut problem = None;
+    let mut request = Request {
+        from_ns: Some(range.first_ns),
+        to_ns: (range.last_ns < i64::MAX).then(|| range.last_ns + 1),
+        limit: LIMIT_MAX,
+        order: Order::Desc,
+        cursor: None,
+        fields: None,
+        ..request.clone()
+    };
+    loop {
+        let outcome =
+            run_nested(query, &request, segments, &mut |event| take_value(event, &mut values, &mut problem), depth)?;
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
+        if let Some(reason) = outcome.reason {
+            return Err(Error::SubqueryPartial { reason: reason.as_str() });
+        }
+        match outcome.cursor {
+            Some(cursor) => request.cursor = Some(cursor),
+            None => return Ok(values),
+        }
+    }
+}
+
+fn take_value(event: Event, values: &mut HashSet<String>, problem: &mut Option<Error>) -> ControlFlow<()> {
+    match event {
+        Event::Meta { columns, .. } if columns.len() != 1 => *problem = Some(Error::SubqueryColumns),
+        Event::Row { row, .. } => {
+            for value in row.into_iter().map(|(_, value)| value).filter(|value| !value.is_null()) {
+                values.insert(match value {
+                    serde_json::Value::String(text) => text,
+                    other => other.to_string(),
+                });
+            }
+            if values.len() > SUBQUERY_VALUES_MAX {
+                *problem = Some(Error::Limit { what: "the values of in(…)", limit: SUBQUERY_VALUES_MAX as u64 });
+            }
+        }
+        Event::Meta { .. } | Event::Progress { .. } => {}
+    }
+    if problem.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// One run of one plan.
+struct Search<'r, 's, 'k> {
+    request: &'r Request<'r>,
+    segments: &'r [Arc<dyn Segment>],
+    sink: &'s mut Sink<'k>,
+    filter: &'r Filter,
+    plan: &'r Plan,
+    depth: u32,
+    warnings: Vec<Warning>,
+}
+
+impl Search<'_, '_, '_> {
+    fn run(&mut self) -> Result<Outcome, Error> {
+        let plan = self.plan;
+        match &plan.first {
+            First::Events { order, limit } if plan.rest.is_empty() => Ok(self.stream(*order, *limit)),
+            First::Aggregate(pipe) => self.aggregate(pipe),
+            _ => self.collected(),
+        }
+    }
+
+    fn limit(&self) -> usize {
+        self.request.limit.clamp(1, LIMIT_MAX)
+    }
+
+    fn meta(&mut self, columns: Vec<String>, events: bool) -> ControlFlow<()> {
+        (self.sink)(Event::Meta { columns, events, warnings: self.warnings.clone() })
+    }
+
+    /// Events straight to the sink.
+    fn stream(&mut self, order: Order, head: Option<usize>) -> Outcome {
+        let columns = self.columns();
+        if self.meta(columns, true).is_break() {
+            return Outcome::default();
+        }
+        // What the text says wins over the size of a page.
+        let limit = head.map_or(self.limit(), |head| head.min(LIMIT_MAX));
+        let newest = Newest { order, limit, cursor: self.request.cursor };
+        let range = newest.left_of(self.plan.range);
+        let mut scan = Scan::new(self.segments, self.filter, range, order, self.request.patience());
+        let (mut given, mut last) = (0, None);
+        let (sink, show) = (&mut *self.sink, &self.plan.show);
+        let ended = newest.run(&mut scan, &mut |scan, refs| {
+            last = refs.last().map(|row| row.id).or(last);
+            for refs in refs.chunks(SHOWN_ROWS) {
+                for (id, row) in materialise(scan, refs, show) {
+                    given += 1;
+                    sink(Event::Row { id: Some(id), row })?;
+                }
+            }
+            if refs.is_empty() {
+                let (splits_done, splits_total) = (scan.splits_done(), scan.splits_total());
+                sink(Event::Progress { splits_done, splits_total, bytes: scan.bytes() })?;
+            }
+            ControlFlow::Continue(())
+        });
+        let cursor = match ended {
+            Ended::AllRows | Ended::NotWanted => None,
+            // A `head` that fits has been answered in full.
+            Ended::Enough { more } => last.filter(|_| more && head.is_none_or(|head| head > limit)),
+            Ended::Early { resume } => resume,
+        };
+        let enough = matches!(ended, Ended::Enough { .. } | Ended::NotWanted);
+        Outcome { warnings: std::mem::take(&mut self.warnings), ..Outcome::of(scan.finish(enough), given, cursor) }
+    }
+
+    fn columns(&self) -> Vec<String> {
+        match &self.plan.show {
+            Show::Only(names) => names.clone(),
+            Show::All => COLUMNS_DEFAULT.map(str::to_owned).to_vec(),
+            Show::Except(hidden) => COLUMNS_DEFAULT
+                .into_iter()
+                .filter(|name| !hidden.iter().any(|hide| hide == name))
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
+}
+
+/// Reads the columns that are shown, of these rows only, and gives them in the order of `refs`.
+pub(super) fn materialise(scan: &mut Scan<'_>, refs: &[RowRef], show: &Show) -> Vec<(EventId, Row)> {
+    let fields = show.fields();
+    let mut shown: Vec<Option<(EventId, Row)>> = vec![None; refs.len()];
+    let mut by_block: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+    for (place, row) in refs.iter().enumerate() {
+        by_block.entry((row.block.segment, row.block.block)).or_default().push(place);
+    }
+    for mut places in by_block.into_values() {
+        places.sort_unstable_by_key(|place| refs[*place].row);
+        let block = refs[places[0]].block;
+        let picked: Vec<u32> = places.iter().map(|place| refs[*place].row).collect();
+        let Some(batch) = scan.read(&block, fields.as_ref(), Some(&picked)) else { continue };
+        let raw = if show.wants_raw() { scan.raw(&block, &picked) } else { None };
+        let rows = rows::rows(&batch, show, raw.as_deref());
+        for (place, row) in places.into_iter().zip(rows) {
+            shown[place] = Some((refs[place].id, row));
+        }
+    }
+    shown.into_iter().flatten().collect()
+}

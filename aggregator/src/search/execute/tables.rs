@@ -1,0 +1,180 @@
+//! Answers that must be whole before their first row is given: aggregations, sorted events, the last events, and
+//! whatever stands behind a `head`.
+
+use std::ops::ControlFlow;
+
+use logweir_proto::api::{Order, Row, Warning};
+use logweir_proto::query::ast::{self, PipeKind};
+use logweir_proto::record::{EventId, field};
+
+use super::newest::{Ended, Newest};
+use super::{Event, LIMIT_MAX, Outcome, RowRef, Search, compile, materialise, sorted};
+use crate::search::Error;
+use crate::search::aggregate::Aggregator;
+use crate::search::cell::Value;
+use crate::search::counted::counted;
+use crate::search::filter::Filter;
+use crate::search::pipes;
+use crate::search::plan::{self, First};
+use crate::search::rows::Show;
+use crate::search::scan::{Coverage, Scan, TimeRange};
+use crate::search::table::Table;
+
+impl Search<'_, '_, '_> {
+    /// Events that must all be there before the first is given: sorted, the last ones, or with pipes behind a `head`.
+    pub(super) fn collected(&mut self) -> Result<Outcome, Error> {
+        let plan = self.plan;
+        let order = match plan.first {
+            First::Events { order, .. } => order,
+            First::EventsTail { order: Order::Desc, .. } => Order::Asc,
+            _ => Order::Desc,
+        };
+        let mut scan = Scan::new(self.segments, self.filter, plan.range, order, self.request.patience());
+        let mut refs = Vec::new();
+        let mut enough = false;
+        match &plan.first {
+            First::Sorted { keys, limit } => {
+                let most = limit.map_or(self.limit(), |limit| limit.min(LIMIT_MAX));
+                let (rows, cut) = sorted::first(&mut scan, keys, most);
+                refs = rows;
+                self.warn_cut(cut && limit.is_none_or(|limit| limit > most), most);
+            }
+            First::Events { limit, .. } => {
+                let most = limit.map_or(self.limit(), |limit| limit.min(LIMIT_MAX));
+                enough = collect(&mut scan, order, most, &mut refs);
+                self.warn_cut(enough && limit.is_none_or(|limit| limit > most), most);
+            }
+            First::EventsTail { limit, .. } => {
+                let most = (*limit).min(LIMIT_MAX);
+                enough = collect(&mut scan, order, most, &mut refs);
+                refs.reverse();
+                self.warn_cut(enough && *limit > most, most);
+            }
+            First::Aggregate(_) => return Err(Error::Unsupported { what: "this pipe" }),
+        }
+        if plan.rest.is_empty() {
+            refs.truncate(self.limit());
+            let shown = materialise(&mut scan, &refs, &plan.show);
+            let coverage = scan.finish(enough);
+            return Ok(self.give(self.columns(), true, shown.into_iter().map(|(id, row)| (Some(id), row)), coverage));
+        }
+        let events = materialise(&mut scan, &refs, &Show::All).into_iter().map(|(id, row)| {
+            let fields = row.into_iter().map(|(name, json)| {
+                let value = if name == field::TIME { Value::Time(id.time_ns) } else { Value::of_json(&name, &json) };
+                (name, value)
+            });
+            (id, fields.collect())
+        });
+        let mut table = Table::of_events(events.collect());
+        let coverage = scan.finish(enough);
+        let is_shaped = plan.rest.iter().any(makes_rows);
+        table = self.pipe(table, &plan.rest)?;
+        if !is_shaped {
+            table = match &plan.show {
+                Show::All => table,
+                Show::Only(names) => table.select(names, false),
+                Show::Except(names) => table.select(names, true),
+            };
+        }
+        Ok(self.give_table(table, !is_shaped, coverage))
+    }
+
+    fn warn_cut(&mut self, cut: bool, rows: usize) {
+        if cut {
+            self.warnings.push(Warning {
+                warn: "rows_truncated".to_owned(),
+                field: None,
+                did_you_mean: None,
+                pos: None,
+                message: format!("only the first {rows} rows were taken"),
+            });
+        }
+    }
+
+    pub(super) fn aggregate(&mut self, pipe: &PipeKind) -> Result<Outcome, Error> {
+        let plan = self.plan;
+        let range = self.known_range();
+        let mut aggregator = Aggregator::new(pipe, range, &mut |filter| self.compile(filter))?;
+        let mut scan = Scan::new(self.segments, self.filter, plan.range, Order::Desc, self.request.patience());
+        while let Some(block) = scan.next_block() {
+            let counted = aggregator
+                .counts_only()
+                .and_then(|(by, width)| counted(scan.segment(&block), &block, scan.range(), self.filter, &by, width));
+            if let Some(counted) = counted {
+                aggregator.add(&counted.batch, &counted.mask, &counted.weights)?;
+                continue;
+            }
+            let columns = aggregator.columns();
+            if let Some((batch, mask)) = scan.select(&block, &columns) {
+                aggregator.add(&batch, &mask, &[])?;
+            }
+        }
+        let coverage = scan.finish(false);
+        let (table, warnings) = aggregator.finish();
+        self.warnings.extend(warnings);
+        let table = self.pipe(table, &plan.rest)?;
+        Ok(self.give_table(table, false, coverage))
+    }
+
+    fn known_range(&self) -> TimeRange {
+        plan::known_range(self.plan.range, self.segments, self.request.now_ns)
+    }
+
+    fn compile(&self, filter: &ast::Filter) -> Result<Filter, Error> {
+        compile(filter, self.plan.range, self.request, self.segments, self.depth)
+    }
+
+    fn pipe(&mut self, mut table: Table, pipes: &[PipeKind]) -> Result<Table, Error> {
+        let mut warnings = Vec::new();
+        let range = self.known_range();
+        for pipe in pipes {
+            table = pipes::apply(table, pipe, range, &mut |filter| self.compile(filter), &mut warnings)?;
+        }
+        self.warnings.extend(warnings);
+        Ok(table)
+    }
+
+    fn give_table(&mut self, table: Table, events: bool, coverage: Coverage) -> Outcome {
+        let is_picked = self.plan.rest.iter().any(|pipe| matches!(pipe, PipeKind::Fields { .. }));
+        let columns = if events && !is_picked { self.columns() } else { table.columns.clone() };
+        self.give(columns, events, table.into_rows(), coverage)
+    }
+
+    /// Rows that are all there.
+    fn give(
+        &mut self,
+        columns: Vec<String>,
+        events: bool,
+        rows: impl Iterator<Item = (Option<EventId>, Row)>,
+        coverage: Coverage,
+    ) -> Outcome {
+        let mut given = 0;
+        if self.meta(columns, events).is_continue() {
+            for (id, mut row) in rows {
+                if events {
+                    row.retain(|_, value| !value.is_null());
+                }
+                given += 1;
+                if (self.sink)(Event::Row { id, row }).is_break() {
+                    break;
+                }
+            }
+        }
+        Outcome { warnings: std::mem::take(&mut self.warnings), ..Outcome::of(coverage, given, None) }
+    }
+}
+
+/// Whether the rows behind a pipe are no longer events.
+fn makes_rows(pipe: &PipeKind) -> bool {
+    matches!(pipe, PipeKind::Stats { .. } | PipeKind::Timechart { .. } | PipeKind::Top { .. })
+}
+
+/// The first rows in order of time; says whether the walk ended because there were enough.
+fn collect(scan: &mut Scan<'_>, order: Order, limit: usize, refs: &mut Vec<RowRef>) -> bool {
+    let newest = Newest { order, limit, cursor: None };
+    let ended = newest.run(scan, &mut |_, rows| {
+        refs.extend_from_slice(rows);
+        ControlFlow::Continue(())
+    });
+    matches!(ended, Ended::Enough { .. })
+}

@@ -1,0 +1,257 @@
+//! A filter, compiled once and evaluated over whole record batches.
+//!
+//! A value is looked for wherever a field may keep it: in its typed columns and in the overflow column. Logic has two
+//! values: a row without the field fails every test of it, so `NOT field:x` finds it. An AND looks only at the rows
+//! that its earlier, cheaper parts left; an OR only at those that they did not find.
+
+pub mod number;
+pub mod text;
+pub mod value;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use arrow::record_batch::RecordBatch;
+use logweir_proto::query::ast::{self, Pattern, Query};
+use logweir_proto::record::field;
+
+use self::text::TextTest;
+use self::value::{FieldTest, Hint, TEXT_FIELDS};
+use crate::search::Error;
+use crate::search::cell::{Column, FieldColumns, canonical};
+use crate::search::counted::CountedValues;
+use crate::search::mask::Mask;
+use crate::store::segment::{FieldStat, Probe, Segment};
+use crate::store::token::WORD_BYTES_MAX;
+
+/// Values of an `in(…)` that are asked of the index; with more, only the presence of the field is.
+const PROBE_VALUES_MAX: usize = 1024;
+
+/// Runs a subquery and returns the values of its column, printed.
+pub type Subquery<'a> = dyn FnMut(&Query) -> Result<HashSet<String>, Error> + 'a;
+
+/// What compilation needs beside the filter.
+pub struct Context<'a> {
+    pub now_ns: i64,
+    pub subquery: &'a mut Subquery<'a>,
+}
+
+/// A filter ready to run.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    root: Node,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    All,
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Not(Box<Node>),
+    /// In any of the text fields.
+    Text(TextTest),
+    Field {
+        name: String,
+        test: FieldTest,
+    },
+}
+
+impl Filter {
+    pub fn all() -> Filter {
+        Filter { root: Node::All }
+    }
+
+    pub fn compile(filter: &ast::Filter, context: &mut Context<'_>) -> Result<Filter, Error> {
+        Ok(Filter { root: Node::compile(filter, context)? })
+    }
+
+    /// For where a subquery cannot run: the live tail, rules on single rows.
+    pub fn compile_simple(filter: &ast::Filter, now_ns: i64) -> Result<Filter, Error> {
+        let mut refuse = |_: &Query| Err(Error::Unsupported { what: "in(…) with a query" });
+        Filter::compile(filter, &mut Context { now_ns, subquery: &mut refuse })
+    }
+
+    pub fn is_all(&self) -> bool {
+        matches!(self.root, Node::All)
+    }
+
+    /// The rows of `within` that pass.
+    pub fn eval(&self, batch: &RecordBatch, within: &Mask) -> Mask {
+        self.root.eval(batch, within)
+    }
+
+    /// The question to the index of a segment with these fields.
+    pub fn probe(&self, fields: &BTreeMap<String, FieldStat>) -> Probe {
+        self.root.probe(fields)
+    }
+
+    /// Whether a block may hold a match, by the counts of values that its segment keeps: they know numbers too.
+    pub fn may_match(&self, segment: &dyn Segment, block: usize) -> bool {
+        let parts = match &self.root {
+            Node::And(nodes) => nodes.as_slice(),
+            node => std::slice::from_ref(node),
+        };
+        parts.iter().all(|part| {
+            let Node::Field { name, test } = part else { return true };
+            match CountedValues::of(segment, block, name) {
+                Some(counted) => counted.values.iter().any(|(value, _)| test.is_match(&value.cell())),
+                None => true,
+            }
+        })
+    }
+
+    /// The fields that it looks at.
+    pub fn columns(&self) -> BTreeSet<&str> {
+        let mut columns = BTreeSet::new();
+        self.root.columns(&mut columns);
+        columns
+    }
+}
+
+impl Node {
+    fn compile(filter: &ast::Filter, context: &mut Context<'_>) -> Result<Node, Error> {
+        let mut all = |filters: &[ast::Filter]| -> Result<Vec<Node>, Error> {
+            let mut nodes: Vec<Node> =
+                filters.iter().map(|filter| Node::compile(filter, context)).collect::<Result<_, _>>()?;
+            nodes.sort_by_key(Node::cost);
+            Ok(nodes)
+        };
+        Ok(match filter {
+            ast::Filter::All => Node::All,
+            ast::Filter::And(filters) => Node::And(all(filters)?),
+            ast::Filter::Or(filters) => Node::Or(all(filters)?),
+            ast::Filter::Not(inner) => Node::Not(Box::new(Node::compile(inner, context)?)),
+            ast::Filter::Text(Pattern::Phrase(text)) => Node::Text(TextTest::phrase(text)?),
+            ast::Filter::Text(Pattern::Glob(glob)) => Node::Text(TextTest::text_glob(glob)?),
+            ast::Filter::Text(Pattern::Regex(pattern)) => Node::Text(TextTest::Regex(text::Searcher::new(pattern)?)),
+            ast::Filter::Field { field, test } => {
+                let name = canonical(&field.name);
+                Node::Field { name: name.to_owned(), test: FieldTest::compile(name, test, context)? }
+            }
+        })
+    }
+
+    fn cost(&self) -> u32 {
+        match self {
+            Node::All => 0,
+            Node::And(nodes) | Node::Or(nodes) => nodes.iter().map(Node::cost).sum(),
+            Node::Not(inner) => inner.cost(),
+            Node::Text(test) => 10 + test.cost(),
+            Node::Field { test, .. } => test.cost(),
+        }
+    }
+
+    fn eval(&self, batch: &RecordBatch, within: &Mask) -> Mask {
+        if within.is_empty() {
+            return within.clone();
+        }
+        match self {
+            Node::All => within.clone(),
+            Node::And(nodes) => {
+                let mut left = within.clone();
+                for node in nodes {
+                    left = node.eval(batch, &left);
+                    if left.is_empty() {
+                        break;
+                    }
+                }
+                left
+            }
+            Node::Or(nodes) => {
+                let mut rest = within.clone();
+                for node in nodes {
+                    let found = node.eval(batch, &rest);
+                    rest = rest.and_not(&found);
+                    if rest.is_empty() {
+                        break;
+                    }
+                }
+                within.clone().and_not(&rest)
+            }
+            Node::Not(inner) => within.clone().and_not(&inner.eval(batch, within)),
+            Node::Text(test) => {
+                let mut rest = within.clone();
+                for name in TEXT_FIELDS {
+                    for column in FieldColumns::new(batch, name).columns {
+                        if let Column::Text(array) = column {
+                            rest = rest.clone().and_not(&test.scan(array, &rest));
+                        }
+                    }
+                }
+                within.clone().and_not(&rest)
+            }
+            Node::Field { name, test } => test.scan(&FieldColumns::new(batch, name), within),
+        }
+    }
+
+    fn probe(&self, fields: &BTreeMap<String, FieldStat>) -> Probe {
+        match self {
+            // A block without any row that passes the inner test may hold rows that pass its negation.
+            Node::All | Node::Not(_) => Probe::Any,
+            Node::And(nodes) => all_of(nodes.iter().map(|node| node.probe(fields)).collect()),
+            Node::Or(nodes) => any_of(nodes.iter().map(|node| node.probe(fields)).collect()),
+            Node::Text(TextTest::Phrase(finder)) => all_words(finder.words()),
+            Node::Text(TextTest::Words(globs)) => {
+                let (words, prefixes) = globs.needed();
+                let prefixes = prefixes.into_iter().filter(|prefix| prefix.len() <= WORD_BYTES_MAX);
+                all_of(std::iter::once(all_words(&words)).chain(prefixes.map(Probe::WordPrefix)).collect())
+            }
+            Node::Text(_) => Probe::Any,
+            Node::Field { name, test } => {
+                // Numbers and booleans are not in the index by value.
+                let only_text = fields.get(name).is_some_and(|stat| stat.types == ["str"]);
+                match &test.hint {
+                    Hint::Values(values) if only_text && values.len() <= PROBE_VALUES_MAX => any_of(
+                        values
+                            .iter()
+                            .map(|value| Probe::Value { field: name.clone(), folded: value.clone() })
+                            .collect(),
+                    ),
+                    Hint::Words(words) if only_text => all_words(words),
+                    _ if matches!(name.as_str(), field::TIME | field::SEQ) => Probe::Any,
+                    _ => Probe::Exists { field: name.clone() },
+                }
+            }
+        }
+    }
+
+    fn columns<'a>(&'a self, columns: &mut BTreeSet<&'a str>) {
+        match self {
+            Node::All => {}
+            Node::And(nodes) | Node::Or(nodes) => nodes.iter().for_each(|node| node.columns(columns)),
+            Node::Not(inner) => inner.columns(columns),
+            Node::Text(_) => columns.extend(TEXT_FIELDS),
+            Node::Field { name, .. } => {
+                columns.insert(name);
+            }
+        }
+    }
+}
+
+/// Words too long for the index are left to the scan.
+fn all_words(words: &[String]) -> Probe {
+    all_of(words.iter().filter(|word| word.len() <= WORD_BYTES_MAX).map(|word| Probe::Word(word.clone())).collect())
+}
+
+fn all_of(mut probes: Vec<Probe>) -> Probe {
+    if probes.contains(&Probe::None) {
+        return Probe::None;
+    }
+    probes.retain(|probe| *probe != Probe::Any);
+    match probes.len() {
+        0 => Probe::Any,
+        1 => probes.swap_remove(0),
+        _ => Probe::And(probes),
+    }
+}
+
+fn any_of(mut probes: Vec<Probe>) -> Probe {
+    if probes.contains(&Probe::Any) {
+        return Probe::Any;
+    }
+    probes.retain(|probe| *probe != Probe::None);
+    match probes.len() {
+        0 => Probe::None,
+        1 => probes.swap_remove(0),
+        _ => Probe::Or(probes),
+    }
+}

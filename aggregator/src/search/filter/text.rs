@@ -1,0 +1,431 @@
+//! Tests over one text value, and over a whole column of them at once.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use arrow::array::{Array, StringArray};
+use logweir_proto::query::value::glob_to_regex;
+use logweir_proto::record::Level;
+use regex::{Regex, RegexBuilder, bytes};
+
+use super::number::NumRange;
+use crate::search::Error;
+use crate::search::cell::number_of_text;
+use crate::search::mask::Mask;
+use crate::store::token::{Phrase, fold, is_word_char, words};
+
+/// Most memory of one compiled regular expression, in bytes.
+pub const REGEX_BYTES_MAX: usize = 1 << 20;
+
+/// A whole column is searched at once when at least one row in this many is asked for.
+const DENSE_ONE_IN: usize = 4;
+
+/// A question to one text value.
+#[derive(Debug, Clone)]
+pub enum TextTest {
+    Never,
+    Always,
+    Phrase(PhraseFinder),
+    Words(WordGlobs),
+    /// The same text but for case; folded.
+    EqualFolded(String),
+    Equal(String),
+    OneOf(HashSet<String>),
+    /// One bit a level.
+    Levels(u8),
+    /// Text that is a number, within one of these.
+    Number(Vec<NumRange>),
+    /// Between two texts in the order of their bytes.
+    Between(TextBound, TextBound),
+    Cidr(IpAddr, u8),
+    Regex(Searcher),
+    Any(Vec<TextTest>),
+}
+
+#[derive(Debug, Clone)]
+pub enum TextBound {
+    Open,
+    Inclusive(String),
+    Exclusive(String),
+}
+
+impl TextTest {
+    /// A phrase without a word character is looked for as it stands.
+    pub fn phrase(text: &str) -> Result<TextTest, Error> {
+        match Phrase::new(text) {
+            Some(phrase) => Ok(TextTest::Phrase(PhraseFinder::new(phrase)?)),
+            None => Searcher::substring(text).map(TextTest::Regex),
+        }
+    }
+
+    /// A glob over words, or a substring when it begins and ends with `*`.
+    pub fn text_glob(glob: &str) -> Result<TextTest, Error> {
+        let pattern = glob_to_regex(glob);
+        if pattern.starts_with("(?is)^") {
+            return Ok(TextTest::Words(WordGlobs::new(glob)));
+        }
+        let inner = glob.trim_matches('*');
+        if inner.contains(['*', '?', '\\']) {
+            Searcher::new(&pattern).map(TextTest::Regex)
+        } else {
+            Searcher::substring(inner).map(TextTest::Regex)
+        }
+    }
+
+    /// A glob over a whole value.
+    pub fn value_glob(glob: &str) -> Result<TextTest, Error> {
+        Searcher::new(&glob_to_regex(glob)).map(TextTest::Regex)
+    }
+
+    pub fn equal_folded(text: &str) -> TextTest {
+        let mut folded = String::new();
+        fold(text, &mut folded);
+        TextTest::EqualFolded(folded)
+    }
+
+    pub fn any(mut tests: Vec<TextTest>) -> TextTest {
+        tests.retain(|test| !matches!(test, TextTest::Never));
+        match tests.len() {
+            0 => TextTest::Never,
+            1 => tests.swap_remove(0),
+            _ => TextTest::Any(tests),
+        }
+    }
+
+    pub fn is_match(&self, text: &str) -> bool {
+        match self {
+            TextTest::Never => false,
+            TextTest::Always => true,
+            TextTest::Phrase(finder) => finder.phrase.is_in(text),
+            TextTest::Words(globs) => globs.is_in(text),
+            TextTest::EqualFolded(folded) => is_equal_folded(text, folded),
+            TextTest::Equal(want) => text == want,
+            TextTest::OneOf(values) => values.contains(text),
+            TextTest::Levels(bits) => level_index(text).is_some_and(|level| bits >> level & 1 == 1),
+            TextTest::Number(ranges) => {
+                number_of_text(text).is_some_and(|number| ranges.iter().any(|range| range.has_text(text, number)))
+            }
+            TextTest::Between(low, high) => {
+                (match low {
+                    TextBound::Open => true,
+                    TextBound::Inclusive(low) => text >= low.as_str(),
+                    TextBound::Exclusive(low) => text > low.as_str(),
+                }) && (match high {
+                    TextBound::Open => true,
+                    TextBound::Inclusive(high) => text <= high.as_str(),
+                    TextBound::Exclusive(high) => text < high.as_str(),
+                })
+            }
+            TextTest::Cidr(net, prefix) => text.parse().is_ok_and(|ip| is_in_net(ip, *net, *prefix)),
+            TextTest::Regex(searcher) => searcher.row.is_match(text),
+            TextTest::Any(tests) => tests.iter().any(|test| test.is_match(text)),
+        }
+    }
+
+    /// The rows of `within` whose value passes.
+    pub fn scan(&self, array: &StringArray, within: &Mask) -> Mask {
+        let dense = within.count() * DENSE_ONE_IN >= within.len();
+        let needle = match self {
+            TextTest::Never => return Mask::none(array.len()),
+            TextTest::Always => return Mask::valid(array).and(within),
+            TextTest::Phrase(finder) => finder.needle.as_ref(),
+            TextTest::Regex(searcher) => searcher.column.as_ref(),
+            TextTest::Any(tests) => {
+                let mut rest = within.clone();
+                let mut found = Mask::none(array.len());
+                for test in tests {
+                    let hits = test.scan(array, &rest);
+                    rest = rest.and_not(&hits);
+                    found = found.or(&hits);
+                }
+                return found;
+            }
+            _ => None,
+        };
+        match needle {
+            Some(needle) if dense => self.scan_column(needle, array, within),
+            _ => self.scan_rows(array, within),
+        }
+    }
+
+    fn scan_rows(&self, array: &StringArray, within: &Mask) -> Mask {
+        let mut found = Mask::none(array.len());
+        for row in Mask::valid(array).and(within).rows() {
+            if self.is_match(array.value(row)) {
+                found.set(row);
+            }
+        }
+        found
+    }
+
+    /// Runs `needle`, which no passing row lacks, over the text of all rows at once and verifies the rows it hits:
+    /// starting a search for each row would cost more than the search.
+    fn scan_column(&self, needle: &bytes::Regex, array: &StringArray, within: &Mask) -> Mask {
+        let mut found = Mask::none(array.len());
+        let (offsets, data) = (array.value_offsets(), array.value_data());
+        let end = offsets.last().map_or(0, |end| *end as usize);
+        let mut at = offsets.first().map_or(0, |start| *start as usize);
+        let mut row = 0;
+        while at < end {
+            let Some(hit) = needle.find_at(&data[..end], at) else { break };
+            // The row that the hit begins in; a hit that runs over its end fails the verification.
+            row += offsets[row + 1..].partition_point(|end| *end as usize <= hit.start());
+            if row >= array.len() {
+                break;
+            }
+            if within.has(row) && array.is_valid(row) && self.is_match(array.value(row)) {
+                found.set(row);
+            }
+            at = offsets[row + 1] as usize;
+        }
+        found
+    }
+
+    /// How dear a look at one value is, to order the parts of an AND.
+    pub fn cost(&self) -> u32 {
+        match self {
+            TextTest::Never | TextTest::Always => 0,
+            TextTest::Levels(_) | TextTest::Equal(_) | TextTest::EqualFolded(_) => 4,
+            TextTest::OneOf(_) | TextTest::Between(..) => 6,
+            TextTest::Number(_) | TextTest::Cidr(..) => 10,
+            TextTest::Phrase(_) => 20,
+            TextTest::Words(_) => 60,
+            TextTest::Regex(_) => 80,
+            TextTest::Any(tests) => tests.iter().map(TextTest::cost).sum(),
+        }
+    }
+}
+
+/// A phrase, and a fast search for its longest word over many rows at once.
+#[derive(Debug, Clone)]
+pub struct PhraseFinder {
+    phrase: Phrase,
+    needle: Option<bytes::Regex>,
+}
+
+impl PhraseFinder {
+    pub fn new(phrase: Phrase) -> Result<PhraseFinder, Error> {
+        let longest = phrase.words().iter().max_by_key(|word| word.len());
+        // Unicode's simple case folding covers every text that folds to an ASCII word, but not to any other word.
+        let needle = match longest {
+            Some(word) if word.is_ascii() => Some(column_regex(&format!("(?i){}", regex::escape(word)))?),
+            _ => None,
+        };
+        Ok(PhraseFinder { phrase, needle })
+    }
+
+    pub fn words(&self) -> &[String] {
+        self.phrase.words()
+    }
+}
+
+/// A regular expression, for one row and for many at once where that means the same.
+#[derive(Debug, Clone)]
+pub struct Searcher {
+    row: Regex,
+    column: Option<bytes::Regex>,
+}
+
+impl Searcher {
+    pub fn new(pattern: &str) -> Result<Searcher, Error> {
+        Ok(Searcher { row: regex(pattern)?, column: None })
+    }
+
+    /// The text as it stands, without regard to case.
+    fn substring(text: &str) -> Result<Searcher, Error> {
+        let pattern = format!("(?i){}", regex::escape(text));
+        let column = if text.is_empty() { None } else { Some(column_regex(&pattern)?) };
+        Ok(Searcher { row: regex(&pattern)?, column })
+    }
+}
+
+fn regex(pattern: &str) -> Result<Regex, Error> {
+    let built = RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build();
+    built.map_err(|error| Error::Regex { pattern: pattern.to_owned(), reason: error.to_string() })
+}
+
+fn column_regex(pattern: &str) -> Result<bytes::Regex, Error> {
+    let built = bytes::RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build();
+    built.map_err(|error| Error::Regex { pattern: pattern.to_owned(), reason: error.to_string() })
+}
+
+/// Words with wildcards that follow each other: `fail*`, `10.0.*`.
+#[derive(Debug, Clone)]
+pub struct WordGlobs {
+    words: Vec<Vec<GlobPart>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GlobPart {
+    Char(char),
+    AnyChar,
+    AnyRun,
+}
+
+impl WordGlobs {
+    fn new(glob: &str) -> WordGlobs {
+        let mut words = vec![Vec::new()];
+        let mut chars = glob.chars();
+        while let Some(c) = chars.next() {
+            let part = match c {
+                '*' => Some(GlobPart::AnyRun),
+                '?' => Some(GlobPart::AnyChar),
+                _ => None,
+            };
+            // After a backslash a wildcard is itself, and so no part of a word.
+            let c = if c == '\\' { chars.next().unwrap_or(c) } else { c };
+            match (part, words.last_mut()) {
+                (Some(part), Some(word)) => word.push(part),
+                (None, Some(word)) if is_word_char(c) => word.extend(c.to_lowercase().map(GlobPart::Char)),
+                _ => words.push(Vec::new()),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        WordGlobs { words }
+    }
+
+    /// The folded words that a match must have, and those that it must have the beginning of.
+    pub fn needed(&self) -> (Vec<String>, Vec<String>) {
+        let (mut whole, mut prefixes) = (Vec::new(), Vec::new());
+        for word in &self.words {
+            let literal: String = word
+                .iter()
+                .map_while(|part| match part {
+                    GlobPart::Char(c) => Some(*c),
+                    _ => None,
+                })
+                .collect();
+            if word.iter().all(|part| matches!(part, GlobPart::Char(_))) {
+                whole.push(literal);
+            } else if !literal.is_empty() {
+                prefixes.push(literal);
+            }
+        }
+        (whole, prefixes)
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        let [first, rest @ ..] = &self.words[..] else { return false };
+        let mut buffer = String::new();
+        let mut matches = |glob: &[GlobPart], word: &str| {
+            fold(word, &mut buffer);
+            is_glob(glob, &buffer)
+        };
+        let mut tail = words(text);
+        while let Some(word) = tail.next() {
+            if matches(first, word) {
+                let mut following = tail.clone();
+                if rest.iter().all(|glob| following.next().is_some_and(|word| matches(glob, word))) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+/// Whether the whole word is of the form of the glob; goes back to the last `*` only, so the time is bounded by the
+/// product of the lengths.
+fn is_glob(glob: &[GlobPart], word: &str) -> bool {
+    let (mut at, mut rest) = (0, word.chars());
+    let mut back = None;
+    loop {
+        let mut after = rest.clone();
+        let Some(c) = after.next() else { break };
+        match glob.get(at) {
+            Some(GlobPart::AnyRun) => {
+                at += 1;
+                back = Some((at, rest.clone()));
+            }
+            Some(part) if *part == GlobPart::AnyChar || *part == GlobPart::Char(c) => {
+                at += 1;
+                rest = after;
+            }
+            _ => match &mut back {
+                Some((resume, from)) => {
+                    from.next();
+                    at = *resume;
+                    rest = from.clone();
+                }
+                None => return false,
+            },
+        }
+    }
+    glob[at..].iter().all(|part| *part == GlobPart::AnyRun)
+}
+
+fn is_equal_folded(text: &str, folded: &str) -> bool {
+    if text.is_ascii() {
+        text.eq_ignore_ascii_case(folded)
+    } else {
+        text.chars().flat_map(char::to_lowercase).eq(folded.chars())
+    }
+}
+
+fn level_index(text: &str) -> Option<usize> {
+    Level::ALL.iter().position(|level| level.as_str().eq_ignore_ascii_case(text))
+}
+
+fn is_in_net(ip: IpAddr, net: IpAddr, prefix: u8) -> bool {
+    match (ip, net) {
+        (IpAddr::V4(ip), IpAddr::V4(net)) => {
+            let mask = u32::MAX.checked_shl(32u32.saturating_sub(u32::from(prefix))).unwrap_or(0);
+            (ip.to_bits() ^ net.to_bits()) & mask == 0
+        }
+        (IpAddr::V6(ip), IpAddr::V6(net)) => {
+            let mask = u128::MAX.checked_shl(128u32.saturating_sub(u32::from(prefix))).unwrap_or(0);
+            (ip.to_bits() ^ net.to_bits()) & mask == 0
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(test: &TextTest, yes: &[&str], no: &[&str]) {
+        let all: Vec<&str> = yes.iter().chain(no).copied().collect();
+        let array: StringArray = all.iter().map(|text| Some(*text)).collect();
+        let dense = test.scan(&array, &Mask::all(all.len()));
+        for (row, text) in all.iter().enumerate() {
+            assert_eq!(test.is_match(text), row < yes.len(), "{test:?} on {text:?}");
+            assert_eq!(dense.has(row), row < yes.len(), "{test:?} on the column, {text:?}");
+        }
+    }
+
+    #[test]
+    fn phrases_are_found_in_whole_columns_as_in_single_rows() {
+        check(
+            &TextTest::phrase("Connection reset").expect("a phrase"),
+            &["CONNECTION RESET", "a connection-reset b", "Kelvin connection reset"],
+            &["", "connection", "reset connection", "connectionreset", "reset", "con"],
+        );
+        check(&TextTest::phrase("kilo").expect("a phrase"), &["KILO", "\u{212a}ilo"], &["kilos"]);
+        check(&TextTest::phrase("ÜBER").expect("a phrase"), &["über alles"], &["uber"]);
+        check(&TextTest::phrase("-->").expect("a substring"), &["a --> b"], &["->", "--"]);
+    }
+
+    #[test]
+    fn globs_are_over_words_or_over_the_whole_text() {
+        let glob = |text| TextTest::text_glob(text).expect("a glob");
+        check(&glob("fail*"), &["it FAILED", "fail"], &["unfailing", "fai l"]);
+        check(&glob("te?t"), &["a test"], &["tet", "tests"]);
+        check(&glob("10.0.*"), &["from 10.0.12.1"], &["10.1.0.1", "110.0.1"]);
+        check(&glob("*ailu*"), &["FAILURE"], &["failed"]);
+        check(&glob("a*b*c"), &["aXXbYYbc", "abc"], &["abcd", "ab c"]);
+        check(&glob("*a?c*"), &["xxABCxx"], &["ac"]);
+        check(&TextTest::value_glob("/api/*").expect("a glob"), &["/API/x\ny"], &["x/api/y"]);
+    }
+
+    #[test]
+    fn networks_contain_their_addresses() {
+        check(
+            &TextTest::Cidr("10.1.0.0".parse().expect("an address"), 16),
+            &["10.1.2.3"],
+            &["10.2.0.1", "::1", "nonsense", ""],
+        );
+        check(&TextTest::Cidr("10.1.0.0".parse().expect("an address"), 0), &["1.2.3.4"], &["::1"]);
+        check(&TextTest::Cidr("2001:db8::".parse().expect("an address"), 32), &["2001:db8::1"], &["2001:db9::1"]);
+    }
+}

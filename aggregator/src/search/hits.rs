@@ -1,0 +1,120 @@
+//! The histogram above the rows: how many events there were when, by the values of a field.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::Int64Array;
+use logweir_proto::api::{HitsAnswer, Order};
+use logweir_proto::query::ast::Query;
+use logweir_proto::record::field;
+use logweir_runtime::clock;
+
+use super::Error;
+use super::aggregate::easy_width_ns;
+use super::aggregate::group::{GroupBy, Groups, NO_GROUP, OTHER, floor};
+use super::cell::{Value, canonical};
+use super::counted::counted;
+use super::execute::{self, Request};
+use super::plan::{self, Plan};
+use super::scan::{Scan, TimeRange};
+use crate::store::segment::Segment;
+
+/// Buckets when the request does not say.
+pub const BUCKETS_DEFAULT: usize = 60;
+
+/// Most buckets of a histogram.
+pub const BUCKETS_MAX: usize = 1000;
+
+/// Most series that are shown; the smaller ones are one series `__other__`.
+pub const SERIES_MAX: usize = 20;
+
+/// Most values of the field that are counted apart.
+const VALUES_MAX: usize = 1000;
+
+/// Counts the events of a query over time. Pipes behind the filter are left out: the histogram is of events.
+pub fn hits(
+    query: &Query,
+    request: &Request<'_>,
+    buckets: usize,
+    by: &str,
+    segments: &[Arc<dyn Segment>],
+) -> Result<HitsAnswer, Error> {
+    let range = plan::range(query, request.from_ns, request.to_ns, request.now_ns);
+    let plan = Plan::new(query, range, Order::Desc);
+    let filter = execute::compile(&plan.filter, range, request, segments, 0)?;
+    let known = plan::known_range(range, segments, request.now_ns);
+    let buckets = buckets.clamp(1, BUCKETS_MAX) as i64;
+    let width_ns = easy_width_ns(known.last_ns.saturating_sub(known.first_ns), buckets);
+    let mut bars = Bars::new(known, width_ns, by);
+    // Events ahead of the clock have no bar.
+    let bounded = TimeRange { first_ns: range.first_ns, last_ns: known.last_ns };
+    let mut scan = Scan::new(segments, &filter, bounded, Order::Desc, request.patience());
+    let by = BTreeSet::from([canonical(by)]);
+    while let Some(block) = scan.next_block() {
+        match counted(scan.segment(&block), &block, bounded, &filter, &by, Some(width_ns)) {
+            Some(counted) => bars.add(&counted.batch, &counted.mask.rows().collect::<Vec<_>>(), &counted.weights),
+            None => {
+                if let Some((batch, mask)) = scan.select(&block, &by) {
+                    bars.add(&batch, &mask.rows().collect::<Vec<_>>(), &[]);
+                }
+            }
+        }
+    }
+    let complete = scan.finish(false).reason.is_none();
+    Ok(HitsAnswer { warnings: plan::unknown_fields(query, segments), complete, ..bars.finish() })
+}
+
+struct Bars {
+    first_ns: i64,
+    width_ns: i64,
+    buckets: usize,
+    groups: Groups,
+    counts: Vec<Vec<u64>>,
+}
+
+impl Bars {
+    fn new(range: TimeRange, width_ns: i64, by: &str) -> Bars {
+        let first_ns = floor(range.first_ns, width_ns);
+        let buckets = (range.last_ns.saturating_sub(first_ns) / width_ns) as usize + 1;
+        let by = vec![GroupBy { field: canonical(by).to_owned(), bin: None }];
+        Bars { first_ns, width_ns, buckets, groups: Groups::new(by, 0, VALUES_MAX), counts: Vec::new() }
+    }
+
+    fn add(&mut self, batch: &arrow::record_batch::RecordBatch, rows: &[usize], weights: &[u64]) {
+        let times = batch.column_by_name(field::TIME).and_then(|column| column.as_any().downcast_ref::<Int64Array>());
+        let Some(times) = times else { return };
+        let groups = self.groups.of_rows(batch, rows);
+        self.counts.resize_with(self.groups.values.len(), || vec![0; self.buckets]);
+        for (index, (row, group)) in rows.iter().zip(groups).enumerate() {
+            let bucket = times.value(*row).saturating_sub(self.first_ns) / self.width_ns;
+            let bar =
+                usize::try_from(bucket).ok().and_then(|bucket| self.counts.get_mut(group as usize)?.get_mut(bucket));
+            if let (Some(bar), true) = (bar, group != NO_GROUP) {
+                *bar += weights.get(index).copied().unwrap_or(1);
+            }
+        }
+    }
+
+    fn finish(self) -> HitsAnswer {
+        let name = |values: &[Value]| values.first().map_or_else(String::new, |value| value.text().into_owned());
+        let mut series: Vec<(String, Vec<u64>)> =
+            self.groups.values.iter().map(|values| name(values)).zip(self.counts).collect();
+        series.sort_by_cached_key(|(name, counts)| (name == OTHER, std::cmp::Reverse(counts.iter().sum::<u64>())));
+        let mut shown: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for (i, (name, counts)) in series.into_iter().enumerate() {
+            let name = if i < SERIES_MAX { name } else { OTHER.to_owned() };
+            let sum = shown.entry(name).or_insert_with(|| vec![0; self.buckets]);
+            sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        let span = self.width_ns.saturating_mul(self.buckets as i64);
+        HitsAnswer {
+            from: clock::rfc3339(self.first_ns),
+            to: clock::rfc3339(self.first_ns.saturating_add(span)),
+            width_ms: self.width_ns / 1_000_000,
+            total: shown.values().flatten().sum(),
+            series: shown,
+            warnings: Vec::new(),
+            complete: true,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Which rows of a block are meant: one bit a row.
+
+use arrow::array::Array;
+
+/// A set of rows `0..len`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mask {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Mask {
+    pub fn none(len: usize) -> Mask {
+        Mask { words: vec![0; len.div_ceil(64)], len }
+    }
+
+    pub fn all(len: usize) -> Mask {
+        let mut mask = Mask { words: vec![u64::MAX; len.div_ceil(64)], len };
+        mask.trim();
+        mask
+    }
+
+    /// The rows for which `test` holds. `test` is called for every row: it must be cheap and total.
+    pub fn from_fn(len: usize, test: impl Fn(usize) -> bool) -> Mask {
+        let mut words = Vec::with_capacity(len.div_ceil(64));
+        let mut start = 0;
+        while start < len {
+            let end = (start + 64).min(len);
+            let mut word = 0u64;
+            for row in start..end {
+                word |= u64::from(test(row)) << (row - start);
+            }
+            words.push(word);
+            start = end;
+        }
+        Mask { words, len }
+    }
+
+    /// The rows that are not null in `array`.
+    pub fn valid(array: &dyn Array) -> Mask {
+        let Some(nulls) = array.nulls() else { return Mask::all(array.len()) };
+        let mut words: Vec<u64> = nulls.inner().bit_chunks().iter_padded().collect();
+        words.resize(array.len().div_ceil(64), 0);
+        let mut mask = Mask { words, len: array.len() };
+        mask.trim();
+        mask
+    }
+
+    fn trim(&mut self) {
+        let used = self.len % 64;
+        if let (Some(last), 1..) = (self.words.last_mut(), used) {
+            *last &= (1 << used) - 1;
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
+    pub fn count(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    pub fn has(&self, row: usize) -> bool {
+        self.words.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
+
+    pub fn set(&mut self, row: usize) {
+        if row < self.len {
+            self.words[row / 64] |= 1 << (row % 64);
+        }
+    }
+
+    pub fn and(mut self, other: &Mask) -> Mask {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= other;
+        }
+        self
+    }
+
+    pub fn or(mut self, other: &Mask) -> Mask {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
+        self
+    }
+
+    pub fn and_not(mut self, other: &Mask) -> Mask {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= !other;
+        }
+        self
+    }
+
+    /// The rows in rising order.
+    pub fn rows(&self) -> impl Iterator<Item = usize> + '_ {
+        self.words.iter().enumerate().flat_map(|(i, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                (rest != 0).then(|| {
+                    let bit = rest.trailing_zeros() as usize;
+                    rest &= rest - 1;
+                    i * 64 + bit
+                })
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+
+    use super::*;
+
+    #[test]
+    fn masks_are_sets() {
+        for len in [0, 1, 63, 64, 65, 130] {
+            let all = Mask::all(len);
+            assert_eq!(all.count(), len);
+            let even = Mask::from_fn(len, |row| row % 2 == 0);
+            let odd = all.clone().and_not(&even);
+            assert_eq!(even.clone().or(&odd), all);
+            assert!(even.clone().and(&odd).is_empty());
+            assert_eq!(odd.rows().collect::<Vec<_>>(), (0..len).filter(|row| row % 2 == 1).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn validity_survives_slicing() {
+        let array: Int64Array = (0..200).map(|i| (i % 3 != 0).then_some(i)).collect();
+        let slice = array.slice(5, 100);
+        assert_eq!(Mask::valid(&slice), Mask::from_fn(100, |row| (row + 5) % 3 != 0));
+    }
+}

@@ -1,0 +1,292 @@
+//! What a query means before any row is read: its range, its first stage, and the pipes that remain.
+//!
+//! Pipes that a scan can do by itself are taken into it: filters join the filter, `head` becomes the limit, `fields`
+//! what is read, a `sort` by time the direction. What is left runs over the rows or the table that came out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use logweir_proto::api::{Order, Warning};
+use logweir_proto::query::ast::{AggFunc, Bound, CmpOp, Field, Filter, Group, Literal, PipeKind, Query, SortKey, Test};
+use logweir_proto::record::field;
+use logweir_proto::text::did_you_mean;
+use logweir_runtime::clock;
+
+use super::cell::canonical;
+use super::rows::{RAW, Show};
+use super::scan::TimeRange;
+use crate::store::segment::Segment;
+
+/// How far back a query looks when nobody says.
+pub const RANGE_DEFAULT_NS: i64 = 3_600_000_000_000;
+
+/// The first stage: how rows leave the scan.
+#[derive(Debug, Clone, PartialEq)]
+pub enum First {
+    /// Events in the order of time, at most `limit`.
+    Events { order: Order, limit: Option<usize> },
+    /// The last `limit` events of that order.
+    EventsTail { order: Order, limit: usize },
+    /// Events sorted by other fields.
+    Sorted { keys: Vec<SortKey>, limit: Option<usize> },
+    /// `stats`, `timechart` or `top` over all events that pass.
+    Aggregate(PipeKind),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub range: TimeRange,
+    pub filter: Filter,
+    pub first: First,
+    pub show: Show,
+    /// Pipes over what the first stage yields.
+    pub rest: Vec<PipeKind>,
+}
+
+/// The range of a query: the text wins over the request, and without either it is the last hour.
+pub fn range(query: &Query, from_ns: Option<i64>, to_ns: Option<i64>, now_ns: i64) -> TimeRange {
+    let said = time_bounds(&query.filter, now_ns);
+    let to = query.until.map(|until| until.resolve(now_ns)).or(to_ns);
+    // The end is outside. Without one, lines from a clock that is ahead are still found.
+    let last_ns = to.map_or(i64::MAX, |to| to.saturating_sub(1)).min(said.last_ns);
+    let from = query.since.map(|since| since.resolve(now_ns)).or(from_ns);
+    let default = || last_ns.min(now_ns).saturating_sub(RANGE_DEFAULT_NS);
+    let first_ns = from.unwrap_or_else(|| if said.first_ns > i64::MIN { said.first_ns } else { default() });
+    TimeRange { first_ns: first_ns.max(said.first_ns), last_ns }
+}
+
+/// The range that `time>=…` and the like leave: with them nobody means the last hour.
+fn time_bounds(filter: &Filter, now_ns: i64) -> TimeRange {
+    let all = TimeRange::ALL;
+    match filter {
+        Filter::And(filters) => filters
+            .iter()
+            .map(|filter| time_bounds(filter, now_ns))
+            .fold(all, |a, b| TimeRange { first_ns: a.first_ns.max(b.first_ns), last_ns: a.last_ns.min(b.last_ns) }),
+        Filter::Field { field, test } if canonical(&field.name) == field::TIME => {
+            let (low, high) = match test {
+                Test::Cmp(CmpOp::Gt | CmpOp::Ge, low) => (Some(low), None),
+                Test::Cmp(CmpOp::Lt | CmpOp::Le, high) => (None, Some(high)),
+                Test::Range { low, high } => (bound(low), bound(high)),
+                _ => return all,
+            };
+            // The filter itself sees to it whether a bound is inside.
+            let at = |literal: Option<&Literal>| literal.and_then(|literal| literal.as_time(now_ns));
+            TimeRange { first_ns: at(low).unwrap_or(i64::MIN), last_ns: at(high).unwrap_or(i64::MAX) }
+        }
+        _ => all,
+    }
+}
+
+fn bound(bound: &Bound) -> Option<&Literal> {
+    match bound {
+        Bound::Open => None,
+        Bound::Inclusive(literal) | Bound::Exclusive(literal) => Some(literal),
+    }
+}
+
+/// A warning when the range ends before the oldest event that is kept.
+pub fn before_all(range: TimeRange, segments: &[Arc<dyn Segment>]) -> Option<Warning> {
+    let oldest_ns = segments.iter().flat_map(|segment| segment.blocks()).map(|block| block.min_time_ns).min()?;
+    (range.last_ns < oldest_ns).then(|| Warning {
+        warn: "outside_retention".to_owned(),
+        field: None,
+        did_you_mean: None,
+        pos: None,
+        message: format!("the oldest event is of {}", clock::rfc3339(oldest_ns)),
+    })
+}
+
+/// The range as far as there are rows, for rates and buckets: without an end it ends now, and without a beginning it
+/// begins with the first row.
+pub fn known_range(range: TimeRange, segments: &[Arc<dyn Segment>], now_ns: i64) -> TimeRange {
+    let blocks = || segments.iter().flat_map(|segment| segment.blocks()).filter(|block| range.overlaps(block));
+    let first_ns = match range.first_ns {
+        i64::MIN => blocks().map(|block| block.min_time_ns).min().unwrap_or(now_ns),
+        first_ns => first_ns,
+    };
+    let last_ns = if range.last_ns == i64::MAX { now_ns } else { range.last_ns };
+    TimeRange { first_ns, last_ns: last_ns.max(first_ns) }
+}
+
+impl Plan {
+    pub fn new(query: &Query, range: TimeRange, order: Order) -> Plan {
+        let mut plan = Plan {
+            range,
+            filter: query.filter.clone(),
+            first: First::Events { order, limit: None },
+            show: Show::All,
+            rest: Vec::new(),
+        };
+        for pipe in &query.pipes {
+            if plan.rest.is_empty() && plan.absorb(&pipe.kind) {
+                continue;
+            }
+            plan.rest.push(pipe.kind.clone());
+        }
+        plan
+    }
+
+    /// Takes a pipe into the first stage, if that leaves the meaning as it is.
+    fn absorb(&mut self, pipe: &PipeKind) -> bool {
+        let limited = match &self.first {
+            First::Events { limit, .. } | First::Sorted { limit, .. } => limit.is_some(),
+            First::EventsTail { .. } => true,
+            First::Aggregate(_) => return false,
+        };
+        match (pipe, &mut self.first) {
+            (PipeKind::Where(filter), _) if !limited => {
+                self.filter = and(std::mem::replace(&mut self.filter, Filter::All), filter.clone());
+                true
+            }
+            (PipeKind::Fields { fields, exclude }, _) => {
+                let names: Vec<String> = fields.iter().map(|field| canonical(&field.name).to_owned()).collect();
+                self.show = std::mem::take(&mut self.show).then(&names, *exclude);
+                true
+            }
+            (PipeKind::Sort(keys), first) if !limited => {
+                *first = match &keys[..] {
+                    [key] if canonical(&key.field.name) == field::TIME => {
+                        let order = if key.descending { Order::Desc } else { Order::Asc };
+                        First::Events { order, limit: None }
+                    }
+                    _ => First::Sorted { keys: keys.clone(), limit: None },
+                };
+                true
+            }
+            (PipeKind::Head(rows), First::Events { limit, .. } | First::Sorted { limit, .. }) => {
+                *limit = Some(limit.map_or(*rows, |limit| limit.min(*rows)));
+                true
+            }
+            (PipeKind::Tail(rows), first @ First::Events { limit: None, .. }) => {
+                let First::Events { order, .. } = *first else { return false };
+                *first = First::EventsTail { order, limit: *rows };
+                true
+            }
+            (PipeKind::Stats { .. } | PipeKind::Timechart { .. } | PipeKind::Top { .. }, first) if !limited => {
+                *first = First::Aggregate(pipe.clone());
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn and(left: Filter, right: Filter) -> Filter {
+    match (left, right) {
+        (Filter::All, other) | (other, Filter::All) => other,
+        (Filter::And(mut all), other) => {
+            all.push(other);
+            Filter::And(all)
+        }
+        (left, right) => Filter::And(vec![left, right]),
+    }
+}
+
+/// A warning for each field that the query names and nobody has ever seen, with what was probably meant.
+pub fn unknown_fields(query: &Query, segments: &[Arc<dyn Segment>]) -> Vec<Warning> {
+    let mut known: BTreeSet<&str> = field::ALL.into_iter().chain([RAW]).collect();
+    for segment in segments {
+        known.extend(segment.fields().keys().map(String::as_str));
+    }
+    let mut made: BTreeSet<String> = BTreeSet::new();
+    let mut warnings: BTreeMap<String, Warning> = BTreeMap::new();
+    let mut note = |field: &Field, made: &BTreeSet<String>| {
+        let name = canonical(&field.name);
+        if !known.contains(name) && !made.contains(name) && !warnings.contains_key(name) {
+            warnings.insert(name.to_owned(), unknown_field(field, &known));
+        }
+    };
+    filter_fields(&query.filter, &mut |field| note(field, &made));
+    for pipe in &query.pipes {
+        pipe_fields(&pipe.kind, &mut |field| note(field, &made));
+        made.extend(made_by(&pipe.kind));
+    }
+    if segments.is_empty() { Vec::new() } else { warnings.into_values().collect() }
+}
+
+fn unknown_field(field: &Field, known: &BTreeSet<&str>) -> Warning {
+    let name = field.name.as_str();
+    // `duration` is a far cry from `duration_ms` by letters, but it is what people type.
+    let longer = known.iter().find(|candidate| {
+        candidate.strip_prefix(name).is_some_and(|rest| rest.starts_with(['_', '.']))
+            || candidate.strip_suffix(name).is_some_and(|rest| rest.ends_with(['_', '.']))
+    });
+    let meant = did_you_mean(name, known.iter().copied()).or(longer.copied());
+    let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+    Warning {
+        warn: "unknown_field".to_owned(),
+        field: Some(name.to_owned()),
+        did_you_mean: meant.map(str::to_owned),
+        pos: Some(field.span.start + 1),
+        message: format!("no event has a field {name}{hint}"),
+    }
+}
+
+/// Calls `each` with every field that a filter names.
+pub fn filter_fields(filter: &Filter, each: &mut dyn FnMut(&Field)) {
+    match filter {
+        Filter::All | Filter::Text(_) => {}
+        Filter::And(filters) | Filter::Or(filters) => filters.iter().for_each(|filter| filter_fields(filter, each)),
+        Filter::Not(inner) => filter_fields(inner, each),
+        Filter::Field { field, test } => {
+            each(field);
+            if let Test::In(query) = test {
+                filter_fields(&query.filter, each);
+            }
+        }
+    }
+}
+
+fn pipe_fields(pipe: &PipeKind, each: &mut dyn FnMut(&Field)) {
+    match pipe {
+        PipeKind::Stats { aggs, by } => {
+            aggs.iter().for_each(|agg| agg_fields(&agg.func, each));
+            by.iter().for_each(|group| each(group_field(group)));
+        }
+        PipeKind::Timechart { aggs, by, .. } => {
+            aggs.iter().for_each(|agg| agg_fields(&agg.func, each));
+            by.iter().for_each(&mut *each);
+        }
+        PipeKind::Top { fields, by, .. } => fields.iter().chain(by).for_each(&mut *each),
+        PipeKind::Sort(keys) => keys.iter().for_each(|key| each(&key.field)),
+        PipeKind::Head(_) | PipeKind::Tail(_) => {}
+        PipeKind::Fields { fields, .. } => fields.iter().for_each(&mut *each),
+        PipeKind::Where(filter) => filter_fields(filter, each),
+    }
+}
+
+pub fn group_field(group: &Group) -> &Field {
+    match group {
+        Group::Field(field) | Group::Bin { field, .. } => field,
+    }
+}
+
+/// Calls `each` with the fields that a function reads.
+pub fn agg_fields(func: &AggFunc, each: &mut dyn FnMut(&Field)) {
+    match func {
+        AggFunc::Count(None) | AggFunc::Rate => {}
+        AggFunc::Count(Some(filter)) => filter_fields(filter, each),
+        AggFunc::Distinct(field)
+        | AggFunc::Sum(field)
+        | AggFunc::Avg(field)
+        | AggFunc::Min(field)
+        | AggFunc::Max(field)
+        | AggFunc::Percentile(field, _)
+        | AggFunc::First(field)
+        | AggFunc::Last(field)
+        | AggFunc::Values(field)
+        | AggFunc::Stddev(field) => each(field),
+    }
+}
+
+/// The columns that a pipe makes and that later pipes may name.
+fn made_by(pipe: &PipeKind) -> Vec<String> {
+    match pipe {
+        PipeKind::Stats { aggs, .. } | PipeKind::Timechart { aggs, .. } => {
+            aggs.iter().map(|agg| agg.column()).collect()
+        }
+        PipeKind::Top { .. } => vec!["count".to_owned(), "percent".to_owned()],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,374 @@
+//! The blocks that a query must look at, in the order of time, with an account of those that it could not.
+//!
+//! A block that fails costs that block: the answer names its part of time as missing. Before every block the deadline
+//! and the caller's will are asked.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering as Atomic};
+use std::time::Instant;
+
+use arrow::array::Int64Array;
+use arrow::record_batch::RecordBatch;
+use logweir_proto::api::{MissingRange, Order, Stats};
+use logweir_proto::record::field;
+use logweir_runtime::clock;
+
+use super::cell::EXTRA;
+use super::filter::Filter;
+use super::mask::Mask;
+use crate::store::segment::{BlockStat, Projection, Segment, SegmentError};
+
+/// Most parts of time that an answer names as missing; neighbours are joined until they fit.
+pub const MISSING_RANGES_MAX: usize = 20;
+
+/// Times from `first_ns` to `last_ns`, both inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeRange {
+    pub first_ns: i64,
+    pub last_ns: i64,
+}
+
+impl TimeRange {
+    pub const ALL: TimeRange = TimeRange { first_ns: i64::MIN, last_ns: i64::MAX };
+
+    pub fn overlaps(&self, block: &BlockStat) -> bool {
+        block.rows > 0 && block.min_time_ns <= self.last_ns && block.max_time_ns >= self.first_ns
+    }
+
+    pub fn contains(&self, block: &BlockStat) -> bool {
+        self.first_ns <= block.min_time_ns && block.max_time_ns <= self.last_ns
+    }
+}
+
+/// When to give up.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience<'a> {
+    pub deadline: Instant,
+    pub cancel: &'a AtomicBool,
+}
+
+impl Patience<'_> {
+    fn is_over(&self) -> Option<Reason> {
+        if self.cancel.load(Atomic::Relaxed) {
+            Some(Reason::Cancelled)
+        } else if Instant::now() >= self.deadline {
+            Some(Reason::Timeout)
+        } else {
+            None
+        }
+    }
+}
+
+/// Why an answer is not complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    Timeout,
+    Cancelled,
+    /// A block or a whole segment could not be read.
+    Unreadable,
+}
+
+impl Reason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reason::Timeout => "timeout",
+            Reason::Cancelled => "cancelled",
+            Reason::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// A block to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockRef {
+    pub segment: usize,
+    pub block: usize,
+    pub stat: BlockStat,
+}
+
+/// What was covered, and at what cost.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Coverage {
+    pub reason: Option<Reason>,
+    pub missing: Vec<MissingRange>,
+    pub stats: Stats,
+}
+
+/// Walks the candidate blocks.
+pub struct Scan<'a> {
+    segments: &'a [Arc<dyn Segment>],
+    filter: &'a Filter,
+    range: TimeRange,
+    order: Order,
+    patience: Patience<'a>,
+    blocks: Vec<BlockRef>,
+    at: usize,
+    /// The answer of each segment's index, asked when its first block comes up.
+    candidates: Vec<Option<Vec<bool>>>,
+    failed: Vec<BlockRef>,
+    over: Option<Reason>,
+    blocks_read: usize,
+    rows_scanned: u64,
+    bytes_before: Vec<u64>,
+    used: BTreeSet<usize>,
+}
+
+impl<'a> Scan<'a> {
+    pub fn new(
+        segments: &'a [Arc<dyn Segment>],
+        filter: &'a Filter,
+        range: TimeRange,
+        order: Order,
+        patience: Patience<'a>,
+    ) -> Scan<'a> {
+        let mut blocks = Vec::new();
+        for (segment, source) in segments.iter().enumerate() {
+            let refs = source.blocks().iter().enumerate().map(|(block, stat)| BlockRef { segment, block, stat: *stat });
+            blocks.extend(refs.filter(|block| range.overlaps(&block.stat)));
+        }
+        match order {
+            Order::Desc => blocks.sort_by_key(|block| std::cmp::Reverse(block.stat.max_time_ns)),
+            Order::Asc => blocks.sort_by_key(|block| block.stat.min_time_ns),
+        }
+        Scan {
+            segments,
+            filter,
+            range,
+            order,
+            patience,
+            blocks,
+            at: 0,
+            candidates: segments.iter().map(|_| None).collect(),
+            failed: Vec::new(),
+            over: None,
+            blocks_read: 0,
+            rows_scanned: 0,
+            bytes_before: segments.iter().map(|segment| segment.bytes_read()).collect(),
+            used: BTreeSet::new(),
+        }
+    }
+
+    pub fn segment(&self, block: &BlockRef) -> &'a dyn Segment {
+        &*self.segments[block.segment]
+    }
+
+    pub fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    pub fn filter(&self) -> &'a Filter {
+        self.filter
+    }
+
+    /// The next candidate, unless time or patience is over.
+    pub fn next_block(&mut self) -> Option<BlockRef> {
+        let block = self.peek()?;
+        self.over = self.patience.is_over();
+        if self.over.is_some() {
+            return None;
+        }
+        self.at += 1;
+        Some(block)
+    }
+
+    /// Whether the walk ended before its last block.
+    pub fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
+    /// The time that no row of the blocks still to come can be beyond: none is later, or with rising order earlier.
+    pub fn bound_ns(&mut self) -> Option<i64> {
+        self.peek().map(|block| match self.order {
+            Order::Desc => block.stat.max_time_ns,
+            Order::Asc => block.stat.min_time_ns,
+        })
+    }
+
+    fn peek(&mut self) -> Option<BlockRef> {
+        while let Some(block) = self.blocks.get(self.at).copied() {
+            if self.is_candidate(&block) {
+                return Some(block);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    fn is_candidate(&mut self, block: &BlockRef) -> bool {
+        if self.candidates[block.segment].is_none() {
+            let segment = self.segment(block);
+            let flags = segment.candidates(&self.filter.probe(segment.fields())).unwrap_or_else(|error| {
+                // Without its index a segment is still searchable: every block is read.
+                tracing::warn!(segment = segment.name(), error = %error, "the index of a segment could not be asked");
+                Vec::new()
+            });
+            // A flag that is missing must not hide rows.
+            let blocks = segment.blocks().len();
+            self.candidates[block.segment] =
+                Some(flags.into_iter().chain(std::iter::repeat(true)).take(blocks).collect());
+        }
+        self.candidates[block.segment].as_ref().is_none_or(|flags| flags[block.block])
+            && self.filter.may_match(self.segment(block), block.block)
+    }
+
+    /// Reads some fields of a block; a failure is noted and costs the block.
+    pub fn read(
+        &mut self,
+        block: &BlockRef,
+        fields: Option<&BTreeSet<&str>>,
+        rows: Option<&[u32]>,
+    ) -> Option<RecordBatch> {
+        let projection = fields.map_or(Projection::All, projection);
+        let segment = self.segment(block);
+        self.used.insert(block.segment);
+        let batch = segment.read(block.block, &projection, rows);
+        self.note(block, batch)
+    }
+
+    /// The lines of some rows of a block, as they were written.
+    pub fn raw(&mut self, block: &BlockRef, rows: &[u32]) -> Option<Vec<Vec<u8>>> {
+        let lines = self.segment(block).raw(block.block, rows);
+        self.note(block, lines)
+    }
+
+    fn note<T>(&mut self, block: &BlockRef, result: Result<T, SegmentError>) -> Option<T> {
+        result
+            .inspect_err(|error| {
+                tracing::warn!(block = block.block, error = %error, "a block could not be read");
+                if !self.failed.contains(block) {
+                    self.failed.push(*block);
+                }
+            })
+            .ok()
+    }
+
+    /// The rows of a block that are in the time range and pass the filter, with the columns of the filter and `more`.
+    pub fn select(&mut self, block: &BlockRef, more: &BTreeSet<&str>) -> Option<(RecordBatch, Mask)> {
+        let mut fields = self.filter.columns();
+        fields.extend(more);
+        let batch = self.read(block, Some(&fields), None)?;
+        self.blocks_read += 1;
+        self.rows_scanned += batch.num_rows() as u64;
+        let within = if self.range.contains(&block.stat) {
+            Mask::all(batch.num_rows())
+        } else {
+            let times = times(&batch, self.segment(block)).inspect_err(|_| self.failed.push(*block)).ok()?;
+            Mask::from_fn(times.len(), |row| (times[row] >= self.range.first_ns) & (times[row] <= self.range.last_ns))
+        };
+        let mask = self.filter.eval(&batch, &within);
+        Some((batch, mask))
+    }
+
+    /// Ends the walk. With `early` the blocks still to come were not needed and are not missing.
+    pub fn finish(mut self, early: bool) -> Coverage {
+        let failed = std::mem::take(&mut self.failed);
+        let has_failed = !failed.is_empty();
+        let mut missing: Vec<Part> = failed.iter().map(|block| self.part(block)).collect();
+        if self.over.is_some() && !early {
+            // The walk goes by time: what it did not reach is one stretch.
+            let rest: Vec<BlockRef> = self.blocks.split_off(self.at);
+            let rest = rest
+                .iter()
+                .filter(|block| self.candidates[block.segment].as_ref().is_none_or(|flags| flags[block.block]));
+            missing.extend(rest.map(|block| self.part(block)).reduce(Part::join));
+        }
+        let reason = if early { None } else { self.over }.or(has_failed.then_some(Reason::Unreadable));
+        let bytes = self.segments.iter().zip(&self.bytes_before).map(|(segment, before)| segment.bytes_read() - before);
+        let stats = Stats {
+            ms: 0.0,
+            splits_opened: self.used.len(),
+            splits_pruned: self.segments.len() - self.used.len(),
+            blocks_read: self.blocks_read,
+            rows_scanned: self.rows_scanned,
+            bytes: bytes.sum(),
+        };
+        Coverage { reason, missing: missing_ranges(missing), stats }
+    }
+
+    fn part(&self, block: &BlockRef) -> Part {
+        Part {
+            from_ns: block.stat.min_time_ns.max(self.range.first_ns),
+            to_ns: block.stat.max_time_ns.min(self.range.last_ns),
+            segments: BTreeSet::from([block.segment]),
+        }
+    }
+
+    pub fn splits_done(&self) -> usize {
+        self.used.len()
+    }
+
+    pub fn splits_total(&self) -> usize {
+        self.segments.len()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().zip(&self.bytes_before).map(|(segment, before)| segment.bytes_read() - before).sum()
+    }
+}
+
+/// The columns to ask for. Canonical fields are never in the overflow column.
+pub fn projection(fields: &BTreeSet<&str>) -> Projection {
+    let mut names: Vec<String> = fields
+        .iter()
+        .filter(|name| !matches!(**name, field::TIME | field::SEQ))
+        .map(|name| (*name).to_owned())
+        .collect();
+    if names.iter().any(|name| !field::ALL.contains(&name.as_str())) {
+        names.push(EXTRA.to_owned());
+    }
+    Projection::Fields(names)
+}
+
+/// The times of a batch.
+pub fn times<'b>(batch: &'b RecordBatch, segment: &dyn Segment) -> Result<&'b [i64], SegmentError> {
+    let column = batch.column_by_name(field::TIME).and_then(|column| column.as_any().downcast_ref::<Int64Array>());
+    column
+        .map(|array| &**array.values())
+        .ok_or_else(|| SegmentError { segment: segment.name().to_owned(), reason: "a batch without times".to_owned() })
+}
+
+/// A part of time that is not covered.
+struct Part {
+    from_ns: i64,
+    to_ns: i64,
+    segments: BTreeSet<usize>,
+}
+
+impl Part {
+    fn join(mut self, other: Part) -> Part {
+        self.segments.extend(other.segments);
+        Part { from_ns: self.from_ns.min(other.from_ns), to_ns: self.to_ns.max(other.to_ns), segments: self.segments }
+    }
+}
+
+/// Parts of time, joined where they touch, and joined across the smallest gaps until they are few.
+fn missing_ranges(mut missing: Vec<Part>) -> Vec<MissingRange> {
+    missing.sort_by_key(|part| part.from_ns);
+    let mut parts: Vec<Part> = Vec::new();
+    for part in missing {
+        match parts.pop_if(|last| part.from_ns <= last.to_ns) {
+            Some(last) => parts.push(last.join(part)),
+            None => parts.push(part),
+        }
+    }
+    let mut gaps: Vec<(i64, usize)> =
+        parts.windows(2).enumerate().map(|(i, pair)| (pair[1].from_ns.saturating_sub(pair[0].to_ns), i + 1)).collect();
+    gaps.sort_unstable_by(|a, b| b.cmp(a));
+    let cuts: BTreeSet<usize> = gaps.into_iter().take(MISSING_RANGES_MAX - 1).map(|(_, cut)| cut).collect();
+    let mut joined: Vec<Part> = Vec::new();
+    for (i, part) in parts.into_iter().enumerate() {
+        match joined.pop_if(|_| !cuts.contains(&i)) {
+            Some(last) => joined.push(last.join(part)),
+            None => joined.push(part),
+        }
+    }
+    joined
+        .into_iter()
+        .map(|part| MissingRange {
+            from: clock::rfc3339(part.from_ns),
+            to: clock::rfc3339(part.to_ns),
+            splits: part.segments.len(),
+        })
+        .collect()
+}

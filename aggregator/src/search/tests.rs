@@ -1,0 +1,278 @@
+//! The engine against a segment whose index is strict, and against a naive reading of the same rows.
+
+mod model;
+mod pipes;
+mod stats;
+mod store;
+mod views;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use logweir_proto::api::Order;
+use logweir_proto::query::parse::parse;
+use logweir_proto::record::EventId;
+use serde_json::json;
+
+use super::execute::Request;
+use super::scan::Reason;
+use super::testing::{Answer, MemorySegment, NOW_NS, TestRow, ask, request};
+use crate::store::segment::Segment;
+
+fn segments() -> Vec<Arc<dyn Segment>> {
+    let split = vec![
+        TestRow::new(
+            50,
+            1,
+            json!({"level": "info", "service": "api", "message": "GET /users ok", "status": 200, "duration_ms": 12, "path": "/users"}),
+        ),
+        TestRow::new(
+            40,
+            2,
+            json!({"level": "error", "service": "api", "message": "Connection reset by peer", "status": 502, "duration_ms": 1500.5, "path": "/pay/card"}),
+        ),
+        TestRow::new(
+            30,
+            3,
+            json!({"level": "warn", "service": "api-gateway", "message": "slow upstream", "status": "500", "ok": false, "rare": "x1"}),
+        ),
+    ];
+    let head = vec![
+        TestRow::new(
+            35,
+            4,
+            json!({"level": "fatal", "service": "db", "message": "panic: disk full", "exception.stack": "at main()\n at Foo::bar", "client_ip": "10.1.2.3", "rare": 7}),
+        ),
+        TestRow::new(
+            10,
+            5,
+            json!({"level": "debug", "service": "db", "message": "checkpoint 10:15:30 done", "ok": true, "bytes": 20_000_000}),
+        ),
+    ];
+    vec![
+        Arc::new(MemorySegment::new("split", split, 2, &["rare"])),
+        Arc::new(MemorySegment::new("head", head, 8, &["rare"])),
+    ]
+}
+
+fn search(text: &str) -> Answer {
+    let query = parse(text).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
+    ask(&query, &request(100), &segments())
+}
+
+fn seqs(text: &str) -> Vec<u64> {
+    search(text).ids().iter().map(|id| id.seq).collect()
+}
+
+#[test]
+fn filters_mean_what_the_language_says() {
+    let cases: [(&str, &[u64]); 44] = [
+        ("*", &[5, 3, 4, 2, 1]),
+        ("reset", &[2]),
+        ("\"connection RESET\"", &[2]),
+        ("\"reset connection\"", &[]),
+        ("10:15:30", &[5]),
+        ("Foo::bar", &[4]),
+        ("pan*", &[4]),
+        ("*neCtio*", &[2]),
+        ("~\"disk (full|empty)\"", &[4]),
+        ("service:api", &[2, 1]),
+        ("service:api*", &[3, 2, 1]),
+        ("service:API", &[2, 1]),
+        ("service=API", &[]),
+        ("service!=api", &[5, 3, 4]),
+        ("level>=warn", &[3, 4, 2]),
+        ("level:warning", &[3]),
+        ("level:(info OR debug)", &[5, 1]),
+        ("level:[info TO error]", &[3, 2, 1]),
+        ("-level>=warn", &[5, 1]),
+        ("status:500", &[3]),
+        ("status:\"500\"", &[3]),
+        ("status:\"200\"", &[1]),
+        ("status:5xx", &[3, 2]),
+        ("status>=500", &[3, 2]),
+        ("status:{200 TO 502}", &[3]),
+        ("status:(200, 500)", &[3, 1]),
+        ("status:*", &[3, 2, 1]),
+        ("-status:*", &[5, 4]),
+        ("duration_ms>1s", &[2]),
+        ("duration_ms<=12", &[1]),
+        ("bytes>10MB", &[5]),
+        ("ok:true", &[5]),
+        ("ok=false", &[3]),
+        ("client_ip:10.0.0.0/8", &[4]),
+        ("path:/pay/*", &[2]),
+        ("path:pay", &[2]),
+        ("path=~\"^/u\"", &[1]),
+        ("rare:x1", &[3]),
+        ("rare>5", &[4]),
+        ("rare:*", &[3, 4]),
+        ("service:in(level>=error | fields service)", &[5, 4, 2, 1]),
+        ("message:\"slow upstream\" OR (level:fatal NOT reset)", &[3, 4]),
+        ("time>=now-36s", &[5, 3, 4]),
+        ("* | where status>=500 | where service:api", &[2]),
+    ];
+    for (text, want) in cases {
+        assert_eq!(seqs(text), want, "{text}");
+    }
+}
+
+#[test]
+fn ranges_limits_and_orders() {
+    assert_eq!(seqs("since:36s"), [5, 3, 4]);
+    assert_eq!(seqs("since:36s until:30s"), [4]);
+    assert_eq!(seqs("* | head 2"), [5, 3]);
+    assert_eq!(seqs("* | sort time | head 2"), [1, 2]);
+    let recent = |text: &str| {
+        let request = Request { from_ns: None, now_ns: NOW_NS + 7200 * 1_000_000_000, ..request(10) };
+        ask(&parse(text).expect("a query"), &request, &segments())
+    };
+    // Two hours later nothing is recent, unless a time is asked for.
+    assert_eq!(recent("*").ids(), []);
+    assert_eq!(recent("time>=now-7d level:info").ids().len(), 1);
+    assert_eq!(recent("time:[2026-11-20T11:59:20Z TO 2026-11-20T11:59:30Z]").ids().len(), 3);
+    let early = search("since:2020-01-01 until:2020-01-02");
+    assert_eq!(early.outcome.warnings[0].message, "the oldest event is of 2026-11-20T11:59:10.000000000Z");
+    let text = search("status:* | head 1 | fields status, raw").text();
+    expect_test::expect![[r#"
+        {"status":"500","raw":"{\"level\":\"warn\",\"service\":\"api-gateway\",\"message\":\"slow upstream\",\"status\":\"500\",\"ok\":false,\"rare\":\"x1\"}"}
+    "#]].assert_eq(&text);
+    expect_test::expect![[r#"
+        {"time":"2026-11-20T11:59:25.000000000Z","level":"fatal","service":"db","message":"panic: disk full","client_ip":"10.1.2.3","exception.stack":"at main()\n at Foo::bar","rare":7}
+    "#]]
+    .assert_eq(&search("level:fatal").text());
+}
+
+#[test]
+fn an_unknown_field_is_a_warning_and_not_a_silent_zero() {
+    let answer = search("statuss:500 duration>3 | stats count as n by nobody | where n>3");
+    let warnings: Vec<String> = answer
+        .outcome
+        .warnings
+        .iter()
+        .map(|warning| format!("{} at {}: {}", warning.warn, warning.pos.unwrap_or(0), warning.message))
+        .collect();
+    expect_test::expect![[r#"
+        [
+            "unknown_field at 13: no event has a field duration; did you mean duration_ms?",
+            "unknown_field at 46: no event has a field nobody",
+            "unknown_field at 1: no event has a field statuss; did you mean status?",
+        ]
+    "#]]
+    .assert_debug_eq(&warnings);
+}
+
+/// Rows in blocks that overlap, some with the same time.
+fn many() -> Vec<Arc<dyn Segment>> {
+    let mut parts: Vec<Vec<TestRow>> = vec![Vec::new(), Vec::new(), Vec::new()];
+    for i in 0..300u64 {
+        let ago = (i as i64 * 7919 % 100) / 2;
+        let row = TestRow::new(ago, i, json!({"n": i, "message": format!("row {i}"), "odd": i % 2 == 1}));
+        parts[(i % 3) as usize].push(row);
+    }
+    let segment = |(i, rows)| Arc::new(MemorySegment::new(&format!("s{i}"), rows, 16, &[])) as Arc<dyn Segment>;
+    parts.into_iter().enumerate().map(segment).collect()
+}
+
+fn pages(request: &Request<'_>, segments: &[Arc<dyn Segment>]) -> Vec<EventId> {
+    let query = parse("odd:true").expect("a query");
+    let mut request = request.clone();
+    let mut all = Vec::new();
+    for _ in 0..1000 {
+        let answer = ask(&query, &request, segments);
+        all.extend(answer.ids());
+        match answer.outcome.cursor {
+            Some(cursor) => request.cursor = Some(cursor),
+            None => return all,
+        }
+    }
+    panic!("the pages do not end");
+}
+
+#[test]
+fn pages_together_are_one_big_page_in_either_order() {
+    let segments = many();
+    for order in [Order::Desc, Order::Asc] {
+        let whole = pages(&Request { order, ..request(10_000) }, &segments);
+        let mut sorted = whole.clone();
+        sorted.sort();
+        if order == Order::Desc {
+            sorted.reverse();
+        }
+        assert_eq!(whole, sorted);
+        assert_eq!(whole.len(), 150);
+        for limit in [1, 7, 50, 149, 150, 151] {
+            assert_eq!(pages(&Request { order, ..request(limit) }, &segments), whole, "{order:?} {limit}");
+        }
+    }
+}
+
+#[test]
+fn the_newest_are_found_without_reading_the_rest() {
+    let rows = (0..1000).map(|i| TestRow::new(1000 - i, i as u64, json!({"message": "x"}))).collect();
+    let segment = Arc::new(MemorySegment::new("s", rows, 10, &[]));
+    let segments: Vec<Arc<dyn Segment>> = vec![segment];
+    let answer = ask(&parse("x").expect("a query"), &request(15), &segments);
+    assert_eq!(answer.rows.len(), 15);
+    assert_eq!(answer.outcome.stats.blocks_read, 2);
+    assert!(answer.outcome.is_complete());
+    // A page far behind reads what it shows, not what was shown before.
+    let cursor = Some(EventId { time_ns: NOW_NS - 900 * 1_000_000_000, seq: 100 });
+    let answer = ask(&parse("x").expect("a query"), &Request { cursor, ..request(15) }, &segments);
+    assert_eq!((answer.rows.len(), answer.outcome.stats.blocks_read), (15, 3));
+}
+
+#[test]
+fn a_broken_block_costs_that_block_and_is_named() {
+    let rows = (0..40).map(|i| TestRow::new(40 - i, i as u64, json!({"message": "x"}))).collect();
+    let segment = MemorySegment::new("s", rows, 10, &[]);
+    segment.broken.lock().expect("not poisoned").insert(1);
+    let segments: Vec<Arc<dyn Segment>> = vec![Arc::new(segment)];
+    let answer = ask(&parse("x").expect("a query"), &request(100), &segments);
+    assert_eq!(answer.rows.len(), 30);
+    assert_eq!(answer.outcome.reason, Some(Reason::Unreadable));
+    let missing: Vec<(&str, &str)> =
+        answer.outcome.missing.iter().map(|part| (part.from.as_str(), part.to.as_str())).collect();
+    assert_eq!(missing, [("2026-11-20T11:59:30.000000000Z", "2026-11-20T11:59:39.000000000Z")]);
+}
+
+#[test]
+fn an_interrupted_search_says_what_is_missing_and_goes_on_from_there() {
+    for order in [Order::Desc, Order::Asc] {
+        let whole = pages(&Request { order, ..request(10_000) }, &many());
+        let mut found = Vec::new();
+        let mut cursor = None;
+        let mut after = 1;
+        loop {
+            let flag = Arc::new(AtomicBool::new(false));
+            let rows: Vec<TestRow> =
+                (0..300u64).map(|i| TestRow::new((i as i64 * 7919 % 100) / 2, i, json!({"odd": i % 2 == 1}))).collect();
+            let segment = MemorySegment::new("s", rows, 16, &[]);
+            *segment.cancel_after.lock().expect("not poisoned") = Some((after, Arc::clone(&flag)));
+            let query = parse("odd:true").expect("a query");
+            let request = Request { order, cursor, cancel: &flag, ..request(10_000) };
+            let answer = ask(&query, &request, &[Arc::new(segment)]);
+            found.extend(answer.ids());
+            if answer.outcome.is_complete() {
+                assert_eq!(answer.outcome.cursor, None);
+                break;
+            }
+            assert_eq!(answer.outcome.reason, Some(Reason::Cancelled));
+            assert!(!answer.outcome.missing.is_empty());
+            cursor = answer.outcome.cursor;
+            assert!(cursor.is_some());
+            after += 1;
+        }
+        assert_eq!(found, whole, "{order:?}");
+        assert!(after > 3);
+    }
+}
+
+#[test]
+fn a_deadline_that_has_passed_answers_at_once() {
+    let request = Request { deadline: std::time::Instant::now(), ..request(10) };
+    let answer = ask(&parse("*").expect("a query"), &request, &many());
+    assert_eq!(answer.rows.len(), 0);
+    assert_eq!(answer.outcome.reason, Some(Reason::Timeout));
+    assert_eq!(answer.outcome.missing.len(), 1);
+}

@@ -1,0 +1,144 @@
+//! Histogram, live tail, context and field lists over the rows of the parent module.
+
+use expect_test::expect;
+use logweir_proto::query::parse::parse;
+use logweir_proto::record::EventId;
+
+use super::{many, segments};
+use crate::search::context::{Around, context, event};
+use crate::search::execute::Request;
+use crate::search::fields::{facets, list};
+use crate::search::hits::hits;
+use crate::search::live::Matcher;
+use crate::search::scan::TimeRange;
+use crate::search::testing::{MemorySegment, NOW_NS, TestRow, request};
+use crate::store::segment::Segment;
+
+fn last_minute() -> Request<'static> {
+    Request { from_ns: Some(NOW_NS - 60_000_000_000), to_ns: Some(NOW_NS), ..request(100) }
+}
+
+#[test]
+fn hits_are_counted_by_time_and_level() {
+    let answer = hits(&parse("*").expect("a query"), &last_minute(), 6, "level", &segments()).expect("an answer");
+    assert_eq!((answer.total, answer.width_ms, answer.complete), (5, 10_000, true));
+    let shown: Vec<String> = answer.series.iter().map(|(level, counts)| format!("{level} {counts:?}")).collect();
+    expect![[r#"
+        debug [0, 0, 0, 0, 0, 1]
+        error [0, 0, 1, 0, 0, 0]
+        fatal [0, 0, 1, 0, 0, 0]
+        info [0, 1, 0, 0, 0, 0]
+        warn [0, 0, 0, 1, 0, 0]"#]]
+    .assert_eq(&shown.join("\n"));
+    assert_eq!(
+        (answer.from.as_str(), answer.to.as_str()),
+        ("2026-11-20T11:59:00.000000000Z", "2026-11-20T12:00:00.000000000Z")
+    );
+    let by_none =
+        hits(&parse("status:*").expect("a query"), &last_minute(), 1, "nothing", &segments()).expect("an answer");
+    assert_eq!(by_none.series.into_iter().collect::<Vec<_>>(), [(String::new(), vec![3])]);
+}
+
+#[test]
+fn hits_are_the_same_whether_blocks_are_read_or_counted() {
+    let count = |text: &str| hits(&parse(text).expect("a query"), &request(1), 10, "odd", &many()).expect("an answer");
+    let (all, message) = (count("*"), count("message:row"));
+    assert_eq!(all, message);
+    assert_eq!(all.total, 300);
+}
+
+#[test]
+fn a_live_matcher_shows_fresh_rows() {
+    let rows = vec![
+        TestRow::new(2, 1, serde_json::json!({"level": "info", "message": "one"})),
+        TestRow::new(1, 2, serde_json::json!({"level": "error", "message": "two", "status": 500})),
+    ];
+    let segment = MemorySegment::new("fresh", rows, 10, &[]);
+    let batch = segment.batch(0);
+    let query = parse("level>=warn | where status>=500 | fields message, raw").expect("a query");
+    let matcher = Matcher::compile(&query, None, NOW_NS).expect("row by row");
+    let picked = matcher.matches(batch);
+    assert_eq!(picked, [1]);
+    assert!(matcher.wants_raw());
+    let raw = segment.raw(0, &picked).expect("lines");
+    let rows = matcher.rows(batch, &picked, Some(&raw));
+    assert_eq!(rows[0].0.seq, 2);
+    expect![[r#"{"message":"two","raw":"{\"level\":\"error\",\"message\":\"two\",\"status\":500}"}"#]]
+        .assert_eq(&serde_json::to_string(&rows[0].1).expect("a row"));
+    assert!(matcher.rows(batch, &[7], None).is_empty());
+    for text in ["* | stats count", "* | sort level", "a:in(b:1 | fields a)"] {
+        assert!(Matcher::compile(&parse(text).expect("a query"), None, NOW_NS).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn an_event_is_found_by_its_id_with_its_neighbours() {
+    let segments = many();
+    // Row 30 and its neighbours of the same parity, whichever segments they are in.
+    let id = EventId { time_ns: NOW_NS - (30 * 7919 % 100) / 2 * 1_000_000_000, seq: 30 };
+    let (found, row) = event(id, &request(1), &segments).expect("it is there");
+    assert_eq!((found, row["message"].as_str()), (id, Some("row 30")));
+    assert_eq!(event(EventId { seq: 31, ..id }, &request(1), &segments), None);
+    let by = ["odd".to_owned(), "host".to_owned()];
+    let around = Around { id, before: 3, after: 2, by: &by };
+    let context = context(&around, &request(1), &segments).expect("an answer").expect("it is there");
+    let mut all: Vec<EventId> = (0..300u64)
+        .filter(|i| i % 2 == 0)
+        .map(|i| EventId { time_ns: NOW_NS - (i as i64 * 7919 % 100) / 2 * 1_000_000_000, seq: i })
+        .collect();
+    all.sort();
+    let at = all.iter().position(|other| *other == id).expect("it is there");
+    let ids = |rows: &[(EventId, logweir_proto::api::Row)]| rows.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    assert_eq!(ids(&context.before), all[at - 3..at]);
+    assert_eq!(ids(&context.after), all[at + 1..at + 3]);
+    assert_eq!(context.event.0, id);
+    assert!(context.complete);
+}
+
+#[test]
+fn fields_are_listed_with_types_and_coverage() {
+    let lines: Vec<String> = list(&segments(), TimeRange::ALL)
+        .iter()
+        .map(|info| format!("{} {} {} {:.0}%", info.name, info.types.join("|"), info.rows, info.coverage))
+        .collect();
+    expect![[r#"
+        level str 5 100%
+        service str 5 100%
+        message str 5 100%
+        path str 2 40%
+        status int|str 3 60%
+        duration_ms float|int 2 40%
+        bytes int 1 20%
+        client_ip str 1 20%
+        exception.stack str 1 20%
+        ok bool 2 40%
+        rare int|str 2 40%"#]]
+    .assert_eq(&lines.join("\n"));
+    assert!(list(&segments(), TimeRange { first_ns: 0, last_ns: 1 }).is_empty());
+}
+
+#[test]
+fn facets_are_the_most_frequent_values() {
+    let answer = facets(&parse("*").expect("a query"), &request(1), None, 2, &segments()).expect("an answer");
+    assert!(answer.complete && answer.rows == 5);
+    let lines: Vec<String> = answer
+        .facets
+        .iter()
+        .map(|facet| {
+            let values: Vec<String> =
+                facet.values.iter().map(|value| format!("{}×{}", value.value, value.count)).collect();
+            format!("{} {}/{}: {}", facet.field, facet.rows, facet.distinct, values.join(" "))
+        })
+        .collect();
+    expect![[r#"
+        level 5/5: "debug"×1 "error"×1
+        service 5/3: "api"×2 "db"×2
+        path 2/2: "/pay/card"×1 "/users"×1
+        status 3/3: 200×1 "500"×1
+        duration_ms 2/2: 12×1 1500.5×1
+        bytes 1/1: 20000000×1
+        client_ip 1/1: "10.1.2.3"×1
+        ok 2/2: false×1 true×1
+        rare 2/2: 7×1 "x1"×1"#]]
+    .assert_eq(&lines.join("\n"));
+}

@@ -1,0 +1,249 @@
+//! Columns: which (field, type) stands in which Arrow column, and under which name.
+//!
+//! Inside the store a record batch always has the columns `time`, `seq`, one for every [`ColumnKey`], `_extra`,
+//! `_shape` (the skeleton of the line) and `_raw` (the line itself where no skeleton rebuilds it). Readers get the
+//! ones that [`super::segment`] names.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use logweir_proto::record::field;
+
+use super::segment::{FieldStat, Projection};
+
+/// Most columns of a block or split; fields beyond go into [`EXTRA`]. The canonical fields always have their column.
+pub const COLUMNS_MAX: usize = 1000;
+
+/// Most names of fields in [`EXTRA`] that a segment lists.
+pub const EXTRA_NAMES_MAX: usize = 4096;
+
+pub const EXTRA: &str = "_extra";
+pub const SHAPE: &str = "_shape";
+pub const RAW: &str = "_raw";
+
+/// Columns before the first field.
+pub const FIELD_COLUMNS_AT: usize = 2;
+
+/// The type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    Str,
+    Int,
+    Float,
+    Bool,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 4] = [Kind::Str, Kind::Int, Kind::Float, Kind::Bool];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Str => "str",
+            Kind::Int => "int",
+            Kind::Float => "float",
+            Kind::Bool => "bool",
+        }
+    }
+
+    pub fn of_name(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    pub fn data_type(self) -> DataType {
+        match self {
+            Kind::Str => DataType::Utf8,
+            Kind::Int => DataType::Int64,
+            Kind::Float => DataType::Float64,
+            Kind::Bool => DataType::Boolean,
+        }
+    }
+}
+
+/// One column: a field in one of its types.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ColumnKey {
+    pub field: Arc<str>,
+    pub kind: Kind,
+}
+
+/// Whether a field may have a column of its own: names that would be taken for other columns may not.
+pub fn may_be_column(name: &str) -> bool {
+    let reserved = [field::TIME, field::SEQ, EXTRA, SHAPE, RAW].contains(&name);
+    !reserved && !name.rsplit_once('#').is_some_and(|(_, suffix)| Kind::of_name(suffix).is_some())
+}
+
+/// Whether a field is canonical.
+pub fn is_canonical(name: &str) -> bool {
+    field::ALL.contains(&name)
+}
+
+/// The columns of a batch.
+#[derive(Debug)]
+pub struct Layout {
+    keys: Vec<ColumnKey>,
+    index: HashMap<ColumnKey, usize>,
+    schema: SchemaRef,
+}
+
+impl Layout {
+    /// Keys in the order of columns; of a field's types the first has the plain name.
+    pub fn new(keys: Vec<ColumnKey>) -> Layout {
+        let mut plain: HashSet<&str> = HashSet::with_capacity(keys.len());
+        let mut fields = Vec::with_capacity(keys.len() + 5);
+        fields.push(Field::new(field::TIME, DataType::Int64, false));
+        fields.push(Field::new(field::SEQ, DataType::UInt64, false));
+        for key in &keys {
+            let name = if plain.insert(&key.field) {
+                key.field.to_string()
+            } else {
+                format!("{}#{}", key.field, key.kind.name())
+            };
+            fields.push(Field::new(name, key.kind.data_type(), true));
+        }
+        fields.push(Field::new(EXTRA, DataType::Utf8, true));
+        fields.push(Field::new(SHAPE, DataType::UInt32, true));
+        fields.push(Field::new(RAW, DataType::Binary, true));
+        let index = keys.iter().enumerate().map(|(i, key)| (key.clone(), i + FIELD_COLUMNS_AT)).collect();
+        Layout { index, schema: Arc::new(Schema::new(fields)), keys }
+    }
+
+    pub fn keys(&self) -> &[ColumnKey] {
+        &self.keys
+    }
+
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The place of a column in the batch.
+    pub fn column(&self, key: &ColumnKey) -> Option<usize> {
+        self.index.get(key).copied()
+    }
+
+    /// The places of the columns of a field.
+    pub fn columns_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (usize, Kind)> + 'a {
+        let found = self.keys.iter().enumerate().filter(move |(_, key)| &*key.field == name);
+        found.map(|(i, key)| (i + FIELD_COLUMNS_AT, key.kind))
+    }
+
+    pub fn extra(&self) -> usize {
+        self.keys.len() + FIELD_COLUMNS_AT
+    }
+
+    pub fn shape(&self) -> usize {
+        self.extra() + 1
+    }
+
+    pub fn raw(&self) -> usize {
+        self.extra() + 2
+    }
+
+    /// The columns that a reader gets, ascending. `_extra` is among them whenever the segment has any: it may hold
+    /// whatever is asked for.
+    pub fn project(&self, projection: &Projection, has_extra: bool) -> Vec<usize> {
+        let mut columns = vec![0, 1];
+        match projection {
+            Projection::All => columns.extend(FIELD_COLUMNS_AT..self.extra()),
+            Projection::Fields(names) => {
+                let wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
+                let found = self.keys.iter().enumerate().filter(|(_, key)| wanted.contains(&*key.field));
+                columns.extend(found.map(|(i, _)| i + FIELD_COLUMNS_AT));
+            }
+        }
+        if has_extra {
+            columns.push(self.extra());
+        }
+        columns
+    }
+}
+
+/// Adds what is known of fields in one part of a segment to what is known of the whole.
+pub fn add_stats(into: &mut BTreeMap<String, FieldStat>, more: &BTreeMap<String, FieldStat>) {
+    for (name, stat) in more {
+        match into.get_mut(name) {
+            Some(have) => {
+                have.rows += stat.rows;
+                for kind in &stat.types {
+                    if !have.types.contains(kind) {
+                        have.types.push(kind);
+                    }
+                }
+            }
+            None => {
+                into.insert(name.clone(), stat.clone());
+            }
+        }
+    }
+}
+
+/// Most distinct values of a field whose counts are kept per block.
+pub const COUNTED_VALUES_MAX: usize = 64;
+
+/// The fields whose values are counted per block.
+pub const COUNTED_FIELDS: [&str; 5] = [field::LEVEL, field::STATUS, field::SERVICE, field::HOST, field::SOURCE];
+
+/// How often each value of a column occurs, most frequent first; `None` when there are too many, or when it is of
+/// a type that is not counted.
+pub fn count_values(array: &ArrayRef, kind: Kind) -> Option<Vec<(String, u32)>> {
+    let mut counts: Vec<(String, u32)> = match kind {
+        Kind::Str => {
+            let values = array.as_string::<i32>();
+            let present = (0..values.len()).filter(|&i| values.is_valid(i)).map(|i| values.value(i));
+            count_runs(present)?.into_iter().map(|(value, n)| (value.to_owned(), n)).collect()
+        }
+        Kind::Int => {
+            let values = array.as_primitive::<Int64Type>();
+            let present = (0..values.len()).filter(|&i| values.is_valid(i)).map(|i| values.value(i));
+            count_runs(present)?.into_iter().map(|(value, n)| (value.to_string(), n)).collect()
+        }
+        Kind::Float | Kind::Bool => return None,
+    };
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    Some(counts)
+}
+
+fn count_runs<T: PartialEq + Copy>(values: impl Iterator<Item = T>) -> Option<Vec<(T, u32)>> {
+    let mut counts: Vec<(T, u32)> = Vec::new();
+    let mut last = 0;
+    for value in values {
+        if counts.get(last).is_none_or(|(have, _)| *have != value) {
+            last = match counts.iter().position(|(have, _)| *have == value) {
+                Some(at) => at,
+                None if counts.len() == COUNTED_VALUES_MAX => return None,
+                None => {
+                    counts.push((value, 0));
+                    counts.len() - 1
+                }
+            };
+        }
+        counts[last].1 += 1;
+    }
+    Some(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn further_types_of_a_field_get_a_suffix() {
+        let key = |field: &str, kind| ColumnKey { field: field.into(), kind };
+        let layout = Layout::new(vec![key("a", Kind::Int), key("b", Kind::Str), key("a", Kind::Str)]);
+        let names: Vec<_> = layout.schema().fields().iter().map(|f| f.name().as_str()).collect();
+        assert_eq!(names, ["time", "seq", "a", "b", "a#str", "_extra", "_shape", "_raw"]);
+        assert_eq!(layout.project(&Projection::Fields(vec!["a".into(), "x".into()]), false), [0, 1, 2, 4]);
+        assert_eq!(layout.project(&Projection::All, true), [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn names_that_look_like_other_columns_get_none() {
+        for name in ["time", "seq", "_raw", "_shape", "_extra", "a#int", "#str"] {
+            assert!(!may_be_column(name), "{name}");
+        }
+        for name in ["a", "a#", "a#b", "#", "raw", "int"] {
+            assert!(may_be_column(name), "{name}");
+        }
+    }
+}

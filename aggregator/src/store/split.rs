@@ -1,0 +1,32 @@
+//! A split: one immutable object with its rows, its indexes and what is known of it.
+//!
+//! It is a Parquet file, so that whoever owns the logs can read them without Logweir, with further sections between
+//! the pages and the Parquet footer, where Parquet readers do not look. All integers are little endian.
+//!
+//! | from | bytes | |
+//! |---|---|---|
+//! | 0 | `rows` section | `PAR1`, the pages, the column and offset indexes of Parquet |
+//! | | `sums` section | a crc32 (4 bytes) of every [`footer::GRANULE_BYTES`] of the rows section, the last may be shorter |
+//! | | `lexicon` section | [`lexicon`]: words of sentences, small values, field names → blocks |
+//! | | `hashes` section | [`hashes`]: variable words and values → blocks |
+//! | | `shapes` section | [`super::skeleton`]: the table of skeletons |
+//! | | footer | zstd of JSON, [`footer::Footer`]: sections with crc32, time range, rows, columns, blocks, counts, … |
+//! | | trailer, 40 bytes | `LWSPLIT1`, version u32, footer offset u64, footer length u32, crc32 of the footer, length and crc32 of the Parquet metadata, crc32 of the trailer so far, each u32 |
+//! | | Parquet metadata | the Thrift `FileMetaData` |
+//! | end - 8 | 8 | its length u32, `PAR1` |
+//!
+//! Rows are ordered by `(time, seq)`; a row group has 65,536 of them, so 16 blocks of 4,096; pages end at blocks.
+//! The Parquet columns are those of [`super::column`]; `time` is a timestamp of nanoseconds in UTC.
+//! Every byte that is read is checked first: rows by the granules, everything else by the crc32 of its section.
+
+pub mod cache;
+pub mod footer;
+pub mod hashes;
+pub mod indexer;
+pub mod lexicon;
+pub mod lookup;
+pub mod reader;
+pub mod writer;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! Open splits, bounded by bytes, and the handle by which a search sees one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arrow::record_batch::RecordBatch;
+
+use super::footer::SplitMeta;
+use super::reader::OpenSplit;
+use crate::store::objects::Objects;
+use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, FieldStat, Probe, Projection, Segment, SegmentError};
+
+/// Open splits, the least recently used of which are let go.
+#[derive(Debug)]
+pub struct SplitCache {
+    objects: Objects,
+    bytes_max: u64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    open: HashMap<String, Entry>,
+    bytes: u64,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    split: Arc<OpenSplit>,
+    bytes: u64,
+    used: u64,
+}
+
+impl SplitCache {
+    pub fn new(objects: Objects, bytes_max: u64) -> SplitCache {
+        SplitCache { objects, bytes_max, inner: Mutex::default() }
+    }
+
+    /// The open split of this name. Two readers may open it at once; one of the two is kept.
+    pub fn get(&self, path: &str) -> Result<Arc<OpenSplit>, String> {
+        if let Some(split) = self.find(path) {
+            return Ok(split);
+        }
+        let split = Arc::new(OpenSplit::open(&self.objects, path)?);
+        self.insert(path, Arc::clone(&split));
+        Ok(split)
+    }
+
+    /// Forgets a split that was removed.
+    pub fn remove(&self, path: &str) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = inner.open.remove(path) {
+            inner.bytes -= entry.bytes;
+        }
+    }
+
+    fn find(&self, path: &str) -> Option<Arc<OpenSplit>> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.clock += 1;
+        let now = inner.clock;
+        let entry = inner.open.get_mut(path)?;
+        entry.used = now;
+        Some(Arc::clone(&entry.split))
+    }
+
+    fn insert(&self, path: &str, split: Arc<OpenSplit>) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let (bytes, used) = (split.memory_bytes(), inner.clock);
+        if let Some(before) = inner.open.insert(path.to_owned(), Entry { split, bytes, used }) {
+            inner.bytes -= before.bytes;
+        }
+        inner.bytes += bytes;
+        while inner.bytes > self.bytes_max && inner.open.len() > 1 {
+            let oldest = inner.open.iter().filter(|(name, _)| *name != path).min_by_key(|(_, entry)| entry.used);
+            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else { break };
+            if let Some(entry) = inner.open.remove(&oldest) {
+                inner.bytes -= entry.bytes;
+            }
+        }
+    }
+}
+
+/// A split as a search sees it; it is opened when the search first asks.
+#[derive(Debug)]
+pub struct SplitSegment {
+    meta: Arc<SplitMeta>,
+    cache: Arc<SplitCache>,
+    open: OnceLock<Result<Arc<OpenSplit>, String>>,
+    /// What stands for the blocks of a split that cannot be opened: reading it is an error, never silence.
+    unknown: Vec<BlockStat>,
+    no_fields: BTreeMap<String, FieldStat>,
+    read_before: AtomicU64,
+}
+
+impl SplitSegment {
+    pub fn new(meta: Arc<SplitMeta>, cache: Arc<SplitCache>) -> SplitSegment {
+        let rows = meta.rows.min(BLOCK_ROWS_MAX as u64) as u32;
+        let unknown = BlockStat { rows, min_time_ns: meta.min_time_ns, max_time_ns: meta.max_time_ns };
+        SplitSegment {
+            meta,
+            cache,
+            open: OnceLock::new(),
+            unknown: vec![unknown],
+            no_fields: BTreeMap::new(),
+            read_before: AtomicU64::new(0),
+        }
+    }
+
+    pub fn meta(&self) -> &SplitMeta {
+        &self.meta
+    }
+
+    fn open(&self) -> Result<&Arc<OpenSplit>, SegmentError> {
+        let open = self.open.get_or_init(|| {
+            let split = self.cache.get(&self.meta.path)?;
+            self.read_before.store(split.bytes_read(), Ordering::Relaxed);
+            Ok(split)
+        });
+        open.as_ref().map_err(|reason| self.error(reason.clone()))
+    }
+
+    fn error(&self, reason: String) -> SegmentError {
+        SegmentError { segment: self.meta.path.clone(), reason }
+    }
+}
+
+impl Segment for SplitSegment {
+    fn name(&self) -> &str {
+        &self.meta.path
+    }
+
+    fn time_range(&self) -> Option<(i64, i64)> {
+        Some((self.meta.min_time_ns, self.meta.max_time_ns))
+    }
+
+    fn blocks(&self) -> &[BlockStat] {
+        self.open().map_or(&self.unknown, |open| &open.known().footer.blocks)
+    }
+
+    fn fields(&self) -> &BTreeMap<String, FieldStat> {
+        self.open().map_or(&self.no_fields, |open| &open.known().footer.fields)
+    }
+
+    fn candidates(&self, probe: &Probe) -> Result<Vec<bool>, SegmentError> {
+        self.open()?.candidates(probe).map_err(|reason| self.error(reason))
+    }
+
+    fn read(&self, block: usize, projection: &Projection, rows: Option<&[u32]>) -> Result<RecordBatch, SegmentError> {
+        self.open()?.read(block, projection, rows).map_err(|reason| self.error(reason))
+    }
+
+    fn raw(&self, block: usize, rows: &[u32]) -> Result<Vec<Vec<u8>>, SegmentError> {
+        self.open()?.raw(block, rows).map_err(|reason| self.error(reason))
+    }
+
+    fn counts(&self, block: usize, field: &str) -> Option<&[(String, u32)]> {
+        self.open().ok()?.known().footer.counts.get(field)?.get(block)?.as_deref()
+    }
+
+    fn bytes_read(&self) -> u64 {
+        match self.open.get() {
+            Some(Ok(open)) => open.bytes_read().saturating_sub(self.read_before.load(Ordering::Relaxed)),
+            _ => 0,
+        }
+    }
+}

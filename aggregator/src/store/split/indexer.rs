@@ -1,0 +1,388 @@
+//! What of a block goes into which index: the one place that decides it, beside [`super::lookup`] that asks.
+//!
+//! - Words of `message` and `exception.stack`: variable ones ([`token::is_variable`]) into the hash list and their
+//!   front into the lexicon, the others into the lexicon. Words over [`WORD_BYTES_MAX`] leave only their front.
+//! - Values of all other text columns, folded: small sets of words into the lexicon, everything else into the hash
+//!   list.
+//!   Where a field is text in some rows and an integer in others, integers are indexed as their text.
+//! - Names of fields into the lexicon.
+//!
+//! A block whose text has too many distinct words, or hardly any word twice, is marked to be scanned instead.
+
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+
+use arrow::array::{Array, AsArray, StringArray};
+use arrow::datatypes::Int64Type;
+use arrow::record_batch::RecordBatch;
+use logweir_proto::record::field;
+
+use super::hashes;
+use super::lexicon::{LexiconBuilder, class};
+use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
+use crate::store::token::{self, WORD_BYTES_MAX};
+
+/// A block with more distinct words is scanned.
+pub const BLOCK_WORDS_MAX: usize = 16_000;
+
+/// Below so many distinct words a block is indexed, however rarely they repeat.
+pub const BLOCK_WORDS_MIN: usize = 2_000;
+
+/// A column with more distinct values in a block keeps them in the hash list only.
+pub const LEXICON_VALUES_MAX: usize = 256;
+
+/// Most values of a block in the hash list; the columns beyond are scanned.
+pub const BLOCK_VALUES_MAX: usize = 65_536;
+
+/// Letters of the front of a word.
+pub const FRONT_CHARS: usize = 3;
+
+/// The columns whose text is cut into words.
+pub const WORD_FIELDS: [&str; 2] = [field::MESSAGE, field::EXCEPTION_STACK];
+
+/// Which blocks an index does not cover.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Scans {
+    /// Blocks whose words are not indexed.
+    pub words: Vec<u32>,
+    /// (block, field) whose values are not indexed.
+    pub values: Vec<(u32, String)>,
+}
+
+/// Builds both indexes of a split, block by block.
+#[derive(Debug)]
+pub struct Indexer {
+    lexicon: LexiconBuilder,
+    hashes: Vec<u64>,
+    blocks: u32,
+    scans: Scans,
+    /// Reused: hashes of the variable words of a block.
+    variable: Vec<u64>,
+    fronts: Fronts,
+    seed: u64,
+}
+
+impl Default for Indexer {
+    fn default() -> Indexer {
+        Indexer {
+            lexicon: LexiconBuilder::default(),
+            hashes: Vec::new(),
+            blocks: 0,
+            scans: Scans::default(),
+            variable: Vec::new(),
+            fronts: Fronts::default(),
+            seed: RandomState::new().build_hasher().finish(),
+        }
+    }
+}
+
+/// What an indexer makes.
+pub struct Indexes {
+    pub lexicon: LexiconBuilder,
+    pub hashes: Vec<u64>,
+    pub scans: Scans,
+}
+
+impl Indexer {
+    /// Adds the next block.
+    pub fn add_block(&mut self, layout: &Layout, batch: &RecordBatch) {
+        self.lexicon.begin_block();
+        let block = self.blocks;
+        self.blocks += 1;
+        self.add_words(layout, batch, block);
+        let mut hashed = 0;
+        let mut term = Vec::new();
+        for (key, column) in layout.keys().iter().zip(&batch.columns()[FIELD_COLUMNS_AT..]) {
+            if column.null_count() == column.len() {
+                continue;
+            }
+            term.clear();
+            term.push(class::FIELD);
+            term.extend_from_slice(key.field.as_bytes());
+            self.lexicon.add(&term);
+            let text_too = || layout.columns_of(&key.field).any(|(_, kind)| kind == Kind::Str);
+            if WORD_FIELDS.contains(&&*key.field) || !text_too() {
+                continue;
+            }
+            if hashed >= BLOCK_VALUES_MAX {
+                self.scans.values.push((block, key.field.to_string()));
+                continue;
+            }
+            match key.kind {
+                Kind::Str => hashed += self.add_values(&key.field, column.as_string(), block),
+                Kind::Int => {
+                    let integers = column.as_primitive::<Int64Type>();
+                    let texts: StringArray = integers.iter().map(|value| Some(value?.to_string())).collect();
+                    hashed += self.add_values(&key.field, &texts, block);
+                }
+                Kind::Float | Kind::Bool => {}
+            }
+        }
+    }
+
+    pub fn finish(self) -> Indexes {
+        Indexes { lexicon: self.lexicon, hashes: self.hashes, scans: self.scans }
+    }
+
+    fn add_words(&mut self, layout: &Layout, batch: &RecordBatch, block: u32) {
+        let before = self.lexicon.block_terms();
+        self.variable.clear();
+        self.fronts.begin_block();
+        let mut occurrences = 0;
+        let mut distinct = 0;
+        for name in WORD_FIELDS {
+            for (column, _) in layout.columns_of(name).filter(|(_, kind)| *kind == Kind::Str) {
+                let texts = batch.column(column).as_string::<i32>();
+                let mut last = None;
+                for text in texts.iter().flatten().filter(|text| !text.is_empty()) {
+                    if last != Some(text) {
+                        occurrences += self.add_text(text, block);
+                    }
+                    last = Some(text);
+                    if self.variable.len() > 8 * BLOCK_WORDS_MAX {
+                        self.variable.sort_unstable();
+                        self.variable.dedup();
+                    }
+                    distinct = self.lexicon.block_terms() - before + self.variable.len();
+                    if self.variable.len() > 4 * BLOCK_WORDS_MAX
+                        || self.lexicon.block_terms() - before > BLOCK_WORDS_MAX
+                    {
+                        break;
+                    }
+                }
+            }
+        }
+        if distinct > BLOCK_WORDS_MIN {
+            self.variable.sort_unstable();
+            self.variable.dedup();
+            distinct = self.lexicon.block_terms() - before + self.variable.len();
+        }
+        if distinct > BLOCK_WORDS_MAX || (distinct > BLOCK_WORDS_MIN && distinct * 3 > occurrences) {
+            self.lexicon.truncate_block(before);
+            self.scans.words.push(block);
+        } else {
+            self.hashes.extend_from_slice(&self.variable);
+        }
+    }
+
+    /// Adds the words of a text; how many there were.
+    fn add_text(&mut self, text: &str, block: u32) -> usize {
+        let mut words = 0;
+        for_each_word(text, |word| {
+            // `word` has its class in front.
+            words += 1;
+            let folded = &word[1..];
+            let long = folded.len() > WORD_BYTES_MAX;
+            if long || is_variable(folded) {
+                if !long {
+                    self.variable.push(hashes::entry(word, block));
+                }
+                self.fronts.add(folded, &mut self.lexicon);
+            } else {
+                self.lexicon.add(word);
+            }
+        });
+        words
+    }
+
+    /// Adds the values of a column; how many went into the hash list.
+    fn add_values(&mut self, name: &str, values: &StringArray, block: u32) -> usize {
+        let mut seen: HashSet<u64, Mixed> = HashSet::default();
+        let mut distinct: Vec<&str> = Vec::new();
+        let mut last = None;
+        for value in values.iter().flatten() {
+            // A collision would lose a value: the seed keeps anybody from choosing one.
+            if last != Some(value) && seen.insert(hashes::hash64_from(self.seed, value.as_bytes())) {
+                distinct.push(value);
+            }
+            last = Some(value);
+        }
+        let small = distinct.len() <= LEXICON_VALUES_MAX;
+        let mut term = Vec::with_capacity(name.len() + 32);
+        let mut folded = String::new();
+        let mut hashed = 0;
+        for value in distinct {
+            token::fold(value, &mut folded);
+            put_value_term(&mut term, name, &folded);
+            if small && !is_variable(folded.as_bytes()) {
+                self.lexicon.add(&term);
+            } else {
+                self.hashes.push(hashes::entry(&term, block));
+                hashed += 1;
+            }
+        }
+        hashed
+    }
+}
+
+/// The term of a value.
+pub fn put_value_term(term: &mut Vec<u8>, field: &str, folded: &str) {
+    term.clear();
+    term.push(class::VALUE);
+    term.extend_from_slice(field.as_bytes());
+    term.push(0);
+    term.extend_from_slice(folded.as_bytes());
+}
+
+/// [`token::is_variable`] on bytes.
+fn is_variable(folded: &[u8]) -> bool {
+    folded.len() >= 24 || folded.iter().any(u8::is_ascii_digit)
+}
+
+/// The characters at the front of a folded word, up to the first digit, at most [`FRONT_CHARS`].
+pub fn front(folded: &str) -> &str {
+    let end = folded.char_indices().enumerate().find(|(n, (_, c))| *n == FRONT_CHARS || c.is_ascii_digit());
+    end.map_or(folded, |(_, (at, _))| &folded[..at])
+}
+
+/// The fronts of a block: nearly always the same few, so ASCII ones are remembered in a table.
+#[derive(Debug)]
+struct Fronts {
+    /// By [`Fronts::slot`]: whether the block has it.
+    seen: Vec<bool>,
+    term: Vec<u8>,
+}
+
+impl Default for Fronts {
+    fn default() -> Fronts {
+        Fronts { seen: vec![false; 28 * 28 * 28], term: Vec::new() }
+    }
+}
+
+impl Fronts {
+    fn begin_block(&mut self) {
+        self.seen.fill(false);
+    }
+
+    fn add(&mut self, folded: &[u8], lexicon: &mut LexiconBuilder) {
+        let end = folded.iter().take(FRONT_CHARS).position(u8::is_ascii_digit).unwrap_or(FRONT_CHARS.min(folded.len()));
+        let mut ascii = &folded[..end];
+        match Fronts::slot(ascii) {
+            Some(slot) if self.seen[slot] => return,
+            Some(slot) => self.seen[slot] = true,
+            // Words come from text, so this is valid; were it not, the whole of it would be its front.
+            None => ascii = std::str::from_utf8(folded).map_or(folded, |word| front(word).as_bytes()),
+        }
+        self.term.clear();
+        self.term.push(class::FRONT);
+        self.term.extend_from_slice(ascii);
+        lexicon.add(&self.term);
+    }
+
+    fn slot(front: &[u8]) -> Option<usize> {
+        let mut slot = 0;
+        for i in 0..FRONT_CHARS {
+            let digit = match front.get(i) {
+                None => 0,
+                Some(b @ b'a'..=b'z') => usize::from(b - b'a') + 1,
+                Some(b'_') => 27,
+                Some(_) => return None,
+            };
+            slot = slot * 28 + digit;
+        }
+        Some(slot)
+    }
+}
+
+/// Calls `each` with every word of `text`, folded, behind [`class::WORD`]: what [`token::for_each_word`] does, in a
+/// third of its time on ASCII text.
+pub fn for_each_word(text: &str, mut each: impl FnMut(&[u8])) {
+    let mut word: Vec<u8> = Vec::with_capacity(WORD_BYTES_MAX + 1);
+    word.push(class::WORD);
+    if !text.is_ascii() {
+        let mut buffer = String::new();
+        token::for_each_word(text, &mut buffer, |folded| {
+            word.truncate(1);
+            word.extend_from_slice(folded.as_bytes());
+            each(&word);
+        });
+        return;
+    }
+    for &byte in text.as_bytes() {
+        let folded = FOLDED[usize::from(byte)];
+        if folded != 0 {
+            word.push(folded);
+        } else if word.len() > 1 {
+            each(&word);
+            word.truncate(1);
+        }
+    }
+    if word.len() > 1 {
+        each(&word);
+    }
+}
+
+/// Lower-case word characters of ASCII; 0 for separators.
+const FOLDED: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let c = byte as u8;
+        if c.is_ascii_alphanumeric() || c == b'_' {
+            table[byte] = c.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// For sets of numbers that are hashes already.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mixed;
+
+struct MixedHasher(u64);
+
+impl std::hash::BuildHasher for Mixed {
+    type Hasher = MixedHasher;
+
+    fn build_hasher(&self) -> MixedHasher {
+        MixedHasher(0)
+    }
+}
+
+impl std::hash::Hasher for MixedHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = hashes::hash64_from(self.0, bytes);
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn words_are_those_of_the_token_module(text in "[a-zA-Z0-9_ .:/=-]{0,60}|\\PC{0,20}") {
+            let (mut fast, mut slow) = (Vec::new(), Vec::new());
+            for_each_word(&text, |word| fast.push(String::from_utf8(word[1..].to_vec()).unwrap()));
+            token::for_each_word(&text, &mut String::new(), |word| slow.push(word.to_owned()));
+            prop_assert_eq!(&fast, &slow);
+            for word in slow {
+                prop_assert_eq!(is_variable(word.as_bytes()), token::is_variable(&word));
+            }
+        }
+    }
+
+    #[test]
+    fn fronts_end_at_a_digit_or_after_three() {
+        for (word, want) in [("user42", "use"), ("a1", "a"), ("9f", ""), ("ünï", "ünï"), ("ünïc", "ünï"), ("ü1", "ü")]
+        {
+            assert_eq!(front(word), want);
+            let mut lexicon = LexiconBuilder::default();
+            lexicon.begin_block();
+            Fronts::default().add(word.as_bytes(), &mut lexicon);
+            assert!(!lexicon.add(format!("a{want}").as_bytes()), "{word} has the front {want}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The lexicon: words of sentences, small values and field names → blocks, in a tantivy segment.
+//!
+//! One document a block, whose number is the block's; one field, `term`, untokenised, without positions, norms and
+//! store. A term begins with its class ([`class`]). The section is a bundle of tantivy's files, integers as varints:
+//! `count`, per file `name_len name data_len`, then the data of all files in that order.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use logweir_proto::varint;
+use tantivy::directory::{Directory, RamDirectory};
+use tantivy::schema::{Field, IndexRecordOption, Schema, TantivyDocument, TextFieldIndexing, TextOptions};
+use tantivy::{DocSet, Index, InvertedIndexReader, SegmentReader, TERMINATED};
+
+use super::hashes::hash64_from;
+
+/// What a term is, its first byte. The same bytes are hashed for the hash list.
+pub mod class {
+    /// A folded word.
+    pub const WORD: u8 = b'w';
+    /// The letters at the front of a variable word, at most three: what a prefix is looked up by.
+    pub const FRONT: u8 = b'a';
+    /// `field`, a zero byte, the folded value.
+    pub const VALUE: u8 = b'v';
+    /// A field that a block has.
+    pub const FIELD: u8 = b'f';
+}
+
+/// Memory that tantivy may begin with; it grows when a segment has more terms.
+const TANTIVY_BUDGET_BYTES: usize = 4 << 20;
+
+/// Most files in a bundle.
+const BUNDLE_FILES_MAX: u64 = 64;
+
+/// Something is wrong with the lexicon.
+#[derive(Debug, thiserror::Error)]
+pub enum LexiconError {
+    #[error(transparent)]
+    Tantivy(#[from] tantivy::TantivyError),
+    #[error("lexicon: {0}")]
+    Read(#[from] std::io::Error),
+    #[error("the bundle of the lexicon is damaged")]
+    Bundle,
+}
+
+/// Collects the terms of block after block.
+#[derive(Debug, Default)]
+pub struct LexiconBuilder {
+    terms: HashMap<Box<[u8]>, u32, Seeded>,
+    /// By number of the term: the block after the last that has it.
+    seen_until: Vec<u32>,
+    blocks: Vec<Vec<u32>>,
+}
+
+/// The hash of the format with a seed of the process, so that nobody can choose words that collide.
+#[derive(Debug, Clone)]
+struct Seeded(u64);
+
+impl Default for Seeded {
+    fn default() -> Seeded {
+        Seeded(RandomState::new().build_hasher().finish())
+    }
+}
+
+struct SeededHasher(u64);
+
+impl BuildHasher for Seeded {
+    type Hasher = SeededHasher;
+
+    fn build_hasher(&self) -> SeededHasher {
+        SeededHasher(self.0)
+    }
+}
+
+impl Hasher for SeededHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = hash64_from(self.0, bytes);
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+}
+
+impl LexiconBuilder {
+    /// Begins the next block.
+    pub fn begin_block(&mut self) {
+        self.blocks.push(Vec::new());
+    }
+
+    /// Distinct terms of the current block.
+    pub fn block_terms(&self) -> usize {
+        self.blocks.last().map_or(0, Vec::len)
+    }
+
+    /// Forgets the terms of the current block beyond the first `len`.
+    pub fn truncate_block(&mut self, len: usize) {
+        if let Some(block) = self.blocks.last_mut() {
+            for term in block.drain(len.min(block.len())..) {
+                self.seen_until[term as usize] = 0;
+            }
+        }
+    }
+
+    /// Adds a term, with its class byte, to the current block; `true` if the block did not have it.
+    pub fn add(&mut self, term: &[u8]) -> bool {
+        let until = self.blocks.len() as u32;
+        let number = match self.terms.get(term) {
+            Some(number) => *number,
+            None => {
+                let number = self.seen_until.len() as u32;
+                self.terms.insert(term.into(), number);
+                self.seen_until.push(0);
+                number
+            }
+        };
+        let seen = &mut self.seen_until[number as usize];
+        if *seen == until {
+            return false;
+        }
+        *seen = until;
+        if let Some(block) = self.blocks.last_mut() {
+            block.push(number);
+        }
+        true
+    }
+
+    /// Writes the bundle.
+    pub fn finish(self) -> Result<Vec<u8>, LexiconError> {
+        let mut words: Vec<&str> = vec![""; self.seen_until.len()];
+        for (term, number) in &self.terms {
+            words[*number as usize] = std::str::from_utf8(term).map_err(|_| LexiconError::Bundle)?;
+        }
+        let (schema, field) = schema();
+        let ram = RamDirectory::create();
+        let builder = Index::builder().schema(schema);
+        let mut writer = builder.single_segment_index_writer::<TantivyDocument>(ram.clone(), TANTIVY_BUDGET_BYTES)?;
+        for block in &self.blocks {
+            let mut document = TantivyDocument::default();
+            for term in block {
+                document.add_text(field, words[*term as usize]);
+            }
+            writer.add_document(document)?;
+        }
+        let index = writer.finalize()?;
+        let mut files: Vec<PathBuf> = vec![PathBuf::from("meta.json")];
+        for meta in index.searchable_segment_metas()? {
+            files.extend(meta.list_files());
+        }
+        files.sort();
+        bundle(&ram, &files)
+    }
+}
+
+fn schema() -> (Schema, Field) {
+    let indexing = TextFieldIndexing::default()
+        .set_tokenizer("raw")
+        .set_index_option(IndexRecordOption::Basic)
+        .set_fieldnorms(false);
+    let mut schema = Schema::builder();
+    let field = schema.add_text_field("term", TextOptions::default().set_indexing_options(indexing));
+    (schema.build(), field)
+}
+
+fn bundle(ram: &RamDirectory, files: &[PathBuf]) -> Result<Vec<u8>, LexiconError> {
+    let (mut head, mut data, mut count) = (Vec::new(), Vec::new(), 0);
+    for path in files {
+        // tantivy names files that it did not have to write, too.
+        if !ram.exists(path).unwrap_or(false) {
+            continue;
+        }
+        let file = ram.open_read(path).map_err(tantivy::TantivyError::from)?.read_bytes()?;
+        let name = path.to_str().ok_or(LexiconError::Bundle)?;
+        varint::put(&mut head, name.len() as u64);
+        head.extend_from_slice(name.as_bytes());
+        varint::put(&mut head, file.len() as u64);
+        data.extend_from_slice(&file);
+        count += 1;
+    }
+    let mut out = Vec::with_capacity(head.len() + data.len() + 2);
+    varint::put(&mut out, count);
+    out.extend_from_slice(&head);
+    out.extend_from_slice(&data);
+    Ok(out)
+}
+
+/// A lexicon that can be asked.
+pub struct Lexicon {
+    index: Arc<InvertedIndexReader>,
+}
+
+impl std::fmt::Debug for Lexicon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lexicon").field("terms", &self.index.terms().num_terms()).finish()
+    }
+}
+
+impl Lexicon {
+    pub fn open(bundle: &[u8]) -> Result<Lexicon, LexiconError> {
+        let index = Index::open(unbundle(bundle)?)?;
+        let field = index.schema().get_field("term")?;
+        let segments = index.searchable_segments()?;
+        let segment = segments.first().ok_or(LexiconError::Bundle)?;
+        let index = SegmentReader::open(segment)?.inverted_index(field)?;
+        Ok(Lexicon { index })
+    }
+
+    /// Flags the blocks that have exactly this term.
+    pub fn find(&self, term: &[u8], blocks: &mut [bool]) -> Result<(), LexiconError> {
+        if let Some(info) = self.index.terms().get(term)? {
+            self.flag(&info, blocks)?;
+        }
+        Ok(())
+    }
+
+    /// Flags the blocks that have a term that begins so.
+    pub fn find_prefix(&self, prefix: &[u8], blocks: &mut [bool]) -> Result<(), LexiconError> {
+        let mut terms = self.index.terms().range().ge(prefix).into_stream()?;
+        while terms.advance() && terms.key().starts_with(prefix) {
+            self.flag(terms.value(), blocks)?;
+            if blocks.iter().all(|flag| *flag) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn flag(&self, info: &tantivy::postings::TermInfo, blocks: &mut [bool]) -> Result<(), LexiconError> {
+        let mut postings = self.index.read_postings_from_terminfo(info, IndexRecordOption::Basic)?;
+        let mut block = postings.doc();
+        while block != TERMINATED {
+            *blocks.get_mut(block as usize).ok_or(LexiconError::Bundle)? = true;
+            block = postings.advance();
+        }
+        Ok(())
+    }
+}
+
+fn unbundle(mut input: &[u8]) -> Result<RamDirectory, LexiconError> {
+    let input = &mut input;
+    let count = varint::take(input).filter(|count| *count <= BUNDLE_FILES_MAX).ok_or(LexiconError::Bundle)?;
+    let mut files = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let name = take(input).and_then(|name| std::str::from_utf8(name).ok()).ok_or(LexiconError::Bundle)?;
+        files.push((name, varint::take(input).ok_or(LexiconError::Bundle)?));
+    }
+    let ram = RamDirectory::create();
+    for (name, len) in files {
+        let len = usize::try_from(len).map_err(|_| LexiconError::Bundle)?;
+        let (data, rest) = input.split_at_checked(len).ok_or(LexiconError::Bundle)?;
+        *input = rest;
+        ram.atomic_write(Path::new(name), data)?;
+    }
+    Ok(ram)
+}
+
+fn take<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let len = usize::try_from(varint::take(input)?).ok()?;
+    let (bytes, rest) = input.split_at_checked(len)?;
+    *input = rest;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_found_in_their_blocks() {
+        let mut builder = LexiconBuilder::default();
+        for (i, terms) in [["wget", "wpost"], ["wget", "wgone"], ["fa", "wpost"]].into_iter().enumerate() {
+            builder.begin_block();
+            assert!(builder.add(terms[0].as_bytes()) && builder.add(terms[1].as_bytes()));
+            assert!(!builder.add(terms[0].as_bytes()), "block {i} has it already");
+        }
+        builder.truncate_block(1);
+        assert!(builder.add(b"wlate"));
+        let bundle = builder.finish().expect("bundle");
+        let lexicon = Lexicon::open(&bundle).expect("open");
+        let find = |term: &str, prefix: bool| {
+            let mut blocks = [false; 3];
+            let found = if prefix {
+                lexicon.find_prefix(term.as_bytes(), &mut blocks)
+            } else {
+                lexicon.find(term.as_bytes(), &mut blocks)
+            };
+            found.expect("find");
+            blocks
+        };
+        assert_eq!(find("wget", false), [true, true, false]);
+        assert_eq!(find("wpost", false), [true, false, false]);
+        assert_eq!(find("wlate", false), [false, false, true]);
+        assert_eq!(find("wg", true), [true, true, false]);
+        assert_eq!(find("f", true), [false, false, true]);
+        assert_eq!(find("x", false), [false; 3]);
+        for cut in 0..bundle.len().min(300) {
+            assert!(Lexicon::open(&bundle[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Which blocks of a split may hold a match: asks what [`super::indexer`] wrote.
+
+use super::footer::Footer;
+use super::hashes::HashList;
+use super::indexer::{FRONT_CHARS, WORD_FIELDS, front, put_value_term};
+use super::lexicon::{Lexicon, class};
+use crate::store::segment::Probe;
+use crate::store::token::{self, WORD_BYTES_MAX};
+use logweir_proto::record::field;
+
+/// The indexes of a split, to be loaded when a probe needs them.
+pub trait Indexes {
+    fn footer(&self) -> &Footer;
+    fn lexicon(&self) -> Result<std::sync::Arc<Lexicon>, String>;
+    fn hashes(&self) -> Result<std::sync::Arc<HashList>, String>;
+}
+
+/// One flag a block.
+pub fn candidates(indexes: &dyn Indexes, probe: &Probe) -> Result<Vec<bool>, String> {
+    let blocks = indexes.footer().blocks.len();
+    match probe {
+        Probe::Any => Ok(vec![true; blocks]),
+        Probe::None => Ok(vec![false; blocks]),
+        Probe::And(parts) => {
+            let mut all = vec![true; blocks];
+            for part in parts {
+                for (flag, part) in all.iter_mut().zip(candidates(indexes, part)?) {
+                    *flag &= part;
+                }
+                if !all.contains(&true) {
+                    break;
+                }
+            }
+            Ok(all)
+        }
+        Probe::Or(parts) => {
+            let mut any = vec![false; blocks];
+            for part in parts {
+                for (flag, part) in any.iter_mut().zip(candidates(indexes, part)?) {
+                    *flag |= part;
+                }
+            }
+            Ok(any)
+        }
+        Probe::Word(folded) => word(indexes, folded),
+        Probe::WordPrefix(folded) => word_prefix(indexes, folded),
+        Probe::Value { field, folded } => value(indexes, field, folded),
+        Probe::Exists { field } => exists(indexes, field),
+    }
+}
+
+/// Flags the blocks whose words are not indexed. Fields beyond the column limit are none of the word fields.
+fn scanned_words(indexes: &dyn Indexes) -> Vec<bool> {
+    let mut flags = vec![false; indexes.footer().blocks.len()];
+    for block in &indexes.footer().scan_words {
+        if let Some(flag) = flags.get_mut(*block as usize) {
+            *flag = true;
+        }
+    }
+    flags
+}
+
+fn word(indexes: &dyn Indexes, folded: &str) -> Result<Vec<bool>, String> {
+    let mut flags = scanned_words(indexes);
+    let mut term = vec![class::WORD];
+    term.extend_from_slice(folded.as_bytes());
+    if folded.len() > WORD_BYTES_MAX {
+        // Only its front was kept.
+        term.clear();
+        term.push(class::FRONT);
+        term.extend_from_slice(front(folded).as_bytes());
+        indexes.lexicon()?.find(&term, &mut flags).map_err(|error| error.to_string())?;
+    } else if token::is_variable(folded) {
+        indexes.hashes()?.find(&term, &mut flags).ok_or("the hash list is damaged")?;
+    } else {
+        indexes.lexicon()?.find(&term, &mut flags).map_err(|error| error.to_string())?;
+    }
+    Ok(flags)
+}
+
+fn word_prefix(indexes: &dyn Indexes, folded: &str) -> Result<Vec<bool>, String> {
+    let mut flags = scanned_words(indexes);
+    let lexicon = indexes.lexicon()?;
+    let mut term = vec![class::WORD];
+    term.extend_from_slice(folded.as_bytes());
+    lexicon.find_prefix(&term, &mut flags).map_err(|error| error.to_string())?;
+    // A word in the hash list is known by its front alone. The front of a longer word is the same when it ends at a
+    // digit or is complete, else it goes on.
+    let front = front(folded);
+    term.clear();
+    term.push(class::FRONT);
+    term.extend_from_slice(front.as_bytes());
+    let complete = front.len() < folded.len() || front.chars().count() >= FRONT_CHARS;
+    let found = if complete { lexicon.find(&term, &mut flags) } else { lexicon.find_prefix(&term, &mut flags) };
+    found.map_err(|error| error.to_string())?;
+    Ok(flags)
+}
+
+fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, String> {
+    if WORD_FIELDS.contains(&name) {
+        return value_by_words(indexes, name, folded);
+    }
+    let footer = indexes.footer();
+    let blocks = footer.blocks.len();
+    if name == field::TIME || name == field::SEQ {
+        return Ok(vec![true; blocks]);
+    }
+    let mut flags = vec![false; blocks];
+    let stat = footer.fields.get(name);
+    if stat.is_none() && footer.extra_blocks.is_empty() {
+        return Ok(flags);
+    }
+    // Where no value is text there is no index of values: any block that has the field may match.
+    if stat.is_some_and(|stat| !stat.types.contains(&"str")) {
+        return exists(indexes, name);
+    }
+    let mut term = Vec::new();
+    put_value_term(&mut term, name, folded);
+    indexes.lexicon()?.find(&term, &mut flags).map_err(|error| error.to_string())?;
+    indexes.hashes()?.find(&term, &mut flags).ok_or("the hash list is damaged")?;
+    let scanned = footer.scan_values.iter().filter(|(_, field)| field == name).map(|(block, _)| block);
+    for block in scanned.chain(&footer.extra_blocks) {
+        if let Some(flag) = flags.get_mut(*block as usize) {
+            *flag = true;
+        }
+    }
+    Ok(flags)
+}
+
+/// The value of a field that is indexed by its words: all of them must be there.
+fn value_by_words(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, String> {
+    let mut flags = exists(indexes, name)?;
+    // Beyond ASCII the words of the folded text need not be the folded words of the text.
+    if !folded.is_ascii() {
+        return Ok(flags);
+    }
+    let mut words = Vec::new();
+    token::for_each_word(folded, &mut String::new(), |word| words.push(word.to_owned()));
+    for found in &words {
+        for (flag, found) in flags.iter_mut().zip(word(indexes, found)?) {
+            *flag &= found;
+        }
+    }
+    Ok(flags)
+}
+
+fn exists(indexes: &dyn Indexes, name: &str) -> Result<Vec<bool>, String> {
+    let footer = indexes.footer();
+    if name == field::TIME || name == field::SEQ {
+        return Ok(vec![true; footer.blocks.len()]);
+    }
+    let mut flags = vec![false; footer.blocks.len()];
+    for block in &footer.extra_blocks {
+        if let Some(flag) = flags.get_mut(*block as usize) {
+            *flag = true;
+        }
+    }
+    if footer.fields.contains_key(name) {
+        let mut term = vec![class::FIELD];
+        term.extend_from_slice(name.as_bytes());
+        indexes.lexicon()?.find(&term, &mut flags).map_err(|error| error.to_string())?;
+    }
+    Ok(flags)
+}

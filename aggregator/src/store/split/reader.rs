@@ -1,0 +1,337 @@
+//! Reading a split: the footer when it is opened, everything else when it is asked for.
+
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::AsArray;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Int64Type, TimestampNanosecondType, UInt32Type};
+use arrow::record_batch::RecordBatch;
+use bytes::{Buf, Bytes};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::footer::{Footer, GRANULE_BYTES, Known, PARQUET_TAIL_BYTES, Section, TRAILER_BYTES, Trailer, check_section};
+use super::hashes::HashList;
+use super::lexicon::Lexicon;
+use super::lookup;
+use super::writer::ROW_GROUP_BLOCKS;
+use crate::store::block::Lines;
+use crate::store::column::ColumnKey;
+use crate::store::head::check_rows;
+use crate::store::objects::{Object, Objects};
+use crate::store::segment::{BLOCK_ROWS_MAX, Probe, Projection};
+use crate::store::skeleton::{self, Skeleton};
+
+/// Bytes at the end that are read at once: most footers lie within.
+pub const TAIL_BYTES: u64 = 64 << 10;
+
+/// A split whose footer is in memory.
+#[derive(Debug)]
+pub struct OpenSplit {
+    known: Known,
+    rows: Arc<Rows>,
+    parquet: Lazy<ArrowReaderMetadata>,
+    parquet_bytes: Bytes,
+    lexicon: Lazy<Arc<Lexicon>>,
+    hashes: Lazy<Arc<HashList>>,
+    shapes: Lazy<Arc<[Arc<Skeleton>]>>,
+}
+
+impl OpenSplit {
+    /// Opens an object and checks its footer.
+    pub fn open(objects: &Objects, path: &str) -> Result<OpenSplit, String> {
+        let object = objects.open(path).map_err(|error| error.to_string())?;
+        let end = object.bytes();
+        let tail_at = end.saturating_sub(TAIL_BYTES);
+        let tail = object.read(tail_at..end).map_err(|error| error.to_string())?;
+        let piece = |offset: u64, bytes: u64| match offset.checked_sub(tail_at) {
+            Some(at) => {
+                let at = at as usize;
+                let found = at.checked_add(bytes as usize).filter(|to| *to <= tail.len()).map(|to| tail.slice(at..to));
+                found.ok_or_else(|| "the end of the object is damaged".to_owned())
+            }
+            None => object.read(offset..offset.saturating_add(bytes)).map_err(|error| error.to_string()),
+        };
+        let damaged = || "the object is too short for a split".to_owned();
+        let tail_from = end.checked_sub(PARQUET_TAIL_BYTES as u64).ok_or_else(damaged)?;
+        let mut parquet_tail = piece(tail_from, PARQUET_TAIL_BYTES as u64)?;
+        let parquet_len = u64::from(parquet_tail.get_u32_le());
+        let parquet_at = tail_from.checked_sub(parquet_len).ok_or_else(damaged)?;
+        let trailer_at = parquet_at.checked_sub(TRAILER_BYTES as u64).ok_or_else(damaged)?;
+        let trailer = Trailer::decode(&piece(trailer_at, TRAILER_BYTES as u64)?)?;
+        if u64::from(trailer.parquet_bytes) != parquet_len {
+            return Err(damaged());
+        }
+        let parquet_bytes = piece(parquet_at, parquet_len)?;
+        let metadata = Section { offset: parquet_at, bytes: parquet_len, crc: trailer.parquet_crc };
+        check_section("Parquet metadata", metadata, &parquet_bytes)?;
+        let footer = piece(trailer.footer.offset, trailer.footer.bytes)?;
+        check_section("footer", trailer.footer, &footer)?;
+        let footer = Footer::decode(&footer)?;
+        let sums = footer.sections.sums;
+        let layout = Arc::new(footer.layout());
+        let rows = Arc::new(Rows { object, bytes: footer.sections.rows_bytes, sums_at: sums, sums: Lazy::default() });
+        Ok(OpenSplit {
+            known: Known { footer, layout },
+            rows,
+            parquet: Lazy::default(),
+            parquet_bytes,
+            lexicon: Lazy::default(),
+            hashes: Lazy::default(),
+            shapes: Lazy::default(),
+        })
+    }
+
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// What it may come to in memory when all of its parts are loaded, about.
+    pub fn memory_bytes(&self) -> u64 {
+        let sections = &self.known.footer.sections;
+        let footer = self.known.footer.blocks.len() as u64 * 512 + 4096;
+        let parts = [sections.sums, sections.lexicon, sections.hashes, sections.shapes];
+        footer + 5 * self.parquet_bytes.len() as u64 + parts.iter().map(|section| section.bytes).sum::<u64>()
+    }
+
+    pub fn bytes_read(&self) -> u64 {
+        self.rows.object.bytes_read()
+    }
+
+    /// See [`crate::store::segment::Segment::candidates`].
+    pub fn candidates(&self, probe: &Probe) -> Result<Vec<bool>, String> {
+        lookup::candidates(self, probe)
+    }
+
+    /// See [`crate::store::segment::Segment::read`].
+    pub fn read(&self, block: usize, projection: &Projection, rows: Option<&[u32]>) -> Result<RecordBatch, String> {
+        let has_extra = !self.known.footer.extra_blocks.is_empty();
+        self.read_columns(block, &self.known.layout.project(projection, has_extra), rows)
+    }
+
+    /// See [`crate::store::segment::Segment::raw`].
+    pub fn raw(&self, block: usize, rows: &[u32]) -> Result<Vec<Vec<u8>>, String> {
+        let layout = &self.known.layout;
+        let mut order: Vec<u32> = rows.to_vec();
+        order.sort_unstable();
+        order.dedup();
+        let lines = self.read_columns(block, &[0, layout.shape(), layout.raw()], Some(&order))?;
+        let shapes = self.shapes()?;
+        let mut needed = vec![0];
+        for id in lines.column(1).as_primitive::<UInt32Type>().iter().flatten() {
+            let skeleton = shapes.get(id as usize).ok_or("a line names a skeleton that is not there")?;
+            needed.extend(skeleton.columns().filter_map(|key| layout.column(key)));
+        }
+        needed.sort_unstable();
+        needed.dedup();
+        let batch = self.read_columns(block, &needed, Some(&order))?;
+        let find = |key: &ColumnKey| needed.binary_search(&layout.column(key)?).ok();
+        let lines = Lines { batch: &batch, shape: lines.column(1), raw: lines.column(2), shapes: &shapes };
+        let line = |row: &u32| lines.line(order.binary_search(row).ok()?, find);
+        rows.iter().map(line).collect::<Option<_>>().ok_or_else(|| format!("block {block}: a line cannot be rebuilt"))
+    }
+
+    /// Some columns of some rows of a block, as the layout types them.
+    fn read_columns(&self, block: usize, columns: &[usize], rows: Option<&[u32]>) -> Result<RecordBatch, String> {
+        let stat = self.known.footer.blocks.get(block).ok_or_else(|| format!("there is no block {block}"))?;
+        check_rows(rows, stat.rows as usize)?;
+        let schema = Arc::new(self.known.layout.schema().project(columns).map_err(|error| error.to_string())?);
+        if rows.is_some_and(<[u32]>::is_empty) {
+            return Ok(RecordBatch::new_empty(schema));
+        }
+        let batch = self.read_pages(block, columns, rows).map_err(|error| format!("block {block}: {error}"))?;
+        let mut arrays = batch.columns().to_vec();
+        if columns.first() == Some(&0) {
+            let times = arrays[0].as_primitive::<TimestampNanosecondType>().reinterpret_cast::<Int64Type>();
+            arrays[0] = Arc::new(times);
+        }
+        let want = rows.map_or(stat.rows as usize, <[u32]>::len);
+        if batch.num_rows() != want {
+            return Err(format!("block {block}: {} rows came back for {want}", batch.num_rows()));
+        }
+        RecordBatch::try_new(schema, arrays).map_err(|error| format!("block {block}: {error}"))
+    }
+
+    fn read_pages(&self, block: usize, columns: &[usize], rows: Option<&[u32]>) -> Result<RecordBatch, ParquetError> {
+        let metadata = self.parquet()?;
+        let group = block / ROW_GROUP_BLOCKS;
+        let groups = metadata.metadata().row_groups();
+        let group_rows = groups.get(group).ok_or_else(|| missing("row group"))?.num_rows() as usize;
+        let first = (block % ROW_GROUP_BLOCKS) * BLOCK_ROWS_MAX;
+        let whole = [first..(first + BLOCK_ROWS_MAX).min(group_rows)];
+        let selection = match rows {
+            None => RowSelection::from_consecutive_ranges(whole.into_iter(), group_rows),
+            Some(rows) => {
+                let each = rows.iter().map(|row| first + *row as usize).map(|row| row..row + 1);
+                RowSelection::from_consecutive_ranges(each, group_rows)
+            }
+        };
+        let mask = ProjectionMask::leaves(metadata.parquet_schema(), columns.iter().copied());
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(Pages(Arc::clone(&self.rows)), metadata)
+            .with_row_groups(vec![group])
+            .with_projection(mask)
+            .with_row_selection(selection)
+            .with_batch_size(BLOCK_ROWS_MAX)
+            .build()?;
+        let batches = reader.collect::<Result<Vec<_>, _>>()?;
+        let schema = batches.first().ok_or_else(|| missing("row"))?.schema();
+        Ok(concat_batches(&schema, &batches)?)
+    }
+
+    fn parquet(&self) -> Result<ArrowReaderMetadata, ParquetError> {
+        self.parquet.get(|| {
+            let metadata = ParquetMetaDataReader::decode_metadata(&self.parquet_bytes)?;
+            let mut reader =
+                ParquetMetaDataReader::new_with_metadata(metadata).with_page_index_policy(PageIndexPolicy::Required);
+            reader.read_page_indexes(&Pages(Arc::clone(&self.rows)))?;
+            ArrowReaderMetadata::try_new(
+                Arc::new(reader.finish()?),
+                ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required),
+            )
+        })
+    }
+
+    fn shapes(&self) -> Result<Arc<[Arc<Skeleton>]>, String> {
+        self.shapes.get(|| {
+            let bytes = self.section("shapes", self.known.footer.sections.shapes)?;
+            Ok(skeleton::decode(&bytes).ok_or("the shapes section is damaged")?.into())
+        })
+    }
+
+    fn section(&self, name: &str, section: Section) -> Result<Bytes, String> {
+        self.rows.section(name, section)
+    }
+}
+
+impl lookup::Indexes for OpenSplit {
+    fn footer(&self) -> &Footer {
+        &self.known.footer
+    }
+
+    fn lexicon(&self) -> Result<Arc<Lexicon>, String> {
+        self.lexicon.get(|| {
+            let bytes = self.section("lexicon", self.known.footer.sections.lexicon)?;
+            Lexicon::open(&bytes).map(Arc::new).map_err(|error| error.to_string())
+        })
+    }
+
+    fn hashes(&self) -> Result<Arc<HashList>, String> {
+        self.hashes.get(|| {
+            let bytes = self.section("hashes", self.known.footer.sections.hashes)?;
+            Ok(Arc::new(HashList::open(bytes).ok_or("the hashes section is damaged")?))
+        })
+    }
+}
+
+fn missing(what: &str) -> ParquetError {
+    ParquetError::General(format!("a {what} is missing"))
+}
+
+/// A part that is loaded when it is first needed. A failure is not kept: the next reader tries again.
+#[derive(Debug)]
+struct Lazy<T>(Mutex<Option<T>>);
+
+impl<T> Default for Lazy<T> {
+    fn default() -> Lazy<T> {
+        Lazy(Mutex::new(None))
+    }
+}
+
+impl<T: Clone> Lazy<T> {
+    fn get<E>(&self, load: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*slot {
+            Some(value) => Ok(value.clone()),
+            None => Ok(slot.insert(load()?).clone()),
+        }
+    }
+}
+
+/// The rows section, checked granule by granule as it is read.
+#[derive(Debug)]
+struct Rows {
+    object: Object,
+    bytes: u64,
+    sums_at: Section,
+    sums: Lazy<Bytes>,
+}
+
+impl Rows {
+    fn section(&self, name: &str, section: Section) -> Result<Bytes, String> {
+        let range = section.offset..section.offset.saturating_add(section.bytes);
+        let bytes = self.object.read(range).map_err(|error| error.to_string())?;
+        check_section(name, section, &bytes)?;
+        Ok(bytes)
+    }
+
+    fn read(&self, start: u64, bytes: usize) -> Result<Bytes, String> {
+        let end = start.checked_add(bytes as u64).filter(|end| *end <= self.bytes);
+        let end = end.ok_or("a page lies outside the rows section")?;
+        if bytes == 0 {
+            return Ok(Bytes::new());
+        }
+        let sums = self.sums.get(|| self.section("sums", self.sums_at))?;
+        let first = start / GRANULE_BYTES;
+        let from = first * GRANULE_BYTES;
+        let to = end.next_multiple_of(GRANULE_BYTES).min(self.bytes);
+        let read = self.object.read(from..to).map_err(|error| error.to_string())?;
+        for (i, granule) in read.chunks(GRANULE_BYTES as usize).enumerate() {
+            let at = (first as usize + i) * 4;
+            let sum = sums.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            if sum != Some(crc32fast::hash(granule)) {
+                return Err(format!(
+                    "the rows do not match their checksum near byte {}",
+                    from + i as u64 * GRANULE_BYTES
+                ));
+            }
+        }
+        let at = (start - from) as usize;
+        Ok(read.slice(at..at + bytes))
+    }
+}
+
+/// The rows section as the Parquet reader wants it.
+#[derive(Debug, Clone)]
+struct Pages(Arc<Rows>);
+
+impl Length for Pages {
+    /// The whole object: Parquet wants its indexes to end before the end of the file.
+    fn len(&self) -> u64 {
+        self.0.object.bytes()
+    }
+}
+
+impl ChunkReader for Pages {
+    type T = PageRead;
+
+    fn get_read(&self, start: u64) -> Result<PageRead, ParquetError> {
+        Ok(PageRead { rows: Arc::clone(&self.0), at: start })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.0.read(start, length).map_err(ParquetError::General)
+    }
+}
+
+/// A stream from some place on: page headers are read so when there is no page index.
+struct PageRead {
+    rows: Arc<Rows>,
+    at: u64,
+}
+
+impl Read for PageRead {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.rows.bytes.saturating_sub(self.at);
+        let len = (buffer.len() as u64).min(left) as usize;
+        let bytes = self.rows.read(self.at, len).map_err(std::io::Error::other)?;
+        buffer[..len].copy_from_slice(&bytes);
+        self.at += len as u64;
+        Ok(len)
+    }
+}

@@ -1,0 +1,243 @@
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampNanosecondType;
+use bytes::Bytes;
+use object_store::memory::InMemory;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use proptest::prelude::*;
+
+use super::cache::{SplitCache, SplitSegment};
+use super::writer::{SplitFile, SplitSource, write};
+use crate::ranges::{SourceKey, SourceRanges};
+use crate::store::block::Block;
+use crate::store::fixture::{self, Row, row};
+use crate::store::objects::Objects;
+use crate::store::segment::{Probe, Projection, Segment};
+
+struct Place {
+    _runtime: tokio::runtime::Runtime,
+    objects: Objects,
+    cache: Arc<SplitCache>,
+}
+
+fn place() -> Place {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let objects = Objects::new(Arc::new(InMemory::new()), runtime.handle().clone());
+    Place { cache: Arc::new(SplitCache::new(objects.clone(), 64 << 20)), _runtime: runtime, objects }
+}
+
+fn split_of(blocks: Vec<Block>) -> SplitFile {
+    let mut ranges = SourceRanges::default();
+    ranges.insert(&SourceKey::new("agent", "file"), 3, 9);
+    let source = SplitSource { path: "splits/one".to_owned(), wal: (4, 9), ranges };
+    write(&blocks.into_iter().map(Arc::new).collect::<Vec<_>>(), source).expect("the split is written")
+}
+
+fn segment(place: &Place, file: &SplitFile) -> SplitSegment {
+    place.objects.put(&file.meta.path, file.bytes.clone()).expect("put");
+    place.cache.remove(&file.meta.path);
+    SplitSegment::new(Arc::new(file.meta.clone()), Arc::clone(&place.cache))
+}
+
+/// Lines of a service: 10,000 of them in three blocks, each with an id of its own.
+fn service_rows(count: u64) -> Vec<Row> {
+    let line = |i: u64| {
+        let id = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let level = if i % 97 == 0 { "error" } else { "info" };
+        let text = match i {
+            5_000 => "the Zeppelin landed",
+            _ => "GET /users done",
+        };
+        format!(
+            "level={level} service=api{} status={} trace_id={id:016x} dur={}.5 \"{text} in {}ms\"",
+            i % 3,
+            200 + i % 5,
+            i % 50,
+            i % 800
+        )
+    };
+    (0..count).map(|i| row(i as i64 * 1_000_000, i, &line(i))).collect()
+}
+
+#[test]
+fn a_split_of_several_blocks_keeps_the_contract() {
+    let place = place();
+    let rows = service_rows(10_000);
+    let mut shuffled = fixture::blocks(&rows, 700);
+    shuffled.reverse();
+    let file = split_of(shuffled);
+    let split = segment(&place, &file);
+    fixture::check(&split, &rows);
+    assert_eq!(split.blocks().len(), 3);
+    assert_eq!((file.meta.rows, file.meta.min_time_ns, file.meta.max_time_ns), (10_000, 0, 9_999_000_000));
+    assert_eq!(file.meta.raw_bytes, rows.iter().map(|row| row.raw.len() as u64).sum::<u64>());
+    assert!(split.counts(0, "level").is_some() && split.counts(0, "status").is_some());
+    assert!(file.bytes.len() * 4 < file.meta.raw_bytes as usize, "{} of {}", file.bytes.len(), file.meta.raw_bytes);
+}
+
+#[test]
+fn the_indexes_leave_blocks_out() {
+    let place = place();
+    let rows = service_rows(10_000);
+    let split = segment(&place, &split_of(fixture::blocks(&rows, 4096)));
+    let value = |field: &str, folded: &str| Probe::Value { field: field.into(), folded: folded.into() };
+    // Ids of digits alone are numbers to the tiny parser: `trace_id` has two types.
+    assert!(split.fields()["trace_id"].types.len() > 1);
+    let id = format!("{:016x}", 9_000u64.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    for (probe, want) in [
+        (Probe::Word("zeppelin".into()), [false, true, false]),
+        (Probe::WordPrefix("zepp".into()), [false, true, false]),
+        (Probe::Word("users".into()), [true, true, true]),
+        (Probe::Word("nowhere".into()), [false; 3]),
+        (Probe::Word("799ms".into()), [true; 3]),
+        (Probe::Word("801ms".into()), [false; 3]),
+        (value("trace_id", &id), [false, false, true]),
+        (value("service", "api1"), [true; 3]),
+        (value("service", "api9"), [false; 3]),
+        (value("message", "the zeppelin landed in 200ms"), [false, true, false]),
+        (value("nothing", "x"), [false; 3]),
+        (Probe::Exists { field: "dur".into() }, [true; 3]),
+        (Probe::Exists { field: "nothing".into() }, [false; 3]),
+        (Probe::And(vec![Probe::Word("zeppelin".into()), value("trace_id", &id)]), [false; 3]),
+        (Probe::Or(vec![Probe::Word("zeppelin".into()), value("trace_id", &id)]), [false, true, true]),
+    ] {
+        assert_eq!(split.candidates(&probe).expect("candidates"), want, "{probe:?}");
+    }
+}
+
+#[test]
+fn a_block_of_noise_is_scanned_instead_of_indexed() {
+    let place = place();
+    let mut state = 7u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        format!("{:x} {:x}", state >> 11, state.rotate_left(20) >> 9)
+    };
+    let rows: Vec<Row> = (0..5000).map(|i| row(i as i64, i, &format!("\"{}\"", noise()))).collect();
+    let split = segment(&place, &split_of(fixture::blocks(&rows, 2500)));
+    assert_eq!(split.candidates(&Probe::Word("nowhere".into())).expect("candidates"), [true, false]);
+    assert_eq!(split.candidates(&Probe::WordPrefix("nowh".into())).expect("candidates"), [true, false]);
+}
+
+#[test]
+fn a_split_is_a_parquet_file_that_others_can_read() {
+    let rows = service_rows(100);
+    let file = split_of(fixture::blocks(&rows, 100));
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(file.bytes).expect("a Parquet file").build().expect("a reader");
+    let batches: Vec<_> = reader.collect::<Result<_, _>>().expect("rows");
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 100);
+    let time = batches[0].column(0).as_primitive::<TimestampNanosecondType>();
+    assert_eq!((time.timezone(), time.value(1)), (Some("UTC"), 1_000_000));
+    assert!(batches[0].column_by_name("trace_id").is_some());
+}
+
+#[test]
+fn fields_beyond_the_limit_are_found_in_extra() {
+    let place = place();
+    let rows: Vec<Row> = (0..2500u64).map(|i| row(i as i64, i, &format!("f{i}=v{i} \"x\" a=1"))).collect();
+    let split = segment(&place, &split_of(fixture::blocks(&rows, 800)));
+    fixture::check(&split, &rows);
+    let batch = split.read(0, &Projection::Fields(vec!["f2400".into()]), None).expect("read");
+    assert!(batch.column_by_name("_extra").is_some());
+    let probe = Probe::Value { field: "f2400".into(), folded: "v2400".into() };
+    assert_eq!(split.candidates(&probe).expect("candidates"), [true]);
+}
+
+#[test]
+fn the_cache_keeps_to_its_bytes() {
+    let place = place();
+    let cache = Arc::new(SplitCache::new(place.objects.clone(), 1));
+    for i in 0..5 {
+        let mut file = split_of(fixture::blocks(&service_rows(10), 10));
+        file.meta.path = format!("splits/{i}");
+        place.objects.put(&file.meta.path, file.bytes.clone()).expect("put");
+        let split = SplitSegment::new(Arc::new(file.meta), Arc::clone(&cache));
+        assert_eq!(split.blocks().len(), 1);
+        assert_eq!(split.raw(0, &[3, 1]).expect("lines").len(), 2);
+    }
+    assert!(format!("{cache:?}").matches("OpenSplit").count() == 1);
+}
+
+#[test]
+fn a_split_that_is_gone_is_an_error_and_not_silence() {
+    let place = place();
+    let file = split_of(fixture::blocks(&service_rows(10), 10));
+    let split = SplitSegment::new(Arc::new(file.meta), Arc::clone(&place.cache));
+    assert_eq!(split.blocks()[0].rows, 10);
+    let error = split.candidates(&Probe::Any).expect_err("it is gone").to_string();
+    assert_eq!(error, "segment splits/one: object splits/one is not there");
+    assert!(split.read(0, &Projection::All, None).is_err());
+}
+
+/// Everything that can be asked of a split, each as text or as an error.
+fn everything(split: &dyn Segment) -> Vec<Result<String, String>> {
+    let mut answers = Vec::new();
+    for probe in fixture::probes().into_iter().step_by(5) {
+        answers.push(split.candidates(&probe).map(|flags| format!("{flags:?}")).map_err(|e| e.to_string()));
+    }
+    for block in 0..split.blocks().len() {
+        let rows: Vec<u32> = (0..split.blocks()[block].rows).step_by(97).collect();
+        let read = split.read(block, &Projection::All, None);
+        answers.push(read.map(|batch| format!("{:?}", batch.columns())).map_err(|e| e.to_string()));
+        let read = split.read(block, &Projection::Fields(vec!["status".into()]), Some(&rows));
+        answers.push(read.map(|batch| format!("{batch:?}")).map_err(|e| e.to_string()));
+        answers.push(split.raw(block, &rows).map(|lines| format!("{lines:?}")).map_err(|e| e.to_string()));
+    }
+    answers
+}
+
+fn hurt(bytes: &Bytes, at: usize, bit: u8) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    bytes[at] ^= 1 << bit;
+    bytes.into()
+}
+
+#[test]
+fn every_flipped_bit_is_noticed_or_costs_only_its_part() {
+    let place = place();
+    let file = split_of(fixture::blocks(&service_rows(200), 200));
+    let whole = everything(&segment(&place, &file));
+    assert!(whole.iter().all(Result::is_ok));
+    let mut state = 1u64;
+    let mut lost = 0;
+    for i in 0..120 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        // The end, where all offsets lie, is hurt most.
+        let len = file.bytes.len();
+        let at =
+            if i % 2 == 0 { (state >> 16) as usize % len } else { len - 1 - (state >> 16) as usize % 3000.min(len) };
+        let hurt = SplitFile { meta: file.meta.clone(), bytes: hurt(&file.bytes, at, (state >> 8) as u8 % 8) };
+        for (have, want) in everything(&segment(&place, &hurt)).iter().zip(&whole) {
+            match have {
+                Ok(_) => assert_eq!(have, want, "byte {at} of {len}"),
+                Err(_) => lost += 1,
+            }
+        }
+    }
+    assert!(lost > 0);
+}
+
+#[test]
+fn every_cut_object_is_refused() {
+    let place = place();
+    let file = split_of(fixture::blocks(&service_rows(20), 20));
+    for cut in 0..file.bytes.len().min(400) {
+        for bytes in [file.bytes.slice(..cut), file.bytes.slice(..file.bytes.len() - 1 - cut)] {
+            let split = segment(&place, &SplitFile { meta: file.meta.clone(), bytes });
+            assert!(split.candidates(&Probe::Any).is_err(), "cut at {cut}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_lines_keep_the_contract_in_a_split(rows in fixture::any_rows(80), block_rows in 1usize..30) {
+        prop_assume!(!rows.is_empty());
+        let place = place();
+        fixture::check(&segment(&place, &split_of(fixture::blocks(&rows, block_rows))), &rows);
+    }
+}

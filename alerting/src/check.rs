@@ -1,0 +1,167 @@
+//! Checking files: what `rules check` says, what a reload decides by, and the unit tests of rules.
+
+pub mod cases;
+pub mod lines;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use logweir_rules::model::{RuleSet, Template};
+use logweir_rules::yaml::Problem;
+use logweir_rules::{file, library};
+
+use crate::notify::template::Renderer;
+use crate::route::Routing;
+use crate::route::file::Environment;
+use crate::service::Settings;
+
+pub use cases::{CaseResult, LineEngine, run_cases};
+pub use lines::TestLine;
+
+/// Rule files of one directory tree.
+pub const FILES_MAX: usize = 2_000;
+const DEPTH_MAX: usize = 16;
+
+/// The text of all files, as found.
+#[derive(Debug)]
+pub struct Sources {
+    pub rules: Vec<(String, String)>,
+    pub routing: Option<(String, String)>,
+    /// Files and directories that could not be read.
+    pub unreadable: Vec<Problem>,
+    pub hash: blake3::Hash,
+}
+
+impl Sources {
+    pub fn read(settings: &Settings) -> Sources {
+        let (mut rules, mut unreadable) = read_rules(&settings.rules);
+        if settings.library {
+            rules.extend(library::FILES.map(|(name, text)| (name.to_owned(), text.to_owned())));
+        }
+        let routing = settings.routing.as_ref().and_then(|path| {
+            let name = path.display().to_string();
+            match std::fs::read_to_string(path) {
+                Ok(text) => Some((name, text)),
+                Err(error) => {
+                    unreadable.push(unread(&name, &error.to_string()));
+                    None
+                }
+            }
+        });
+        let mut hash = blake3::Hasher::new();
+        for (name, text) in rules.iter().chain(&routing) {
+            hash.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+            hash.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+        }
+        for problem in &unreadable {
+            hash.update(problem.to_string().as_bytes());
+        }
+        Sources { rules, routing, unreadable, hash: hash.finalize() }
+    }
+}
+
+#[derive(Debug)]
+pub struct Loaded {
+    pub rules: RuleSet,
+    pub routing: Option<Routing>,
+}
+
+/// Everything right, or every mistake of every file.
+pub fn load(sources: &Sources, environment: Environment<'_>) -> Result<Loaded, Vec<Problem>> {
+    let mut problems = sources.unreadable.clone();
+    let rules = rules(&sources.rules).map_err(|mut wrong| problems.append(&mut wrong)).ok();
+    let routing = sources.routing.as_ref().and_then(|(name, text)| {
+        let routing = crate::route::file::load(name, text, environment);
+        routing.map_err(|mut wrong| problems.append(&mut wrong)).ok()
+    });
+    match rules {
+        Some(rules) if problems.is_empty() => Ok(Loaded { rules, routing }),
+        _ => Err(problems),
+    }
+}
+
+/// Checks rule files given as name and text.
+pub fn rules(files: &[(String, String)]) -> Result<RuleSet, Vec<Problem>> {
+    let set = file::load(files.iter().map(|(name, text)| (name.as_str(), text.as_str())))?;
+    let renderer = Renderer::default();
+    let mut problems = Vec::new();
+    for (_, rule) in set.rules() {
+        let texts = std::iter::once(&rule.summary).chain(rule.annotations.values()).chain(&rule.runbook);
+        for template in texts {
+            if let Some(message) = renderer.check(rule, template) {
+                problems.push(template_problem(&rule.file, template, message));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(set) } else { Err(problems) }
+}
+
+/// Checks rule files and directories, as `logweir rules check PATH…` does.
+pub fn paths(paths: &[PathBuf]) -> Result<RuleSet, Vec<Problem>> {
+    let (files, mut problems) = read_rules(paths);
+    match rules(&files) {
+        Ok(set) if problems.is_empty() => Ok(set),
+        Ok(_) => Err(problems),
+        Err(mut wrong) => {
+            problems.append(&mut wrong);
+            Err(problems)
+        }
+    }
+}
+
+fn template_problem(file: &Arc<str>, template: &Template, message: String) -> Problem {
+    Problem { file: Arc::clone(file), at: Some(template.at), message, hint: None }
+}
+
+fn unread(name: &str, error: &str) -> Problem {
+    Problem { file: name.into(), at: None, message: format!("cannot be read: {error}"), hint: None }
+}
+
+/// Files as they are, directories with all `*.yaml` and `*.yml` below them that are not hidden.
+fn read_rules(paths: &[PathBuf]) -> (Vec<(String, String)>, Vec<Problem>) {
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        collect(path, 0, &mut found, &mut problems);
+    }
+    found.sort();
+    found.dedup();
+    let mut files = Vec::new();
+    for path in found {
+        let name = path.display().to_string();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => files.push((name, text)),
+            Err(error) => problems.push(unread(&name, &error.to_string())),
+        }
+    }
+    (files, problems)
+}
+
+fn collect(path: &Path, depth: usize, found: &mut Vec<PathBuf>, problems: &mut Vec<Problem>) {
+    if !path.is_dir() {
+        found.push(path.to_owned());
+        return;
+    }
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) => {
+            problems.push(unread(&path.display().to_string(), &error.to_string()));
+            return;
+        }
+    };
+    for entry in entries.flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let hidden = name.to_string_lossy().starts_with('.');
+        let yaml = path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml");
+        if hidden || found.len() >= FILES_MAX {
+            continue;
+        }
+        if path.is_dir() && depth < DEPTH_MAX {
+            collect(&path, depth + 1, found, problems);
+        } else if yaml {
+            found.push(path);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,242 @@
+//! Running the tests of rules: raw lines through the store's own parser and search, the same state machine and the
+//! same texts as in the server, and a clock that is only a number.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use logweir_proto::api::Row;
+use logweir_proto::text::format_duration;
+use logweir_rules::evaluate::{self as machine, Input, Instance, Phase, RuleState};
+use logweir_rules::model::{
+    Agg, ExpectState, ExpectText, Expectation, Group, Labels, Rule, RuleSet, SignalQuery, TestCase, TestCounts,
+};
+use logweir_rules::schedule;
+use logweir_rules::signal::{self, Table};
+
+use super::lines::{self, TestLine};
+use crate::notify::template::{Facts, Renderer, show_number};
+
+/// Every test begins at 2026-01-01T00:00:00Z.
+pub const START_NS: i64 = 1_767_225_600_000_000_000;
+
+/// The store in memory: real parser, real search, no server.
+pub trait LineEngine {
+    /// Forgets what it had and takes these lines.
+    fn load(&mut self, lines: Vec<TestLine>) -> Result<(), String>;
+
+    /// The rows of a query over `[from_ns, to_ns)`.
+    fn query(&self, query: &str, from_ns: i64, to_ns: i64) -> Result<Vec<Row>, String>;
+}
+
+/// What became of one test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseResult {
+    pub rule: String,
+    pub case: String,
+    /// `file:line` of the test.
+    pub place: String,
+    /// What was not as expected, each with its place; empty when the test passed.
+    pub failures: Vec<String>,
+}
+
+/// Runs every test of every rule.
+pub fn run_cases(set: &RuleSet, engine: &mut dyn LineEngine) -> Vec<CaseResult> {
+    let mut results = Vec::new();
+    for (group, rule) in set.rules() {
+        for case in &rule.tests {
+            let failures = run_case(group, rule, case, engine).unwrap_or_else(|error| vec![error]);
+            results.push(CaseResult {
+                rule: rule.name.clone(),
+                case: case.name.clone(),
+                place: format!("{}:{}", rule.file, case.at.line),
+                failures,
+            });
+        }
+    }
+    results
+}
+
+fn run_case(
+    group: &Group,
+    rule: &Arc<Rule>,
+    case: &TestCase,
+    engine: &mut dyn LineEngine,
+) -> Result<Vec<String>, String> {
+    engine.load(lines::lines(case, START_NS)?)?;
+    let renderer = Renderer::default();
+    let offset_ns = schedule::offset_ns(&group.name, group.every_ns);
+    let mut expectations: Vec<&Expectation> = case.expect.iter().collect();
+    expectations.sort_by_key(|expectation| expectation.time_ns);
+    let mut state = RuleState::default();
+    let mut at = schedule::latest_at(START_NS, group.every_ns, offset_ns);
+    let mut failures = Vec::new();
+    for expectation in expectations {
+        let until = START_NS.saturating_add(expectation.time_ns);
+        loop {
+            let next = schedule::next_after(at, group.every_ns, offset_ns);
+            if next > until {
+                break;
+            }
+            at = next;
+            let tables = tables(rule, case, engine, at)?;
+            machine::step(rule, &mut state, at, Input::Tables(&tables));
+        }
+        let seen = Seen { group, rule, state: &state, renderer: &renderer };
+        if let Some(failure) = seen.failure(expectation) {
+            let place = format!("{}:{}:{}", rule.file, expectation.at.line, expectation.at.column);
+            let time = format_duration(Duration::from_nanos(expectation.time_ns.max(0) as u64));
+            failures.push(format!("{place}: at {time}: {failure}; there is {}", seen.describe()));
+        }
+    }
+    Ok(failures)
+}
+
+fn tables(rule: &Rule, case: &TestCase, engine: &dyn LineEngine, at: i64) -> Result<Vec<Table>, String> {
+    let mut tables = Vec::new();
+    for (signal, query) in rule.queries() {
+        let counts: Vec<&TestCounts> = case.counts.iter().filter(|counts| counts.signal == signal.name).collect();
+        if counts.is_empty() {
+            let rows = engine.query(&query.text(), at.saturating_sub(query.window_ns), at)?;
+            tables.push(signal::table_of(&rows, &query.by));
+        } else {
+            tables.push(counted(query, &counts, at)?);
+        }
+    }
+    Ok(tables)
+}
+
+/// The table that evenly spread counts give.
+fn counted(query: &SignalQuery, counts: &[&TestCounts], at: i64) -> Result<Table, String> {
+    let mut table = Table::new();
+    for counts in counts {
+        let from = at.saturating_sub(query.window_ns).max(START_NS.saturating_add(counts.from_ns));
+        let to = at.min(START_NS.saturating_add(counts.to_ns));
+        let minutes = to.saturating_sub(from).max(0) as f64 / 60e9;
+        let labels = counts.labels.iter().filter(|(key, _)| query.by.contains(key));
+        let labels: Labels = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
+        *table.entry(labels).or_default() += counts.per_minute * minutes;
+    }
+    match query.agg {
+        Agg::Count => table.values_mut().for_each(|value| *value = value.floor()),
+        Agg::Rate => table.values_mut().for_each(|value| *value /= query.window_ns as f64 / 1e9),
+        _ => return Err("counts can stand for signals with 'agg: count' or 'agg: rate' only".to_owned()),
+    }
+    table.retain(|_, value| *value > 0.0);
+    Ok(table)
+}
+
+/// The state that an expectation is compared with.
+struct Seen<'a> {
+    group: &'a Group,
+    rule: &'a Rule,
+    state: &'a RuleState,
+    renderer: &'a Renderer,
+}
+
+impl Seen<'_> {
+    fn labels(&self, instance: &Labels) -> Labels {
+        let mut labels = self.rule.labels.clone();
+        labels.extend(instance.clone());
+        labels
+    }
+
+    fn summary(&self, labels: &Labels, instance: &Instance) -> String {
+        let labels = self.labels(labels);
+        let facts = Facts {
+            rule: self.rule,
+            group: &self.group.name,
+            labels: &labels,
+            values: &instance.values,
+            severity: instance.severity,
+        };
+        self.renderer.render(&self.rule.summary, facts)
+    }
+
+    /// Why no instance is as expected; `None` when one is.
+    fn failure(&self, expectation: &Expectation) -> Option<String> {
+        let meant: Vec<(&Labels, &Instance)> = self
+            .state
+            .instances
+            .iter()
+            .filter(|(labels, _)| covers(&self.labels(labels), &expectation.labels))
+            .collect();
+        if expectation.state == Some(ExpectState::Ok) {
+            return (!meant.is_empty()).then(|| "expected ok".to_owned());
+        }
+        if meant.is_empty() {
+            // "Not critical" is true of nothing at all.
+            let only_not = expectation.state.is_none() && expectation.severity.is_none();
+            return (!only_not).then(|| "expected an alert".to_owned());
+        }
+        let failures: Vec<String> =
+            meant.iter().filter_map(|(labels, instance)| self.mismatch(expectation, labels, instance)).collect();
+        // An expectation is about some instance; a "not" is about all of them.
+        let enough =
+            if expectation.severity_not.is_some() { failures.is_empty() } else { failures.len() < meant.len() };
+        if enough { None } else { failures.into_iter().next() }
+    }
+
+    fn mismatch(&self, expectation: &Expectation, labels: &Labels, instance: &Instance) -> Option<String> {
+        if let Some(state) = expectation.state
+            && state != state_of(instance)
+        {
+            return Some(format!("expected {}", state_name(state)));
+        }
+        if let Some(severity) = expectation.severity.filter(|severity| *severity != instance.severity) {
+            return Some(format!("expected severity {severity}"));
+        }
+        if let Some(severity) = expectation.severity_not.filter(|severity| *severity == instance.severity) {
+            return Some(format!("expected any severity but {severity}"));
+        }
+        if let Some(wanted) = &expectation.summary {
+            let summary = self.summary(labels, instance);
+            let good = match wanted {
+                ExpectText::Equals(text) => summary == *text,
+                ExpectText::Contains(text) => summary.contains(text.as_str()),
+            };
+            if !good {
+                return Some(format!("the summary is \"{summary}\""));
+            }
+        }
+        let wrong = |(name, wanted): &(&String, &f64)| {
+            instance.values.get(*name).is_none_or(|value| (value - **wanted).abs() > 1e-9 * wanted.abs().max(1.0))
+        };
+        expectation.value.iter().find(wrong).map(|(name, wanted)| format!("expected {name} = {}", show_number(*wanted)))
+    }
+
+    fn describe(&self) -> String {
+        if self.state.instances.is_empty() {
+            return "no alert".to_owned();
+        }
+        let one = |(labels, instance): (&Labels, &Instance)| {
+            let values: Vec<String> =
+                instance.values.iter().map(|(name, value)| format!("{name}={}", show_number(*value))).collect();
+            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let state = state_name(state_of(instance));
+            format!("{{{}}} {state} {} ({})", labels.join(","), instance.severity, values.join(" "))
+        };
+        self.state.instances.iter().take(5).map(one).collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn covers(labels: &Labels, wanted: &BTreeMap<String, String>) -> bool {
+    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+const fn state_of(instance: &Instance) -> ExpectState {
+    match instance.phase {
+        Phase::Pending => ExpectState::Pending,
+        Phase::Firing => ExpectState::Firing,
+        Phase::Recovering => ExpectState::Recovering,
+    }
+}
+
+const fn state_name(state: ExpectState) -> &'static str {
+    match state {
+        ExpectState::Ok => "ok",
+        ExpectState::Pending => "pending",
+        ExpectState::Firing => "firing",
+        ExpectState::Recovering => "recovering",
+    }
+}

@@ -1,0 +1,258 @@
+//! From what the machine changed to what people read: episodes with texts, links and sample lines.
+
+use std::collections::BTreeMap;
+
+use logweir_proto::text::visible;
+use logweir_rules::condition::Values;
+use logweir_rules::evaluate::{Change, Outcome, RuleState, Transition};
+use logweir_rules::model::{Group, Labels, Rule, Severity};
+use ulid::Ulid;
+
+use crate::notify::message::time_text;
+use crate::notify::template::{Facts, Renderer};
+use crate::source::QuerySource;
+use crate::state::{Episode, Sample};
+
+/// New episodes of one rule and step that get sample lines; more is a storm, and its lines are alike.
+const SAMPLED_PER_STEP_MAX: usize = 20;
+/// What of a sample line is kept.
+const SAMPLE_CHARS_MAX: usize = 1_000;
+/// Links show this much after the step, for what came late.
+const LINK_AFTER_NS: i64 = 60 * 1_000_000_000;
+
+/// A change of an episode that the next transaction makes.
+#[derive(Debug)]
+pub(super) enum Draft {
+    Open(Box<Episode>),
+    Change(Box<ChangeDraft>),
+    Close(CloseDraft),
+}
+
+#[derive(Debug)]
+pub(super) struct ChangeDraft {
+    pub(super) id: String,
+    pub(super) severity: Severity,
+    /// Set when the receivers are to hear of it; else only the numbers moved.
+    pub(super) reason: Option<String>,
+    pub(super) values: Values,
+    pub(super) summary: String,
+    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) link: String,
+    pub(super) samples: Vec<Sample>,
+}
+
+#[derive(Debug)]
+pub(super) struct CloseDraft {
+    pub(super) id: String,
+    pub(super) at: i64,
+    pub(super) reason: String,
+    pub(super) values: Values,
+}
+
+/// The id of an episode: its time and a hash of its identity. A step that is evaluated again after a crash makes the
+/// same episode, not a second one.
+pub fn episode_id(rule: &str, labels: &Labels, fired_at: i64) -> String {
+    let identity = serde_json::to_vec(&(rule, labels, fired_at)).unwrap_or_default();
+    let hash = blake3::hash(&identity);
+    let mut random = [0u8; 16];
+    random[6..].copy_from_slice(&hash.as_bytes()[..10]);
+    let ms = fired_at.max(0) as u64 / 1_000_000;
+    Ulid::from_parts(ms, u128::from_be_bytes(random)).to_string()
+}
+
+/// Links into the console.
+#[derive(Debug, Clone)]
+pub struct Links {
+    pub base_url: String,
+}
+
+impl Links {
+    /// A search over a fixed range of time: the link shows the same tomorrow.
+    pub fn search(&self, query: &str, from_ns: i64, to_ns: i64) -> String {
+        let mut url = self.base_url.trim_end_matches('/').to_owned();
+        url.push_str("/?q=");
+        percent_encode(query, &mut url);
+        for (name, time) in [("&from=", from_ns), ("&to=", to_ns)] {
+            url.push_str(name);
+            percent_encode(&time_text(time), &mut url);
+        }
+        url
+    }
+}
+
+fn percent_encode(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+/// Ends the episode of a transition, if it has one.
+pub(super) fn close(rule: &str, transition: &Transition, at: i64) -> Option<Draft> {
+    let id = episode_id(rule, &transition.labels, transition.fired_at?);
+    let reason = transition.reason.to_string();
+    Some(Draft::Close(CloseDraft { id, at, reason, values: transition.values.clone() }))
+}
+
+pub(super) struct Maker<'a> {
+    pub(super) links: &'a Links,
+    pub(super) renderer: &'a Renderer,
+    pub(super) source: &'a dyn QuerySource,
+    pub(super) group: &'a Group,
+    pub(super) rule: &'a Rule,
+    pub(super) at: i64,
+    pub(super) now_wall: i64,
+}
+
+impl Maker<'_> {
+    pub(super) async fn drafts(&self, before: &RuleState, after: &RuleState, outcome: &Outcome) -> Vec<Draft> {
+        let mut drafts = Vec::new();
+        let mut sampled = 0;
+        for transition in &outcome.transitions {
+            tracing::info!(
+                rule = self.rule.name,
+                change = ?transition.change,
+                severity = %transition.severity,
+                reason = %transition.reason,
+                labels = ?transition.labels,
+                "alert"
+            );
+            let wants_samples = matches!(transition.change, Change::Fired | Change::Raised);
+            let mut samples = Vec::new();
+            if wants_samples && sampled < SAMPLED_PER_STEP_MAX {
+                sampled += 1;
+                samples = self.samples(&transition.labels).await;
+            }
+            drafts.extend(self.draft(transition, samples));
+        }
+        self.refreshed(before, after, outcome, &mut drafts);
+        drafts
+    }
+
+    fn draft(&self, transition: &Transition, samples: Vec<Sample>) -> Option<Draft> {
+        match transition.change {
+            Change::Fired => Some(Draft::Open(Box::new(self.open(transition, samples)?))),
+            Change::Raised | Change::Lowered => {
+                let reason = Some(transition.reason.to_string());
+                let change =
+                    self.change(&transition.labels, transition.fired_at?, transition.severity, &transition.values);
+                Some(Draft::Change(Box::new(ChangeDraft { reason, samples, ..change })))
+            }
+            Change::Resolved => close(&self.rule.name, transition, self.at),
+            // Nobody outside is told of these.
+            Change::Pending | Change::Ended | Change::Recovering | Change::FiringAgain => None,
+        }
+    }
+
+    /// Firing instances whose numbers moved: messages and the list of alerts show the present ones.
+    fn refreshed(&self, before: &RuleState, after: &RuleState, outcome: &Outcome, drafts: &mut Vec<Draft>) {
+        for (labels, instance) in &after.instances {
+            let Some(fired_at) = instance.fired_at else { continue };
+            let changed = outcome.transitions.iter().any(|transition| transition.labels == *labels);
+            let same = before.instances.get(labels).is_some_and(|old| old.values == instance.values);
+            if !changed && !same {
+                let change = self.change(labels, fired_at, instance.severity, &instance.values);
+                drafts.push(Draft::Change(Box::new(change)));
+            }
+        }
+    }
+
+    fn change(&self, labels: &Labels, fired_at: i64, severity: Severity, values: &Values) -> ChangeDraft {
+        let (summary, annotations) = self.texts(labels, severity, values);
+        ChangeDraft {
+            id: episode_id(&self.rule.name, labels, fired_at),
+            severity,
+            reason: None,
+            values: values.clone(),
+            summary,
+            annotations,
+            link: self.link(labels, fired_at),
+            samples: Vec::new(),
+        }
+    }
+
+    fn open(&self, transition: &Transition, samples: Vec<Sample>) -> Option<Episode> {
+        let fired_at = transition.fired_at?;
+        let Transition { labels, severity, values, .. } = transition;
+        let (summary, annotations) = self.texts(labels, *severity, values);
+        Some(Episode {
+            id: episode_id(&self.rule.name, labels, fired_at),
+            rule: self.rule.name.clone(),
+            group: self.group.name.clone(),
+            rule_at: format!("{}:{}", self.rule.file, self.rule.at.line),
+            labels: self.all_labels(labels),
+            instance: labels.clone(),
+            severity: *severity,
+            peak: *severity,
+            opened_at: fired_at,
+            closed_at: None,
+            closed_wall: None,
+            reason: transition.reason.to_string(),
+            close_reason: None,
+            values: values.clone(),
+            first_values: values.clone(),
+            summary,
+            annotations,
+            query: self.rule.context_filter(labels),
+            link: self.link(labels, fired_at),
+            samples,
+            groups: Vec::new(),
+        })
+    }
+
+    fn all_labels(&self, labels: &Labels) -> Labels {
+        let mut all = self.rule.labels.clone();
+        all.extend(labels.clone());
+        all.insert("alertname".to_owned(), self.rule.name.clone());
+        all
+    }
+
+    fn texts(&self, labels: &Labels, severity: Severity, values: &Values) -> (String, BTreeMap<String, String>) {
+        let labels = self.all_labels(labels);
+        let facts = Facts { rule: self.rule, group: &self.group.name, labels: &labels, values, severity };
+        let render = |template| self.renderer.render(template, facts);
+        let mut annotations: BTreeMap<String, String> =
+            self.rule.annotations.iter().map(|(key, template)| (key.clone(), render(template))).collect();
+        if let Some(runbook) = &self.rule.runbook {
+            annotations.insert("runbook".to_owned(), render(runbook));
+        }
+        if let Some(owner) = &self.rule.owner {
+            annotations.insert("owner".to_owned(), owner.clone());
+        }
+        (render(&self.rule.summary), annotations)
+    }
+
+    fn link(&self, labels: &Labels, fired_at: i64) -> String {
+        let from_ns = fired_at.saturating_sub(self.rule.window_ns());
+        self.links.search(&self.rule.context_filter(labels), from_ns, self.at.saturating_add(LINK_AFTER_NS))
+    }
+
+    /// The newest lines behind an alert. That there are none is no reason not to alert.
+    async fn samples(&self, labels: &Labels) -> Vec<Sample> {
+        if self.rule.context.samples == 0 {
+            return Vec::new();
+        }
+        let query = self.rule.context_filter(labels);
+        let look_back_ns = self.rule.expected.map_or(self.rule.window_ns(), |expected| expected.seen_within_ns);
+        // Lines that came since the step belong to the picture.
+        let to_ns = self.now_wall.max(self.at);
+        let from_ns = self.at.saturating_sub(look_back_ns);
+        match self.source.query(&query, from_ns, to_ns, self.rule.context.samples).await {
+            Ok(answer) => answer.rows.iter().take(self.rule.context.samples).map(sample).collect(),
+            Err(error) => {
+                tracing::warn!(rule = self.rule.name, error = %error, "no sample lines");
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn sample(row: &logweir_proto::api::Row) -> Sample {
+    let text = |name: &str| row.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+    let line = if text("raw").is_empty() { text("message") } else { text("raw") };
+    let line: String = line.trim_end().chars().take(SAMPLE_CHARS_MAX).collect();
+    Sample { id: text("id").to_owned(), time: text("time").to_owned(), line: visible(&line) }
+}

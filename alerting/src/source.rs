@@ -1,0 +1,37 @@
+//! What alerting asks of the log store.
+
+use futures_util::future::BoxFuture;
+use logweir_proto::api::Row;
+
+/// Rows of one answer.
+///
+/// A row that a pipe made has the columns of the pipe. A row that is an event has `id`, `time` (RFC 3339) and `raw`,
+/// or `message` when the raw line is not at hand.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answer {
+    pub rows: Vec<Row>,
+    /// `false` when a part of the time range is missing; a rule is not decided on such an answer.
+    pub complete: bool,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The store cannot answer yet or for now: starting, overloaded, unreachable.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// This query has no answer, however often it is asked.
+    #[error("{0}")]
+    Failed(String),
+}
+
+pub trait QuerySource: Send + Sync + 'static {
+    /// Runs a query over the events of `[from_ns, to_ns)`; events come newest first, at most `limit` rows.
+    fn query<'a>(
+        &'a self,
+        query: &'a str,
+        from_ns: i64,
+        to_ns: i64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Answer, QueryError>>;
+}

@@ -1,0 +1,154 @@
+//! What can be typed: commands, flags and their help. The environment is read here and nowhere else.
+
+mod client;
+mod server;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub use client::{
+    AlertsCommand, ContextArgs, FieldsArgs, ListArgs, ListFormat, OutputFormat, RangeArgs, RulesCommand, RulesPaths,
+    SearchArgs, ServerArgs, SourcesArgs, StdinFormat, TailArgs,
+};
+pub use server::{CheckArgs, CompletionsArgs, ServeArgs, TokensCommand, UpArgs};
+
+/// Grouped by hand, because clap lists commands in one block. A test keeps it equal to [`Command`].
+const HELP: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+Start:
+  up           Run everything here: find this machine's logs, store, search, alert
+  serve        Run the server from a configuration file
+
+Look:
+  search       Find events, count them, make tables of them
+  tail         Follow new events as they arrive
+  context      Show what happened around one event
+  fields       List the fields of the stored events, or the values of one
+
+Alerts:
+  alerts       Show what is firing
+  rules        Check, test and list the alert rules
+
+Care:
+  status       Say whether the server is well
+  sources      List what delivers lines, and what is missing
+  check        Validate a configuration file
+  tokens       Make, list and revoke access tokens
+  completions  Print a completion script for a shell
+
+Options:
+{options}{after-help}
+
+Exit codes: 0 yes or ok, 1 no hits or a negative answer, 2 usage, configuration or query error,
+            3 server unreachable, 4 partial result, 70 bug
+";
+
+const EXAMPLES: &str = "\
+Examples:
+  logweir up --demo
+  logweir search 'level>=error service:api' --since 15m
+  logweir search 'status>=500 | stats count by path'
+  logweir tail 'service:nginx status>=500'";
+
+/// Logs in, answers and alerts out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "logweir",
+    version,
+    about,
+    help_template = HELP,
+    after_help = EXAMPLES,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    propagate_version = false
+)]
+pub struct Cli {
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN", hide_possible_values = true, help = "auto (on a terminal unless NO_COLOR is set), always or never")]
+    pub color: ColorChoice,
+    /// Show times in UTC instead of the local time zone
+    #[arg(long, global = true)]
+    pub utc: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Up(UpArgs),
+    Serve(ServeArgs),
+    Search(SearchArgs),
+    Tail(TailArgs),
+    Context(ContextArgs),
+    Fields(FieldsArgs),
+    /// Show what is firing
+    #[command(subcommand, arg_required_else_help = true)]
+    Alerts(AlertsCommand),
+    /// Check, test and list the alert rules
+    #[command(subcommand, arg_required_else_help = true)]
+    Rules(RulesCommand),
+    /// Say whether the server is well
+    ///
+    /// Exits 0 when every part is ready, 1 when one is not, 3 when there is no answer.
+    Status(ListArgs),
+    Sources(SourcesArgs),
+    Check(CheckArgs),
+    /// Make, list and revoke access tokens
+    #[command(subcommand, arg_required_else_help = true)]
+    Tokens(TokensCommand),
+    Completions(CompletionsArgs),
+}
+
+/// `LOGWEIR_TOKEN`, unless it is empty.
+pub fn token_from_environment() -> Option<OsString> {
+    variable("LOGWEIR_TOKEN")
+}
+
+/// `NO_COLOR` is set to something.
+pub fn no_color() -> bool {
+    variable("NO_COLOR").is_some()
+}
+
+/// `TERM=dumb` is a terminal that shows escape sequences as text.
+pub fn dumb_terminal() -> bool {
+    variable("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// `${NAME}` in a configuration file.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok()
+}
+
+/// `RUST_LOG`, else what an operator wants to see.
+pub fn log_filter() -> String {
+    environment("RUST_LOG").unwrap_or_else(|| "info".to_owned())
+}
+
+/// `PM2_HOME`
+pub fn pm2_home() -> Option<PathBuf> {
+    variable("PM2_HOME").map(PathBuf::from)
+}
+
+/// `XDG_DATA_HOME`, else `~/.local/share`, else a folder of the working directory.
+pub fn user_data_dir() -> PathBuf {
+    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    variable("XDG_DATA_HOME").map(PathBuf::from).or_else(home).unwrap_or_else(|| PathBuf::from("."))
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

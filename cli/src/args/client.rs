@@ -1,0 +1,261 @@
+//! Arguments of the commands that ask a server.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use logweir_proto::record::EventId;
+use logweir_proto::text::parse_duration;
+
+/// Which server, and as whom.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Server")]
+pub struct ServerArgs {
+    /// Address of the server
+    #[arg(long, value_name = "URL", env = "LOGWEIR_URL", default_value = "http://127.0.0.1:7171")]
+    pub url: String,
+    /// File that holds the token [env: LOGWEIR_TOKEN is the token itself]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Certificate authority to trust besides the system's, as PEM
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Which part of time.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Time")]
+pub struct RangeArgs {
+    /// From this long ago until now: 15m, 2h, 7d [default: 1h]
+    #[arg(long, value_name = "AGO", value_parser = duration, conflicts_with_all = ["from", "to"])]
+    pub since: Option<Duration>,
+    /// From this time: 2026-11-20T09:00Z, 1763630016, now-2h
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// To this time, which is not included [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub to: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Time, level, service and message for people; a table when a pipe made the rows
+    Pretty,
+    /// The lines as they were written
+    Raw,
+    /// One object a line
+    Json,
+    /// key=value
+    Logfmt,
+    /// With a header, for spreadsheets
+    Csv,
+    /// Aligned columns
+    Table,
+}
+
+/// How lines on stdin are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StdinFormat {
+    /// Found out from the lines
+    Auto,
+    /// NGINX access log, combined and its relatives
+    Nginx,
+    /// NGINX error log
+    NginxError,
+    /// One JSON object a line: pino, winston, bunyan, zap, …
+    Json,
+    /// Docker json-file
+    Docker,
+    /// Text, with the level guessed
+    Plain,
+}
+
+/// Find events, count them, make tables of them
+///
+/// Without a pipe the newest events come first. `--since 1h` is the range unless the query or a flag says otherwise.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  logweir search 'level>=error service:api' --since 15m
+  logweir search 'status>=500 | stats count by path | sort -count'
+  logweir search '\"connection reset\" host:web-*' --from 2026-11-20T09:00Z --to 2026-11-20T10:00Z
+  logweir search 'trace_id:4bf92f3577b34da6' --all -o json | jq -r .message
+  logweir search 'level:error' --count --since 1d
+  cat access.log | logweir search 'status>=500 | top 10 path' --stdin nginx")]
+pub struct SearchArgs {
+    /// The query; everything when it is left out
+    #[arg(default_value = "", hide_default_value = true, allow_hyphen_values = true, value_parser = query)]
+    pub query: String,
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// At most this many events
+    #[arg(short = 'n', long = "limit", value_name = "N", default_value_t = 100, help_heading = "Result")]
+    pub limit: u64,
+    /// Every event of the range, page by page
+    #[arg(long, conflicts_with = "limit", help_heading = "Result")]
+    pub all: bool,
+    /// Oldest first
+    #[arg(long, help_heading = "Result")]
+    pub asc: bool,
+    /// Print only how many there are
+    #[arg(long, conflicts_with_all = ["all", "limit", "asc", "fields"], help_heading = "Result")]
+    pub count: bool,
+    /// Only these fields, in this order; `raw` is the line as it was written
+    #[arg(long, value_name = "A,B", value_delimiter = ',', help_heading = "Result")]
+    pub fields: Vec<String>,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Pretty, help_heading = "Result")]
+    pub output: OutputFormat,
+    /// Search lines from stdin instead of a server
+    #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Source")]
+    pub stdin: Option<StdinFormat>,
+    /// Give up after this long with what there is: 30s
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Source")]
+    pub timeout: Option<Duration>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Follow new events as they arrive
+///
+/// A lost connection is taken up again where it broke, without a gap.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  logweir tail
+  logweir tail 'service:nginx status>=500' --start 10m
+  logweir tail 'level>=warn' -o json | jq .message")]
+pub struct TailArgs {
+    /// The filter; everything when it is left out
+    #[arg(default_value = "", hide_default_value = true, allow_hyphen_values = true, value_parser = query)]
+    pub query: String,
+    /// Begin this long ago instead of now
+    #[arg(long, value_name = "AGO", value_parser = duration)]
+    pub start: Option<Duration>,
+    /// Only these fields, in this order
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub fields: Vec<String>,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Pretty)]
+    pub output: OutputFormat,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Show what happened around one event
+///
+/// The lines before and after it, of the same service and host unless `--by` says otherwise. The id is that of
+/// `search -o json`, and the last part of a permalink.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  logweir context 61Q8SCTPG4C0000000000G0001 -B 50 -A 5 --by host")]
+pub struct ContextArgs {
+    #[arg(value_name = "EVENT_ID")]
+    pub id: EventId,
+    /// Events before it
+    #[arg(short = 'B', long, value_name = "N", default_value_t = 20)]
+    pub before: u32,
+    /// Events after it
+    #[arg(short = 'A', long, value_name = "N", default_value_t = 20)]
+    pub after: u32,
+    /// Fields that the events around must share with it
+    #[arg(long, value_name = "A,B", value_delimiter = ',', default_values_t = ["service".to_owned(), "host".to_owned()])]
+    pub by: Vec<String>,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Pretty)]
+    pub output: OutputFormat,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// List the fields of the stored events, or the values of one
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  logweir fields
+  logweir fields status --since 1d")]
+pub struct FieldsArgs {
+    /// Show the most frequent values of this field
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Pretty)]
+    pub output: OutputFormat,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AlertsCommand {
+    /// List what is pending or firing; exits 1 when nothing is
+    List(ListArgs),
+    /// Show one alert with its values and sample lines
+    Show {
+        /// As printed by `alerts list`
+        id: String,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Validate rule files; lists every mistake with its line
+    #[command(after_help = "Example:\n  logweir rules check rules/")]
+    Check(RulesPaths),
+    /// Run the tests that stand in the rule files, on raw lines through the real parser
+    #[command(after_help = "Example:\n  logweir rules test rules/nginx.yaml")]
+    Test(RulesPaths),
+    /// List the rules that the server evaluates
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RulesPaths {
+    /// Files, or directories with `*.yaml` files
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// How to print
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = ListFormat::Pretty)]
+    pub output: ListFormat,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// How a list of things that are not events is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people
+    Pretty,
+    /// One object a line, as the API gives it
+    Json,
+}
+
+/// List what delivers lines, and what is missing
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  logweir sources
+  logweir sources --gaps && echo 'lines are missing'")]
+pub struct SourcesArgs {
+    /// Only sources with missing bytes; exits 1 when there are none
+    #[arg(long)]
+    pub gaps: bool,
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "a length of time looks like 30s, 15m, 2h, 7d or 1h30m".to_owned())
+}
+
+/// A query may begin with `-field:value`, but `--word` is a mistyped option.
+fn query(text: &str) -> Result<String, String> {
+    if text.starts_with("--") { Err("no such option; `--help` lists them".to_owned()) } else { Ok(text.to_owned()) }
+}

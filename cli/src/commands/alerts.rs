@@ -1,0 +1,93 @@
+//! `logweir alerts`: what is firing, since when, and the lines that say so.
+
+use std::io::Write;
+
+use logweir_proto::api::AlertView;
+use logweir_proto::text::visible;
+use serde_json::Value;
+
+use crate::args::{AlertsCommand, ListArgs, ListFormat};
+use crate::client::Client;
+use crate::commands::entries;
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::output::{Console, Ink, Table, json_line, local_time};
+
+pub(super) async fn run(command: &AlertsCommand, console: &mut Console) -> Result<Exit> {
+    match command {
+        AlertsCommand::List(args) => list(args, console).await,
+        AlertsCommand::Show { id, list } => show(id, list, console).await,
+    }
+}
+
+async fn fetch(args: &ListArgs) -> Result<Vec<AlertView>> {
+    let client = Client::new(&args.server)?;
+    let answer: Value = client.get("/api/v1/alerts", &[]).await?;
+    entries(answer, "alerts", client.shown())
+}
+
+async fn list(args: &ListArgs, console: &mut Console) -> Result<Exit> {
+    let alerts = fetch(args).await?;
+    if args.output == ListFormat::Json {
+        for alert in &alerts {
+            json_line(console, alert)?;
+        }
+    } else if alerts.is_empty() {
+        console.note("nothing is firing");
+    } else {
+        let mut table = Table::new(&["STATE", "SEVERITY", "RULE", "SINCE", "SUMMARY", "ID"]);
+        for alert in &alerts {
+            let since = local_time(&alert.since, &console.zone);
+            let severity = alert.severity.as_deref().unwrap_or("");
+            table.push(&[&alert.state, severity, &alert.rule, &since, &alert.summary, &alert.id]);
+        }
+        table.print(console)?;
+    }
+    Ok(if alerts.is_empty() { Exit::No } else { Exit::Ok })
+}
+
+async fn show(id: &str, args: &ListArgs, console: &mut Console) -> Result<Exit> {
+    let alerts = fetch(args).await?;
+    let Some(alert) = alerts.iter().find(|alert| alert.id == id) else {
+        console.note(&format!("no alert {} is pending or firing", visible(id)));
+        return Ok(Exit::No);
+    };
+    if args.output == ListFormat::Json {
+        json_line(console, alert)?
+    } else {
+        pretty(alert, console)?
+    }
+    Ok(Exit::Ok)
+}
+
+fn pretty(alert: &AlertView, console: &mut Console) -> std::io::Result<()> {
+    let style = console.style;
+    let ink = if alert.state == "firing" { Ink::Red } else { Ink::Yellow };
+    let head =
+        format!("{} {}", style.paint(ink, &visible(&alert.state)), style.paint(Ink::Bold, &visible(&alert.rule)));
+    console.line(&format!("{head}  {}", visible(&alert.summary)))?;
+    let since = local_time(&alert.since, &console.zone);
+    let mut facts = vec![("since", since), ("group", alert.group.clone()), ("query", alert.query.clone())];
+    facts.extend(alert.severity.clone().map(|severity| ("severity", severity)));
+    facts.push(("link", alert.link.clone()));
+    for (name, value) in &facts {
+        console.line(&format!("  {} {}", style.paint(Ink::Dim, &format!("{name:<9}")), visible(value)))?;
+    }
+    for (name, value) in &alert.labels {
+        console.line(&format!("  {} {}={}", style.paint(Ink::Dim, "label    "), visible(name), visible(value)))?;
+    }
+    for (name, value) in &alert.values {
+        console.line(&format!("  {} {}={value}", style.paint(Ink::Dim, "value    "), visible(name)))?;
+    }
+    for (name, value) in alert.annotations.iter().filter(|(name, _)| *name != "summary") {
+        console.line(&format!("  {} {}", style.paint(Ink::Dim, &format!("{:<9}", visible(name))), visible(value)))?;
+    }
+    if !alert.samples.is_empty() {
+        writeln!(console.out)?;
+    }
+    for sample in &alert.samples {
+        let time = style.paint(Ink::Dim, &visible(&local_time(&sample.time, &console.zone)));
+        console.line(&format!("  {time} {}", visible(&sample.line)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! `logweir fields`: what fields there are, or the values of one.
+
+use serde_json::Value;
+
+use crate::args::{FieldsArgs, OutputFormat, SearchArgs};
+use crate::client::Client;
+use crate::commands::{entries, search};
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::output::{Console, Shape, printer};
+
+/// Values that are shown of one field.
+const VALUES_MAX: usize = 50;
+
+pub(super) async fn run(args: &FieldsArgs, console: &mut Console) -> Result<Exit> {
+    match &args.name {
+        Some(name) => values(args, name, console).await,
+        None => names(args, console).await,
+    }
+}
+
+async fn names(args: &FieldsArgs, console: &mut Console) -> Result<Exit> {
+    let client = Client::new(&args.server)?;
+    let (from, to) = search::range(&args.range, true, None);
+    let mut parameters = Vec::new();
+    parameters.extend(from.as_deref().map(|from| ("from", from)));
+    parameters.extend(to.as_deref().map(|to| ("to", to)));
+    let answer: Value = client.get("/api/v1/fields", &parameters).await?;
+    let rows: Vec<logweir_proto::api::Row> = entries(answer, "fields", client.shown())?;
+    let columns = rows.first().map(|row| row.keys().cloned().collect()).unwrap_or_default();
+    let mut printer = printer(args.output, &[], "");
+    printer.start(&Shape { columns, events: false }, console)?;
+    for row in &rows {
+        printer.row(None, row, console)?;
+    }
+    printer.finish(console)?;
+    Ok(if rows.is_empty() { Exit::No } else { Exit::Ok })
+}
+
+/// The values are a query like any other.
+async fn values(args: &FieldsArgs, name: &str, console: &mut Console) -> Result<Exit> {
+    let search = SearchArgs {
+        query: format!("* | top {VALUES_MAX} `{}`", name.replace('`', "")),
+        range: args.range.clone(),
+        limit: VALUES_MAX as u64,
+        all: false,
+        asc: false,
+        count: false,
+        fields: Vec::new(),
+        output: if args.output == OutputFormat::Raw { OutputFormat::Pretty } else { args.output },
+        stdin: None,
+        timeout: None,
+        server: args.server.clone(),
+    };
+    search::run(&search, console).await
+}

@@ -1,0 +1,135 @@
+//! `logweir tail`: follows new events and takes up a lost connection where it broke.
+
+use std::time::Duration;
+
+use logweir_proto::api::Row;
+use logweir_proto::record::EventId;
+use logweir_proto::text::{format_duration, visible};
+use logweir_runtime::backoff::Backoff;
+use serde::Deserialize;
+
+use crate::args::{OutputFormat, TailArgs};
+use crate::client::Client;
+use crate::client::sse::SseEvent;
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::output::{Console, Printer, Shape, printer, problem};
+
+const RECONNECT_BASE: Duration = Duration::from_millis(250);
+const RECONNECT_MAX: Duration = Duration::from_secs(10);
+
+pub(super) async fn run(args: &TailArgs, console: &mut Console) -> Result<Exit> {
+    let client = Client::new(&args.server)?;
+    let mut follower = Follower::new(args, console)?;
+    let mut backoff = Backoff::new(RECONNECT_BASE, RECONNECT_MAX, u64::from(std::process::id()));
+    let mut connected = false;
+    loop {
+        let reason = match follower.connection(&client, console, &mut backoff).await {
+            Ok(reason) => reason,
+            // The first attempt tells a script that there is no server; later ones wait for it to come back.
+            Err(CliError::Unreachable { reason, .. }) if connected => reason,
+            Err(error @ CliError::Refused { .. }) if connected && error.exit() == Exit::Unreachable => {
+                error.to_string()
+            }
+            Err(error) => return Err(error),
+        };
+        connected = true;
+        console.warn(&format!("{}; reconnecting", visible(&reason)));
+        tokio::time::sleep(backoff.next_delay()).await;
+    }
+}
+
+/// The frames of a tail; what it does not know is skipped, so that a newer server may say more.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "t", rename_all = "lowercase")]
+enum TailFrame {
+    Row {
+        id: Option<EventId>,
+        #[serde(flatten)]
+        row: Row,
+    },
+    /// This subscriber was too slow: so many events are missing here.
+    Dropped { n: u64 },
+    Meta {
+        #[serde(default)]
+        warnings: Vec<logweir_proto::api::Warning>,
+    },
+    #[serde(other)]
+    Unknown,
+}
+
+struct Follower<'a> {
+    args: &'a TailArgs,
+    printer: Box<dyn Printer>,
+    last_id: Option<String>,
+}
+
+impl<'a> Follower<'a> {
+    fn new(args: &'a TailArgs, console: &mut Console) -> Result<Follower<'a>> {
+        if args.output == OutputFormat::Table {
+            return Err(CliError::Usage("a table has no end in a tail: use -o csv or -o pretty".to_owned()));
+        }
+        let mut printer = printer(args.output, &args.fields, &args.query);
+        printer.start(&Shape { columns: Vec::new(), events: true }, console)?;
+        Ok(Follower { args, printer, last_id: None })
+    }
+
+    /// One connection until it breaks; returns why.
+    async fn connection(&mut self, client: &Client, console: &mut Console, backoff: &mut Backoff) -> Result<String> {
+        let fields = if self.args.output == OutputFormat::Raw { "raw".to_owned() } else { self.args.fields.join(",") };
+        let start = self.args.start.map(format_duration);
+        let mut parameters = vec![("query", self.args.query.as_str())];
+        if !fields.is_empty() {
+            parameters.push(("fields", &fields));
+        }
+        // After a cut the last id says where to continue; the offset would repeat what was shown.
+        if let (Some(start), None) = (&start, &self.last_id) {
+            parameters.push(("start_offset", start));
+        }
+        let mut stream = client.tail(&parameters, self.last_id.as_deref()).await?;
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = stream.next() => event,
+                // Lines are shown when nothing more is at hand, not one write a line in a burst.
+                () = tokio::task::yield_now() => {
+                    console.flush()?;
+                    stream.next().await
+                }
+            };
+            match event {
+                Err(reason) => return Ok(reason),
+                Ok(event) => {
+                    backoff.reset();
+                    self.event(event, console)?;
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: SseEvent, console: &mut Console) -> Result<()> {
+        if event.id.is_some() {
+            self.last_id = event.id;
+        }
+        match serde_json::from_str(&event.data) {
+            Ok(TailFrame::Row { id, row }) => {
+                if let Some(id) = id {
+                    self.last_id = Some(id.to_string());
+                }
+                self.printer.row(id, &row, console)?;
+            }
+            Ok(TailFrame::Dropped { n }) => {
+                console.flush()?;
+                console.warn(&format!("{n} events were left out here: they came faster than they could be shown"));
+            }
+            Ok(TailFrame::Meta { warnings }) => {
+                for warning in &warnings {
+                    problem::warn(console, &self.args.query, warning);
+                }
+            }
+            Ok(TailFrame::Unknown) => {}
+            Err(error) => console.warn(&format!("an event could not be read: {error}")),
+        }
+        Ok(())
+    }
+}

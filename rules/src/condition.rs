@@ -1,0 +1,154 @@
+//! The small language of `when`, `recover_when` and `expr`: arithmetic and comparisons over named numbers.
+//!
+//! ```text
+//! or    = and { ("or" | "||") and }          and  = not { ("and" | "&&") not }
+//! not   = ("not" | "!") not | cmp            cmp  = sum [ (">=" | "<=" | ">" | "<" | "==" | "!=") sum ]
+//! sum   = prod { ("+" | "-") prod }          prod = neg { ("*" | "/") neg }
+//! neg   = "-" neg | atom                     atom = number [ "%" ] | duration | name | "(" or ")"
+//! ```
+//! It is total: every condition has an answer for every input, in time linear to its length. A number can be absent
+//! (the average of no lines, a division by zero): arithmetic with it is absent, a comparison with it is false.
+//! `5%` is 0.05. A duration is in seconds, or in the unit of the field that it is compared with: a signal over a
+//! field named `…_ms` has milliseconds.
+
+mod eval;
+mod lex;
+mod parse;
+
+use std::collections::BTreeMap;
+
+pub use lex::Span;
+pub use parse::{parse_condition, parse_number};
+
+/// Longest condition that is read.
+pub const CONDITION_BYTES_MAX: usize = 4096;
+
+/// Deepest nesting of parentheses and signs.
+pub const CONDITION_DEPTH_MAX: usize = 64;
+
+/// A name that a condition may use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    pub name: String,
+    /// How many units of it make a second: 1000 for a signal over a field of milliseconds.
+    pub per_second: f64,
+}
+
+/// A checked condition or expression; every name in it is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    pub text: String,
+    pub(crate) root: Expr,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Expr {
+    Number(f64),
+    /// Seconds, until [`parse`] knows what it is compared with.
+    Duration(f64),
+    Name(String),
+    Negate(Box<Expr>),
+    Math(MathOp, Box<Expr>, Box<Expr>),
+    Compare(CompareOp, Box<Expr>, Box<Expr>),
+    And(Box<Expr>, Box<Expr>),
+    Or(Box<Expr>, Box<Expr>),
+    Not(Box<Expr>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MathOp {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CompareOp {
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    Equal,
+    NotEqual,
+}
+
+/// What is wrong with a condition, and where in its text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ConditionError {
+    pub span: Span,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+/// The numbers that a condition is asked about.
+pub type Values = BTreeMap<String, f64>;
+
+impl Condition {
+    /// Whether it holds.
+    pub fn holds(&self, values: &Values) -> bool {
+        eval::truth(&self.root, values)
+    }
+
+    /// The number that it computes; `None` when an input is absent.
+    pub fn number(&self, values: &Values) -> Option<f64> {
+        eval::number(&self.root, values)
+    }
+
+    /// The names that it uses, in the order in which they stand in the text.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        collect(&self.root, &mut names);
+        names
+    }
+
+    /// The first comparison of a name with a constant, `timeouts >= 20` → `(timeouts, ">=", 20)`: what a message
+    /// shows as the threshold.
+    pub fn threshold(&self) -> Option<(&str, &'static str, f64)> {
+        first_threshold(&self.root)
+    }
+}
+
+fn collect<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
+    match expr {
+        Expr::Number(_) | Expr::Duration(_) => {}
+        Expr::Name(name) => {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        Expr::Negate(inner) | Expr::Not(inner) => collect(inner, names),
+        Expr::Math(_, a, b) | Expr::Compare(_, a, b) | Expr::And(a, b) | Expr::Or(a, b) => {
+            collect(a, names);
+            collect(b, names);
+        }
+    }
+}
+
+fn first_threshold(expr: &Expr) -> Option<(&str, &'static str, f64)> {
+    match expr {
+        Expr::Compare(op, a, b) => match (&**a, eval::number(b, &Values::new())) {
+            (Expr::Name(name), Some(limit)) => Some((name, op.text(), limit)),
+            _ => None,
+        },
+        Expr::And(a, b) | Expr::Or(a, b) => first_threshold(a).or_else(|| first_threshold(b)),
+        _ => None,
+    }
+}
+
+impl CompareOp {
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            CompareOp::Less => "<",
+            CompareOp::LessOrEqual => "<=",
+            CompareOp::Greater => ">",
+            CompareOp::GreaterOrEqual => ">=",
+            CompareOp::Equal => "==",
+            CompareOp::NotEqual => "!=",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! The state machine of a rule: `ok → pending → firing → recovering → ok`, one per set of label values.
+//!
+//! [`step`] is pure: the state before, the numbers at one event time, the state after and what changed, with reasons.
+//! All waiting (`for`, `keep_firing_for`) counts event time, so a server that was down and catches up comes to the
+//! same states at the same times as one that was not.
+
+mod instance;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use logweir_proto::text::format_duration;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Values;
+use crate::model::{Agg, Expected, Labels, OnEmpty, OnError, Rule, Severity, SignalSource};
+use crate::signal::Table;
+
+use instance::Facts;
+pub use instance::{Instance, Phase, Timer};
+
+/// Instances that one rule may have at once. What is there is kept, further ones are refused and counted.
+pub const INSTANCES_PER_RULE_MAX: usize = 1_000;
+
+/// Label values that an `expected` rule remembers.
+pub const SEEN_PER_RULE_MAX: usize = 10_000;
+
+/// Label of the instance by which a rule with `on_error: fire` says that it cannot be evaluated.
+pub const ERROR_LABEL: (&str, &str) = ("cause", "query_error");
+
+/// Everything that a rule remembers between evaluations. An instance that is ok is not there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RuleState {
+    /// The grouping labels under which the rest was made.
+    pub by: Vec<String>,
+    pub instances: BTreeMap<Labels, Instance>,
+    /// For `expected`: event time at which each value was last there.
+    pub seen: BTreeMap<Labels, i64>,
+    /// Whether `seen` was once filled from the past.
+    pub seeded: bool,
+}
+
+/// What the queries of a rule said.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// One table per signal with a query, in the order of the rule.
+    Tables(&'a [Table]),
+    Failed(&'a str),
+}
+
+/// What happened to an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    Pending,
+    /// A condition ended before its time.
+    Ended,
+    Fired,
+    /// The severity of a firing instance went up or down.
+    Raised,
+    Lowered,
+    Recovering,
+    FiringAgain,
+    Resolved,
+}
+
+/// Why it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    Became { when: String },
+    Held { when: String, for_ns: i64 },
+    NoLongerTrue,
+    NotRecovered,
+    Recovered { held_ns: i64 },
+    NoLines,
+    QueryFailed(String),
+    Forgotten { silent_ns: i64 },
+    RuleChanged,
+    RuleRemoved,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = |ns: &i64| format_duration(Duration::from_nanos(u64::try_from(*ns).unwrap_or(0)));
+        match self {
+            Reason::Became { when } => write!(f, "{when} became true"),
+            Reason::Held { when, for_ns: 0 } => write!(f, "{when} is true"),
+            Reason::Held { when, for_ns } => write!(f, "{when} has held for {}", span(for_ns)),
+            Reason::NoLongerTrue => f.write_str("no level is true any more"),
+            Reason::NotRecovered => f.write_str("the condition to recover is no longer met"),
+            Reason::Recovered { held_ns: 0 } => f.write_str("recovered"),
+            Reason::Recovered { held_ns } => write!(f, "recovered for {}", span(held_ns)),
+            Reason::NoLines => f.write_str("no line matched"),
+            Reason::QueryFailed(error) => write!(f, "the query failed: {error}"),
+            Reason::Forgotten { silent_ns } => write!(f, "silent for {}, forgotten", span(silent_ns)),
+            Reason::RuleChanged => f.write_str("the grouping of the rule was changed"),
+            Reason::RuleRemoved => f.write_str("the rule was removed"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    pub labels: Labels,
+    pub change: Change,
+    pub reason: Reason,
+    /// Event time.
+    pub at: i64,
+    pub severity: Severity,
+    pub values: Values,
+    /// When the instance began to fire, for everything that concerns a firing one.
+    pub fired_at: Option<i64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outcome {
+    pub transitions: Vec<Transition>,
+    /// New instances over [`INSTANCES_PER_RULE_MAX`].
+    pub refused: usize,
+}
+
+/// Evaluates a rule at one event time.
+pub fn step(rule: &Rule, state: &mut RuleState, at: i64, input: Input<'_>) -> Outcome {
+    let mut outcome = Outcome::default();
+    if state.by != rule.by() {
+        close_all(state, at, &Reason::RuleChanged, &mut outcome);
+        *state = RuleState { by: rule.by().to_vec(), ..RuleState::default() };
+    }
+    match input {
+        Input::Failed(error) => failed(rule, state, at, error, &mut outcome),
+        Input::Tables(tables) => evaluated(rule, state, at, tables, &mut outcome),
+    }
+    outcome
+}
+
+/// Ends everything that a removed rule had open.
+pub fn remove(state: &mut RuleState, at: i64) -> Outcome {
+    let mut outcome = Outcome::default();
+    close_all(state, at, &Reason::RuleRemoved, &mut outcome);
+    *state = RuleState::default();
+    outcome
+}
+
+impl RuleState {
+    /// Event time was skipped: nobody knows whether conditions held meanwhile, so waiting begins anew.
+    pub fn skip_gap(&mut self) {
+        self.instances.retain(|_, instance| instance.phase != Phase::Pending);
+        for instance in self.instances.values_mut() {
+            instance.timers.clear();
+            instance.clear_since = None;
+        }
+    }
+
+    /// Fills the memory of an `expected` rule from what was there in the past.
+    pub fn seed(&mut self, values: impl IntoIterator<Item = Labels>, at: i64) {
+        for labels in values.into_iter().take(SEEN_PER_RULE_MAX) {
+            self.seen.entry(labels).or_insert(at);
+        }
+        self.seeded = true;
+    }
+}
+
+fn close_all(state: &mut RuleState, at: i64, reason: &Reason, outcome: &mut Outcome) {
+    for (labels, instance) in std::mem::take(&mut state.instances) {
+        let change = if instance.fired_at.is_some() { Change::Resolved } else { Change::Ended };
+        outcome.transitions.push(instance.transition(&labels, change, reason.clone(), at));
+    }
+}
+
+fn failed(rule: &Rule, state: &mut RuleState, at: i64, error: &str, outcome: &mut Outcome) {
+    if rule.on_error == OnError::Fire {
+        let labels = error_labels();
+        let facts = Facts { forced: Some(Reason::QueryFailed(error.to_owned())), ..Facts::default() };
+        apply(rule, state, at, (labels, facts), outcome);
+    }
+}
+
+fn error_labels() -> Labels {
+    Labels::from([(ERROR_LABEL.0.to_owned(), ERROR_LABEL.1.to_owned())])
+}
+
+fn evaluated(rule: &Rule, state: &mut RuleState, at: i64, tables: &[Table], outcome: &mut Outcome) {
+    if let Some(expected) = rule.expected {
+        remember(rule, state, at, tables);
+        forget(state, expected, at, outcome);
+    }
+    for labels in candidates(rule, state, at, tables) {
+        let facts = if labels == error_labels() && state.instances.contains_key(&labels) {
+            Facts { empty: true, ..Facts::default() }
+        } else {
+            facts(rule, state, at, &labels, tables)
+        };
+        apply(rule, state, at, (labels, facts), outcome);
+    }
+}
+
+fn apply(rule: &Rule, state: &mut RuleState, at: i64, (labels, facts): (Labels, Facts), outcome: &mut Outcome) {
+    let before = state.instances.remove(&labels);
+    let was_there = before.is_some();
+    let (after, change) = instance::advance(rule, before, at, &facts);
+    if after.is_some() && !was_there && state.instances.len() >= INSTANCES_PER_RULE_MAX {
+        outcome.refused += 1;
+        return;
+    }
+    if let Some((change, reason, snapshot)) = change {
+        outcome.transitions.push(snapshot.transition(&labels, change, reason, at));
+    }
+    if let Some(after) = after {
+        state.instances.insert(labels, after);
+    }
+}
+
+/// The label sets that this evaluation is about: what has lines, what is open, what is expected.
+fn candidates(rule: &Rule, state: &RuleState, at: i64, tables: &[Table]) -> BTreeSet<Labels> {
+    let mut all: BTreeSet<Labels> = state.instances.keys().cloned().collect();
+    let finest = rule.by().len();
+    for ((_, query), table) in rule.queries().zip(tables) {
+        if query.by.len() == finest {
+            all.extend(table.keys().cloned());
+        }
+    }
+    if finest == 0 {
+        all.insert(Labels::new());
+    }
+    if let Some(expected) = rule.expected {
+        let within = |seen: i64| at.saturating_sub(seen) <= expected.seen_within_ns;
+        all.extend(state.seen.iter().filter(|(_, seen)| within(**seen)).map(|(labels, _)| labels.clone()));
+    }
+    all
+}
+
+fn remember(rule: &Rule, state: &mut RuleState, at: i64, tables: &[Table]) {
+    let finest = rule.by().len();
+    for ((_, query), table) in rule.queries().zip(tables).filter(|((_, query), _)| query.by.len() == finest) {
+        for (labels, value) in table {
+            let room = state.seen.len() < SEEN_PER_RULE_MAX || state.seen.contains_key(labels);
+            if room && is_match(query.agg, *value) {
+                state.seen.insert(labels.clone(), at);
+            }
+        }
+    }
+}
+
+fn forget(state: &mut RuleState, expected: Expected, at: i64, outcome: &mut Outcome) {
+    let instances = &mut state.instances;
+    state.seen.retain(|labels, seen| {
+        let silent_ns = at.saturating_sub(*seen);
+        let open = instances.contains_key(labels);
+        if silent_ns <= expected.seen_within_ns || (open && silent_ns <= expected.forget_after_ns) {
+            return true;
+        }
+        if let Some(instance) = instances.remove(labels) {
+            let change = if instance.fired_at.is_some() { Change::Resolved } else { Change::Ended };
+            outcome.transitions.push(instance.transition(labels, change, Reason::Forgotten { silent_ns }, at));
+        }
+        false
+    });
+}
+
+/// A count of zero is a row about nothing.
+fn is_match(agg: Agg, value: f64) -> bool {
+    !agg.empty_is_zero() || value != 0.0
+}
+
+fn facts(rule: &Rule, state: &RuleState, at: i64, labels: &Labels, tables: &[Table]) -> Facts {
+    let mut values = Values::new();
+    let mut matched = false;
+    let mut tables = tables.iter();
+    for signal in &rule.signals {
+        let value = match &signal.source {
+            SignalSource::Query(query) => {
+                let row = tables.next().and_then(|table| lookup(table, labels, &query.by));
+                matched |= row.is_some_and(|value| is_match(query.agg, value));
+                row.or(query.agg.empty_is_zero().then_some(0.0))
+            }
+            SignalSource::Expr(expr) => expr.number(&values),
+        };
+        values.extend(value.map(|value| (signal.name.clone(), value)));
+    }
+    if rule.expected.is_some() {
+        // The last line came at the beginning of the last window that had one, give or take a step.
+        let window_ns = rule.queries().map(|(_, query)| query.window_ns).min().unwrap_or(0);
+        let seen = state.seen.get(labels).copied().unwrap_or(at);
+        let silent_ns = if matched { 0 } else { at.saturating_sub(seen).saturating_add(window_ns) };
+        values.insert("silent_for".to_owned(), silent_ns as f64 / 1e9);
+    }
+    let empty = !matched && rule.expected.is_none();
+    Facts {
+        forced: (empty && rule.on_empty == OnEmpty::Fire).then_some(Reason::NoLines),
+        frozen: empty && rule.on_empty == OnEmpty::Keep,
+        empty,
+        values,
+    }
+}
+
+fn lookup(table: &Table, labels: &Labels, by: &[String]) -> Option<f64> {
+    if by.len() == labels.len() {
+        return table.get(labels).copied();
+    }
+    let part: Labels = labels.iter().filter(|(key, _)| by.contains(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
+    table.get(&part).copied()
+}
+
+#[cfg(test)]
+mod tests;

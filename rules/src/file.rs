@@ -1,0 +1,146 @@
+//! Rule files: YAML into the model, with every mistake at once and its file, line and column.
+//!
+//! A file is refused whole. What this version cannot do is refused as well, by name, instead of being read and
+//! ignored.
+
+mod cases;
+mod rule;
+mod signals;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::model::{DELAY_DEFAULT_NS, EVERY_DEFAULT_NS, EVERY_MIN_NS, Group, OnEmpty, OnError, RuleSet};
+use crate::yaml::{self, At, Fields, Node, Problem, Problems};
+
+/// Rules of one rule set.
+pub const RULES_MAX: usize = 5_000;
+
+/// Reads rule files, given as name and text, into one set. All mistakes of all files come together.
+pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<RuleSet, Vec<Problem>> {
+    let mut set = RuleSet::default();
+    let mut all = Vec::new();
+    let mut names = HashMap::new();
+    for (name, source) in files {
+        let mut problems = Problems::new(name, source);
+        let groups = yaml::parse(source, &mut problems).map(|root| read_file(&root, &mut problems));
+        let groups = groups.unwrap_or_default();
+        unique_names(&groups, &mut names, &mut problems);
+        all.append(&mut problems.into_sorted());
+        set.groups.extend(groups.into_iter().map(Arc::new));
+    }
+    if all.is_empty() { Ok(set) } else { Err(all) }
+}
+
+/// An alert's name is its identity, over all files.
+fn unique_names(groups: &[Group], seen: &mut HashMap<String, String>, problems: &mut Problems) {
+    for group in groups {
+        let here = format!("{}:{}", group.file, group.at.line);
+        if let Some(first) = seen.insert(format!("group {}", group.name), here) {
+            problems.add(group.at, format!("a group named '{}' is already at {first}", group.name));
+        }
+        for rule in &group.rules {
+            let here = format!("{}:{}", rule.file, rule.at.line);
+            if let Some(first) = seen.insert(format!("alert {}", rule.name), here) {
+                problems.add(rule.at, format!("an alert named '{}' is already at {first}", rule.name));
+            }
+        }
+    }
+    if seen.len() > RULES_MAX {
+        problems.add(At { line: 1, column: 1 }, format!("more than {RULES_MAX} rules and groups"));
+    }
+}
+
+fn read_file(root: &Node, problems: &mut Problems) -> Vec<Group> {
+    let Some(mut fields) = Fields::new(root, "a rule file", problems) else { return Vec::new() };
+    if let Some(version) = fields.require("version", problems) {
+        problems.integer(version, "version", 1..=1);
+    }
+    let mut groups = Vec::new();
+    if let Some(node) = fields.require("groups", problems) {
+        for group in problems.list(node, "groups") {
+            groups.extend(read_group(group, problems));
+        }
+    }
+    fields.finish(problems);
+    groups
+}
+
+/// What a group says once for all its rules.
+#[derive(Debug, Clone, Default)]
+struct Defaults {
+    owner: Option<String>,
+    labels: Vec<(String, String, At)>,
+    on_empty: OnEmpty,
+    on_error: OnError,
+    for_ns: Option<i64>,
+    keep_firing_for_ns: Option<i64>,
+    runbook: Option<crate::model::Template>,
+}
+
+fn read_group(node: &Node, problems: &mut Problems) -> Option<Group> {
+    let mut fields = Fields::new(node, "a group", problems)?;
+    let name = fields.require("name", problems).and_then(|n| problems.text(n, "name")).unwrap_or_default();
+    let every_ns = match fields.get("every") {
+        Some(node) => {
+            let every = problems.duration_ns(node, "every");
+            if every.is_some_and(|every| every < EVERY_MIN_NS) {
+                problems.add(node.at, "every must be at least 1s");
+            }
+            every.unwrap_or(EVERY_DEFAULT_NS).max(EVERY_MIN_NS)
+        }
+        None => EVERY_DEFAULT_NS,
+    };
+    let owner = fields.get("owner").and_then(|n| problems.text(n, "owner"));
+    let labels = fields.get("labels").map(|n| problems.texts(n, "labels")).unwrap_or_default();
+    let mut defaults = Defaults { owner, labels, ..Defaults::default() };
+    let mut delay_ns = DELAY_DEFAULT_NS;
+    if let Some(node) = fields.get("defaults") {
+        read_defaults(node, &mut defaults, &mut delay_ns, problems);
+    }
+    let mut rules = Vec::new();
+    if let Some(node) = fields.require("rules", problems) {
+        for node in problems.list(node, "rules") {
+            rules.extend(rule::read(node, &defaults, problems).map(Arc::new));
+        }
+    }
+    fields.finish(problems);
+    let file = Arc::clone(problems.file());
+    Some(Group { file, at: node.at, name, every_ns, delay_ns, owner: defaults.owner, rules })
+}
+
+fn read_defaults(node: &Node, defaults: &mut Defaults, delay_ns: &mut i64, problems: &mut Problems) {
+    let Some(mut fields) = Fields::new(node, "defaults", problems) else { return };
+    if let Some(node) = fields.get("delay") {
+        if node.value == yaml::Value::Text("auto".to_owned()) {
+            let hint = Some("write a fixed time such as 5s".to_owned());
+            problems.add_hint(node.at, "delay: auto is not supported by this version", hint);
+        } else {
+            *delay_ns = problems.duration_ns(node, "delay").unwrap_or(DELAY_DEFAULT_NS);
+        }
+    }
+    defaults.on_empty = fields.get("on_empty").and_then(|n| on_empty(n, problems)).unwrap_or_default();
+    defaults.on_error = fields.get("on_error").and_then(|n| on_error(n, problems)).unwrap_or_default();
+    defaults.for_ns = fields.get("for").and_then(|n| problems.duration_ns(n, "for"));
+    defaults.keep_firing_for_ns =
+        fields.get("keep_firing_for").and_then(|n| problems.duration_ns(n, "keep_firing_for"));
+    defaults.runbook = fields.get("runbook").and_then(|n| template(n, "runbook", problems));
+    fields.unsupported(&["max_delay", "on_partial"], problems);
+    fields.finish(problems);
+}
+
+fn on_empty(node: &Node, problems: &mut Problems) -> Option<OnEmpty> {
+    problems.word(node, "on_empty", &[("ok", OnEmpty::Ok), ("fire", OnEmpty::Fire), ("keep", OnEmpty::Keep)])
+}
+
+fn on_error(node: &Node, problems: &mut Problems) -> Option<OnError> {
+    problems.word(node, "on_error", &[("keep", OnError::Keep), ("fire", OnError::Fire)])
+}
+
+fn template(node: &Node, what: &str, problems: &mut Problems) -> Option<crate::model::Template> {
+    let text = problems.text(node, what)?;
+    Some(crate::model::Template { text, at: node.at })
+}
+
+#[cfg(test)]
+mod tests;

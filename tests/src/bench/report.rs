@@ -1,0 +1,118 @@
+//! The table, as Markdown, with what is needed to repeat it.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context;
+use logweir_runtime::clock::Clock;
+
+use super::dataset::{Dataset, Yardstick};
+use super::ingest::{Door, IngestFigures};
+use super::queries::QueryFigures;
+use crate::tidy::workspace_root;
+
+/// Collects the parts in the order that they were measured.
+#[derive(Debug)]
+pub struct Report {
+    text: String,
+    date: String,
+    host: String,
+}
+
+impl Report {
+    pub fn new(command: &str) -> anyhow::Result<Report> {
+        let now = jiff::Timestamp::from_nanosecond(i128::from(Clock::system().now_ns()))?;
+        let date = now.strftime("%F").to_string();
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").context("name of the host")?.trim().to_owned();
+        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let memory_kib: u64 = memory.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0);
+        let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+        let mut text = format!("# Benchmark of {date} on {host}\n\n");
+        writeln!(text, "- command: `{command}`")?;
+        writeln!(text, "- commit: {}", commit())?;
+        writeln!(
+            text,
+            "- machine: {cores} cores,{} {} GiB",
+            model.trim_start_matches(['\t', ' ', ':']).to_owned() + ",",
+            memory_kib >> 20
+        )?;
+        writeln!(text, "- z is MB per CPU-second against `zstd -1` with one thread on the same bytes in the same run")?;
+        Ok(Report { text, date, host })
+    }
+
+    pub fn set(&mut self, set: &Dataset, zstd: Yardstick) -> anyhow::Result<()> {
+        let (name, mb) = (set.kind.name(), set.megabytes());
+        writeln!(
+            self.text,
+            "\n## {name}: {mb:.0} MB, {} lines of {} bytes\n",
+            set.lines,
+            set.text.len() as u64 / set.lines.max(1)
+        )?;
+        writeln!(self.text, "`zstd -1`: {:.0} MB/s, ratio {:.2}\n", zstd.mb_per_cpu_s, zstd.ratio)?;
+        writeln!(
+            self.text,
+            "| ingest by | CPU-s per GB until searchable | sealed and merged | MB per CPU-s (z) | MB/s acked | searchable after ack | store % of raw | WAL left | peak memory | retries |"
+        )?;
+        writeln!(self.text, "|---|---|---|---|---|---|---|---|---|---|")?;
+        Ok(())
+    }
+
+    pub fn ingest(&mut self, set: &Dataset, zstd: Yardstick, door: Door, figures: IngestFigures) -> anyhow::Result<()> {
+        let mb = set.megabytes();
+        let rate = mb / figures.cpu_settled_s.max(0.01);
+        writeln!(
+            self.text,
+            "| {} | {:.1} | {:.1} | {rate:.0} ({:.2}) | {:.0} | {:.2} s | {:.1} | {:.0} MiB | {:.0} MiB | {} |",
+            door.name(),
+            figures.cpu_s / mb * 1e3,
+            figures.cpu_settled_s / mb * 1e3,
+            rate / zstd.mb_per_cpu_s,
+            mb / figures.acked_s.max(0.001),
+            figures.searchable_s,
+            figures.store_bytes as f64 / set.text.len().max(1) as f64 * 100.0,
+            figures.wal_bytes as f64 / f64::from(1 << 20),
+            figures.peak_memory_mib,
+            figures.retries,
+        )?;
+        Ok(())
+    }
+
+    pub fn queries(&mut self, figures: &[QueryFigures]) -> anyhow::Result<()> {
+        writeln!(self.text, "\n| query over the whole day | warm ms | first after start | rows |\n|---|---|---|---|")?;
+        for query in figures {
+            let QueryFigures { name, query, cold_ms, warm_ms, rows } = query;
+            let query = query.replace('|', "\\|");
+            writeln!(self.text, "| {name}: `{query}` | {warm_ms:.1} | {cold_ms:.1} | {rows} |")?;
+        }
+        Ok(())
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// `docs/benchmarks/DATE-HOST.md`; a later run of the day replaces it.
+    pub fn write(&self) -> anyhow::Result<PathBuf> {
+        let folder = workspace_root().join("docs/benchmarks");
+        fs::create_dir_all(&folder)?;
+        let path = folder.join(format!("{}-{}.md", self.date, self.host));
+        fs::write(&path, &self.text).with_context(|| path.display().to_string())?;
+        Ok(path)
+    }
+}
+
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let out = Command::new("git").args(arguments).current_dir(workspace_root()).output().ok()?;
+        Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    };
+    let head = git(&["rev-parse", "--short", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
+    match git(&["status", "--porcelain"]) {
+        Some(changes) if !changes.is_empty() => format!("{head} with changes"),
+        _ => head,
+    }
+}

@@ -1,0 +1,75 @@
+//! `make bench`: ingest, size and query times of the release build, as a table with ratios.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use logweir_tests::bench::dataset::{Dataset, Kind};
+use logweir_tests::bench::ingest::{Door, SETTINGS, ingest};
+use logweir_tests::bench::queries;
+use logweir_tests::bench::report::Report;
+use logweir_tests::harness::{Scratch, Server, run};
+
+const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Measure ingest, size on disk and query times against zstd on the same bytes
+#[derive(Debug, Parser)]
+#[command(name = "logweir-bench")]
+struct Args {
+    /// Size of each set of lines
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=4_000))]
+    megabytes: u64,
+    /// Only one of the sets: json or nginx
+    #[arg(long, value_parser = ["json", "nginx"])]
+    only: Option<String>,
+    /// Print the table and leave docs/benchmarks/ as it is
+    #[arg(long)]
+    no_write: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let typed: Vec<String> = std::env::args().skip(1).collect();
+    let command = match typed.is_empty() {
+        true => "make bench".to_owned(),
+        false => format!("make bench ARGS='{}'", typed.join(" ")),
+    };
+    let mut report = Report::new(&command)?;
+    for kind in [Kind::Json, Kind::Nginx] {
+        if args.only.as_deref().is_none_or(|only| only == kind.name()) {
+            let set = Dataset::generate(kind, args.megabytes)?;
+            run("bench", async |scratch| measure(scratch, &set, &mut report).await)?;
+        }
+    }
+    let mut out = std::io::stdout().lock();
+    out.write_all(report.text().as_bytes())?;
+    if !args.no_write {
+        writeln!(out, "\nwritten to {}", report.write()?.display())?;
+    }
+    Ok(())
+}
+
+/// Each door into a fresh server; the queries on the last one, started again.
+async fn measure(scratch: &Scratch, set: &Dataset, report: &mut Report) -> anyhow::Result<()> {
+    let zstd = set.zstd()?;
+    report.set(set, zstd)?;
+    let doors = match set.kind {
+        Kind::Json => [Door::Ingest, Door::Batches].as_slice(),
+        Kind::Nginx => &[Door::Batches],
+    };
+    let mut last = None;
+    for door in doors {
+        // The server before is gone, with its data, before the next one is measured.
+        drop(last.take());
+        let name = format!("server-{}", door.name().replace(['/', ' '], "-"));
+        let mut server = Server::serve(scratch, &name, SETTINGS).await?;
+        let figures = ingest(set, *door, &mut server).await.with_context(|| door.name())?;
+        report.ingest(set, zstd, *door, figures)?;
+        last = Some(server);
+    }
+    let mut server = last.context("a server")?;
+    server.process().terminate(STOPPED_WITHIN).await?;
+    server.restart(scratch).await?;
+    report.queries(&queries::measure(server.client(), set).await?)
+}

@@ -1,0 +1,58 @@
+//! `logweir-agent` as a process.
+
+use std::path::PathBuf;
+
+use tokio::process::Command;
+
+use super::{Outcome, Process, Scratch, process, programs};
+
+/// An agent with a configuration and a state folder that outlive its process.
+#[derive(Debug)]
+pub struct Agent {
+    config: PathBuf,
+    process: Option<Process>,
+}
+
+impl Agent {
+    /// Writes the configuration and does not start it. `more` are further lines of `agent.yaml`.
+    pub fn configure(scratch: &Scratch, server: &str, more: &str) -> anyhow::Result<Agent> {
+        let state = scratch.folder("agent-state")?;
+        let config = format!("server: {{ url: \"{server}\" }}\nstate_dir: {}\n{more}", state.display());
+        Ok(Agent { config: scratch.file("agent.yaml", config)?, process: None })
+    }
+
+    fn command(&self) -> anyhow::Result<Command> {
+        let mut command = Command::new(programs::ours("logweir-agent")?);
+        command
+            .arg("--config")
+            .arg(&self.config)
+            .env_remove("LOGWEIR_URL")
+            .env_remove("LOGWEIR_TOKEN")
+            .env_remove("PM2_HOME");
+        Ok(command)
+    }
+
+    /// Starts it, or starts it again with the state that it left.
+    pub fn start(&mut self, scratch: &Scratch) -> anyhow::Result<()> {
+        self.process = Some(Process::spawn(scratch, "agent", self.command()?)?);
+        Ok(())
+    }
+
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    pub fn check_alive(&mut self) -> anyhow::Result<()> {
+        self.process.as_mut().map_or(Ok(()), Process::check_alive)
+    }
+
+    /// Runs it to its end with one argument: `discover` or `--once`.
+    pub async fn run(&self, argument: &str) -> anyhow::Result<Outcome> {
+        let mut command = self.command()?;
+        command.arg(argument);
+        process::output(command).await
+    }
+}

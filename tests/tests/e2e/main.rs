@@ -1,0 +1,14 @@
+//! End to end: real programs write, the real agent and server run as processes, a person's commands read.
+//!
+//! One binary, so that the harness is linked once. Each module is one promise.
+
+mod commands;
+mod disk;
+mod drills;
+mod hostile;
+mod live;
+mod machine;
+mod newcomer;
+mod page;
+mod restart;
+mod sources;
