@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::response::IntoResponse;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use logweir_proto::api::ErrorCode;
 use logweir_runtime::clock::Clock;
@@ -23,7 +25,7 @@ use logweir_runtime::pool::Pool;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::error::ApiError;
-use crate::auth::Auth;
+use crate::auth::{Auth, Scope};
 use crate::live::Live;
 use crate::receive::admission::Admission;
 use crate::receive::sources::Sources;
@@ -65,12 +67,19 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/ingest", post(ingest::ingest))
         .route("/api/v1/query", get(query::query).post(query::query))
         .route("/api/v1/hits", get(hits::hits).post(hits::hits))
+        .route("/api/v1/facets", get(hits::facets).post(hits::facets))
         .route("/api/v1/fields", get(hits::fields))
         .route("/api/v1/events/{id}", get(events::event))
         .route("/api/v1/events/{id}/context", get(events::context))
         .route("/api/v1/tail", get(tail::tail))
         .route("/api/v1/sources", get(sources::list))
         .with_state(app)
+}
+
+/// A middleware that lets requests pass whose token may query: for the routers of other crates.
+pub async fn require_query(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
+    app.auth.allow(request.headers(), Scope::Query)?;
+    Ok(next.run(request).await)
 }
 
 /// What every router of the server gets in the end: answers for unknown paths and wrong methods, and for panics.

@@ -4,12 +4,15 @@
 //! all. Nothing outside the three traits [`wal::Wal`], [`store::commit::CommitLog`] and `object_store::ObjectStore`
 //! may assume a local disk.
 
+pub mod api;
 pub mod auth;
 pub mod config;
+pub mod error;
 pub mod live;
 pub mod names;
 pub mod offline;
 pub mod parse;
+pub mod pipeline;
 pub mod ranges;
 pub mod receive;
 pub mod search;

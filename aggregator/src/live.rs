@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::record_batch::RecordBatch;
 use tokio::sync::broadcast;
+
+use crate::store::block::Block;
 
 /// Blocks that wait for one subscriber.
 pub const RING_BLOCKS_MAX: usize = 256;
@@ -18,7 +19,7 @@ pub const SUBSCRIBERS_MAX: usize = 64;
 struct Fresh {
     /// Rows that were published before this one.
     before: u64,
-    batch: RecordBatch,
+    block: Arc<Block>,
 }
 
 /// The sender's side. Cheap to clone.
@@ -36,10 +37,10 @@ impl Default for Live {
 
 impl Live {
     /// Costs nothing while nobody watches.
-    pub fn publish(&self, batch: &RecordBatch) {
-        let before = self.rows.fetch_add(batch.num_rows() as u64, Ordering::SeqCst);
+    pub fn publish(&self, block: &Arc<Block>) {
+        let before = self.rows.fetch_add(block.len() as u64, Ordering::SeqCst);
         if self.sender.receiver_count() > 0 {
-            let _ = self.sender.send(Fresh { before, batch: batch.clone() });
+            let _ = self.sender.send(Fresh { before, block: Arc::clone(block) });
         }
     }
 
@@ -57,7 +58,7 @@ impl Live {
 /// What a subscriber gets next.
 #[derive(Debug)]
 pub enum Next {
-    Rows(RecordBatch),
+    Rows(Arc<Block>),
     /// So many rows went by unseen.
     Dropped(u64),
     /// The server ends.
@@ -68,27 +69,27 @@ pub enum Next {
 pub struct Subscription {
     receiver: broadcast::Receiver<Fresh>,
     /// Number of the row that follows the last one seen, and a block that waits behind a notice.
-    next: Option<(u64, Option<RecordBatch>)>,
+    next: Option<(u64, Option<Arc<Block>>)>,
 }
 
 impl Subscription {
     pub async fn next(&mut self) -> Next {
         if let Some((_, waiting)) = &mut self.next
-            && let Some(batch) = waiting.take()
+            && let Some(block) = waiting.take()
         {
-            return Next::Rows(batch);
+            return Next::Rows(block);
         }
         loop {
             match self.receiver.recv().await {
                 Ok(fresh) => {
-                    let after = fresh.before + fresh.batch.num_rows() as u64;
+                    let after = fresh.before + fresh.block.len() as u64;
                     let missed = self.next.as_ref().map_or(0, |(expected, _)| fresh.before - expected);
                     if missed > 0 {
-                        self.next = Some((after, Some(fresh.batch)));
+                        self.next = Some((after, Some(fresh.block)));
                         return Next::Dropped(missed);
                     }
                     self.next = Some((after, None));
-                    return Next::Rows(fresh.batch);
+                    return Next::Rows(fresh.block);
                 }
                 // The gap shows in the row numbers of the next block.
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
@@ -100,30 +101,34 @@ impl Subscription {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int64Array;
-
     use super::*;
+    use crate::names::Names;
+    use crate::parse::line::Line;
+    use crate::store::block::BlockBuilder;
 
-    fn batch(rows: usize) -> RecordBatch {
-        let column: arrow::array::ArrayRef = Arc::new(Int64Array::from(vec![0; rows]));
-        RecordBatch::try_from_iter([("time", column)]).expect("one column")
+    fn block(rows: usize) -> Arc<Block> {
+        let mut builder = BlockBuilder::default();
+        for seq in 0..rows {
+            builder.push(&Names::default(), &Line::default(), b"line", 0, seq as u64);
+        }
+        Arc::new(builder.finish())
     }
 
     #[tokio::test]
     async fn a_slow_subscriber_is_told_how_many_rows_it_missed() {
         let live = Live::default();
-        live.publish(&batch(5));
+        live.publish(&block(5));
         let mut subscription = live.subscribe().expect("there is room");
-        live.publish(&batch(3));
-        assert!(matches!(subscription.next().await, Next::Rows(rows) if rows.num_rows() == 3));
+        live.publish(&block(3));
+        assert!(matches!(subscription.next().await, Next::Rows(rows) if rows.len() == 3));
         for _ in 0..RING_BLOCKS_MAX + 10 {
-            live.publish(&batch(2));
+            live.publish(&block(2));
         }
         assert!(matches!(subscription.next().await, Next::Dropped(20)));
         let mut rows = 0;
         for _ in 0..RING_BLOCKS_MAX {
-            if let Next::Rows(batch) = subscription.next().await {
-                rows += batch.num_rows();
+            if let Next::Rows(block) = subscription.next().await {
+                rows += block.len();
             }
         }
         assert_eq!(rows, 2 * RING_BLOCKS_MAX);

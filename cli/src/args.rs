@@ -4,6 +4,7 @@ mod client;
 mod server;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -122,6 +123,27 @@ pub fn no_color() -> bool {
 /// `TERM=dumb` is a terminal that shows escape sequences as text.
 pub fn dumb_terminal() -> bool {
     variable("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// `${NAME}` in a configuration file.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok()
+}
+
+/// `RUST_LOG`, else what an operator wants to see.
+pub fn log_filter() -> String {
+    environment("RUST_LOG").unwrap_or_else(|| "info".to_owned())
+}
+
+/// `PM2_HOME`
+pub fn pm2_home() -> Option<PathBuf> {
+    variable("PM2_HOME").map(PathBuf::from)
+}
+
+/// `XDG_DATA_HOME`, else `~/.local/share`, else a folder of the working directory.
+pub fn user_data_dir() -> PathBuf {
+    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    variable("XDG_DATA_HOME").map(PathBuf::from).or_else(home).unwrap_or_else(|| PathBuf::from("."))
 }
 
 fn variable(name: &str) -> Option<OsString> {

@@ -41,13 +41,12 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// A panic prints what a bug report needs and ends the process with 70, whichever thread it happened on.
+/// A panic says that it is a bug. It ends the command, not a server: there it costs one request.
 pub fn install_panic_hook() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         print(info);
         let _ = writeln!(std::io::stderr(), "this is a bug of logweir {}", env!("CARGO_PKG_VERSION"));
-        std::process::exit(i32::from(Exit::Bug.code()));
     }));
 }
 

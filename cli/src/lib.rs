@@ -10,6 +10,7 @@ pub mod demo;
 pub mod error;
 pub mod exit;
 pub mod output;
+pub mod server;
 
 use args::Cli;
 use exit::Exit;

@@ -7,9 +7,18 @@ export class ApiError extends Error {
     this.code = detail?.code ?? '';
     this.pos = detail?.pos ?? 0;
     this.len = detail?.len ?? 1;
-    this.hint = detail?.hint ?? (status === 401 ? 'a token is needed; use the command line with LOGWEIR_TOKEN' : '');
+    this.hint = detail?.hint ?? '';
   }
 }
+
+/** Kept in memory only: no storage of a browser is a place for it. */
+let token = '';
+
+export function setToken(text) {
+  token = text.trim();
+}
+
+const withToken = (headers) => (token ? { ...headers, authorization: `Bearer ${token}` } : headers);
 
 async function checked(response) {
   if (response.ok) return response;
@@ -23,12 +32,12 @@ async function checked(response) {
 }
 
 export async function getJson(path, signal) {
-  return (await checked(await fetch(path, { signal, headers: { accept: 'application/json' } }))).json();
+  return (await checked(await fetch(path, { signal, headers: withToken({ accept: 'application/json' }) }))).json();
 }
 
 async function post(path, body, accept, signal) {
   const headers = { 'content-type': 'application/json', accept };
-  return checked(await fetch(path, { method: 'POST', signal, headers, body: JSON.stringify(body) }));
+  return checked(await fetch(path, { method: 'POST', signal, headers: withToken(headers), body: JSON.stringify(body) }));
 }
 
 export async function postJson(path, body, signal) {
@@ -54,7 +63,7 @@ export async function* query(request, signal) {
 export async function* tail(parameters, lastId, signal) {
   const headers = { accept: 'text/event-stream' };
   if (lastId) headers['last-event-id'] = lastId;
-  const response = await checked(await fetch(`/api/v1/tail?${new URLSearchParams(parameters)}`, { signal, headers }));
+  const response = await checked(await fetch(`/api/v1/tail?${new URLSearchParams(parameters)}`, { signal, headers: withToken(headers) }));
   const assembly = new SseAssembly();
   for await (const lines of lineBatches(response.body)) {
     const events = lines.map((line) => assembly.line(line)).filter((event) => event !== null);

@@ -40,9 +40,9 @@ export function Detail({ row }) {
     <table class="fields">
       <tbody>${shown.map((name) => html`<${Field} key=${name} name=${name} value=${event[name]} />`)}</tbody>
     </table>
-    ${event['exception.stack'] && html`<h3>Stack trace</h3><pre class="stack"><${Text} text=${cell(event['exception.stack'])} breaks=${true} /></pre>`}
+    ${event['exception.stack'] && html`<h2>Stack trace</h2><pre class="stack"><${Text} text=${cell(event['exception.stack'])} breaks=${true} /></pre>`}
     ${event.raw !== undefined && html`
-      <h3>As written <${Copy} text=${cell(event.raw)} label="Copy" /></h3>
+      <h2>As written <${Copy} text=${cell(event.raw)} label="Copy" /></h2>
       <pre class="raw"><${Text} text=${cell(event.raw)} links=${true} breaks=${true} words=${state.words.value} /></pre>`}
     ${trouble && html`<p class="dim">The line as it was written could not be fetched: ${trouble}</p>`}`;
 }

@@ -58,11 +58,12 @@ function Chart({ hits, series }) {
 
   useEffect(() => {
     if (!hits || !root.current) return undefined;
-    const chart = draw(root.current, hits, series, utc);
+    const home = root.current;
+    const chart = draw(home, hits, series, utc);
     plot.current = chart;
     setBrush(null);
-    const observer = new ResizeObserver(() => chart.setSize({ width: root.current.clientWidth, height: HEIGHT_PX }));
-    observer.observe(root.current);
+    const observer = new ResizeObserver(() => chart.setSize({ width: home.clientWidth, height: HEIGHT_PX }));
+    observer.observe(home);
     return () => {
       observer.disconnect();
       chart.destroy();

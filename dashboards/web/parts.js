@@ -20,7 +20,7 @@ function Marked({ text, words }) {
 
 /** A level by its letter and its colour. */
 export function Level({ level }) {
-  return html`<span class=${`level ${levelClass(level)}`} title=${level ?? 'no level'} aria-label=${level ?? 'no level'}>${levelLetter(level)}</span>`;
+  return html`<span class=${`level ${levelClass(level)}`} role="img" title=${level ?? 'no level'} aria-label=${level ?? 'no level'}>${levelLetter(level)}</span>`;
 }
 
 /** A moment in the zone of the page; the exact one is in `datetime` and the tooltip. */

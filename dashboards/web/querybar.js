@@ -1,6 +1,7 @@
 // The top of the page: the query box with its error underlined, the time range, live and theme.
 import { useEffect, useRef } from 'preact/hooks';
 
+import { setToken } from './api.js';
 import { html } from './html.js';
 import { Icon } from './parts.js';
 import * as state from './state.js';
@@ -14,7 +15,7 @@ export function QueryBar() {
   };
   return html`
     <header class="bar">
-      <a class="brand" href="/" title="Logweir" onClick=${home}><img src="/assets/icon.svg" alt="" width="22" height="22" /><b>logweir</b></a>
+      <h1><a class="brand" href="/" title="Everything of the last hour" onClick=${home}><img src="/assets/icon.svg" alt="" width="22" height="22" />logweir</a></h1>
       <form class="query" role="search" onSubmit=${submit}>
         <${QueryBox} />
         <button class="go" type="submit" title="Run (Enter)">${running ? html`<span class="spinner"></span>` : html`<${Icon} name="search" />`}<span>Search</span></button>
@@ -70,8 +71,23 @@ function Problem() {
       <b>${gone ? 'the server cannot be reached' : error.message}</b>
       ${error.pos > 0 && html`<span class="dim">at character ${error.pos}</span>`}
       ${apply && error.pos > 0 ? html`<button type="button" class="fix" onClick=${fix}>did you mean <b>${apply[1]}</b>?</button>` : error.hint && html`<span>${error.hint}</span>`}
-      <button type="button" class="quiet" onClick=${() => state.run()}>Try again</button>
+      ${error.status === 401 ? html`<${TokenForm} />` : html`<button type="button" class="quiet" onClick=${() => state.run()}>Try again</button>`}
     </div>`;
+}
+
+/** A server with tokens wants one; it is forgotten with the page. */
+function TokenForm() {
+  const field = useRef(null);
+  const use = (event) => {
+    event.preventDefault();
+    setToken(field.current.value);
+    state.run();
+  };
+  return html`
+    <form onSubmit=${use}>
+      <input ref=${field} type="password" name="token" placeholder="Token" aria-label="Token" autocomplete="off" />
+      <button class="go" type="submit">Use</button>
+    </form>`;
 }
 
 function LiveButton() {

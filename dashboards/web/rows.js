@@ -98,8 +98,8 @@ export function Rows() {
         <div class="list" role="presentation" style=${{ height: `${listPx(list.length, layout)}px` }}>
           ${drawn.map((i) => html`<${Event} key=${list[i].id} row=${list[i]} index=${i} top=${rowTop(i, layout)} current=${i === current} open=${i === open} onHeight=${setOpenPx} />`)}
         </div>
-        ${list.length === 0 && html`<${Empty} />`}
       </div>
+      ${list.length === 0 && html`<${Empty} />`}
     </div>`;
 }
 
@@ -122,7 +122,7 @@ function Event({ row, index, top, current, open, onHeight }) {
   const cut = message.length > MESSAGE_CHARS_MAX ? `${message.slice(0, MESSAGE_CHARS_MAX)}…` : message;
   return html`
     <div class=${`event ${levelClass(row.level)} ${current ? 'current' : ''} ${open ? 'open' : ''}`} style=${{ transform: `translateY(${top}px)` }} role="rowgroup">
-      <div class="row" id=${`row-${row.id}`} role="row" aria-rowindex=${index + 1} aria-selected=${current} aria-expanded=${open} onClick=${click}>
+      <div class="row" id=${`row-${row.id}`} role="row" aria-rowindex=${index + 1} aria-selected=${current} onClick=${click}>
         <span role="gridcell" class="when"><${Time} at=${row.time} utc=${utc}>${rowTime(cell(row.time), utc, state.withDay.value)}<//></span>
         <span role="gridcell"><${Level} level=${row.level} /></span>
         <span role="gridcell" class="service" title=${cell(row.service)}><${Text} text=${cell(row.service)} /></span>

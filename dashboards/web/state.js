@@ -12,6 +12,7 @@ export const ROWS_MAX = 20_000;
 /** Live rows that wait while the reader is further down. */
 const WAITING_MAX = 1_000;
 const LIVE_BATCH_MS = 120;
+const LIVE_HITS_EVERY_MS = 5_000;
 const BUCKETS = 80;
 const ALERTS_EVERY_MS = 5_000;
 
@@ -259,6 +260,8 @@ async function startLive() {
   let lastId = rows.value[0]?.id ?? '';
   let timer = 0;
   let delay = 500;
+  const histogram = setInterval(() => loadHits(mine.signal), LIVE_HITS_EVERY_MS);
+  mine.signal.addEventListener('abort', () => clearInterval(histogram));
   const arrived = () => {
     timer ||= setTimeout(() => {
       timer = 0;

@@ -28,7 +28,7 @@ fn serve(path: &str, headers: &HeaderMap) -> Response {
     let mut response =
         if known { StatusCode::NOT_MODIFIED.into_response() } else { asset.bytes.into_owned().into_response() };
     let out = response.headers_mut();
-    out.insert(CONTENT_TYPE, HeaderValue::from_str(&asset.mime).unwrap_or(HeaderValue::from_static("text/plain")));
+    out.insert(CONTENT_TYPE, HeaderValue::from_static(asset.mime));
     out.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(logweir_dashboards::CSP));
     out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     out.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -1,66 +1,112 @@
-//! `GET /api/v1/events/{id}`: the permalink of one event, with its raw line.
+//! `GET /api/v1/events/{id}`, the permalink of one event, and `/context`, its neighbours.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use http::HeaderMap;
 use logweir_proto::api::{ErrorCode, Order, Row};
-use logweir_proto::query::ast::{Filter, Query};
 use logweir_proto::record::EventId;
+use serde::Deserialize;
+use serde_json::json;
 
 use super::App;
 use super::error::ApiError;
-use super::query::{Asked, collect, start};
+use super::query::{put_id, search_error};
 use crate::auth::Scope;
+use crate::search::context::{self, Around, BY_DEFAULT, CONTEXT_ROWS_MAX};
+use crate::search::execute::Request;
+use crate::search::rows::names;
 
-/// All fields of the event, and `raw`.
-pub async fn event(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Json<Row>, ApiError> {
-    app.auth.allow(&headers, Scope::Query)?;
-    let id: EventId = id.parse().map_err(|error: logweir_proto::record::BadEventId| {
-        ApiError::bad_request(format!("'{id}' is no event id: {error}"))
-    })?;
-    let segments = app.store.view().segments.clone();
-    let mut row = first_row(&app, asked(id, None, &app), &segments, id).await?;
-    let raw = first_row(&app, asked(id, Some(vec!["raw".to_owned()]), &app), &segments, id).await?;
-    if let Some(raw) = raw.get("raw") {
-        row.insert("raw".to_owned(), raw.clone());
-    }
-    Ok(Json(row))
+/// Rows on either side when nobody says.
+const CONTEXT_ROWS_DEFAULT: usize = 20;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContextParameters {
+    before: Option<usize>,
+    after: Option<usize>,
+    /// Comma-separated; default `service,host`.
+    by: Option<String>,
+    fields: Option<String>,
 }
 
-async fn first_row(
-    app: &App,
-    asked: Asked,
-    segments: &[std::sync::Arc<dyn crate::store::segment::Segment>],
-    id: EventId,
-) -> Result<Row, ApiError> {
-    let answer = collect(start(app, asked, segments.to_vec())?, Instant::now()).await?;
-    let text = id.to_string();
-    let found = answer.rows.into_iter().find(|row| row.get("id").and_then(|v| v.as_str()) == Some(&text));
-    found.ok_or_else(|| missing(id))
+/// All fields of the event, and `raw`, the line as it was written.
+pub async fn event(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Result<Json<Row>, ApiError> {
+    app.auth.allow(&headers, Scope::Query)?;
+    let id = id_of(&id)?;
+    let segments = app.store.view().segments.clone();
+    let (deadline, now_ns) = (Instant::now() + app.query_timeout, app.clock.now_ns());
+    let found = app
+        .query_pool
+        .run(move || {
+            let cancel = AtomicBool::new(false);
+            let mut request = request(now_ns, deadline, &cancel, None);
+            let (_, mut row) = context::event(id, &request, &segments)?;
+            request.fields = Some(vec!["raw".to_owned()]);
+            let raw = context::event(id, &request, &segments).and_then(|(_, mut raw)| raw.shift_remove("raw"));
+            put_id(&mut row, id);
+            if let Some(raw) = raw {
+                row.insert("raw".to_owned(), raw);
+            }
+            Some(row)
+        })
+        .await
+        .map_err(super::query::busy)?;
+    found.map(Json).ok_or_else(|| missing(id))
+}
+
+/// The event among its neighbours, in the order of time.
+pub async fn context(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(parameters): Query<ContextParameters>,
+    headers: HeaderMap,
+) -> Result<Json<serde_json::Value>, ApiError> {
+    app.auth.allow(&headers, Scope::Query)?;
+    let id = id_of(&id)?;
+    let before = rows_of("before", parameters.before)?;
+    let after = rows_of("after", parameters.after)?;
+    let by = parameters.by.as_deref().map_or_else(|| BY_DEFAULT.map(str::to_owned).to_vec(), names);
+    let fields = parameters.fields.as_deref().map(names);
+    let segments = app.store.view().segments.clone();
+    let (deadline, now_ns) = (Instant::now() + app.query_timeout, app.clock.now_ns());
+    let found = app
+        .query_pool
+        .run(move || {
+            let cancel = AtomicBool::new(false);
+            let request = request(now_ns, deadline, &cancel, fields);
+            context::context(&Around { id, before, after, by: &by }, &request, &segments)
+        })
+        .await
+        .map_err(super::query::busy)?;
+    let found = found.map_err(search_error)?.ok_or_else(|| missing(id))?;
+    let rows = found.before.into_iter().chain([found.event]).chain(found.after);
+    let rows: Vec<Row> = rows
+        .map(|(id, mut row)| {
+            put_id(&mut row, id);
+            row
+        })
+        .collect();
+    Ok(Json(json!({"rows": rows, "complete": found.complete})))
+}
+
+fn id_of(text: &str) -> Result<EventId, ApiError> {
+    text.parse().map_err(|error| ApiError::bad_request(format!("'{text}' is no event id: {error}")))
+}
+
+fn rows_of(name: &str, rows: Option<usize>) -> Result<usize, ApiError> {
+    match rows.unwrap_or(CONTEXT_ROWS_DEFAULT) {
+        rows if rows <= CONTEXT_ROWS_MAX => Ok(rows),
+        _ => Err(ApiError::bad_request(format!("{name} is limited to {CONTEXT_ROWS_MAX}"))),
+    }
 }
 
 fn missing(id: EventId) -> ApiError {
     ApiError::new(ErrorCode::NotFound, format!("there is no event {id}: it is older than the retention, or never was"))
 }
 
-/// A search for the one row that follows the event before it.
-fn asked(id: EventId, fields: Option<Vec<String>>, app: &App) -> Asked {
-    Asked {
-        query: Query { filter: Filter::All, since: None, until: None, pipes: Vec::new() },
-        from_ns: Some(id.time_ns),
-        to_ns: Some(id.time_ns.saturating_add(1)),
-        limit: 1,
-        order: Order::Asc,
-        cursor: id.seq.checked_sub(1).map(|seq| EventId { seq, ..id }),
-        fields,
-        timeout: app.query_timeout,
-        partial: true,
-        now_ns: app.clock.now_ns(),
-    }
+fn request(now_ns: i64, deadline: Instant, cancel: &AtomicBool, fields: Option<Vec<String>>) -> Request<'_> {
+    Request { from_ns: None, to_ns: None, limit: 1, order: Order::Asc, cursor: None, fields, now_ns, deadline, cancel }
 }

@@ -19,6 +19,7 @@ use logweir_proto::query::parse::parse;
 use logweir_proto::query::value::parse_time;
 use logweir_proto::record::EventId;
 use logweir_proto::text::parse_duration;
+use logweir_runtime::pool::PoolError;
 use tokio::sync::mpsc;
 
 use super::App;
@@ -154,17 +155,20 @@ pub fn start(app: &App, asked: Asked, segments: Vec<Arc<dyn Segment>>) -> Result
         let outcome = execute::run(&asked.query, &request, &segments, &mut sink);
         let _ = sender.blocking_send(Piece::End(outcome));
     };
-    let busy = |_| ApiError::new(ErrorCode::RateLimited, "too many queries run: try again").retry_after(1);
     app.query_pool.spawn(job).map_err(busy)?;
     Ok(Running { pieces, cancel })
 }
 
+/// The pool is full, or a search panicked on it.
+pub fn busy(error: PoolError) -> ApiError {
+    match error {
+        PoolError::Full => ApiError::new(ErrorCode::RateLimited, "too many queries run: try again").retry_after(1),
+        PoolError::Panicked => ApiError::new(ErrorCode::Internal, "a bug of the server: its log has the place"),
+    }
+}
+
 /// `GET` and `POST /api/v1/query`
-pub async fn query(
-    State(app): State<App>,
-    headers: HeaderMap,
-    request: Request<Body>,
-) -> Result<Response, ApiError> {
+pub async fn query(State(app): State<App>, headers: HeaderMap, request: Request<Body>) -> Result<Response, ApiError> {
     let principal = app.auth.allow(&headers, Scope::Query)?;
     let request: QueryRequest = read_request(request).await?;
     let asked = Asked::new(&request, &app)?;
@@ -173,9 +177,10 @@ pub async fn query(
     let partial = asked.partial;
     let view = app.store.view();
     let running = start(&app, asked, view.segments.clone())?;
-    let wants_object = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| {
-        accept.contains("application/json") && !accept.contains("application/x-ndjson")
-    });
+    let wants_object = headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("application/json") && !accept.contains("application/x-ndjson"));
     if wants_object || !partial {
         let answer = collect(running, begun).await?;
         if !partial && !answer.end.complete {
@@ -215,8 +220,8 @@ pub async fn collect(mut running: Running, begun: Instant) -> Result<QueryAnswer
     Err(ApiError::new(ErrorCode::Internal, "the search ended without an answer"))
 }
 
-/// The id of an event stands before its fields; an own field of that name moves aside.
-fn put_id(row: &mut Row, id: EventId) {
+/// Puts the id of an event before its fields; an own field of that name moves aside.
+pub fn put_id(row: &mut Row, id: EventId) {
     set_aside(row);
     row.shift_insert(0, "id".to_owned(), serde_json::Value::String(id.to_string()));
 }

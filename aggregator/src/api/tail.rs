@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use logweir_proto::api::{ErrorCode, Order};
+use logweir_proto::api::{ErrorCode, Order, Row};
 use logweir_proto::record::{EventId, SEQ_INDEX_BITS};
 use logweir_proto::text::parse_duration;
 use serde::Deserialize;
@@ -27,6 +27,8 @@ use crate::auth::Scope;
 use crate::live::{Next, Subscription};
 use crate::search::execute::LIMIT_MAX;
 use crate::search::live::Matcher;
+use crate::store::block::Block;
+use crate::store::segment::Segment;
 
 /// A comment is sent after this much silence, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -56,7 +58,7 @@ pub async fn tail(
     let query = parse_query(&parameters.query)?;
     let now_ns = app.clock.now_ns();
     let fields = parameters.fields.as_deref().map(crate::search::rows::names);
-    let matcher = Matcher::new(&query, fields.clone(), now_ns).map_err(super::query::search_error)?;
+    let matcher = Matcher::compile(&query, fields.as_deref(), now_ns).map_err(super::query::search_error)?;
     let resume = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let resume = resume.map(str::parse::<EventId>).transpose();
     let resume = resume.map_err(|_| ApiError::bad_request("Last-Event-ID is no event id"))?;
@@ -98,11 +100,7 @@ fn offset_ns(text: &str) -> Result<i64, ApiError> {
     duration.ok_or_else(|| ApiError::bad_request(format!("start_offset: '{text}' is no duration such as 10m")))
 }
 
-async fn stored_rows(
-    app: &App,
-    asked: Asked,
-    segments: &[Arc<dyn crate::store::segment::Segment>],
-) -> Result<Vec<Bytes>, ApiError> {
+async fn stored_rows(app: &App, asked: Asked, segments: &[Arc<dyn Segment>]) -> Result<Vec<Bytes>, ApiError> {
     let answer = collect(start(app, asked, segments.to_vec())?, Instant::now()).await?;
     let mut messages = Vec::with_capacity(answer.rows.len());
     for mut row in answer.rows {
@@ -114,7 +112,7 @@ async fn stored_rows(
     Ok(messages)
 }
 
-fn message(id: EventId, row: logweir_proto::api::Row) -> Bytes {
+fn message(id: EventId, row: Row) -> Bytes {
     let frame = serde_json::to_string(&row_frame(id, row)).unwrap_or_default();
     Bytes::from(format!("id: {id}\ndata: {frame}\n\n"))
 }
@@ -131,6 +129,12 @@ struct Pump {
 }
 
 impl Pump {
+    fn matching(&self, block: &Block) -> Vec<(EventId, Row)> {
+        let picked = self.matcher.matches(block.batch());
+        let raw = if self.matcher.wants_raw() { block.raw(&picked) } else { None };
+        self.matcher.rows(block.batch(), &picked, raw.as_deref())
+    }
+
     async fn run(mut self, stored: Vec<Bytes>) {
         // The first bytes tell the client that it is connected.
         if self.sender.send(Bytes::from_static(b": connected\n\n")).await.is_err() {
@@ -164,8 +168,8 @@ impl Pump {
                 Next::Dropped(rows) => {
                     vec![Bytes::from(format!("data: {{\"t\":\"dropped\",\"n\":{rows}}}\n\n"))]
                 }
-                Next::Rows(batch) => {
-                    let rows = self.matcher.rows(&batch);
+                Next::Rows(block) => {
+                    let rows = self.matching(&block);
                     let fresh = rows.into_iter().filter(|(id, _)| id.seq >> SEQ_INDEX_BITS > self.seen_record);
                     fresh.map(|(id, row)| message(id, row)).collect()
                 }

@@ -4,11 +4,12 @@
 //! shows a single line at once. A WAL record is never split over two publications.
 
 use std::collections::HashMap;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use logweir_proto::batch::{Gap, Header, RecordRef, SourceInfo, SourceKind, Stream};
 use logweir_proto::record::{field, seq_of};
 
+use crate::live::Live;
 use crate::names::Names;
 use crate::parse::line::Line;
 use crate::parse::{Input, Parser};
@@ -16,7 +17,6 @@ use crate::ranges::{SourceKey, SourceRanges};
 use crate::receive::admission::Ticket;
 use crate::receive::dedup::{self, ChunkPlan, RecordPlan};
 use crate::receive::writer::Durable;
-use crate::search::live::Live;
 use crate::store::block::{Block, BlockBuilder};
 use crate::store::segment::BLOCK_ROWS_MAX;
 use crate::store::service::Store;
@@ -36,7 +36,7 @@ pub struct Indexer {
     parsers: HashMap<SourceKey, Parser>,
     line: Line,
     builder: BlockBuilder,
-    blocks: Vec<Block>,
+    blocks: Vec<Arc<Block>>,
     rows: usize,
     ranges: SourceRanges,
     tickets: Vec<Ticket>,
@@ -117,24 +117,26 @@ impl Indexer {
             self.parsers.clear();
         }
         let names = &mut self.names;
-        let parser =
-            self.parsers.entry(key).or_insert_with(|| Parser::new(source, &header.agent.host, names));
-        let input =
-            Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
+        let parser = self.parsers.entry(key).or_insert_with(|| {
+            Parser::new(source, &header.agent.host, names).with_utc_offset(header.agent.utc_offset_minutes)
+        });
+        let input = Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
         self.line.clear();
         parser.parse(names, input, &mut self.line);
         let time_ns = self.line.time_ns.or(record.time_ns).unwrap_or(received_ns);
         self.builder.push(names, &self.line, record.text, time_ns, seq);
         self.rows += 1;
-        if self.builder.len() >= BLOCK_ROWS_MAX {
+        if self.builder.is_full() {
             self.close_block();
         }
     }
 
     /// A gap becomes an event: it is found by search, kept as long as the rest, and can be alerted on.
     fn add_gap(&mut self, header: &Header, gap: &Gap, received_ns: i64, seq: u64) {
-        let path = header.sources.iter().find(|source| source.id == gap.source).map_or(&*gap.path, |source| &source.path);
-        let lost = gap.end.map_or_else(|| "an unknown number of".to_owned(), |end| (end - gap.start.min(end)).to_string());
+        let path =
+            header.sources.iter().find(|source| source.id == gap.source).map_or(&*gap.path, |source| &source.path);
+        let lost =
+            gap.end.map_or_else(|| "an unknown number of".to_owned(), |end| (end - gap.start.min(end)).to_string());
         let text = serde_json::json!({
             field::LEVEL: "error",
             field::MESSAGE: format!("{lost} bytes of {path} were lost: {}", gap.reason),
@@ -165,11 +167,11 @@ impl Indexer {
     }
 
     fn close_block(&mut self) {
-        if self.builder.len() == 0 {
+        if self.builder.is_empty() {
             return;
         }
         let builder = std::mem::take(&mut self.builder);
-        self.blocks.extend(builder.finish());
+        self.blocks.push(Arc::new(builder.finish()));
     }
 
     /// Makes everything that was indexed visible in one step.
@@ -178,7 +180,9 @@ impl Indexer {
         let Some(record) = self.last_record.take() else { return };
         let blocks = std::mem::take(&mut self.blocks);
         let ranges = std::mem::take(&mut self.ranges);
-        self.live.publish(&blocks);
+        for block in &blocks {
+            self.live.publish(block);
+        }
         self.store.append(blocks, record, ranges);
         self.rows = 0;
         self.tickets.clear();

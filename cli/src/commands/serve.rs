@@ -1,10 +1,21 @@
-//! `logweir serve`: wired by the lead.
+//! `logweir serve`: the server from a configuration file.
 
-use crate::args::ServeArgs;
+use logweir_aggregator::config::Config;
+use logweir_runtime::telemetry;
+
+use crate::args::{self, ServeArgs};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::server::{self, Extras};
 
-#[expect(clippy::unused_async, reason = "the server that it will start is awaited")]
-pub async fn run(_args: ServeArgs) -> Result<Exit> {
-    Err(CliError::Usage("serve is not wired yet".to_owned()))
+pub async fn run(args: ServeArgs) -> Result<Exit> {
+    telemetry::init_logs(&args::log_filter(), false);
+    let text =
+        std::fs::read_to_string(&args.config).map_err(|source| CliError::Read { path: args.config.clone(), source })?;
+    let config = Config::parse(&text, args::environment)
+        .map_err(|mistakes| CliError::Usage(format!("{}:\n{mistakes}", args.config.display())))?;
+    // Who names rules has chosen; who names none gets the shipped ones.
+    let library = config.alerting.rules.is_empty();
+    server::run(config, Extras { library, ..Extras::default() }).await.map_err(CliError::Server)?;
+    Ok(Exit::Ok)
 }

@@ -1,10 +1,100 @@
-//! `logweir up`: wired by the lead.
+//! `logweir up`: everything in one process, with nothing to configure.
 
-use crate::args::UpArgs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use logweir_agent::config::{Discover, Roots};
+use logweir_aggregator::auth::{Auth, Scope, TokenError, TokenFile};
+use logweir_aggregator::config::{Config, is_loopback};
+use logweir_runtime::clock::{Clock, rfc3339};
+use logweir_runtime::secrets::Secret;
+use logweir_runtime::{durable, telemetry};
+
+use crate::args::{self, UpArgs};
+use crate::demo::{Demo, DemoConfig, DemoPaths};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::server::{self, DEMO_HOST, Extras};
 
-#[expect(clippy::unused_async, reason = "the server that it will start is awaited")]
-pub async fn run(_args: UpArgs) -> Result<Exit> {
-    Err(CliError::Usage("up is not wired yet".to_owned()))
+pub async fn run(args: UpArgs) -> Result<Exit> {
+    telemetry::init_logs(&args::log_filter(), false);
+    if !is_loopback(args.listen.ip()) {
+        let reason = "up serves this machine only: for other addresses use 'logweir serve' with tls and tokens";
+        return Err(CliError::Usage(format!("--listen {}: {reason}", args.listen)));
+    }
+    let data = args.data.unwrap_or_else(|| default_data_dir(args.demo));
+    let mut config = Config::local(args.listen, data.join("server"));
+    config.alerting.rules.extend(args.rules);
+    config.alerting.config = args.alerting;
+    let library = config.alerting.rules.is_empty();
+
+    let mut agent = logweir_agent::Config::new();
+    agent.server_url = Some(config.public_url.clone());
+    agent.state_dir = data.join("agent");
+    agent.pm2_home = args::pm2_home();
+    agent.token = own_token(&config.data_dir)?;
+    let mut agents = Vec::new();
+    let mut demo = None;
+    if args.demo {
+        let built = Demo::build(DemoConfig::new(data.join("demo")), Clock::system());
+        let built = built.map_err(|error| CliError::Server(error.into()))?;
+        agents.push(demo_agent(&agent, built.paths(), &data));
+        demo = Some(built);
+    }
+    agents.push(agent);
+    announce(&config, args.demo);
+    let extras = Extras { library, agents, demo };
+    server::run(config, extras).await.map_err(CliError::Server)?;
+    Ok(Exit::Ok)
+}
+
+/// The demo is a host of its own: its logs never mix with those of this machine.
+fn demo_agent(machine: &logweir_agent::Config, paths: &DemoPaths, data: &Path) -> logweir_agent::Config {
+    logweir_agent::Config {
+        state_dir: data.join("demo-agent"),
+        host: Some(DEMO_HOST.to_owned()),
+        pm2_home: None,
+        discover: Discover { kubernetes: false, ..Discover::ALL },
+        roots: Roots {
+            nginx: Some(vec![paths.nginx_conf.clone()]),
+            pm2: Some(vec![paths.pm2_home.clone()]),
+            docker: Some(paths.docker_root.clone()),
+            kubernetes: None,
+        },
+        ..machine.clone()
+    }
+}
+
+/// With tokens in force even this process needs one; it is made once and kept beside the data.
+fn own_token(data_dir: &Path) -> Result<Option<Secret>> {
+    let wrong = |error: TokenError| CliError::Usage(error.to_string());
+    let file = TokenFile::new(data_dir);
+    if !Auth::new(file.clone(), true).map_err(wrong)?.has_tokens() {
+        return Ok(None);
+    }
+    let path = data_dir.join("up.token");
+    if let Ok(secret) = Secret::read_file(&path) {
+        return Ok(Some(secret));
+    }
+    let created = rfc3339(Clock::system().now_ns());
+    let (_, text) = file.create("logweir up", &[Scope::Ingest], created).map_err(wrong)?;
+    durable::replace(&path, text.as_bytes()).map_err(|source| CliError::Read { path, source })?;
+    Ok(Some(Secret::new(text)))
+}
+
+fn default_data_dir(demo: bool) -> PathBuf {
+    args::user_data_dir().join(if demo { "logweir-demo" } else { "logweir" })
+}
+
+fn announce(config: &Config, demo: bool) {
+    let mut out = std::io::stderr();
+    let _ = writeln!(out, "Logweir is starting on {}", config.public_url);
+    let _ = writeln!(out, "  data in {}", config.data_dir.display());
+    if demo {
+        let _ = writeln!(
+            out,
+            "  the demo shop has its first incident in about half a minute; its alert follows within two"
+        );
+    }
+    let _ = writeln!(out, "  try:  logweir search 'status>=500 | stats count by path'");
 }

@@ -14,14 +14,19 @@ use tokio::time::{Instant, sleep};
 
 use super::dataset::{Dataset, Kind};
 use super::usage::{self, Usage};
-use crate::harness::{Client, Scratch, Server, eventually};
+use crate::harness::{Client, Server, eventually};
 
 /// Text of one request: what the agent puts in a batch under load.
 const REQUEST_BYTES: usize = 4 << 20;
 /// How often one request is tried again when the server is busy.
 const TRIES_MAX: u32 = 600;
 const SEARCHABLE_WITHIN: Duration = Duration::from_secs(120);
-const STOPPED_WITHIN: Duration = Duration::from_secs(120);
+/// The store is settled when its size has not changed for so long: longer than [`SETTINGS`] lets the head wait.
+const SETTLED_FOR: Duration = Duration::from_secs(6);
+const SETTLED_WITHIN: Duration = Duration::from_secs(180);
+
+/// The head is sealed soon after the last line, so that what is on disk is what stays there.
+pub const SETTINGS: &str = "limits: { seal_age: 4s, ingest_bytes_per_s: 4GiB }\n";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
@@ -48,24 +53,19 @@ pub struct IngestFigures {
     pub searchable_s: f64,
     /// CPU of the server until then.
     pub cpu_s: f64,
-    /// CPU of the server with what an orderly stop seals and writes.
-    pub cpu_stopped_s: f64,
+    /// CPU of the server until the last split was sealed and merged.
+    pub cpu_settled_s: f64,
     pub peak_memory_mib: f64,
-    /// Everything below the data folder after the stop.
-    pub disk_bytes: u64,
+    /// The store once it was settled.
+    pub store_bytes: u64,
+    /// What was left of the write-ahead log then.
+    pub wal_bytes: u64,
     /// Requests that were answered 429 or 503 and came again.
     pub retries: u32,
 }
 
-/// Leaves the server stopped, with the set in it.
-pub async fn ingest(
-    scratch: &Scratch,
-    set: &Dataset,
-    door: Door,
-    server: &mut Server,
-) -> anyhow::Result<IngestFigures> {
+pub async fn ingest(set: &Dataset, door: Door, server: &mut Server) -> anyhow::Result<IngestFigures> {
     let requests = requests(set, door)?;
-    let before = Usage::of_self()?;
     let pid = server.process().pid().context("the server runs")?;
     let begin = Instant::now();
     let mut retries = 0;
@@ -84,12 +84,27 @@ pub async fn ingest(
     .await?;
     let searchable_s = acked.elapsed().as_secs_f64();
     let cpu_s = Usage::of(pid)?.cpu_s;
+    let store_bytes = settled(server).await?;
+    let cpu_settled_s = Usage::of(pid)?.cpu_s;
     let peak_memory_mib = usage::peak_memory_mib(pid)?;
-    let status = server.process().terminate(STOPPED_WITHIN).await?;
-    ensure!(status.success(), "the server stopped with {status}; see {}", scratch.path().display());
-    let cpu_stopped_s = Usage::of_self()?.children_cpu_s - before.children_cpu_s;
-    let disk_bytes = usage::bytes_below(server.data())?;
-    Ok(IngestFigures { acked_s, searchable_s, cpu_s, cpu_stopped_s, peak_memory_mib, disk_bytes, retries })
+    let wal_bytes = usage::bytes_below(&server.data().join("wal"))?;
+    Ok(IngestFigures { acked_s, searchable_s, cpu_s, cpu_settled_s, peak_memory_mib, store_bytes, wal_bytes, retries })
+}
+
+/// Bytes of the store once nothing changes there any more.
+async fn settled(server: &Server) -> anyhow::Result<u64> {
+    let folder = server.data().join("store");
+    let deadline = Instant::now() + SETTLED_WITHIN;
+    let mut last = (usage::bytes_below(&folder)?, Instant::now());
+    while last.1.elapsed() < SETTLED_FOR {
+        ensure!(Instant::now() < deadline, "the store still changes after {SETTLED_WITHIN:?}");
+        sleep(Duration::from_millis(200)).await;
+        let bytes = usage::bytes_below(&folder)?;
+        if bytes != last.0 {
+            last = (bytes, Instant::now());
+        }
+    }
+    Ok(last.0)
 }
 
 /// All bodies, made beforehand: the sender's work is not what is measured.

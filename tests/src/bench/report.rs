@@ -55,25 +55,26 @@ impl Report {
         writeln!(self.text, "`zstd -1`: {:.0} MB/s, ratio {:.2}\n", zstd.mb_per_cpu_s, zstd.ratio)?;
         writeln!(
             self.text,
-            "| ingest by | CPU-s per GB until searchable | with sealing at stop | MB per CPU-s (z) | MB/s acked | searchable after ack | disk % of raw | peak memory | retries |"
+            "| ingest by | CPU-s per GB until searchable | sealed and merged | MB per CPU-s (z) | MB/s acked | searchable after ack | store % of raw | WAL left | peak memory | retries |"
         )?;
-        writeln!(self.text, "|---|---|---|---|---|---|---|---|---|")?;
+        writeln!(self.text, "|---|---|---|---|---|---|---|---|---|---|")?;
         Ok(())
     }
 
     pub fn ingest(&mut self, set: &Dataset, zstd: Yardstick, door: Door, figures: IngestFigures) -> anyhow::Result<()> {
         let mb = set.megabytes();
-        let rate = mb / figures.cpu_stopped_s.max(0.01);
+        let rate = mb / figures.cpu_settled_s.max(0.01);
         writeln!(
             self.text,
-            "| {} | {:.1} | {:.1} | {rate:.0} ({:.2}) | {:.0} | {:.2} s | {:.1} | {:.0} MiB | {} |",
+            "| {} | {:.1} | {:.1} | {rate:.0} ({:.2}) | {:.0} | {:.2} s | {:.1} | {:.0} MiB | {:.0} MiB | {} |",
             door.name(),
             figures.cpu_s / mb * 1e3,
-            figures.cpu_stopped_s / mb * 1e3,
+            figures.cpu_settled_s / mb * 1e3,
             rate / zstd.mb_per_cpu_s,
             mb / figures.acked_s.max(0.001),
             figures.searchable_s,
-            figures.disk_bytes as f64 / set.text.len().max(1) as f64 * 100.0,
+            figures.store_bytes as f64 / set.text.len().max(1) as f64 * 100.0,
+            figures.wal_bytes as f64 / f64::from(1 << 20),
             figures.peak_memory_mib,
             figures.retries,
         )?;

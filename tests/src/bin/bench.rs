@@ -1,14 +1,17 @@
 //! `make bench`: ingest, size and query times of the release build, as a table with ratios.
 
 use std::io::Write;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
 use logweir_tests::bench::dataset::{Dataset, Kind};
-use logweir_tests::bench::ingest::{Door, ingest};
+use logweir_tests::bench::ingest::{Door, SETTINGS, ingest};
 use logweir_tests::bench::queries;
 use logweir_tests::bench::report::Report;
 use logweir_tests::harness::{Scratch, Server, run};
+
+const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Measure ingest, size on disk and query times against zstd on the same bytes
 #[derive(Debug, Parser)]
@@ -60,12 +63,13 @@ async fn measure(scratch: &Scratch, set: &Dataset, report: &mut Report) -> anyho
         // The server before is gone, with its data, before the next one is measured.
         drop(last.take());
         let name = format!("server-{}", door.name().replace(['/', ' '], "-"));
-        let mut server = Server::serve(scratch, &name, "").await?;
-        let figures = ingest(scratch, set, *door, &mut server).await.with_context(|| door.name())?;
+        let mut server = Server::serve(scratch, &name, SETTINGS).await?;
+        let figures = ingest(set, *door, &mut server).await.with_context(|| door.name())?;
         report.ingest(set, zstd, *door, figures)?;
         last = Some(server);
     }
     let mut server = last.context("a server")?;
+    server.process().terminate(STOPPED_WITHIN).await?;
     server.restart(scratch).await?;
     report.queries(&queries::measure(server.client(), set).await?)
 }

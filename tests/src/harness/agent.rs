@@ -23,7 +23,12 @@ impl Agent {
 
     fn command(&self) -> anyhow::Result<Command> {
         let mut command = Command::new(programs::ours("logweir-agent")?);
-        command.arg("--config").arg(&self.config);
+        command
+            .arg("--config")
+            .arg(&self.config)
+            .env_remove("LOGWEIR_URL")
+            .env_remove("LOGWEIR_TOKEN")
+            .env_remove("PM2_HOME");
         Ok(command)
     }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use logweir_proto::api::Row;
+use logweir_proto::api::{QueryAnswer, QueryRequest, Row};
 use logweir_tests::faults::Dice;
 use logweir_tests::harness::ledger::mark;
-use logweir_tests::harness::{Client, Scratch, Server, eventually, run};
+use logweir_tests::harness::{Client, Server, eventually, run};
 use serde_json::json;
 
 const BATCH: u64 = 500;
@@ -73,36 +73,45 @@ fn a_line_is_searchable_within_a_second_of_its_ack() -> anyhow::Result<()> {
     })
 }
 
-async fn ingest_aged(scratch: &Scratch, server: &mut Server, days: i64, name: &str) -> anyhow::Result<()> {
+async fn ingest_aged(server: &Server, days: i64, name: &str) -> anyhow::Result<()> {
     let now_ns = logweir_runtime::clock::Clock::system().now_ns();
     let time_ms = now_ns / 1_000_000 - days * 24 * 3_600_000;
     let line = json!({"time": time_ms, "level": "info", "service": name, "msg": "here"}).to_string();
     let answer = server.client().ingest(line).await?;
     ensure!(answer.accepted == 1, "{answer:?}");
-    // An orderly stop seals what is fresh, so that each age has a split of its own.
-    server.process().terminate(Duration::from_secs(20)).await?;
-    server.restart(scratch).await
+    Ok(())
+}
+
+async fn monthly(server: &Server, service: &str) -> anyhow::Result<QueryAnswer> {
+    let query = format!("service:{service}");
+    server.client().query(&QueryRequest { query, from: Some("-30d".to_owned()), ..QueryRequest::default() }).await
 }
 
 #[test]
 fn retention_drops_old_splits_and_no_others() -> anyhow::Result<()> {
     run("retention", async |scratch| {
-        let mut server = Server::serve(scratch, "server", "retention: { days: 7 }\n").await?;
-        ingest_aged(scratch, &mut server, 9, "old").await?;
-        ingest_aged(scratch, &mut server, 3, "young").await?;
-        let count = async |service: &str| -> anyhow::Result<usize> {
-            let request = logweir_proto::api::QueryRequest {
-                query: format!("service:{service}"),
-                from: Some("-30d".to_owned()),
-                ..Default::default()
-            };
-            Ok(server.client().query(&request).await?.rows.len())
-        };
-        eventually(Duration::from_secs(60), "the old line is gone", async || {
-            Ok((count("old").await? == 0).then_some(()))
+        let mut server = Server::serve(scratch, "server", "retention: { days: 7 }\nlimits: { seal_age: 1s }\n").await?;
+        ingest_aged(&server, 3, "young").await?;
+        // Each age is to have a split of its own, for retention is by whole splits.
+        eventually(Duration::from_secs(20), "the young line is in a split", async || {
+            let answer = monthly(&server, "young").await?;
+            Ok((answer.rows.len() == 1 && answer.end.stats.splits_opened == 1).then_some(()))
         })
         .await?;
-        ensure!(count("young").await? == 1, "the young line stays");
+        ingest_aged(&server, 9, "old").await?;
+        eventually(Duration::from_secs(5), "the old line is there", async || {
+            Ok((monthly(&server, "old").await?.rows.len() == 1).then_some(()))
+        })
+        .await?;
+        eventually(Duration::from_secs(60), "the old line is gone", async || {
+            Ok(monthly(&server, "old").await?.rows.is_empty().then_some(()))
+        })
+        .await?;
+        ensure!(monthly(&server, "young").await?.rows.len() == 1, "the young line stays");
+        server.kill().await?;
+        server.restart(scratch).await?;
+        ensure!(monthly(&server, "old").await?.rows.is_empty(), "what is gone stays gone");
+        ensure!(monthly(&server, "young").await?.rows.len() == 1, "the young line stays");
         Ok(())
     })
 }

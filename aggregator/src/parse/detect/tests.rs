@@ -1,3 +1,5 @@
+//! What is remembered of a source, and for how long.
+
 use logweir_proto::batch::SourceKind;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What JSON loggers write, and what becomes of it.
+
 use expect_test::{Expect, expect};
 use logweir_proto::batch::SourceKind;
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Lines of a text that are looked at.
-const LINES_MAX: usize = 256;
+const LINES_MAX: usize = 512;
 
 /// Longest name of a type.
 const TYPE_BYTES_MAX: usize = 200;
@@ -54,9 +54,10 @@ pub(in crate::parse) fn header(text: &[u8]) -> Option<Header> {
     None
 }
 
-/// Where a Python traceback begins.
+/// Where a Python traceback begins: the last one, which is what came of the others (`During handling of …`).
 fn python(text: &[u8]) -> Option<usize> {
-    lines(text).find(|range| text[range.clone()].trim_ascii_start().starts_with(TRACEBACK)).map(|range| range.start)
+    let begins = |range: &Range<usize>| text[range.clone()].trim_ascii_start().starts_with(TRACEBACK);
+    lines(text).filter(begins).last().map(|range| range.start)
 }
 
 /// The ranges of the first lines, without line ends.
@@ -159,6 +160,10 @@ mod tests {
             (
                 "boom\nTraceback (most recent call last):\n  File \"w.py\", line 7\nsystem.Halt: now",
                 "system.Halt | system.Halt: now",
+            ),
+            (
+                "Traceback (most recent call last):\n  File \"w.py\", line 7\nKeyError: 'x'\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \"w.py\", line 9\nValueError: y",
+                "ValueError | ValueError: y",
             ),
             (
                 "panic: runtime error: index\n\ngoroutine 1 [running]:\nmain.main()\n\t/a.go:5 +0x1d",

@@ -1,3 +1,5 @@
+//! What loggers of plain text write, and what becomes of it.
+
 use expect_test::{Expect, expect};
 use logweir_proto::batch::SourceKind;
 

@@ -1,3 +1,5 @@
+//! PM2's modes, line by line.
+
 use expect_test::{Expect, expect};
 use logweir_proto::batch::SourceKind;
 

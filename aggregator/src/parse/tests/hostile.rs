@@ -95,6 +95,32 @@ proptest! {
     }
 
     #[test]
+    fn json_needs_no_raw_line(value in json_without_floats()) {
+        let text = serde_json::json!({ "v": value, "time": 1_795_165_860_813_i64, "msg": "m" }).to_string();
+        let mut fixture = Fixture::new(SourceKind::Json);
+        fixture.parse(text.as_bytes());
+        prop_assert!(fixture.prints_back(text.as_bytes()), "{}", text);
+    }
+
+    #[test]
+    fn access_lines_need_no_raw_line(
+        user in "[a-z ]{1,9}", path in "/[a-z0-9/.-]{0,30}", status in 100..599u16, bytes: u32, agent in "[A-Za-z/0-9. ();]{1,40}", ms in 0..100_000u32,
+    ) {
+        let format = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_user_agent" $request_time"#;
+        let text = format!(
+            r#"10.0.0.9 - {user} [20/Nov/2026:09:14:45 +0000] "GET {path} HTTP/1.1" {status} {bytes} "{agent}" {}.{:03}"#,
+            ms / 1000,
+            ms % 1000,
+        );
+        let mut fixture = Fixture::with(SourceKind::NginxAccess, format, &[]);
+        fixture.parse(text.as_bytes());
+        prop_assert!(fixture.prints_back(text.as_bytes()), "{}", text);
+        prop_assert_eq!(fixture.field(text.as_bytes(), "path"), Some(path));
+        prop_assert_eq!(fixture.field(text.as_bytes(), "status"), Some(status.to_string()));
+        prop_assert_eq!(fixture.field(text.as_bytes(), "duration_ms"), Some(ms.to_string()));
+    }
+
+    #[test]
     fn any_json_is_read(value in json(), extra in "[ \t]{0,3}") {
         let text = serde_json::json!({ "v": value, "msg": "m" }).to_string() + &extra;
         let mut fixture = Fixture::new(SourceKind::Json);
@@ -105,13 +131,23 @@ proptest! {
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {
-    let leaf = prop_oneof![
+    nested(prop_oneof![leaf(), any::<f64>().prop_map(serde_json::Value::from)])
+}
+
+fn json_without_floats() -> impl Strategy<Value = serde_json::Value> {
+    nested(leaf())
+}
+
+fn leaf() -> impl Strategy<Value = serde_json::Value> {
+    prop_oneof![
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(serde_json::Value::from),
         any::<i64>().prop_map(serde_json::Value::from),
-        any::<f64>().prop_map(serde_json::Value::from),
         any::<String>().prop_map(serde_json::Value::from),
-    ];
+    ]
+}
+
+fn nested(leaf: impl Strategy<Value = serde_json::Value> + 'static) -> impl Strategy<Value = serde_json::Value> {
     leaf.prop_recursive(4, 32, 6, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..6).prop_map(serde_json::Value::from),

@@ -1,3 +1,5 @@
+//! Each spelling read and printed back; what is no time.
+
 use proptest::prelude::*;
 
 use super::*;

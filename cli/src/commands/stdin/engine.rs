@@ -25,8 +25,8 @@ use crate::error::{CliError, Result};
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// Everything in memory, nothing on disk.
-pub struct InMemory {
-    pub clock: Clock,
+pub(super) struct InMemory {
+    pub(super) clock: Clock,
 }
 
 impl StdinEngine for InMemory {
@@ -59,13 +59,14 @@ impl StdinEngine for InMemory {
         };
         loop {
             let mut failed = None;
-            let outcome = execute::run(&query, &asked, &segments, &mut |event| match sink(event_frame(event, "stdin")) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            });
+            let outcome =
+                execute::run(&query, &asked, &segments, &mut |event| match sink(event_frame(event, "stdin")) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failed = Some(error);
+                        ControlFlow::Break(())
+                    }
+                });
             if let Some(error) = failed {
                 return Err(error);
             }

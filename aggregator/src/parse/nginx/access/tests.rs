@@ -1,3 +1,5 @@
+//! Formats that are odd, ambiguous or wrong.
+
 use expect_test::{Expect, expect};
 use logweir_proto::batch::SourceKind;
 

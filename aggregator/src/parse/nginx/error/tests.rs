@@ -1,3 +1,5 @@
+//! Messages that imitate the format, are cut, or hold newlines.
+
 use expect_test::{Expect, expect};
 use logweir_proto::batch::SourceKind;
 

@@ -1,0 +1,133 @@
+//! `/api/v1/hits`, the histogram above the rows; `/api/v1/fields` and `/api/v1/facets`, what there is to search for.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use http::{HeaderMap, Request};
+use logweir_proto::api::{HitsAnswer, HitsRequest, Order, QueryRequest};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::App;
+use super::error::ApiError;
+use super::query::{Asked, parse_query, read_request, search_error, time_of};
+use crate::auth::Scope;
+use crate::search::execute::{self, LIMIT_DEFAULT};
+use crate::search::fields::{self, Facets};
+use crate::search::hits::{self, BUCKETS_DEFAULT, BUCKETS_MAX};
+use crate::search::plan;
+use crate::search::rows::names;
+use crate::store::segment::Segment;
+
+/// Values of a facet when nobody says, and at the most.
+const FACET_VALUES_DEFAULT: usize = 10;
+const FACET_VALUES_MAX: usize = 100;
+
+/// `GET` and `POST /api/v1/hits`
+pub async fn hits(
+    State(app): State<App>,
+    headers: HeaderMap,
+    request: Request<Body>,
+) -> Result<Json<HitsAnswer>, ApiError> {
+    app.auth.allow(&headers, Scope::Query)?;
+    let request: HitsRequest = read_request(request).await?;
+    let buckets = request.buckets.unwrap_or(BUCKETS_DEFAULT);
+    if buckets == 0 || buckets > BUCKETS_MAX {
+        return Err(ApiError::bad_request(format!("buckets has to be 1 to {BUCKETS_MAX}")));
+    }
+    let by = request.by.unwrap_or_else(|| "level".to_owned());
+    let asked = asked(&app, request.query, request.from, request.to)?;
+    let answer =
+        run(&app, asked, move |asked, request, segments| hits::hits(&asked.query, request, buckets, &by, segments));
+    answer.await.map(Json)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FacetsRequest {
+    #[serde(default)]
+    query: String,
+    from: Option<String>,
+    to: Option<String>,
+    /// Comma-separated; default: all that are likely to have few values.
+    fields: Option<String>,
+    limit: Option<usize>,
+}
+
+/// `GET` and `POST /api/v1/facets`
+pub async fn facets(
+    State(app): State<App>,
+    headers: HeaderMap,
+    request: Request<Body>,
+) -> Result<Json<Facets>, ApiError> {
+    app.auth.allow(&headers, Scope::Query)?;
+    let request: FacetsRequest = read_request(request).await?;
+    let limit = request.limit.unwrap_or(FACET_VALUES_DEFAULT);
+    if limit == 0 || limit > FACET_VALUES_MAX {
+        return Err(ApiError::bad_request(format!("limit has to be 1 to {FACET_VALUES_MAX}")));
+    }
+    let fields = request.fields.as_deref().map(names);
+    let asked = asked(&app, request.query, request.from, request.to)?;
+    let answer = run(&app, asked, move |asked, request, segments| {
+        fields::facets(&asked.query, request, fields.as_deref(), limit, segments)
+    });
+    answer.await.map(Json)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldsRequest {
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// `GET /api/v1/fields`
+pub async fn fields(
+    State(app): State<App>,
+    headers: HeaderMap,
+    request: Request<Body>,
+) -> Result<Json<serde_json::Value>, ApiError> {
+    app.auth.allow(&headers, Scope::Query)?;
+    let request: FieldsRequest = read_request(request).await?;
+    let now_ns = app.clock.now_ns();
+    let from_ns = time_of("from", request.from.as_deref(), now_ns)?;
+    let to_ns = time_of("to", request.to.as_deref(), now_ns)?;
+    let range = plan::range(&parse_query("")?, from_ns, to_ns, now_ns);
+    let list = fields::list(&app.store.view().segments, range);
+    Ok(Json(json!({"fields": list})))
+}
+
+fn asked(app: &App, query: String, from: Option<String>, to: Option<String>) -> Result<Asked, ApiError> {
+    Asked::new(&QueryRequest { query, from, to, ..QueryRequest::default() }, app)
+}
+
+/// Runs a search whose answer is one value.
+async fn run<T: Send + 'static>(
+    app: &App,
+    asked: Asked,
+    search: impl FnOnce(&Asked, &execute::Request<'_>, &[Arc<dyn Segment>]) -> Result<T, crate::search::Error>
+    + Send
+    + 'static,
+) -> Result<T, ApiError> {
+    let segments = app.store.view().segments.clone();
+    let deadline = Instant::now() + asked.timeout;
+    let job = move || {
+        let request = execute::Request {
+            from_ns: asked.from_ns,
+            to_ns: asked.to_ns,
+            limit: LIMIT_DEFAULT,
+            order: Order::Desc,
+            cursor: None,
+            fields: None,
+            now_ns: asked.now_ns,
+            deadline,
+            cancel: &AtomicBool::new(false),
+        };
+        search(&asked, &request, &segments)
+    };
+    app.query_pool.run(job).await.map_err(super::query::busy)?.map_err(search_error)
+}
