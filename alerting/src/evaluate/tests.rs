@@ -231,7 +231,7 @@ async fn an_expected_host_that_was_silent_before_the_first_evaluation_is_missed(
 fn episode_ids_are_ulids_of_their_identity() {
     let labels = Labels::from([("host".to_owned(), "a".to_owned())]);
     let id = episode_id("Errors", &labels, T0);
-    assert_eq!(id, episode_id("Errors", &labels.clone(), T0));
+    assert_eq!(id, episode_id("Errors", &labels, T0));
     assert_ne!(id, episode_id("Errors", &Labels::new(), T0));
     assert_ne!(id, episode_id("Other", &labels, T0));
     assert_eq!(id.len(), 26);

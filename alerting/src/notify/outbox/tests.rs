@@ -304,7 +304,7 @@ fn ids_are_the_same_for_everybody_and_different_for_everything() {
         seq: 1,
     };
     let id = message_id("ops", "webhook[0]", &group);
-    assert_eq!(id, message_id("ops", "webhook[0]", &group.clone()));
+    assert_eq!(id, message_id("ops", "webhook[0]", &group));
     assert_ne!(id, message_id("ops", "webhook[1]", &group));
     assert_ne!(id, message_id("ops", "webhook[0]", &NotifyGroup { seq: 2, ..group }));
 }
