@@ -58,8 +58,13 @@ fn blocks(format: &str, lines: &[Vec<u8>]) -> Vec<Arc<Block>> {
         "pino" => SourceKind::Pm2,
         _ => SourceKind::File,
     };
-    let source =
-        SourceInfo { id: "1".into(), kind, path: "/var/log/app.log".into(), format: String::new(), labels: Vec::new() };
+    let source = SourceInfo {
+        id: "1".into(),
+        kind,
+        path: "/var/log/app.log".into(),
+        format: String::new(),
+        labels: Default::default(),
+    };
     let mut names = Names::default();
     let mut parser = Parser::new(&source, "web-1", &mut names);
     let (mut line, mut builder, mut blocks) = (Line::default(), BlockBuilder::default(), Vec::new());

@@ -16,3 +16,5 @@ pub mod token;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod samples;

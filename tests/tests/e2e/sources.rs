@@ -71,7 +71,7 @@ fn every_line_of_real_sources_is_stored_exactly_once() -> anyhow::Result<()> {
         agent.check_alive()?;
 
         exactly_once(&client, "nginx", "path=~\"seq-nginx\"", &written.0, CAUGHT_UP_WITHIN).await?;
-        exactly_once(&client, "pm2", "pm2_app:shop", &written.1, CAUGHT_UP_WITHIN).await?;
+        exactly_once(&client, "pm2", "pm2_app:shop message=~\"seq-pm2\"", &written.1, CAUGHT_UP_WITHIN).await?;
         exactly_once(&client, "docker", "container:counter", &written.2, CAUGHT_UP_WITHIN).await?;
         no_gaps(&server).await
     })
