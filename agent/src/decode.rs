@@ -84,9 +84,7 @@ pub struct Scratch {
 /// Decodes a window into `out`.
 pub fn decode(format: Format, window: Window<'_>, scratch: &mut Scratch, out: &mut ChunkBuilder) -> Decoded {
     match format.kind {
-        SourceKind::Docker => {
-            join::decode(join::Envelope::Docker, format, window, &mut scratch.joiner, out)
-        }
+        SourceKind::Docker => join::decode(join::Envelope::Docker, format, window, &mut scratch.joiner, out),
         SourceKind::Cri => join::decode(join::Envelope::Cri, format, window, &mut scratch.joiner, out),
         SourceKind::NginxAccess | SourceKind::Json => lines::decode(format, window, out),
         SourceKind::NginxError | SourceKind::Pm2 | SourceKind::Pm2Daemon | SourceKind::File => match format.multiline {

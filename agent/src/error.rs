@@ -34,7 +34,9 @@ pub enum Error {
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("state directory {0} is held by another agent: stop it or give this one its own --state-dir")]
     StateHeld(PathBuf),
-    #[error("checkpoint {path} is not readable ({reason}): restore it, or move it away to start anew at the end of each file")]
+    #[error(
+        "checkpoint {path} is not readable ({reason}): restore it, or move it away to start anew at the end of each file"
+    )]
     Checkpoint { path: PathBuf, reason: String },
     #[error("no server: give --server, set LOGWEIR_URL or write server.url")]
     NoServer,

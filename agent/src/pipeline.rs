@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
-use logweir_runtime::durable::{self, DirLock};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::batch::Built;
 use crate::config::Config;
@@ -28,11 +28,15 @@ use crate::watch::{Changes, Watch};
 /// Everything is looked at again after this time, whatever the kernel said or did not say.
 pub const RESCAN_EVERY: Duration = Duration::from_secs(5);
 /// A rescan that was asked for by a change in a directory follows the one before it by at least this.
-pub const RESCAN_PAUSE: Duration = Duration::from_millis(100);
+pub const RESCAN_PAUSE: Duration = Duration::from_millis(250);
 /// A batch without lines says that the agent lives, when there was no other for this time.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 /// After the drain the batch that is under way has this long.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(5);
+/// Between two tries to write the checkpoint.
+pub const COMMIT_PAUSE: Duration = Duration::from_secs(2);
+/// Descriptors beside those of followed files: sockets, watches, the checkpoint.
+const OTHER_FILES: u64 = 256;
 /// Between two tries of a batch that the server refuses whatever it holds.
 pub const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
@@ -41,7 +45,6 @@ pub const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 pub struct Agent {
     parts: Parts,
     tail: Tail,
-    _lock: DirLock,
 }
 
 /// What the loop holds beside the tail.
@@ -60,8 +63,7 @@ impl Agent {
     /// Takes the state directory and finds again what the checkpoint remembers. Touches no network.
     pub fn build(config: Config, clock: Clock, drain: Drain) -> Result<Agent> {
         let dir = config.state_dir.clone();
-        durable::create_private_dir(&dir).map_err(Error::io("create", &dir))?;
-        let lock = DirLock::acquire(&dir).map_err(Error::io("lock", &dir))?.ok_or(Error::StateHeld(dir.clone()))?;
+        raise_open_files(config.limits.open_files);
         let settings = Settings {
             state_dir: dir,
             host: config.host.clone().unwrap_or_else(host_name),
@@ -73,14 +75,14 @@ impl Agent {
         let seed = tail.agent().id.bytes().fold(1u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
         let parts = Parts {
             client: Client::new(&config, seed)?,
-            discovery: Arc::new(Discovery::new(&config)),
             watch: Watch::new(),
             linger: linger(config.limits.batch_age),
             once: config.once,
+            discovery: Arc::new(Discovery::new(config)),
             clock,
             drain,
         };
-        Ok(Agent { parts, tail, _lock: lock })
+        Ok(Agent { parts, tail })
     }
 
     /// The id under which the server knows this installation.
@@ -90,7 +92,7 @@ impl Agent {
 
     /// Runs until the drain, or with `once` until everything is stored.
     pub async fn run(self) -> Result<()> {
-        let Agent { parts, tail, _lock } = self;
+        let Agent { parts, tail } = self;
         let now = Instant::now();
         let mut run = Run {
             parts,
@@ -107,11 +109,7 @@ impl Agent {
             backlog: false,
             changes: Changes::default(),
         };
-        let result = run.run().await;
-        if let Some(delivery) = &run.delivery {
-            delivery.abort();
-        }
-        result
+        run.run().await
     }
 }
 
@@ -132,7 +130,7 @@ struct Run {
     tail: Option<Tail>,
     /// The first is under way while `delivery` is there.
     queue: VecDeque<Built>,
-    delivery: Option<JoinHandle<Outcome>>,
+    delivery: Option<AbortOnDropHandle<Outcome>>,
     sent_at: Instant,
     rescan_at: Instant,
     rescanned_at: Instant,
@@ -274,8 +272,8 @@ impl Run {
         self.rescanned_at = now.mono;
         self.rescan_at = now.mono + RESCAN_EVERY;
         let unsaved = self.tail.as_ref().is_some_and(Tail::is_unsaved);
-        if unsaved {
-            self.with_tail(Tail::save).await??;
+        if unsaved && let Err(error) = self.with_tail(Tail::save).await? {
+            tracing::error!(error = %error, "cannot write the checkpoint, trying on");
         }
         Ok(())
     }
@@ -291,12 +289,18 @@ impl Run {
         let bytes = built.bytes.clone();
         if !built.plan.is_empty() {
             let built = built.clone();
-            self.with_tail(move |tail, now| tail.commit(&built, now)).await??;
+            let committed = self.with_tail(move |tail, now| tail.commit(&built, now)).await?;
+            if let Err(error) = committed {
+                // A full disk, most likely. Without a plan nothing may leave: the files are the spool.
+                tracing::error!(error = %error, "cannot plan a batch, trying on");
+                self.hold_until = Some(now + COMMIT_PAUSE);
+                return Ok(());
+            }
         }
         self.sent_at = now;
         self.heartbeat_at = now + HEARTBEAT_EVERY;
         let client = self.parts.client.clone();
-        self.delivery = Some(tokio::spawn(async move { client.deliver(bytes).await }));
+        self.delivery = Some(AbortOnDropHandle::new(tokio::spawn(async move { client.deliver(bytes).await })));
         Ok(())
     }
 
@@ -319,21 +323,13 @@ impl Run {
                 {
                     tail.dropped(&refused, &reason);
                 }
-                self.save_if_idle().await
+                // The next plan or rescan writes it down: until then a crash sends again what the server knows.
+                Ok(())
             }
             Outcome::Split => self.refused("too large for the server even on its own".to_owned()).await,
             Outcome::Refused(reason) => self.refused(reason).await,
             Outcome::GaveUp(why) => Err(Error::Unreachable { why: why.as_str(), hint: why.hint() }),
         }
-    }
-
-    /// The next plan is written with the ack in one go; only without a next one the ack is worth its own write.
-    async fn save_if_idle(&mut self) -> Result<()> {
-        let unsaved = self.tail.as_ref().is_some_and(Tail::is_unsaved);
-        if unsaved && self.queue.is_empty() && !self.backlog {
-            self.with_tail(Tail::save).await??;
-        }
-        Ok(())
     }
 
     /// Halves the batch until one record is alone, and drops that only if the server takes a batch without it.
@@ -375,7 +371,8 @@ impl Run {
             && let Ok(Ok(outcome)) = tokio::time::timeout(DRAIN_GRACE, delivery).await
         {
             self.delivery = None;
-            if let (Outcome::Acked(answer), Some(built), Some(tail)) = (outcome, self.queue.pop_front(), &mut self.tail) {
+            if let (Outcome::Acked(answer), Some(built), Some(tail)) = (outcome, self.queue.pop_front(), &mut self.tail)
+            {
                 tail.acked(&built, &answer.offsets);
             }
         }
@@ -403,7 +400,23 @@ impl Run {
     }
 }
 
+/// A service starts with 1,024 descriptors and may take more: each followed file holds one.
+fn raise_open_files(wanted: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = (wanted as u64).saturating_add(OTHER_FILES);
+    let goal = limit.maximum.map_or(wanted, |maximum| wanted.min(maximum));
+    if limit.current.is_some_and(|current| current < goal)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(goal), maximum: limit.maximum })
+    {
+        tracing::warn!(error = %error, wanted = goal, "cannot raise the number of open files");
+    }
+}
+
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,7 +61,10 @@ fn path(finding: &Finding) -> String {
 }
 
 fn kind(finding: &Finding) -> String {
-    serde_json::to_value(finding.candidate.kind).ok().and_then(|kind| Some(kind.as_str()?.to_owned())).unwrap_or_default()
+    serde_json::to_value(finding.candidate.kind)
+        .ok()
+        .and_then(|kind| Some(kind.as_str()?.to_owned()))
+        .unwrap_or_default()
 }
 
 fn columns<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> io::Result<()> {

@@ -13,7 +13,7 @@ mod recover;
 pub mod rotate;
 
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 
 /// The moment of a call: one clock for durations, one for people.
 #[derive(Debug, Clone, Copy)]

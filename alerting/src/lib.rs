@@ -9,6 +9,8 @@
 pub mod api;
 pub mod check;
 pub mod evaluate;
+#[cfg(test)]
+mod fixture;
 pub mod notify;
 pub mod route;
 pub mod service;

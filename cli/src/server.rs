@@ -4,7 +4,6 @@
 
 mod query;
 
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use logweir_agent::Agent;
 use logweir_aggregator::api;
 use logweir_aggregator::config::Config;
 use logweir_aggregator::pipeline::Pipeline;
+use logweir_aggregator::receive::sources::Sources;
 use logweir_alerting::Service;
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::{self, Drain};
@@ -20,16 +20,24 @@ use logweir_runtime::{serve, telemetry, tls};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::demo::Demo;
+
 /// After the first signal everything has this long to end.
 const GRACE: Duration = Duration::from_secs(20);
 
+/// The name of the simulated host.
+pub const DEMO_HOST: &str = "demo";
+
+/// An agent is heard of within this time.
+const AGENT_START_MAX: Duration = Duration::from_secs(10);
+
 /// What runs besides the aggregator.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Extras {
     /// Whether the shipped rules are in force too.
     pub library: bool,
     pub agents: Vec<logweir_agent::Config>,
-    pub demo: Option<PathBuf>,
+    pub demo: Option<Demo>,
 }
 
 /// Runs until a signal; what was acknowledged is durable whatever happens.
@@ -75,21 +83,25 @@ pub async fn run(config: Config, extras: Extras) -> anyhow::Result<()> {
 
     let guard = axum::middleware::from_fn_with_state(app.clone(), api::require_query);
     let guarded = handle.router().route_layer(guard);
-    let router = api::finish(api::router(app).merge(guarded));
+    let router = api::finish(api::router(app.clone()).merge(guarded));
     tracing::info!(listen = %config.listen, data = %config.data_dir.display(), "ready");
 
     let mut tasks = JoinSet::new();
     tasks.spawn(serve::serve(listener, tls_config, router, drain.clone()));
     let alerting = tokio::spawn(service.run());
     let mut others = JoinSet::new();
-    if let Some(dir) = extras.demo {
-        let (clock, drain) = (clock.clone(), drain.clone());
-        others.spawn(async move { crate::demo::run(&dir, clock, drain).await.context("demo") });
-    }
     for agent in extras.agents {
         let agent = Agent::build(agent, clock.clone(), drain.clone()).context("agent")?;
         others.spawn(async move { agent.run().await.context("agent") });
     }
+    if let Some(demo) = extras.demo {
+        let (sources, drain) = (app.sources.clone(), drain.clone());
+        others.spawn(async move {
+            wait_for_agent(&sources).await;
+            demo.run(drain).await.context("demo")
+        });
+    }
+    drop(app);
     let outcome = wait(&mut tasks, &mut others, &drain).await;
     drain.cancel();
     while others.join_next().await.is_some() {}
@@ -97,6 +109,19 @@ pub async fn run(config: Config, extras: Extras) -> anyhow::Result<()> {
     let _ = alerting.await;
     tokio::task::spawn_blocking(move || pipeline.shutdown()).await?;
     outcome
+}
+
+/// The agent reads what is in a file when it starts as old, and what comes later from its beginning: so the demo, whose
+/// first lines are a history, begins when its agent has looked around.
+async fn wait_for_agent(sources: &Sources) {
+    let looked = async {
+        while !sources.agents().iter().any(|(_, agent)| agent.host == DEMO_HOST) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    if tokio::time::timeout(AGENT_START_MAX, looked).await.is_err() {
+        tracing::warn!("the demo's agent was not heard of yet: the history may be missing");
+    }
 }
 
 /// Ends with the drain, or with the first part that fails.

@@ -5,6 +5,8 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 
 export CARGO_TERM_COLOR=never
+# A panic shows where it was; an error that a test returns says it in words.
+export RUST_LIB_BACKTRACE=0
 # Nothing is built twice in CI, so what incremental builds keep would only fill the disk.
 if [ -n "${CI:-}" ]; then export CARGO_INCREMENTAL=0; fi
 

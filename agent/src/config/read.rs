@@ -7,13 +7,13 @@ use logweir_proto::batch::{LINE_BYTES_MAX, SourceKind};
 use serde_json::{Map, Value};
 
 use super::{
-    BATCH_BYTES_MAX, BATCH_BYTES_MIN, Config, Discover, FileRule, LINE_BYTES_MIN, Limits, Multiline, Roots, StartAt, units,
+    BATCH_BYTES_MAX, BATCH_BYTES_MIN, Config, Discover, FileRule, LINE_BYTES_MIN, Limits, Multiline, Roots, StartAt,
+    units,
 };
 use crate::error::Mistake;
 
 /// What `log_format` names when an access log names none.
-pub(crate) const COMBINED: &str =
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
+pub(crate) const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
 
 /// Keys of issue 3 and later: known, so that the message says more than "unknown".
 const NOT_YET: [&str; 6] = ["redact", "sample", "drop", "spool", "syslog", "journald"];
@@ -100,7 +100,10 @@ impl Walk<'_> {
                 "docker" => found.docker = true,
                 "kubernetes" => found.kubernetes = true,
                 other => {
-                    self.mistake(&format!("discover[{i}]"), format!("{other:?} is none of pm2, nginx, docker, kubernetes"));
+                    self.mistake(
+                        &format!("discover[{i}]"),
+                        format!("{other:?} is none of pm2, nginx, docker, kubernetes"),
+                    );
                 }
             }
         }
@@ -196,7 +199,10 @@ impl Walk<'_> {
         }
         if limits.buffers_bytes() > limits.memory_bytes {
             let need = limits.buffers_bytes() >> 20;
-            self.mistake("limits.memory_bytes", format!("batch_bytes and line_bytes need {need}MiB: raise it or lower them"));
+            self.mistake(
+                "limits.memory_bytes",
+                format!("batch_bytes and line_bytes need {need}MiB: raise it or lower them"),
+            );
         }
         limits
     }
@@ -322,7 +328,8 @@ impl Walk<'_> {
                 self.mistake(&path, "is not supported by this version: remove it");
             } else {
                 let near = known.iter().min_by_key(|name| distance(name, key)).filter(|name| distance(name, key) <= 3);
-                let hint = near.map_or_else(|| format!("known are {}", known.join(", ")), |name| format!("did you mean {name}?"));
+                let hint = near
+                    .map_or_else(|| format!("known are {}", known.join(", ")), |name| format!("did you mean {name}?"));
                 self.mistake(&path, format!("unknown key, {hint}"));
             }
         }

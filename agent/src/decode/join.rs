@@ -278,3 +278,6 @@ fn hold(arena: &mut Vec<u8>, held: &mut Vec<Held>, text: &[u8], event: &Event) {
         truncated: event.truncated,
     });
 }
+
+#[cfg(test)]
+mod tests;

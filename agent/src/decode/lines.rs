@@ -159,3 +159,6 @@ pub(super) fn trim_cr(line: &[u8]) -> &[u8] {
 fn trim_newline(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\n").unwrap_or(line)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

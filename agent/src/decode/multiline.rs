@@ -106,7 +106,9 @@ impl Group {
             State::Go if line.is_empty() => next.is_none_or(is_go_frame).then_some(State::Go),
             State::Go => (indented || is_go_frame(line)).then_some(State::Go),
             State::Rust if self.lines == 1 => Some(State::Rust),
-            State::Rust => (indented || line.starts_with(b"note: ") || line == b"stack backtrace:").then_some(State::Rust),
+            State::Rust => {
+                (indented || line.starts_with(b"note: ") || line == b"stack backtrace:").then_some(State::Rust)
+            }
             State::Required if line.starts_with(b"- ") => Some(State::Required),
             State::Plain | State::Trace | State::Required if indented => Some(State::Trace),
             State::Plain | State::Trace | State::Required => step_trace(line, self.state != State::Plain),
@@ -158,7 +160,11 @@ fn is_goroutine(line: &[u8]) -> bool {
 
 /// `main.main()`, `created by net/http.(*Server).Serve`, `[signal SIGSEGV: …]`, `goroutine 1 [running]:`
 fn is_go_frame(line: &[u8]) -> bool {
-    if is_goroutine(line) || line.starts_with(b"created by ") || line.starts_with(b"[signal ") || line.starts_with(b"\t") {
+    if is_goroutine(line)
+        || line.starts_with(b"created by ")
+        || line.starts_with(b"[signal ")
+        || line.starts_with(b"\t")
+    {
         return true;
     }
     let name = memchr::memchr(b'(', line).map_or(&line[..0], |at| &line[..at]);
@@ -169,7 +175,10 @@ fn is_go_frame(line: &[u8]) -> bool {
 fn begins_nginx_error(line: &[u8]) -> bool {
     const SHAPE: &[u8] = b"0000/00/00 00:00:00 [";
     line.len() >= SHAPE.len()
-        && SHAPE.iter().zip(line).all(|(shape, byte)| if *shape == b'0' { byte.is_ascii_digit() } else { shape == byte })
+        && SHAPE
+            .iter()
+            .zip(line)
+            .all(|(shape, byte)| if *shape == b'0' { byte.is_ascii_digit() } else { shape == byte })
 }
 
 fn text_of(rules: Rules, line: &[u8]) -> &[u8] {

@@ -5,7 +5,11 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// Nanoseconds since the epoch of `2026-11-20T09:15:39.6871501Z` or `…+01:00`; `None` for anything else.
 pub fn rfc3339_ns(text: &[u8]) -> Option<i64> {
     let head = text.get(..19)?;
-    if head[4] != b'-' || head[7] != b'-' || !matches!(head[10], b'T' | b't' | b' ') || head[13] != b':' || head[16] != b':'
+    if head[4] != b'-'
+        || head[7] != b'-'
+        || !matches!(head[10], b'T' | b't' | b' ')
+        || head[13] != b':'
+        || head[16] != b':'
     {
         return None;
     }

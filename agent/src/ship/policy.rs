@@ -68,7 +68,10 @@ impl Why {
 pub enum Action {
     Accept,
     /// The same bytes again, after this time or the next step of the back-off.
-    Retry { after: Option<Duration>, why: Why },
+    Retry {
+        after: Option<Duration>,
+        why: Why,
+    },
     /// Two batches of half the size.
     Split,
     /// Some record is refused: find it, drop and report it alone.

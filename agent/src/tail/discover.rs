@@ -85,9 +85,9 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    pub fn new(config: &Config) -> Discovery {
+    pub fn new(config: Config) -> Discovery {
         let nginx = if config.discover.nginx { nginx::ask(&config.roots) } else { nginx::Asked::default() };
-        Discovery { config: config.clone(), nginx }
+        Discovery { config, nginx }
     }
 
     /// Everything that is there now. A path that several rules name belongs to the first: the configuration goes first.
@@ -138,7 +138,7 @@ impl Discovery {
 
 /// What `config` would tail, and what not, without touching any state.
 pub fn discover(config: &Config) -> Vec<Finding> {
-    Discovery::new(config).find()
+    Discovery::new(config.clone()).find()
 }
 
 /// The finds that are followed.

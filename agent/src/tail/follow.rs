@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use logweir_proto::batch::{AgentInfo, ChunkBuilder, Gap, Header, Heartbeat, Watermark};
 use logweir_proto::record::EVENTS_PER_BATCH_MAX;
+use logweir_runtime::durable::DirLock;
 use tokio::time::Instant;
 
 use super::Now;
@@ -72,6 +73,8 @@ pub struct Tail {
     cursor: u64,
     window: Vec<u8>,
     scratch: Scratch,
+    /// Held as long as anything can be written to the state directory.
+    _lock: DirLock,
 }
 
 /// What an answer changed beyond the batch itself.
@@ -83,9 +86,9 @@ pub enum Acked {
 }
 
 impl Tail {
-    pub(super) fn empty(settings: Settings, agent_id: String, now: Now) -> Tail {
+    pub(super) fn empty(settings: Settings, agent_id: String, lock: DirLock, now: Now) -> Tail {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let agent = AgentInfo { id: agent_id, host: settings.host.clone(), version };
+        let agent = AgentInfo { id: agent_id, host: settings.host.clone(), version, utc_offset_minutes: 0 };
         let holds = if settings.once { Holds::NONE } else { Holds::new(settings.limits.batch_age) };
         Tail {
             settings,
@@ -110,6 +113,7 @@ impl Tail {
             cursor: 0,
             window: Vec::new(),
             scratch: Scratch::default(),
+            _lock: lock,
         }
     }
 
@@ -199,6 +203,7 @@ impl Tail {
             Step::Rewritten => self.rewritten(key, now),
             Step::Failed(error) => {
                 source.dirty = false;
+                source.pending = None;
                 tracing::warn!(path = %source.path_now.display(), error = %error, "cannot read");
                 metrics::read_failed();
             }
@@ -213,6 +218,9 @@ impl Tail {
             if source.stage == Stage::Finished || !wanted || watermarks.len() >= WATERMARKS_PER_BATCH_MAX {
                 continue;
             }
+            if all {
+                source.look_if_caught_up(now);
+            }
             if !source.announced && announced < ANNOUNCED_PER_BATCH_MAX {
                 draft.announce(&source.info);
                 source.announced = true;
@@ -225,7 +233,7 @@ impl Tail {
         }
         self.seq += 1;
         let header = Header {
-            agent: self.agent.clone(),
+            agent: AgentInfo { utc_offset_minutes: utc_offset_minutes(now.wall_ns), ..self.agent.clone() },
             seq: self.seq,
             sources: Vec::new(),
             chunks: Vec::new(),
@@ -309,7 +317,13 @@ impl Tail {
             source.acked = source.acked.max(planned.to);
             let path = source.info.path.clone();
             let (source, end) = (planned.source.clone(), Some(planned.to));
-            self.report(Gap { source, path, start: planned.from, end, reason: format!("refused by the server: {reason}") });
+            self.report(Gap {
+                source,
+                path,
+                start: planned.from,
+                end,
+                reason: format!("refused by the server: {reason}"),
+            });
         }
         self.in_flight.clear();
         self.unsaved = true;
@@ -330,7 +344,9 @@ impl Tail {
     /// Marks what a wake-up named; a path that is nobody's may be a rotated file under its new name.
     pub fn touched(&mut self, paths: &HashSet<PathBuf>) {
         for source in self.sources.values_mut() {
-            source.dirty |= source.file.is_some() && (source.stage == Stage::Rotated || paths.contains(&source.path_now));
+            let named =
+                paths.contains(&source.path_now) || source.real_path.as_ref().is_some_and(|real| paths.contains(real));
+            source.dirty |= source.file.is_some() && (source.stage == Stage::Rotated || named);
         }
     }
 
@@ -348,7 +364,11 @@ impl Tail {
 
     /// When time alone makes a build worth its while.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.sources.values().filter(|source| source.file.is_some()).filter_map(|source| source.deadline(self.holds)).min()
+        self.sources
+            .values()
+            .filter(|source| source.file.is_some())
+            .filter_map(|source| source.deadline(self.holds))
+            .min()
     }
 
     /// Whether everything that stands in the files is stored.
@@ -384,6 +404,18 @@ impl Tail {
     /// Directories whose changes are worth a wake-up.
     pub fn directories(&self) -> HashSet<PathBuf> {
         let open = self.sources.values().filter(|source| source.file.is_some());
-        open.filter_map(|source| source.path_now.parent().map(Path::to_path_buf)).collect()
+        open.flat_map(|source| [Some(&source.path_now), source.real_path.as_ref()])
+            .filter_map(|path| path?.parent().map(Path::to_path_buf))
+            .collect()
     }
 }
+
+/// What the clocks on the walls here show against UTC: for lines whose times have no zone.
+fn utc_offset_minutes(now_ns: i64) -> i16 {
+    let now = jiff::Timestamp::from_nanosecond(i128::from(now_ns)).unwrap_or_default();
+    let seconds = jiff::tz::TimeZone::system().to_offset(now).seconds();
+    i16::try_from(seconds / 60).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,14 +23,14 @@ use crate::decode::Multiline;
 
 /// Records by source and start; ranges that overlap in part would be a line stored twice or a half.
 #[derive(Debug, Default)]
-pub(super) struct Server {
+pub(crate) struct Server {
     pub records: BTreeMap<(String, u64), (u64, Vec<u8>)>,
     pub gaps: HashMap<(String, u64), Option<u64>>,
 }
 
 impl Server {
     /// Stores what it does not have; the answer is the end of each source's last chunk.
-    pub(super) fn receive(&mut self, bytes: &[u8]) -> BTreeMap<String, u64> {
+    pub(crate) fn receive(&mut self, bytes: &[u8]) -> BTreeMap<String, u64> {
         let envelope = Envelope::parse(bytes).expect("a batch");
         let body = envelope.decompress().expect("its body");
         let header = envelope.header;
@@ -53,7 +53,7 @@ impl Server {
     }
 
     /// The bytes of each source, put together from its records; panics at a hole.
-    pub(super) fn streams(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn streams(&self) -> Vec<Vec<u8>> {
         let mut streams: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
         for ((id, start), (advance, text)) in &self.records {
             let stream = streams.entry(id).or_default();
@@ -66,7 +66,7 @@ impl Server {
 }
 
 /// A directory with one log, the program that writes it, its rotator, and an agent.
-pub(super) struct World {
+pub(crate) struct World {
     _dir: tempfile::TempDir,
     pub log: PathBuf,
     settings: Settings,
@@ -82,7 +82,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(multiline: Multiline) -> World {
+    pub(crate) fn new(multiline: Multiline) -> World {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let log = dir.path().join("app.log");
         let settings = Settings {
@@ -116,18 +116,18 @@ impl World {
         Now { mono: self.now, wall_ns: self.clock.now_ns() }
     }
 
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         if self.tail.is_none() {
             self.tail = Some(Tail::open(self.settings.clone(), self.at()).expect("the state directory"));
             self.rescan();
         }
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.tail = None;
     }
 
-    pub(super) fn rescan(&mut self) {
+    pub(crate) fn rescan(&mut self) {
         let candidate = Candidate {
             path: self.log.clone(),
             kind: SourceKind::File,
@@ -143,13 +143,13 @@ impl World {
         }
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         let mut file = OpenOptions::new().create(true).append(true).open(&self.log).expect("the log");
         file.write_all(bytes).expect("an append");
         self.current.extend_from_slice(bytes);
     }
 
-    pub(super) fn lines(&mut self, count: usize) {
+    pub(crate) fn lines(&mut self, count: usize) {
         for _ in 0..count {
             self.line += 1;
             let indent = if self.line.is_multiple_of(5) { "    at " } else { "" };
@@ -169,30 +169,30 @@ impl World {
         self.log.with_file_name(format!("app.log.{}", self.rotations))
     }
 
-    pub(super) fn rename(&mut self) {
+    pub(crate) fn rename(&mut self) {
         let to = self.rotated_path();
         if fs::rename(&self.log, to).is_ok() {
             self.finished.push(std::mem::take(&mut self.current));
         }
     }
 
-    pub(super) fn copy_truncate(&mut self) {
+    pub(crate) fn copy_truncate(&mut self) {
         let to = self.rotated_path();
         if fs::copy(&self.log, to).is_ok() {
             self.truncate();
         }
     }
 
-    pub(super) fn truncate(&mut self) {
+    pub(crate) fn truncate(&mut self) {
         OpenOptions::new().write(true).truncate(true).open(&self.log).expect("the log");
         self.finished.push(std::mem::take(&mut self.current));
     }
 
-    pub(super) fn pass_time(&mut self, time: Duration) {
+    pub(crate) fn pass_time(&mut self, time: Duration) {
         self.now += time;
     }
 
-    pub(super) fn build(&mut self) -> Option<Built> {
+    pub(crate) fn build(&mut self) -> Option<Built> {
         let now = self.at();
         let tail = self.tail.as_mut()?;
         tail.touched_all();
@@ -201,7 +201,7 @@ impl World {
         Some(built)
     }
 
-    pub(super) fn ship(&mut self) -> bool {
+    pub(crate) fn ship(&mut self) -> bool {
         let Some(built) = self.build() else { return false };
         self.deliver(&built);
         true
@@ -235,7 +235,7 @@ impl World {
     }
 
     /// Ships until time brings nothing more.
-    pub(super) fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         self.start();
         for _ in 0..3 {
             self.rescan();
@@ -271,7 +271,7 @@ impl World {
     }
 
     /// Every incarnation is one stream, and there is no other.
-    pub(super) fn check(&mut self) {
+    pub(crate) fn check(&mut self) {
         self.drain();
         let mut want: Vec<Vec<u8>> = self.finished.clone();
         want.push(self.current.clone());

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use logweir_proto::batch::{ChunkBuilder, SourceInfo};
@@ -48,6 +48,8 @@ pub struct Source {
     pub id: FileId,
     pub fingerprint: Fingerprint,
     pub path_now: PathBuf,
+    /// Where a symbolic link leads: the kernel names changes by this path.
+    pub real_path: Option<PathBuf>,
     pub file: Option<File>,
     /// Cut into records up to here.
     pub pos: u64,
@@ -103,7 +105,10 @@ pub fn linger(batch_age: Duration) -> Duration {
 #[derive(Debug)]
 pub enum Step {
     /// Records were pushed, or there was nothing to push.
-    Took { truncated: u64, interleaved: bool },
+    Took {
+        truncated: u64,
+        interleaved: bool,
+    },
     /// The file is not what it was: its head changed, or it is shorter than what was read.
     Rewritten,
     Failed(io::Error),
@@ -130,6 +135,7 @@ impl Source {
             stage: Stage::Live,
             id: FileId::of(&meta),
             fingerprint,
+            real_path: real_path(&path_now),
             path_now,
             file: Some(file),
             pos: at,
@@ -154,6 +160,7 @@ impl Source {
             stage: saved.stage,
             id: saved.id,
             fingerprint: saved.fingerprint,
+            real_path: real_path(&saved.path_now),
             path_now: saved.path_now,
             file: None,
             pos: saved.acked,
@@ -250,7 +257,8 @@ impl Source {
                 self.at_end(end, decoded.open, now);
                 return total;
             }
-            want = if decoded.consumed == 0 { (want * 2).min(window_bytes_max(tools.line_bytes)) } else { WINDOW_BYTES };
+            want =
+                if decoded.consumed == 0 { (want * 2).min(window_bytes_max(tools.line_bytes)) } else { WINDOW_BYTES };
         }
         total
     }
@@ -285,6 +293,14 @@ impl Source {
         Ok(true)
     }
 
+    /// An idle file is complete up to now as long as nothing was added to it.
+    pub fn look_if_caught_up(&mut self, now: Now) {
+        let len = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|meta| meta.len());
+        if len == Some(self.pos) && self.pending.is_none() {
+            self.caught_up_ns = now.wall_ns;
+        }
+    }
+
     fn close_at(&self, end: u64, holds: Holds, now: Now) -> Close {
         let Some(pending) = self.pending.filter(|pending| pending.end == end) else { return Close::Nothing };
         let waited = now.mono.saturating_duration_since(pending.since);
@@ -306,6 +322,10 @@ impl Source {
             self.caught_up_ns = now.wall_ns;
         }
     }
+}
+
+fn real_path(path: &Path) -> Option<PathBuf> {
+    std::fs::canonicalize(path).ok().filter(|real| real != path)
 }
 
 pub(super) fn mtime_ns(meta: &std::fs::Metadata) -> i64 {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use logweir_proto::batch::Gap;
-use logweir_runtime::durable;
+use logweir_runtime::durable::{self, DirLock};
 
 use super::Now;
 use super::checkpoint::{Checkpoint, SavedSource, Stage, random_hex};
@@ -26,17 +26,18 @@ enum Whereabouts {
 }
 
 impl Tail {
-    /// Opens the state directory, which the caller holds, and finds every remembered file again.
+    /// Takes the state directory and finds every remembered file again.
     pub fn open(settings: Settings, now: Now) -> Result<Tail> {
         let dir = settings.state_dir.clone();
         durable::create_private_dir(&dir).map_err(Error::io("create", &dir))?;
+        let lock = DirLock::acquire(&dir).map_err(Error::io("lock", &dir))?.ok_or(Error::StateHeld(dir.clone()))?;
         let Some(checkpoint) = Checkpoint::load(&dir)? else {
-            let mut tail = Tail::empty(settings, random_hex()?, now);
+            let mut tail = Tail::empty(settings, random_hex()?, lock, now);
             // The id of the agent is half the key of every byte that the server stores: it is on disk before any is sent.
             tail.save(now)?;
             return Ok(tail);
         };
-        let mut tail = Tail::empty(settings, checkpoint.agent_id, now);
+        let mut tail = Tail::empty(settings, checkpoint.agent_id, lock, now);
         tail.fresh = checkpoint.sources.is_empty() && checkpoint.saved_ns == 0;
         tail.saved_ns = checkpoint.saved_ns;
         tail.next_source = checkpoint.next_source;

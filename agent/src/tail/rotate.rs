@@ -55,7 +55,9 @@ impl Tail {
     pub fn rescan(&mut self, found: &[Candidate], now: Now) {
         let looks: Vec<(&Candidate, Metadata)> = found
             .iter()
-            .filter_map(|candidate| Some((candidate, std::fs::metadata(&candidate.path).ok().filter(Metadata::is_file)?)))
+            .filter_map(|candidate| {
+                Some((candidate, std::fs::metadata(&candidate.path).ok().filter(Metadata::is_file)?))
+            })
             .collect();
         let at_path: HashMap<&Path, &Metadata> =
             looks.iter().map(|(candidate, meta)| (candidate.path.as_path(), meta)).collect();
@@ -202,7 +204,9 @@ impl Tail {
         let born_since = match birth_ns(meta) {
             Some(birth) => birth >= self.saved_ns - BIRTH_SLACK_NS,
             // A file system without birth times: a new file in a known directory is taken for a new log.
-            None => self.sources.values().any(|source| Path::new(&source.info.path).parent() == candidate.path.parent()),
+            None => {
+                self.sources.values().any(|source| Path::new(&source.info.path).parent() == candidate.path.parent())
+            }
         };
         if known_path || born_since { Start::Appeared } else { Start::AtEnd }
     }
@@ -237,7 +241,8 @@ impl Tail {
         let Some(source) = self.sources.get(&key) else { return };
         let (path, size, pos) = (source.path_now.clone(), source.size, source.pos);
         tracing::info!(path = %path.display(), pos, size, "truncated or written anew");
-        let copy = self.find_copy(&path, source.fingerprint, source.id, pos);
+        let home = PathBuf::from(&source.info.path);
+        let copy = self.find_copy(&home, source.fingerprint, source.id, pos);
         let Some(source) = self.sources.get_mut(&key) else { return };
         let old_file = source.file.take();
         let (stage, multiline, info) = (source.stage, source.multiline, source.info.clone());
@@ -326,7 +331,12 @@ impl Tail {
         for (dir, keys) in dirs {
             let mtime = std::fs::metadata(&dir).map(|meta| mtime_ns(&meta)).unwrap_or(0);
             let changed = self.dir_mtimes.insert(dir.clone(), mtime) != Some(mtime);
-            if (changed || keys.iter().any(|key| replaced.contains(key))) && self.look_through(&dir, &keys, replaced, now) {
+            // Before the first look of a first start nothing can have been missed.
+            let first = self.fresh && !self.scanned;
+            if !first
+                && (changed || keys.iter().any(|key| replaced.contains(key)))
+                && self.look_through(&dir, &keys, replaced, now)
+            {
                 // A copy that is still empty says nothing yet, and its growth does not show in the directory.
                 self.dir_mtimes.remove(&dir);
             }

@@ -25,6 +25,30 @@ pub struct Counted {
     pub weights: Vec<u64>,
 }
 
+/// The values of a field in a block, and how often each occurs.
+pub struct CountedValues {
+    pub values: Vec<(Value, u32)>,
+}
+
+impl CountedValues {
+    /// `None` when the segment does not know, or knows only how the values print.
+    pub fn of(segment: &dyn Segment, block: usize, name: &str) -> Option<CountedValues> {
+        let counts = segment.counts(block, name)?;
+        let is_int = match segment.fields().get(name).map(|stat| &stat.types[..]) {
+            Some(["int"]) => true,
+            Some(["str"]) => false,
+            // No event of the segment has it.
+            None if counts.is_empty() => false,
+            _ => return None,
+        };
+        let value = |text: &String| {
+            if is_int { text.parse().ok().map(Value::Int) } else { Some(Value::Text(text.as_str().into())) }
+        };
+        let values: Option<_> = counts.iter().map(|(text, count)| Some((value(text)?, *count))).collect();
+        values.map(|values| CountedValues { values })
+    }
+}
+
 /// The events of a block that pass, by the values of at most one field; `None` when the block must be read.
 ///
 /// `by` are the fields that matter beside those of the filter; `width_ns` is that of the time bins, if there are any.
@@ -45,18 +69,10 @@ pub fn counted(
     let (mut values, mut weights) = (Vec::new(), Vec::new());
     let mut left = stat.rows;
     if let Some(name) = fields.first() {
-        let kind = match segment.fields().get(*name)?.types[..] {
-            [kind @ ("str" | "int")] => kind,
-            _ => return None,
-        };
-        for (value, count) in segment.counts(block.block, name)? {
-            left = left.checked_sub(*count)?;
-            values.push(if kind == "int" {
-                Value::Int(value.parse().ok()?)
-            } else {
-                Value::Text(value.as_str().into())
-            });
-            weights.push(u64::from(*count));
+        for (value, count) in CountedValues::of(segment, block.block, name)?.values {
+            left = left.checked_sub(count)?;
+            values.push(value);
+            weights.push(u64::from(count));
         }
     }
     if left > 0 {

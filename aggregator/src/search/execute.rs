@@ -34,8 +34,8 @@ pub const SUBQUERY_VALUES_MAX: usize = 10_000;
 /// Deepest nesting of queries in `in(…)`.
 pub const SUBQUERY_DEPTH_MAX: u32 = 4;
 
-/// Blocks between two reports of progress.
-const PROGRESS_BLOCKS: usize = 64;
+/// Rows that are made at once: lines may be long.
+const SHOWN_ROWS: usize = 512;
 
 /// The columns that events are shown with when nobody says: the others are within the rows.
 const COLUMNS_DEFAULT: [&str; 4] = ["time", "level", "service", "message"];
@@ -271,21 +271,22 @@ impl Search<'_, '_, '_> {
         if self.meta(columns, true).is_break() {
             return Outcome::default();
         }
-        let page = self.limit();
-        let limit = head.map_or(page, |head| head.min(page));
+        // What the text says wins over the size of a page.
+        let limit = head.map_or(self.limit(), |head| head.min(LIMIT_MAX));
         let newest = Newest { order, limit, cursor: self.request.cursor };
         let range = newest.left_of(self.plan.range);
         let mut scan = Scan::new(self.segments, self.filter, range, order, self.request.patience());
-        let (mut given, mut last, mut batches) = (0, None, 0);
+        let (mut given, mut last) = (0, None);
         let (sink, show) = (&mut *self.sink, &self.plan.show);
         let ended = newest.run(&mut scan, &mut |scan, refs| {
             last = refs.last().map(|row| row.id).or(last);
-            for (id, row) in materialise(scan, refs, show) {
-                given += 1;
-                sink(Event::Row { id: Some(id), row })?;
+            for refs in refs.chunks(SHOWN_ROWS) {
+                for (id, row) in materialise(scan, refs, show) {
+                    given += 1;
+                    sink(Event::Row { id: Some(id), row })?;
+                }
             }
-            batches += 1;
-            if batches % PROGRESS_BLOCKS == 0 {
+            if refs.is_empty() {
                 let (splits_done, splits_total) = (scan.splits_done(), scan.splits_total());
                 sink(Event::Progress { splits_done, splits_total, bytes: scan.bytes() })?;
             }
@@ -293,8 +294,8 @@ impl Search<'_, '_, '_> {
         });
         let cursor = match ended {
             Ended::AllRows | Ended::NotWanted => None,
-            // A `head` that fits the page has been answered in full.
-            Ended::Enough { more } => last.filter(|_| more && head.is_none_or(|head| head > page)),
+            // A `head` that fits has been answered in full.
+            Ended::Enough { more } => last.filter(|_| more && head.is_none_or(|head| head > limit)),
             Ended::Early { resume } => resume,
         };
         let enough = matches!(ended, Ended::Enough { .. } | Ended::NotWanted);

@@ -18,8 +18,9 @@ use self::text::TextTest;
 use self::value::{FieldTest, Hint, TEXT_FIELDS};
 use crate::search::Error;
 use crate::search::cell::{Column, FieldColumns, canonical};
+use crate::search::counted::CountedValues;
 use crate::search::mask::Mask;
-use crate::store::segment::{FieldStat, Probe};
+use crate::store::segment::{FieldStat, Probe, Segment};
 use crate::store::token::WORD_BYTES_MAX;
 
 /// Values of an `in(…)` that are asked of the index; with more, only the presence of the field is.
@@ -81,6 +82,21 @@ impl Filter {
     /// The question to the index of a segment with these fields.
     pub fn probe(&self, fields: &BTreeMap<String, FieldStat>) -> Probe {
         self.root.probe(fields)
+    }
+
+    /// Whether a block may hold a match, by the counts of values that its segment keeps: they know numbers too.
+    pub fn may_match(&self, segment: &dyn Segment, block: usize) -> bool {
+        let parts = match &self.root {
+            Node::And(nodes) => nodes.as_slice(),
+            node => std::slice::from_ref(node),
+        };
+        parts.iter().all(|part| {
+            let Node::Field { name, test } = part else { return true };
+            match CountedValues::of(segment, block, name) {
+                Some(counted) => counted.values.iter().any(|(value, _)| test.is_match(&value.cell())),
+                None => true,
+            }
+        })
     }
 
     /// The fields that it looks at.

@@ -209,6 +209,7 @@ impl<'a> Scan<'a> {
                 Some(flags.into_iter().chain(std::iter::repeat(true)).take(blocks).collect());
         }
         self.candidates[block.segment].as_ref().is_none_or(|flags| flags[block.block])
+            && self.filter.may_match(self.segment(block), block.block)
     }
 
     /// Reads some fields of a block; a failure is noted and costs the block.

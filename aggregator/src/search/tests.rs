@@ -3,6 +3,7 @@
 mod model;
 mod pipes;
 mod stats;
+mod store;
 mod views;
 
 use std::sync::Arc;

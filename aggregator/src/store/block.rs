@@ -200,7 +200,7 @@ impl Lines<'_> {
                 }
                 Part::Time(spelling) => {
                     let time_ns = self.batch.column(0).as_primitive::<Int64Type>().value(row);
-                    spell::put_time(&mut line, time_ns, *spelling)
+                    spell::put_time(time_ns, *spelling, &mut line)
                 }
                 Part::Value(key, spelling) => {
                     let array = self.batch.columns().get(find(key)?)?;

@@ -203,8 +203,7 @@ pub(crate) fn matches(batch: &RecordBatch, row: usize, probe: &Probe) -> bool {
         }),
         Probe::Exists { field } => batch.schema().fields().iter().zip(batch.columns()).any(|(f, column)| {
             let name = f.name();
-            let same = name == field || name.strip_prefix(field.as_str()).is_some_and(|rest| rest.starts_with('#'));
-            same && !name.starts_with('_') && column.is_valid(row)
+            base(name) == field && !name.starts_with('_') && column.is_valid(row)
         }),
     }
 }
@@ -244,7 +243,7 @@ fn check_parts(segment: &dyn Segment, block: usize, all: &RecordBatch) {
     assert_eq!(part.num_rows(), some.len());
     for (field, column) in part.schema().fields().iter().zip(part.columns()) {
         let name = field.name();
-        assert!(["time", "seq", "a", "message", "_extra"].contains(&name.split('#').next().unwrap()), "{name}");
+        assert!(["time", "seq", "a", "message", "_extra"].contains(&base(name)), "{name}");
         let whole = all.column_by_name(name).expect("the column is in the whole");
         let taken = arrow::compute::take(whole, &arrow::array::UInt32Array::from(some.clone()), None).unwrap();
         assert_eq!(column, &taken, "{name}");
@@ -260,7 +259,7 @@ fn check_counts(segment: &dyn Segment, block: usize, batch: &RecordBatch) {
         let Some(counts) = segment.counts(block, field) else { continue };
         let mut want: BTreeMap<String, u32> = BTreeMap::new();
         for (f, column) in batch.schema().fields().iter().zip(batch.columns()) {
-            if f.name().split('#').next() == Some(field) {
+            if base(f.name()) == field {
                 for row in (0..batch.num_rows()).filter(|row| column.is_valid(*row)) {
                     let text = arrow::util::display::array_value_to_string(column, row).unwrap();
                     *want.entry(text).or_default() += 1;
@@ -289,12 +288,20 @@ fn check_candidates(segment: &dyn Segment) {
     for batch in &blocks {
         for (f, column) in batch.schema().fields().iter().zip(batch.columns()) {
             if !["time", "seq", "_extra"].contains(&f.name().as_str()) {
-                let name = f.name().split('#').next().unwrap_or_default().to_owned();
+                let name = base(f.name()).to_owned();
                 *rows.entry(name).or_default() += (column.len() - column.null_count()) as u64;
             }
         }
     }
     for (name, rows) in rows.into_iter().filter(|(_, rows)| *rows > 0) {
         assert!(segment.fields().get(&name).is_some_and(|stat| stat.rows >= rows), "{name}: {rows}");
+    }
+}
+
+/// The field of a column.
+fn base(column: &str) -> &str {
+    match column.rsplit_once('#') {
+        Some((field, kind)) if super::column::Kind::of_name(kind).is_some() => field,
+        _ => column,
     }
 }

@@ -24,15 +24,16 @@ pub struct Head {
 
 impl Head {
     /// Takes a block in; larger ones than a block may be are cut.
-    pub fn append(&mut self, block: Block) -> Result<(), ArrowError> {
+    pub fn append(&mut self, block: impl Into<Arc<Block>>) -> Result<(), ArrowError> {
+        let block = block.into();
         if block.is_empty() {
             return Ok(());
         }
         let (rows, raw_bytes) = (block.len(), block.raw_bytes());
         if rows > BLOCK_ROWS_MAX {
-            self.blocks.extend(Merge::new(&[Arc::new(block)])?.blocks()?.into_iter().map(Arc::new));
+            self.blocks.extend(Merge::new(&[block])?.blocks()?.into_iter().map(Arc::new));
         } else {
-            self.blocks.push(Arc::new(block));
+            self.blocks.push(block);
             self.merge_small()?;
         }
         self.rows += rows as u64;

@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use logweir_runtime::durable;
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{GetOptions, GetResultPayload, ObjectStore, PutMode, PutOptions, PutPayload};
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// An object could not be written or read.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -42,11 +43,34 @@ pub struct Listed {
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
     runtime: Handle,
+    /// Kept running for as long as anybody uses the store.
+    _own: Option<Arc<OwnRuntime>>,
+}
+
+/// A runtime that may be dropped anywhere, on another runtime too.
+#[derive(Debug)]
+struct OwnRuntime(Option<Runtime>);
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Objects {
     pub fn new(store: Arc<dyn ObjectStore>, runtime: Handle) -> Objects {
-        Objects { store, runtime }
+        Objects { store, runtime, _own: None }
+    }
+
+    /// Objects as files below a directory, which is created.
+    pub fn local(dir: &FsPath) -> io::Result<Objects> {
+        durable::create_private_dir(dir)?;
+        let store = LocalFileSystem::new_with_prefix(dir)?;
+        let runtime = Builder::new_current_thread().build()?;
+        let handle = runtime.handle().clone();
+        Ok(Objects { store: Arc::new(store), runtime: handle, _own: Some(Arc::new(OwnRuntime(Some(runtime)))) })
     }
 
     /// Writes an object, replacing one of the same name, and makes it durable.
@@ -194,7 +218,6 @@ impl Object {
 
 #[cfg(test)]
 mod tests {
-    use object_store::local::LocalFileSystem;
     use object_store::memory::InMemory;
 
     use super::*;
@@ -203,9 +226,8 @@ mod tests {
     fn objects_are_written_read_listed_and_deleted() {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let local = LocalFileSystem::new_with_prefix(dir.path()).unwrap();
-        for store in [Arc::new(local) as Arc<dyn ObjectStore>, Arc::new(InMemory::new())] {
-            let objects = Objects::new(store, runtime.handle().clone());
+        let local = Objects::local(dir.path()).unwrap();
+        for objects in [local, Objects::new(Arc::new(InMemory::new()), runtime.handle().clone())] {
             objects.put("a/b/one", Bytes::from_static(b"0123456789")).unwrap();
             assert!(matches!(objects.create("a/b/one", Bytes::new()), Err(ObjectError::Exists { .. })));
             let object = objects.open("a/b/one").unwrap();

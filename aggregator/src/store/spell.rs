@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::parse::line::Spelling;
+pub use crate::parse::time::format_time as put_time;
 
 /// Most decimals that are printed: more are no number that a logger writes.
 pub const DECIMALS_MAX: u8 = 18;
@@ -30,17 +31,6 @@ pub fn put(out: &mut Vec<u8>, cell: Cell<'_>, spelling: Spelling) -> bool {
         _ => return false,
     }
     true
-}
-
-/// Appends a time in its spelling; `false` when it cannot be spelled so.
-pub fn put_time(out: &mut Vec<u8>, time_ns: i64, spelling: Spelling) -> bool {
-    match spelling {
-        Spelling::EpochInt { unit_ns } if unit_ns > 0 => {
-            out.extend_from_slice(itoa::Buffer::new().format(time_ns.div_euclid(unit_ns)).as_bytes());
-            time_ns.rem_euclid(unit_ns) == 0
-        }
-        _ => false,
-    }
 }
 
 fn put_plain(out: &mut Vec<u8>, cell: Cell<'_>) {

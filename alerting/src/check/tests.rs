@@ -30,3 +30,86 @@ pub(crate) fn rule() -> Arc<Rule> {
     let set = rules(&[("r.yaml".to_owned(), RULE.to_owned())]).unwrap_or_else(|p| panic!("{p:?}"));
     Arc::clone(&set.groups[0].rules[0])
 }
+
+mod engine;
+
+fn problems(files: &[(&str, &str)]) -> String {
+    let files: Vec<(String, String)> = files.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
+    match rules(&files) {
+        Ok(_) => "fine".to_owned(),
+        Err(problems) => problems.iter().map(|p| format!("{p}\n")).collect(),
+    }
+}
+
+#[test]
+fn templates_are_checked_with_their_place() {
+    let wrong = RULE
+        .replace("{{ value.errors }}", "{{ value.erors }}")
+        .replace("\"restart {{ labels.host }}\"", "\"restart {{ labels.host | shout }}\"");
+    expect_test::expect![[r#"
+        r.yaml:19:18: unknown name 'value.erors' in the template (did you mean 'value.errors'?)
+        r.yaml:20:31: the template fails: unknown filter: filter shout is unknown
+    "#]]
+    .assert_eq(&problems(&[("r.yaml", &wrong)]));
+}
+
+#[test]
+fn directories_are_read_whole_and_missing_paths_are_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir_all(dir.path().join("a/.git")).expect("directories");
+    std::fs::write(dir.path().join("a/one.yml"), RULE).expect("a file");
+    std::fs::write(dir.path().join("a/.git/two.yaml"), "junk").expect("a file");
+    assert_eq!(paths(&[dir.path().to_owned()]).expect("right").rules().count(), 1);
+    let missing = paths(&[dir.path().join("missing.yaml")]).expect_err("not there");
+    assert!(missing[0].to_string().contains("missing.yaml: cannot be read"), "{}", missing[0]);
+}
+
+#[test]
+fn the_shipped_rules_pass_their_tests() {
+    let files: Vec<(String, String)> = library::FILES.map(|(n, t)| (n.to_owned(), t.to_owned())).to_vec();
+    let set = rules(&files).unwrap_or_else(|p| panic!("{p:#?}"));
+    let results = run_cases(&set, &mut engine::MiniEngine::default());
+    let failures: Vec<&CaseResult> = results.iter().filter(|result| !result.failures.is_empty()).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert!(results.len() >= library::FILES.len());
+}
+
+#[test]
+fn a_failing_test_says_what_was_there() {
+    let tests = r#"        tests:
+          - name: wrong on purpose
+            logs:
+              - {from: 0m, to: 1m, every: 5s, json: {level: error, message: boom}, set: {host: a}}
+            expect:
+              - {at: 20s, state: ok}
+              - {at: 1m, state: firing, severity: critical, summary: contains "6 errors on a"}
+              - {at: 1m, state: firing, severity: warning, labels: {host: b}}
+              - {at: 1m, severity_not: warning}
+              - {at: 1m, value: {errors: 7}}
+              - {at: 1m, value: {errors: 6, ratio: 1}}
+"#;
+    let set = rules(&[("r.yaml".to_owned(), format!("{RULE}{tests}"))]).unwrap_or_else(|p| panic!("{p:#?}"));
+    let results = run_cases(&set, &mut engine::MiniEngine::default());
+    expect_test::expect![[r#"
+        r.yaml:26:17: at 20s: expected ok; there is {host=a} pending warning (errors=3 ratio=1 silent_for=0 total=3)
+        r.yaml:27:17: at 1m: expected severity critical; there is {host=a} firing warning (errors=6 ratio=1 silent_for=0 total=6)
+        r.yaml:28:17: at 1m: expected an alert; there is {host=a} firing warning (errors=6 ratio=1 silent_for=0 total=6)
+        r.yaml:29:17: at 1m: expected any severity but warning; there is {host=a} firing warning (errors=6 ratio=1 silent_for=0 total=6)
+        r.yaml:30:17: at 1m: expected errors = 7; there is {host=a} firing warning (errors=6 ratio=1 silent_for=0 total=6)"#]].assert_eq(&results[0].failures.join("\n"));
+}
+
+#[test]
+fn counts_stand_for_lines() {
+    let tests = r#"        tests:
+          - name: counts
+            counts:
+              - {signal: errors, labels: {host: a}, from: 0m, to: 5m, per_minute: 8}
+              - {signal: total, labels: {host: a}, from: 0m, to: 5m, per_minute: 80}
+            expect:
+              - {at: 1m, state: firing, severity: warning, value: {errors: 4, ratio: 0.1}}
+              - {at: 7m, state: ok}
+"#;
+    let set = rules(&[("r.yaml".to_owned(), format!("{RULE}{tests}"))]).unwrap_or_else(|p| panic!("{p:#?}"));
+    let results = run_cases(&set, &mut engine::MiniEngine::default());
+    assert_eq!(results[0].failures, Vec::<String>::new());
+}

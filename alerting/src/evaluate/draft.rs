@@ -8,6 +8,7 @@ use logweir_rules::evaluate::{Change, Outcome, RuleState, Transition};
 use logweir_rules::model::{Group, Labels, Rule, Severity};
 use ulid::Ulid;
 
+use crate::notify::message::time_text;
 use crate::notify::template::{Facts, Renderer};
 use crate::source::QuerySource;
 use crate::state::{Episode, Sample};
@@ -71,7 +72,10 @@ impl Links {
         let mut url = self.base_url.trim_end_matches('/').to_owned();
         url.push_str("/?q=");
         percent_encode(query, &mut url);
-        url.push_str(&format!("&from={}&to={}", from_ns / 1_000_000, to_ns / 1_000_000));
+        for (name, time) in [("&from=", from_ns), ("&to=", to_ns)] {
+            url.push_str(name);
+            percent_encode(&time_text(time), &mut url);
+        }
         url
     }
 }

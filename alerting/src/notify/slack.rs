@@ -124,7 +124,7 @@ fn push_alert(blocks: &mut Vec<Value>, alert: &Episode) {
     if alert.is_firing() && !alert.samples.is_empty() {
         let mut code = String::new();
         for sample in &alert.samples {
-            let line = escape(&sample.line.replace('`', "'").replace(['\n', '\r'], " "), SAMPLE_CHARS_MAX);
+            let line = escape(&sample.line.replace(['\n', '\r'], " "), SAMPLE_CHARS_MAX);
             if chars(&code) + chars(&line) + 1 > SAMPLES_CHARS_MAX - 6 {
                 break;
             }
@@ -173,6 +173,8 @@ pub fn escape(text: &str, limit: usize) -> String {
             '&' => "&amp;".to_owned(),
             '<' => "&lt;".to_owned(),
             '>' => "&gt;".to_owned(),
+            // A back tick would open code that runs into what follows.
+            '`' => "'".to_owned(),
             c => c.to_string(),
         };
         if length + chars(&unit) > limit.saturating_sub(1) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use logweir_proto::text::{did_you_mean, format_duration};
 use logweir_rules::condition::Values;
 use logweir_rules::model::{Labels, Rule, Severity, Template};
-use minijinja::value::Value;
+use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, UndefinedBehavior};
 
 /// Steps of one rendering.
@@ -43,8 +43,14 @@ impl Default for Renderer {
         environment.set_recursion_limit(16);
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.add_filter("percent", percent);
-        environment.add_filter("duration", duration);
+        environment.set_formatter(|out, state, value| match value.kind() {
+            ValueKind::Number => {
+                out.write_str(&as_number(value).map_or_else(String::new, show_number)).map_err(Into::into)
+            }
+            _ => minijinja::escape_formatter(out, state, value),
+        });
+        environment.add_filter("percent", |value: Value| percent(&value));
+        environment.add_filter("duration", |value: Value| duration(&value));
         environment.add_filter("round", round);
         environment.add_filter("default", default);
         environment.add_filter("truncate", truncate);
@@ -131,7 +137,7 @@ fn unknown_name(rule: &Rule, name: &str) -> Option<String> {
 
 fn context(facts: Facts<'_>) -> Value {
     let values: BTreeMap<&str, Value> =
-        facts.values.iter().map(|(name, value)| (name.as_str(), number(*value))).collect();
+        facts.values.iter().map(|(name, value)| (name.as_str(), Value::from(*value))).collect();
     let mut labels: BTreeMap<&str, &str> = facts.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     labels.insert("severity", facts.severity.as_str());
     labels.insert("alertname", &facts.rule.name);
@@ -161,15 +167,15 @@ pub fn show_number(value: f64) -> String {
     number(value).to_string()
 }
 
-fn percent(value: Value) -> String {
-    match as_number(&value) {
+fn percent(value: &Value) -> String {
+    match as_number(value) {
         Some(value) => format!("{}%", number((value * 1e3).round() / 10.0)),
         None => "?%".to_owned(),
     }
 }
 
-fn duration(value: Value) -> String {
-    match as_number(&value).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+fn duration(value: &Value) -> String {
+    match as_number(value).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
         Some(duration) => format_duration(duration),
         None => "?".to_owned(),
     }

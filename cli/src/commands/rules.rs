@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::args::{ListArgs, ListFormat, RulesPaths};
 use crate::client::Client;
 use crate::commands::entries;
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::exit::Exit;
 use crate::output::{Console, Table, cell, json_line};
 

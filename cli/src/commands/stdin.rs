@@ -9,7 +9,7 @@ use logweir_runtime::clock::Clock;
 
 use crate::args::StdinFormat;
 use crate::client::about_query;
-use crate::error::{CliError, Result};
+use crate::error::Result;
 
 /// Takes each frame of an answer; an error (stdout is gone) ends the search.
 pub type FrameSink<'a> = &'a mut dyn FnMut(Frame) -> Result<()>;

@@ -8,7 +8,7 @@ use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::output::{Console, Table};
 
-pub fn run(command: &TokensCommand, console: &mut Console) -> Result<Exit> {
+pub(super) fn run(command: &TokensCommand, console: &mut Console) -> Result<Exit> {
     match command {
         TokensCommand::Create(args) => {
             let file = TokenFile::new(&args.data.data);

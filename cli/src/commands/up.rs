@@ -11,10 +11,10 @@ use logweir_runtime::secrets::Secret;
 use logweir_runtime::{durable, telemetry};
 
 use crate::args::{self, UpArgs};
-use crate::demo;
+use crate::demo::{Demo, DemoConfig, DemoPaths};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::server::{self, Extras};
+use crate::server::{self, DEMO_HOST, Extras};
 
 pub async fn run(args: UpArgs) -> Result<Exit> {
     telemetry::init_logs(&args::log_filter(), false);
@@ -34,32 +34,31 @@ pub async fn run(args: UpArgs) -> Result<Exit> {
     agent.pm2_home = args::pm2_home();
     agent.token = own_token(&config.data_dir)?;
     let mut agents = Vec::new();
-    let mut demo_dir = None;
+    let mut demo = None;
     if args.demo {
-        let dir = data.join("demo");
-        demo::prepare(&dir).map_err(|source| CliError::Read { path: dir.clone(), source })?;
-        agents.push(demo_agent(&agent, &dir, &data));
-        demo_dir = Some(dir);
+        let built = Demo::build(DemoConfig::new(data.join("demo")), Clock::system());
+        let built = built.map_err(|error| CliError::Server(error.into()))?;
+        agents.push(demo_agent(&agent, built.paths(), &data));
+        demo = Some(built);
     }
     agents.push(agent);
     announce(&config, args.demo);
-    let extras = Extras { library, agents, demo: demo_dir };
+    let extras = Extras { library, agents, demo };
     server::run(config, extras).await.map_err(CliError::Server)?;
     Ok(Exit::Ok)
 }
 
 /// The demo is a host of its own: its logs never mix with those of this machine.
-fn demo_agent(machine: &logweir_agent::Config, dir: &Path, data: &Path) -> logweir_agent::Config {
-    let paths = demo::Paths::new(dir);
+fn demo_agent(machine: &logweir_agent::Config, paths: &DemoPaths, data: &Path) -> logweir_agent::Config {
     logweir_agent::Config {
         state_dir: data.join("demo-agent"),
-        host: Some(demo::HOST.to_owned()),
+        host: Some(DEMO_HOST.to_owned()),
         pm2_home: None,
         discover: Discover { kubernetes: false, ..Discover::ALL },
         roots: Roots {
-            nginx: Some(vec![paths.nginx_conf]),
-            pm2: Some(vec![paths.pm2_home]),
-            docker: Some(paths.docker_root),
+            nginx: Some(vec![paths.nginx_conf.clone()]),
+            pm2: Some(vec![paths.pm2_home.clone()]),
+            docker: Some(paths.docker_root.clone()),
             kubernetes: None,
         },
         ..machine.clone()

@@ -107,12 +107,12 @@ fn hysteresis_and_keep_firing_hold_an_alert() {
         &rule,
         &[10.0, 5.0, 5.0, 2.0, 5.0, 2.0, 2.0, 2.0, 2.0],
         &expect![[r#"
-        0s Fired warning Some("a"): n >= 10 is true
-        30s Recovering warning Some("a"): no level is true any more
-        40s FiringAgain warning Some("a"): no level is true any more
-        50s Recovering warning Some("a"): no level is true any more
-        70s Resolved warning Some("a"): recovered for 20s
-    "#]],
+            0s Fired warning Some("a"): n >= 10 is true
+            30s Recovering warning Some("a"): no level is true any more
+            40s FiringAgain warning Some("a"): the condition to recover is no longer met
+            50s Recovering warning Some("a"): no level is true any more
+            70s Resolved warning Some("a"): recovered for 20s
+        "#]],
     );
     check(
         &rule,

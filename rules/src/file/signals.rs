@@ -1,10 +1,10 @@
 //! The `signals` of a rule, and the names that its conditions may use.
 
-use logweir_proto::text;
+use logweir_proto::{query, text};
 
 use crate::condition::{self, Condition, ConditionError, Known};
 use crate::model::{Agg, BY_MAX, SIGNALS_MAX, Signal, SignalQuery, SignalSource, WINDOW_MAX_NS};
-use crate::yaml::{Entry, Fields, Node, Problems, Value};
+use crate::yaml::{At, Entry, Fields, Node, Problems, Value};
 
 const AGGS: [(&str, Agg); 11] = [
     ("count", Agg::Count),
@@ -79,7 +79,18 @@ fn read_source(entry: &Entry, known: &[Known], problems: &mut Problems) -> Optio
         (false, Some(_)) => problems.add(at, "this agg takes no 'field'"),
         _ => {}
     }
+    check_query(&query, at, problems);
     Some(SignalSource::Query(query))
+}
+
+/// What is asked must be a query as a whole: a field that cannot be written, a comment that swallows the pipe.
+fn check_query(query: &SignalQuery, at: At, problems: &mut Problems) {
+    let plain = |query: query::ast::Query| query.pipes.is_empty() && query.since.is_none() && query.until.is_none();
+    let filter_is_right = query::parse::parse(&query.filter).is_ok_and(plain);
+    if let (true, Err(errors)) = (filter_is_right, query::parse::parse(&query.text())) {
+        let first = errors.first().map(ToString::to_string).unwrap_or_default();
+        problems.add(at, format!("the signal makes no query: {first}"));
+    }
 }
 
 fn window(node: &Node, problems: &mut Problems) -> Option<i64> {
@@ -168,4 +179,22 @@ fn same_grouping(signals: &[Signal], problems: &mut Problems) {
     }
 }
 
-fn check_filter(_node: &Node, _text: &str, _problems: &mut Problems) {}
+fn check_filter(node: &Node, source: &str, problems: &mut Problems) {
+    match query::parse::parse(source) {
+        Ok(query) => {
+            let pipe = query.pipes.first().map(|pipe| ("a pipe", pipe.span.start));
+            let time = (query.since.is_some() || query.until.is_some()).then_some(("since: or until:", 0));
+            if let Some((what, offset)) = pipe.or(time) {
+                let hint = Some("the window and the agg of the signal say what is counted".to_owned());
+                let at = problems.inside(node.at, source, offset);
+                problems.add_hint(at, format!("a filter cannot have {what}"), hint);
+            }
+        }
+        Err(errors) => {
+            for error in errors {
+                let at = problems.inside(node.at, source, error.span.start);
+                problems.add_hint(at, error.message, error.hint);
+            }
+        }
+    }
+}

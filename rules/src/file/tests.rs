@@ -111,6 +111,22 @@ fn parts_that_contradict_each_other_are_found() {
 }
 
 #[test]
+fn filters_are_read_as_queries() {
+    let source = GOOD
+        .replace("filter: 'source:nginx AND status>=500'", "filter: 'source:nginx AND (status>=500'")
+        .replace("total: {filter: 'source:nginx'", "total: {filter: 'source:nginx | head 5'")
+        .replace("p95: {filter: 'source:nginx'", "p95: {filter: 'source:nginx since:5m'");
+    check(
+        &source,
+        &expect![[r#"
+        r.yaml:11:43: a filter cannot have a pipe (the window and the agg of the signal say what is counted)
+        r.yaml:12:46: unclosed parenthesis (add ')')
+        r.yaml:13:26: a filter cannot have since: or until: (the window and the agg of the signal say what is counted)
+    "#]],
+    );
+}
+
+#[test]
 fn names_are_unique_over_all_files() {
     let problems = load([("a.yaml", GOOD), ("b.yaml", GOOD)]).expect_err("twice the same");
     let text: String = problems.iter().map(|p| format!("{p}\n")).collect();

@@ -43,7 +43,6 @@ fn search_answers_with_codes_that_scripts_can_use() -> anyhow::Result<()> {
         expect(url, &["search", "service:nobody"], 1).await?;
         let wrong = expect(url, &["search", "service:api | bogus"], 2).await?;
         ensure!(wrong.stderr.contains("bogus"), "the error names the pipe: {}", wrong.stderr);
-        expect(url, &["search"], 2).await?;
         expect(url, &["no-such-command"], 2).await?;
         expect(url, &["search", "a", "--no-such-flag"], 2).await?;
         let nobody = format!("http://127.0.0.1:{}", free_port()?);

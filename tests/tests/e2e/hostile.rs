@@ -36,7 +36,7 @@ fn odd_lines_come_back_byte_for_byte() -> anyhow::Result<()> {
         let path = scratch.file("app/odd.log", &file)?;
         let server = Server::serve(scratch, "server", "").await?;
         let files =
-            format!("discover: []\nfiles:\n  - {{ paths: [{}], service: odd, multiline: off }}\n", path.display());
+            format!("discover: []\nfiles:\n  - {{ paths: [{}], service: odd, multiline: none }}\n", path.display());
         Agent::configure(scratch, server.url(), &files)?.run("--once").await?.expect_code(0)?;
         server.wait_count("service:odd", lines.len() as u64, Duration::from_secs(5)).await?;
         for (word, line) in &lines {
@@ -56,7 +56,7 @@ fn a_line_over_the_limit_is_cut_and_the_next_ones_are_whole() -> anyhow::Result<
         let path = scratch.file("app/long.log", text)?;
         let server = Server::serve(scratch, "server", "").await?;
         let files =
-            format!("discover: []\nfiles:\n  - {{ paths: [{}], service: long, multiline: off }}\n", path.display());
+            format!("discover: []\nfiles:\n  - {{ paths: [{}], service: long, multiline: none }}\n", path.display());
         Agent::configure(scratch, server.url(), &files)?.run("--once").await?.expect_code(0)?;
         for word in ["before", "huge", "after", "\"no end of line\""] {
             server.wait_count(&format!("service:long {word}"), 1, Duration::from_secs(5)).await?;

@@ -99,6 +99,10 @@ fn retention_drops_old_splits_and_no_others() -> anyhow::Result<()> {
         })
         .await?;
         ingest_aged(&server, 9, "old").await?;
+        eventually(Duration::from_secs(5), "the old line is there", async || {
+            Ok((monthly(&server, "old").await?.rows.len() == 1).then_some(()))
+        })
+        .await?;
         eventually(Duration::from_secs(60), "the old line is gone", async || {
             Ok(monthly(&server, "old").await?.rows.is_empty().then_some(()))
         })

@@ -71,9 +71,32 @@ fn every_line_of_real_sources_is_stored_exactly_once() -> anyhow::Result<()> {
         agent.check_alive()?;
 
         exactly_once(&client, "nginx", "path=~\"seq-nginx\"", &written.0, CAUGHT_UP_WITHIN).await?;
-        exactly_once(&client, "pm2", "pm2_app:shop", &written.1, CAUGHT_UP_WITHIN).await?;
+        exactly_once(&client, "pm2", "pm2_app:shop message=~\"seq-pm2\"", &written.1, CAUGHT_UP_WITHIN).await?;
         exactly_once(&client, "docker", "container:counter", &written.2, CAUGHT_UP_WITHIN).await?;
         no_gaps(&server).await
+    })
+}
+
+#[test]
+fn discover_names_real_sources_with_their_formats() -> anyhow::Result<()> {
+    run("discover", async |scratch| {
+        let world = World {
+            nginx: Nginx::start(scratch).await?,
+            pm2: Pm2::start(scratch).await?,
+            docker: Docker::start(scratch).await?,
+        };
+        let script = scratch.file("shop.js", PM2_APP)?;
+        world.pm2.run(&script, "shop", &[("TOTAL", "20".to_owned())]).await?;
+        world.docker.run("counter", &[], &docker_script(20)).await?;
+        world.docker.wait("counter").await?;
+        let agent = agent(scratch, &world, "http://127.0.0.1:1")?;
+        let found = agent.run("discover").await?.expect_code(0)?.text();
+        let nginx = world.nginx.access_log().display().to_string();
+        let pm2 = world.pm2.log("shop-out.log").display().to_string();
+        for part in [nginx.as_str(), pm2.as_str(), "shop", "counter", "-json.log", "timed"] {
+            ensure!(found.contains(part), "{part} is not in:\n{found}");
+        }
+        Ok(())
     })
 }
 

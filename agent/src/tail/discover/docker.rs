@@ -18,7 +18,8 @@ pub(super) fn containers_dir(roots: &Roots) -> PathBuf {
 
 pub(super) fn find(roots: &Roots, all: &mut Vec<Finding>) {
     let Ok(entries) = std::fs::read_dir(containers_dir(roots)) else { return };
-    let mut dirs: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|dir| dir.is_dir()).collect();
+    let mut dirs: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|dir| dir.is_dir()).collect();
     dirs.sort();
     for dir in dirs {
         all.extend(container(&dir));
@@ -34,7 +35,8 @@ fn container(dir: &Path) -> Option<Finding> {
     let driver = host["LogConfig"]["Type"].as_str().unwrap_or("json-file");
     if driver != "json-file" {
         let path = if driver == "local" { dir.join("local-logs/container.log") } else { dir.to_path_buf() };
-        let why = format!("container {name} uses the {driver} log driver, which this version does not read: use json-file");
+        let why =
+            format!("container {name} uses the {driver} log driver, which this version does not read: use json-file");
         return Some(Finding::skip(path, SourceKind::Docker, why));
     }
     // The path that the daemon names is right unless the directory is mounted elsewhere.

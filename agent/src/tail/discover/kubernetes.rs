@@ -17,7 +17,8 @@ pub(super) fn find(roots: &Roots, all: &mut Vec<Finding>) {
     for path in paths.filter_map(|path| path.ok()) {
         let parts: Vec<String> = path.iter().rev().take(3).map(|part| part.to_string_lossy().into_owned()).collect();
         let [file, container, pod] = parts.as_slice() else { continue };
-        let numbered = file.strip_suffix(".log").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        let numbered =
+            file.strip_suffix(".log").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
         let mut names = pod.splitn(3, '_');
         let (Some(namespace), Some(name), true) = (names.next(), names.next(), numbered) else {
             all.push(Finding::skip(path, SourceKind::Cri, "not the log of a container run (N.log)"));

@@ -39,10 +39,14 @@ pub struct Compiled {
 
 pub(super) fn ask(roots: &Roots) -> Asked {
     let compiled = Command::new("nginx").arg("-V").stdin(Stdio::null()).output();
-    let compiled = compiled.map_or_else(|_| Compiled::default(), |out| Compiled::parse(&String::from_utf8_lossy(&out.stderr)));
+    let compiled =
+        compiled.map_or_else(|_| Compiled::default(), |out| Compiled::parse(&String::from_utf8_lossy(&out.stderr)));
     if let Some(configs) = &roots.nginx {
         // What was compiled in says nothing about a configuration of somebody's own, but for the paths it leaves open.
-        return Asked { configs: configs.iter().map(|path| (path.clone(), None)).collect(), compiled: Compiled::default() };
+        return Asked {
+            configs: configs.iter().map(|path| (path.clone(), None)).collect(),
+            compiled: Compiled::default(),
+        };
     }
     let default = compiled.conf_path.clone().unwrap_or_else(|| PathBuf::from("/etc/nginx/nginx.conf"));
     let mut configs = vec![(default.clone(), None)];
@@ -172,8 +176,12 @@ impl Reader {
         match words {
             [name, target] if name == "include" => self.include(target, depth),
             [name, format, parts @ ..] if name == "log_format" => {
-                let parts = parts.iter().skip_while(|part| part.starts_with("escape="));
-                let text: String = parts.map(String::as_str).collect();
+                // `escape=json` changes what the parser has to undo: it goes before the format, set off by `;`.
+                let (escape, parts) = match parts {
+                    [escape, rest @ ..] if escape.starts_with("escape=") => (format!("{escape};"), rest),
+                    _ => (String::new(), parts),
+                };
+                let text = escape + &parts.concat();
                 self.formats.entry(format.clone()).or_insert(text);
             }
             [name, target, rest @ ..] if name == "access_log" => {
@@ -328,7 +336,9 @@ fn tokens(text: &str) -> Vec<Token> {
                 let mut word = String::from(first);
                 // `${name}` is the one place where a brace is part of a word.
                 let mut braced = false;
-                while let Some(c) = chars.next_if(|c| braced || !(c.is_whitespace() || [';', '{', '}'].contains(c)) || (*c == '{' && word.ends_with('$'))) {
+                while let Some(c) = chars.next_if(|c| {
+                    braced || !(c.is_whitespace() || [';', '{', '}'].contains(c)) || (*c == '{' && word.ends_with('$'))
+                }) {
                     braced = (braced || c == '{') && c != '}';
                     word.push(c);
                 }

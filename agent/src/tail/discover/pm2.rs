@@ -120,13 +120,12 @@ fn from_name(name: &str, path: &Path, names: &BTreeMap<String, PathBuf>) -> Opti
         }
     }
     // A name of its own is either an out_file or a log_file; next to out and error files of the same app it repeats them.
-    let repeats = stem.char_indices().filter(|(_, c)| *c == '-').map(|(at, _)| &stem[..at]).chain([stem]).find(|app| {
-        names.contains_key(&format!("{app}-out.log")) || names.contains_key(&format!("{app}-error.log"))
-    });
+    let repeats =
+        stem.char_indices().filter(|(_, c)| *c == '-').map(|(at, _)| &stem[..at]).chain([stem]).find(|app| {
+            names.contains_key(&format!("{app}-out.log")) || names.contains_key(&format!("{app}-error.log"))
+        });
     Some(match repeats {
-        Some(app) => {
-            Finding::skip(path, SourceKind::Pm2, format!("seems to repeat the out and error files of {app}"))
-        }
+        Some(app) => Finding::skip(path, SourceKind::Pm2, format!("seems to repeat the out and error files of {app}")),
         None => Finding::follow(app(path, stem, ""), "in the log directory of PM2"),
     })
 }
@@ -143,6 +142,8 @@ fn app_of<'a>(stem: &'a str, mark: &str) -> Option<&'a str> {
 /// `NAME-out__2026-11-20_09-10-11`
 fn is_rotated(stem: &str) -> bool {
     stem.rsplit_once("__").is_some_and(|(_, date)| {
-        date.len() >= 8 && date.starts_with("20") && date.bytes().all(|byte| byte.is_ascii_digit() || b"-_".contains(&byte))
+        date.len() >= 8
+            && date.starts_with("20")
+            && date.bytes().all(|byte| byte.is_ascii_digit() || b"-_".contains(&byte))
     })
 }

@@ -1,5 +1,6 @@
 //! The recorded logs of `tests/fixtures/samples`, each through its parser.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use expect_test::expect;
@@ -439,33 +440,63 @@ fn the_daemon_of_pm2_tells_restarts_and_crash_loops() {
     .assert_eq(&daemon.show(find("id:_old_")));
 }
 
-#[test]
-fn container_logs_carry_any_format() {
-    let mut docker = Fixture::with(SourceKind::Docker, "", &[("container", "web"), ("image", "shop:1")]);
-    let mut lines = 0;
+/// What was written to a container's log, without what Docker put around it.
+fn docker_texts() -> Vec<Vec<u8>> {
+    let mut texts = Vec::new();
     for entry in std::fs::read_dir(root().join("docker")).expect("the samples are there") {
         let dir = entry.expect("a directory").path();
         for file in std::fs::read_dir(dir).expect("a directory").filter_map(|file| Some(file.ok()?.path())) {
-            if !file.to_string_lossy().contains("-json.log") || file.extension().is_some_and(|ext| ext == "gz") {
+            if !file.to_string_lossy().contains("-json.log") {
                 continue;
             }
-            for record in std::fs::read(&file).expect("readable").split(|byte| *byte == b'\n') {
-                let Ok(record) = serde_json::from_slice::<serde_json::Value>(record) else { continue };
-                let text = record["log"].as_str().expect("text").trim_end_matches('\n').to_owned();
-                docker.parse_stream(text.as_bytes(), Stream::Stdout);
-                assert_eq!(docker.field(text.as_bytes(), "stream").as_deref(), Some("stdout"));
-                assert_eq!(docker.field(text.as_bytes(), "service").as_deref(), Some("web"));
-                lines += 1;
+            let mut bytes = std::fs::read(&file).expect("readable");
+            if file.extension().is_some_and(|extension| extension == "gz") {
+                let packed = std::mem::take(&mut bytes);
+                flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut bytes).expect("a whole gzip file");
+            }
+            for record in bytes.split(|byte| *byte == b'\n').filter(|record| !record.is_empty()) {
+                let record: serde_json::Value = serde_json::from_slice(record).expect("Docker writes JSON");
+                texts.push(record["log"].as_str().expect("text").trim_end_matches('\n').as_bytes().to_vec());
             }
         }
     }
-    expect!["3264"].assert_eq(&lines.to_string());
+    texts
+}
+
+#[test]
+fn container_logs_carry_any_format() {
+    let mut docker = Fixture::with(SourceKind::Docker, "", &[("container", "web"), ("image", "shop:1")]);
+    let texts = docker_texts();
+    expect!["5649"].assert_eq(&texts.len().to_string());
+    for text in texts {
+        docker.parse_stream(&text, Stream::Stdout);
+        assert_eq!(docker.field(&text, "stream").as_deref(), Some("stdout"));
+        assert_eq!(docker.field(&text, "service").as_deref(), Some("web"));
+        let message = docker.field(&text, "message").expect("every line has a message");
+        assert!(text.contains(&0x1b) || message.as_bytes() == text.trim_ascii_end());
+    }
     expect![[r#"
         message "tab\there \"quoted\" red" *
         container "web"
         image "shop:1"
         service "web""#]]
     .assert_eq(&docker.show("tab\there \"quoted\" \u{1b}[31mred\u{1b}[0m\r"));
-    let mut cri = Fixture::new(SourceKind::Cri);
-    expect![[r#"message "bad \\xFF\\xFE utf8" *"#]].assert_eq(&cri.show(b"bad \xff\xfe utf8"));
+}
+
+#[test]
+fn cri_logs_carry_any_bytes() {
+    let mut cri = Fixture::with(SourceKind::Cri, "", &[("container", "web")]);
+    let mut lines = 0;
+    for record in sample("cri/c1.log").into_iter().chain(sample("cri/c2.log")) {
+        // Time, stream, tags and one space stand before the text.
+        let text = record.splitn(4, |byte| *byte == b' ').nth(3).expect("four parts");
+        cri.parse(text);
+        lines += 1;
+    }
+    expect!["177"].assert_eq(&lines.to_string());
+    expect![[r#"
+        message "bad \\xFF\\xFE utf8" *
+        container "web"
+        service "web""#]]
+    .assert_eq(&cri.show(b"bad \xff\xfe utf8"));
 }

@@ -14,6 +14,9 @@ use crate::search::mask::Mask;
 use crate::search::rows;
 use crate::search::scan::{BlockRef, Scan, TimeRange};
 
+/// Blocks between two reports of progress.
+const PROGRESS_BLOCKS: usize = 64;
+
 /// Why the walk ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -35,7 +38,7 @@ pub(super) struct Newest {
 }
 
 impl Newest {
-    /// Gives rows in order, in runs that are certain.
+    /// Gives rows in order, in runs that are certain; now and then an empty run, so that progress can be told.
     pub(super) fn run(
         &self,
         scan: &mut Scan<'_>,
@@ -44,7 +47,9 @@ impl Newest {
         let mut held: Vec<RowRef> = Vec::new();
         let mut left = self.limit;
         let mut overflow = false;
+        let mut idle_blocks = 0;
         while let Some(block) = scan.next_block() {
+            idle_blocks += 1;
             // Only the first of a block can be among the first of all.
             overflow |= self.collect(scan, &block, left, &mut held);
             held.sort_unstable_by(|a, b| self.compare(&a.id, &b.id));
@@ -54,7 +59,8 @@ impl Newest {
                 None => held.len(),
                 Some(bound) => held.partition_point(|row| self.is_before(row.id.time_ns, bound)),
             };
-            if certain > 0 && give(scan, &held[..certain]).is_break() {
+            let tells = certain > 0 || idle_blocks % PROGRESS_BLOCKS == 0;
+            if tells && give(scan, &held[..certain]).is_break() {
                 return Ended::NotWanted;
             }
             held.drain(..certain);

@@ -288,7 +288,8 @@ fn counts_come_from_what_the_segments_know() {
     let segments: Vec<Arc<dyn Segment>> = {
         let rows = (0..100).map(|i| {
             let level = ["info", "error"][usize::from(i % 5 == 0)];
-            TestRow::new(100 - i, i as u64, json!({"level": level, "message": "x"}))
+            let status = if i == 42 { 500 } else { 200 };
+            TestRow::new(100 - i, i as u64, json!({"level": level, "message": "x", "status": status}))
         });
         vec![Arc::new(MemorySegment::new("s", rows.collect(), 10, &[]))]
     };
@@ -298,6 +299,7 @@ fn counts_come_from_what_the_segments_know() {
         ("level>=warn OR -level:* | count by level", 0, r#"{"level":"error","count":20}"#),
         ("since:95s | stats count", 1, r#"{"count":95}"#),
         ("x | stats count", 10, r#"{"count":100}"#),
+        ("x status>=500 | stats count", 1, r#"{"count":1}"#),
     ] {
         let answer = ask(&parse(text).expect("a query"), &request(10), &segments);
         assert_eq!(answer.text().trim(), want, "{text}");

@@ -232,7 +232,7 @@ impl BlockBuilder {
             let column = match source {
                 Source::Time => {
                     row.text.clear();
-                    if !spell::put_time(&mut row.text, time_ns, cut.spelling) || row.text != written {
+                    if !spell::put_time(time_ns, cut.spelling, &mut row.text) || row.text != written {
                         return None;
                     }
                     u16::MAX

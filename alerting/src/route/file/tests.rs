@@ -68,9 +68,27 @@ fn mistakes_come_at_once() {
         .replace("secret_env: HOOK_SECRET", "secret: whsec_abc")
         .replace("10.0.0.0/8", "10.0.0.0/33")
         .replace("group_wait: 10s", "group_wait: 10s\n  group_intervall: 1m\n  mute_time_intervals: [x]");
-    check(&source, &expect![[r#""#]]);
+    check(
+        &source,
+        &expect![[r#"
+        etc/alerting.yaml:3:13: there is no receiver 'opps' (did you mean 'ops'?)
+        etc/alerting.yaml:6:3: unknown key 'group_intervall' in a route (did you mean 'group_interval'?)
+        etc/alerting.yaml:7:3: 'mute_time_intervals' is not supported by this version
+        etc/alerting.yaml:9:31: 'severity' has no '=', '!=', '=~' or '!~'
+        etc/alerting.yaml:16:13: the URL of a Slack webhook is a secret: use 'webhook_url_file' or 'webhook_url_env'
+        etc/alerting.yaml:16:13: slack needs 'webhook_url_file' or 'webhook_url_env'
+        etc/alerting.yaml:18:108: a secret must not stand in this file: use 'secret_file' or 'secret_env'
+        etc/alerting.yaml:18:108: standard_webhooks needs 'secret_file' or 'secret_env'
+        etc/alerting.yaml:20:55: '10.0.0.0/33' is not a network such as 10.0.0.0/8
+    "#]],
+    );
     check(
         "route: {receiver: a}\nreceivers:\n  - name: a\n    pagerduty: [{}]\n    webhook: [{url: 'ftp://x'}, {}]\ninhibit_rules: []\n",
-        &expect![[r#""#]],
+        &expect![[r#"
+            etc/alerting.yaml:4:5: 'pagerduty' is not supported by this version
+            etc/alerting.yaml:5:21: url must be http or https
+            etc/alerting.yaml:5:33: webhook needs one of 'url', 'url_file', 'url_env'
+            etc/alerting.yaml:6:1: 'inhibit_rules' is not supported by this version
+        "#]],
     );
 }

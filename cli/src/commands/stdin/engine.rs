@@ -25,8 +25,8 @@ use crate::error::{CliError, Result};
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// Everything in memory, nothing on disk.
-pub struct InMemory {
-    pub clock: Clock,
+pub(super) struct InMemory {
+    pub(super) clock: Clock,
 }
 
 impl StdinEngine for InMemory {

@@ -1,0 +1,299 @@
+use std::collections::VecDeque;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::sync::Mutex;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use logweir_proto::api::{BatchAnswer, ErrorBody, ErrorCode, ErrorDetail};
+use logweir_proto::batch::{Envelope, Header};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::config::{Discover, FileRule, Limits, StartAt};
+use crate::tail::model::Server;
+
+/// What the server does with the next request.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Status(u16),
+    /// 200 with a body that is no answer.
+    Garbage,
+    /// Stores, then says that it failed.
+    StoreAndFail,
+}
+
+#[derive(Default)]
+struct Fake {
+    server: Mutex<Server>,
+    faults: Mutex<VecDeque<Fault>>,
+    headers: Mutex<Vec<Header>>,
+    tokens: Mutex<Vec<String>>,
+    /// Records with these bytes are refused with 400.
+    poison: Option<&'static [u8]>,
+    /// More records than this are refused with 413.
+    records_max: Option<u32>,
+    news: Notify,
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response {
+    let error = ErrorDetail { code: ErrorCode::BadBody, message: message.into(), pos: None, len: None, hint: None };
+    (status, axum::Json(ErrorBody { error })).into_response()
+}
+
+async fn receive(State(fake): State<Arc<Fake>>, headers: HeaderMap, body: Bytes) -> Response {
+    let answer = take(&fake, &headers, &body);
+    fake.news.notify_one();
+    answer
+}
+
+fn take(fake: &Fake, headers: &HeaderMap, body: &[u8]) -> Response {
+    let token = headers.get("authorization").map(|value| value.to_str().expect("ascii").to_owned());
+    fake.tokens.lock().expect("no panic").extend(token);
+    let fault = fake.faults.lock().expect("no panic").pop_front();
+    match fault {
+        Some(Fault::Status(status)) => {
+            return (StatusCode::from_u16(status).expect("a status"), [("retry-after", "0")]).into_response();
+        }
+        Some(Fault::Garbage) => return "<html>it works</html>".into_response(),
+        Some(Fault::StoreAndFail) | None => {}
+    }
+    let envelope = Envelope::parse(body).expect("a batch");
+    let mut poisoned = false;
+    let decoded = envelope.decompress().expect("its body");
+    decoded
+        .for_each(&envelope.header, |_, record| poisoned |= fake.poison.is_some_and(|poison| record.text == poison))
+        .expect("its records");
+    if poisoned {
+        return refuse(StatusCode::BAD_REQUEST, "a record is poisoned");
+    }
+    let records: u32 = envelope.header.chunks.iter().map(|chunk| chunk.records).sum();
+    if fake.records_max.is_some_and(|max| records > max) {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "too many");
+    }
+    let offsets = fake.server.lock().expect("no panic").receive(body);
+    fake.headers.lock().expect("no panic").push(envelope.header);
+    if matches!(fault, Some(Fault::StoreAndFail)) {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
+    axum::Json(BatchAnswer { accepted: u64::from(records), duplicate: 0, offsets }).into_response()
+}
+
+impl Fake {
+    fn lines(&self) -> Vec<String> {
+        let server = self.server.lock().expect("no panic");
+        server.records.values().map(|(_, text)| String::from_utf8_lossy(text).into_owned()).collect()
+    }
+
+    async fn until(&self, done: impl Fn(&Fake) -> bool) {
+        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+            while !done(self) {
+                self.news.notified().await;
+            }
+        });
+        if waited.await.is_err() {
+            panic!("still waiting; the server has {:?}", self.lines());
+        }
+    }
+}
+
+struct World {
+    dir: tempfile::TempDir,
+    fake: Arc<Fake>,
+    url: String,
+    drain: Drain,
+}
+
+impl World {
+    async fn new(fake: Fake) -> World {
+        let fake = Arc::new(fake);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let router = Router::new().route("/api/v1/batches", post(receive)).with_state(Arc::clone(&fake));
+        let drain = Drain::new();
+        tokio::spawn(logweir_runtime::serve::serve(listener, None, router, drain.clone()));
+        World { dir: tempfile::tempdir().expect("a temporary directory"), fake, url, drain }
+    }
+
+    fn config(&self) -> Config {
+        let glob = self.dir.path().join("*.log").display().to_string();
+        let rule = FileRule { start_at: StartAt::Beginning, ..FileRule::plain(vec![glob]) };
+        Config {
+            server_url: Some(self.url.clone()),
+            state_dir: self.dir.path().join("state"),
+            host: Some("web-1".into()),
+            discover: Discover::NONE,
+            files: vec![rule],
+            limits: Limits { batch_age: Duration::from_millis(64), ..Limits::default() },
+            ..Config::new()
+        }
+    }
+
+    fn start(&self, config: Config) -> (Drain, JoinHandle<Result<()>>) {
+        let drain = Drain::new();
+        let agent = Agent::build(config, Clock::system(), drain.clone()).expect("an agent");
+        (drain, tokio::spawn(agent.run()))
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.dir.path().join(name);
+        let mut file = OpenOptions::new().create(true).append(true).open(path).expect("a log");
+        file.write_all(text.as_bytes()).expect("an append");
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.drain.cancel();
+    }
+}
+
+fn numbered(range: std::ops::Range<u32>) -> String {
+    range.map(|n| format!("line {n:05}\n")).collect()
+}
+
+async fn end(drain: &Drain, agent: JoinHandle<Result<()>>) {
+    drain.cancel();
+    agent.await.expect("no panic").expect("a clean end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_arrive_through_rotations_and_restarts() {
+    let world = World::new(Fake::default()).await;
+    world.write("app.log", &numbered(0..100));
+    let (drain, agent) = world.start(world.config());
+    world.fake.until(|fake| fake.lines().len() == 100).await;
+    world.write("app.log", &numbered(100..200));
+    fs::rename(world.dir.path().join("app.log"), world.dir.path().join("app.log.1")).expect("a rotation");
+    world.write("app.log", &numbered(200..300));
+    world.fake.until(|fake| fake.lines().len() == 300).await;
+    end(&drain, agent).await;
+    // What is written and rotated while nobody looks is there after the next start.
+    world.write("app.log", &numbered(300..400));
+    fs::rename(world.dir.path().join("app.log"), world.dir.path().join("app.log.2")).expect("a rotation");
+    world.write("app.log", &numbered(400..500));
+    let (drain, agent) = world.start(world.config());
+    world.fake.until(|fake| fake.lines().len() == 500).await;
+    end(&drain, agent).await;
+    let streams: String =
+        world.fake.server.lock().unwrap().streams().iter().map(|s| String::from_utf8_lossy(s)).collect();
+    let mut lines: Vec<&str> = streams.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines.join("\n") + "\n", numbered(0..500));
+    let headers = world.fake.headers.lock().unwrap();
+    assert!(headers.iter().all(|header| header.agent.host == "web-1" && header.agent.id == headers[0].agent.id));
+    assert_eq!(headers[0].sources[0].labels["service"], "app");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_server_says_nothing_is_lost_or_doubled() {
+    let world = World::new(Fake::default()).await;
+    let faults = [
+        Fault::Status(500),
+        Fault::Status(429),
+        Fault::Garbage,
+        Fault::StoreAndFail,
+        Fault::Status(400),
+        Fault::Status(503),
+        Fault::Status(404),
+    ];
+    world.fake.faults.lock().unwrap().extend(faults);
+    world.write("app.log", &numbered(0..50));
+    let (drain, agent) = world.start(world.config());
+    world.fake.until(|fake| fake.faults.lock().unwrap().is_empty() && fake.lines().len() == 50).await;
+    world.fake.faults.lock().unwrap().extend([Fault::StoreAndFail]);
+    world.write("app.log", &numbered(50..100));
+    world.fake.until(|fake| fake.lines().len() == 100).await;
+    // Killed with an answer outstanding, or not: the next run sends the same ranges.
+    agent.abort();
+    let _ = agent.await;
+    drop(drain);
+    world.write("app.log", &numbered(100..150));
+    let (drain, agent) = world.start(world.config());
+    world.fake.until(|fake| fake.lines().len() == 150).await;
+    end(&drain, agent).await;
+    assert_eq!(world.fake.server.lock().unwrap().streams(), [numbered(0..150).into_bytes()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_too_large_is_halved() {
+    let world = World::new(Fake { records_max: Some(7), ..Fake::default() }).await;
+    world.write("app.log", &numbered(0..100));
+    let (drain, agent) = world.start(world.config());
+    world.fake.until(|fake| fake.lines().len() == 100).await;
+    end(&drain, agent).await;
+    assert_eq!(world.fake.server.lock().unwrap().streams(), [numbered(0..100).into_bytes()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_is_refused_is_dropped_alone_and_reported() {
+    let world = World::new(Fake { poison: Some(b"line 00013"), ..Fake::default() }).await;
+    world.write("app.log", &numbered(0..40));
+    let (drain, agent) = world.start(world.config());
+    world.fake.until(|fake| fake.lines().len() == 39 && !fake.server.lock().unwrap().gaps.is_empty()).await;
+    end(&drain, agent).await;
+    let gaps: Vec<(u64, Option<u64>)> =
+        world.fake.server.lock().unwrap().gaps.iter().map(|((_, start), end)| (*start, *end)).collect();
+    assert_eq!(gaps, [(13 * 11, Some(14 * 11))]);
+    let headers = world.fake.headers.lock().unwrap();
+    let reported: Vec<&str> = headers.iter().flat_map(|h| &h.gaps).map(|gap| gap.reason.as_str()).collect();
+    assert_eq!(
+        reported[0],
+        "refused by the server: status 400 Bad Request: a record is poisoned".replace(" Bad Request", "")
+    );
+    assert_eq!(headers.last().unwrap().heartbeat.dropped_lines, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn once_ships_what_is_there_and_ends() {
+    let world = World::new(Fake::default()).await;
+    world.write("a.log", &(numbered(0..30) + "no newline at the end"));
+    world.write("b.log", &numbered(30..60));
+    let token = world.dir.path().join("token");
+    fs::write(&token, "s3cret\n").expect("a token");
+    let config = Config { once: true, token_file: Some(token), ..world.config() };
+    let (_, agent) = world.start(config.clone());
+    agent.await.expect("no panic").expect("a clean end");
+    assert_eq!(world.fake.lines().len(), 61);
+    let (_, agent) = world.start(config);
+    agent.await.expect("no panic").expect("a clean end");
+    assert_eq!(world.fake.lines().len(), 61);
+    assert!(world.fake.tokens.lock().unwrap().iter().all(|token| token == "Bearer s3cret"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_say_how_far_each_source_is() {
+    let world = World::new(Fake::default()).await;
+    world.write("app.log", &numbered(0..10));
+    let (drain, agent) = world.start(world.config());
+    // The first batch carries the watermarks of all sources, and so does the heartbeat after it.
+    let marked = |fake: &Fake| {
+        fake.headers
+            .lock()
+            .unwrap()
+            .iter()
+            .flat_map(|h| &h.watermarks)
+            .any(|mark| mark.offset == 110 && mark.time_ns > 0)
+    };
+    world.fake.until(marked).await;
+    end(&drain, agent).await;
+    let headers = world.fake.headers.lock().unwrap();
+    assert!(headers.iter().all(|h| h.heartbeat.sent_ns > 0));
+    assert_eq!(headers.last().unwrap().heartbeat.files, 1);
+}
+
+#[tokio::test]
+async fn one_state_directory_one_agent() {
+    let world = World::new(Fake::default()).await;
+    let first = Agent::build(world.config(), Clock::system(), Drain::new()).expect("an agent");
+    let second = Agent::build(world.config(), Clock::system(), Drain::new());
+    assert!(matches!(second, Err(Error::StateHeld(_))));
+    drop(first);
+    Agent::build(world.config(), Clock::system(), Drain::new()).expect("an agent");
+}

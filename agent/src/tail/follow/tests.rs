@@ -1,0 +1,170 @@
+//! What becomes of bytes that cannot all be had: gaps equal what was lost, and nothing else is reported.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::decode::Multiline;
+use crate::tail::model::World;
+use crate::tail::rotate::{FINISHED_KEEP, ROTATED_QUIET};
+
+fn world() -> World {
+    World::new(Multiline::None)
+}
+
+fn gaps(world: &World) -> Vec<(u64, Option<u64>)> {
+    world.server.gaps.iter().map(|((_, start), end)| (*start, *end)).collect()
+}
+
+#[test]
+fn truncated_without_a_copy_is_a_gap_of_what_was_seen_and_not_read() {
+    let mut world = world();
+    world.lines(3);
+    world.drain();
+    let read = fs::metadata(&world.log).unwrap().len();
+    world.lines(4);
+    let size = fs::metadata(&world.log).unwrap().len();
+    // It is seen, and gone before it is read.
+    world.rescan();
+    world.truncate();
+    world.lines(1);
+    world.drain();
+    assert_eq!(gaps(&world), [(read, Some(size))]);
+    assert_eq!(world.server.records.len(), 4);
+}
+
+#[test]
+fn truncated_after_it_was_read_is_no_gap() {
+    let mut world = world();
+    world.lines(3);
+    world.drain();
+    world.truncate();
+    world.lines(2);
+    world.check();
+}
+
+#[test]
+fn truncated_and_grown_past_the_old_size_at_once() {
+    let mut world = world();
+    world.lines(3);
+    world.drain();
+    world.truncate();
+    world.lines(30);
+    world.check();
+}
+
+#[test]
+fn deleted_while_it_is_open_is_read_to_its_end() {
+    let mut world = world();
+    world.lines(3);
+    world.drain();
+    world.lines(3);
+    fs::remove_file(&world.log).unwrap();
+    world.check();
+}
+
+#[test]
+fn deleted_while_the_agent_is_down_is_a_gap_without_an_end() {
+    let mut world = world();
+    world.lines(3);
+    world.drain();
+    let read = fs::metadata(&world.log).unwrap().len();
+    world.kill();
+    world.lines(3);
+    fs::remove_file(&world.log).unwrap();
+    world.drain();
+    assert_eq!(gaps(&world), [(read, None)]);
+    // It is reported once.
+    world.kill();
+    world.server.gaps.clear();
+    world.drain();
+    assert_eq!(gaps(&world), []);
+}
+
+#[test]
+fn compressed_while_the_agent_is_down_says_so() {
+    let mut world = world();
+    world.lines(3);
+    world.drain();
+    world.kill();
+    world.rename();
+    fs::rename(world.log.with_file_name("app.log.1"), world.log.with_file_name("app.log.1.gz")).unwrap();
+    world.write(b"");
+    // Renamed as it is, the inode would be found: a compressor writes a new file.
+    let bytes = fs::read(world.log.with_file_name("app.log.1.gz")).unwrap();
+    fs::write(world.log.with_file_name("x.gz"), bytes).unwrap();
+    fs::rename(world.log.with_file_name("x.gz"), world.log.with_file_name("app.log.1.gz")).unwrap();
+    world.start();
+    let reasons: Vec<String> = world.tail.as_ref().unwrap().gaps.iter().map(|gap| gap.reason.clone()).collect();
+    assert_eq!(reasons, ["rotated and compressed while the agent was down"]);
+}
+
+#[test]
+fn a_rotated_file_is_let_go_when_it_is_quiet_and_taken_up_when_it_grows() {
+    let mut world = world();
+    world.lines(3);
+    world.drain();
+    world.rename();
+    let old = world.log.with_file_name("app.log.1");
+    world.lines(1);
+    world.drain();
+    // NGINX goes on with the old file for a moment.
+    let mut bytes = fs::read(&old).unwrap();
+    bytes.extend_from_slice(b"late\n");
+    let mut file = fs::OpenOptions::new().append(true).open(&old).unwrap();
+    std::io::Write::write_all(&mut file, b"late\n").unwrap();
+    world.drain();
+    assert_eq!(world.server.records.len(), 5);
+    world.pass_time(ROTATED_QUIET + Duration::from_secs(1));
+    world.rescan();
+    let open = |world: &World| world.tail.as_ref().unwrap().sources.values().filter(|s| s.file.is_some()).count();
+    assert_eq!(open(&world), 1);
+    world.pass_time(FINISHED_KEEP + Duration::from_secs(1));
+    world.rescan();
+    assert_eq!(world.tail.as_ref().unwrap().sources.len(), 1);
+}
+
+#[test]
+fn lag_is_what_stands_there_and_is_not_stored() {
+    let mut world = world();
+    world.lines(3);
+    world.rescan();
+    let size = fs::metadata(&world.log).unwrap().len();
+    assert_eq!(world.tail.as_ref().unwrap().lag_bytes(), size);
+    world.drain();
+    assert_eq!(world.tail.as_ref().unwrap().lag_bytes(), 0);
+}
+
+#[test]
+fn a_server_that_is_ahead_is_believed() {
+    let mut world = world();
+    world.lines(6);
+    world.rescan();
+    let built = world.build().expect("lines");
+    let id = built.plan[0].source.clone();
+    let tail = world.tail.as_mut().unwrap();
+    let size = built.plan[0].to;
+    // An old copy of the state directory: everything is stored already.
+    tail.sources.values_mut().for_each(|source| source.pos = 0);
+    let mut short = built.clone();
+    short.plan.clear();
+    assert_eq!(tail.acked(&short, &[(id.clone(), size)].into()), super::Acked::AsPlanned);
+    let mut first = built;
+    first.plan[0].to = 10;
+    assert_eq!(tail.acked(&first, &[(id, size)].into()), super::Acked::ServerIsAhead);
+    assert_eq!(tail.sources.values().next().map(|source| (source.pos, source.acked)), Some((size, size)));
+}
+
+#[test]
+fn files_that_were_there_before_the_first_start_begin_at_their_end() {
+    let mut world = world();
+    world.lines(3);
+    world.kill();
+    fs::remove_dir_all(world.log.with_file_name("state")).unwrap();
+    world.write(b"half");
+    world.start();
+    world.write(b" a line\n");
+    world.drain();
+    // Not the lines before, but the whole of the line that was half written.
+    let texts: Vec<&[u8]> = world.server.records.values().map(|(_, text)| text.as_slice()).collect();
+    assert_eq!(texts, [b"half a line"]);
+}

@@ -1,0 +1,303 @@
+//! The store as the pipeline and the search see it: append blocks, seal them into splits, retire old ones, view all.
+//!
+//! Sealing: put the split object (durable) → append the commit record → swap the head's part for the split in the
+//! view, in one step → report the WAL position that may be cut. Until the record is durable the rows are served from
+//! memory and lie in the WAL, so nothing is lost or seen twice whenever the process ends. A seal that fails is tried
+//! again with the same name and nonce, so that it becomes true once even if an earlier try succeeded unnoticed.
+//!
+//! Every method blocks: call them on threads that may.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use logweir_runtime::clock::{Clock, Nanos};
+
+use self::sealing::{Part, Sealer};
+use super::block::Block;
+use super::catalogue::{Catalogue, CatalogueError};
+use super::commit::{CommitError, CommitLog, LocalCommits};
+use super::head::HeadSegment;
+use super::objects::{ObjectError, Objects};
+use super::segment::Segment;
+use super::split::cache::{SplitCache, SplitSegment};
+use super::split::footer::SplitMeta;
+use super::split::writer::WriteError;
+use crate::ranges::SourceRanges;
+
+mod retention;
+mod sealing;
+
+/// Folder of the split objects.
+pub const SPLITS: &str = "splits";
+
+/// Memory of open splits: footers, indexes, Parquet metadata.
+pub const SPLIT_CACHE_BYTES: u64 = 256 << 20;
+
+/// The head may grow to this many times `seal_bytes`; then whoever appends seals first, and [`Store::is_full`] tells
+/// the door to take nothing more in while that fails.
+pub const HEAD_PARTS_MAX: u64 = 4;
+
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// Bytes of lines in the head before it is sealed.
+    pub seal_bytes: u64,
+    /// Age of the head's first row before it is sealed.
+    pub seal_age: Duration,
+    pub retention_days: u64,
+    /// Bytes of all split objects; the oldest splits that exceed it are dropped.
+    pub retention_bytes: Option<u64>,
+}
+
+/// The store cannot be opened, or a step of it failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error(transparent)]
+    Commits(#[from] CommitError),
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error("split: {0}")]
+    Write(#[from] WriteError),
+    #[error("{path}: {source}")]
+    Dir { path: String, source: std::io::Error },
+}
+
+/// What a restart has to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// The first WAL record that no split covers: replay begins here.
+    pub wal_upto: u64,
+    /// Byte ranges that are in splits.
+    pub ranges: SourceRanges,
+}
+
+/// All rows at one moment, each once.
+pub struct View {
+    pub segments: Vec<Arc<dyn Segment>>,
+    /// The last WAL record whose rows are in it.
+    pub last_record: u64,
+}
+
+/// Cheap to clone; clones share the store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: StoreConfig,
+    objects: Objects,
+    commits: Box<dyn CommitLog>,
+    clock: Clock,
+    cache: Arc<SplitCache>,
+    state: Mutex<State>,
+    /// Held while splits are written and committed: one at a time. Taken before `state`, never after.
+    work: Mutex<Work>,
+}
+
+/// What readers see. Held for moments only.
+struct State {
+    splits: BTreeMap<String, Arc<SplitMeta>>,
+    /// Being written.
+    sealing: Option<Arc<Part>>,
+    open: Part,
+    open_snapshot: Option<Arc<HeadSegment>>,
+    last_record: u64,
+    /// Why the last try of a step failed, by step.
+    faults: BTreeMap<&'static str, String>,
+}
+
+/// What the one who seals needs.
+struct Work {
+    catalogue: Catalogue,
+    sealer: Sealer,
+    retention: retention::Schedule,
+    reported_upto: u64,
+}
+
+impl Store {
+    /// A store below a directory: objects in `splits`, the commit log in `commits`.
+    pub fn open_local(dir: &Path, config: StoreConfig, clock: Clock) -> Result<(Store, Recovered), StoreError> {
+        let at = |source| StoreError::Dir { path: dir.display().to_string(), source };
+        let objects = Objects::local(dir).map_err(at)?;
+        let commits = LocalCommits::open(&dir.join("commits"))?;
+        Store::open(config, objects, Box::new(commits), clock)
+    }
+
+    /// Folds the commit log and removes objects that no commit names.
+    pub fn open(
+        config: StoreConfig,
+        objects: Objects,
+        commits: Box<dyn CommitLog>,
+        clock: Clock,
+    ) -> Result<(Store, Recovered), StoreError> {
+        let catalogue = Catalogue::load(&*commits)?;
+        let recovered = Recovered { wal_upto: catalogue.wal_upto(), ranges: catalogue.ranges().clone() };
+        let state = State {
+            splits: catalogue.splits().clone(),
+            sealing: None,
+            open: Part::default(),
+            open_snapshot: None,
+            last_record: recovered.wal_upto.saturating_sub(1),
+            faults: BTreeMap::new(),
+        };
+        let work = Work {
+            sealer: Sealer::new(clock.now_ns()),
+            retention: retention::Schedule::default(),
+            reported_upto: catalogue.wal_upto(),
+            catalogue,
+        };
+        let cache = Arc::new(SplitCache::new(objects.clone(), SPLIT_CACHE_BYTES));
+        let inner = Inner { config, objects, commits, clock, cache, state: Mutex::new(state), work: Mutex::new(work) };
+        let store = Store { inner: Arc::new(inner) };
+        store.inner.sweep_orphans(&store.inner.work().catalogue)?;
+        Ok((store, recovered))
+    }
+
+    /// Publishes the rows of WAL records up to `wal_record`, all in one step. `ranges` are the byte ranges that these
+    /// records add. Seals first when the head is far over its size, which happens only when nobody else does.
+    pub fn append(&self, blocks: Vec<Arc<Block>>, wal_record: u64, ranges: SourceRanges) {
+        if self.is_full() {
+            self.inner.relieve();
+        }
+        let mut state = self.inner.state();
+        let now = self.inner.clock.now_ns();
+        state.open.append(blocks, wal_record, &ranges, now);
+        state.open_snapshot = None;
+        state.last_record = state.last_record.max(wal_record);
+    }
+
+    /// Whether the head is so far over its size that nothing should be taken in.
+    pub fn is_full(&self) -> bool {
+        let state = self.inner.state();
+        state.open.head.raw_bytes() >= self.inner.config.seal_bytes.saturating_mul(HEAD_PARTS_MAX)
+    }
+
+    /// All rows as they are now.
+    pub fn view(&self) -> Arc<View> {
+        let (splits, heads, last_record) = {
+            let mut state = self.inner.state();
+            let mut heads: Vec<Arc<HeadSegment>> = Vec::with_capacity(2);
+            heads.extend(state.sealing.as_ref().map(|part| Arc::clone(&part.snapshot)));
+            if !state.open.head.is_empty() {
+                let State { open, open_snapshot, .. } = &mut *state;
+                heads.push(Arc::clone(open_snapshot.get_or_insert_with(|| Arc::new(open.head.snapshot("head")))));
+            }
+            let splits: Vec<_> = state.splits.values().cloned().collect();
+            (splits, heads, state.last_record)
+        };
+        let cache = &self.inner.cache;
+        // New handles for every view: what they hold open goes with them.
+        let splits = splits.into_iter().map(|meta| Arc::new(SplitSegment::new(meta, Arc::clone(cache))) as _);
+        let heads = heads.into_iter().filter(|head| !head.blocks().is_empty()).map(|head| head as Arc<dyn Segment>);
+        Arc::new(View { segments: splits.chain(heads).collect(), last_record })
+    }
+
+    /// One round of housekeeping, for a thread of its own: seals when it is time, drops what is too old, deletes what
+    /// was dropped. Answers the first WAL record that no split covers when that has moved.
+    pub fn maintain(&self) -> Option<u64> {
+        let mut work = self.inner.work();
+        let now = self.inner.clock.now_ns();
+        if self.inner.seal_is_due(&work, now) {
+            self.inner.note("seal", &self.inner.seal(&mut work));
+        }
+        if work.retention.is_due(now) {
+            self.inner.note("retention", &self.inner.retain(&mut work, now));
+        }
+        let upto = work.catalogue.wal_upto();
+        (upto > work.reported_upto).then(|| {
+            work.reported_upto = upto;
+            upto
+        })
+    }
+
+    /// Seals the head whatever its size and age.
+    pub fn seal_now(&self) -> Result<(), StoreError> {
+        let mut work = self.inner.work();
+        let sealed = self.inner.seal(&mut work);
+        self.inner.note("seal", &sealed);
+        sealed
+    }
+
+    /// Drops what is too old or too much, now.
+    pub fn retain(&self) -> Result<(), StoreError> {
+        let mut work = self.inner.work();
+        let now = self.inner.clock.now_ns();
+        self.inner.retain(&mut work, now)
+    }
+
+    /// The reason why sealing or retention fails at present.
+    pub fn health(&self) -> Result<(), String> {
+        match self.inner.state().faults.iter().next() {
+            Some((step, reason)) => Err(format!("{step}: {reason}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets the gauges of the store.
+    pub fn report_metrics(&self) {
+        let state = self.inner.state();
+        let sum = |of: fn(&SplitMeta) -> u64| state.splits.values().map(|meta| of(meta)).sum::<u64>() as f64;
+        metrics::gauge!("logweir_store_splits").set(state.splits.len() as f64);
+        metrics::gauge!("logweir_store_bytes").set(sum(|meta| meta.bytes));
+        metrics::gauge!("logweir_store_raw_bytes").set(sum(|meta| meta.raw_bytes));
+        metrics::gauge!("logweir_store_rows").set(sum(|meta| meta.rows));
+        let sealing = state.sealing.as_ref();
+        let rows = state.open.head.rows() + sealing.map_or(0, |part| part.head.rows());
+        let raw_bytes = state.open.head.raw_bytes() + sealing.map_or(0, |part| part.head.raw_bytes());
+        metrics::gauge!("logweir_head_rows").set(rows as f64);
+        metrics::gauge!("logweir_head_raw_bytes").set(raw_bytes as f64);
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers how a step went, for [`Store::health`].
+    fn note(&self, step: &'static str, outcome: &Result<(), StoreError>) {
+        match outcome {
+            Ok(()) => {
+                self.state().faults.remove(step);
+            }
+            Err(error) => {
+                tracing::error!(step, error = %error, "a step of the store failed; it is tried again");
+                metrics::counter!("logweir_store_failures_total", "step" => step).increment(1);
+                self.state().faults.insert(step, error.to_string());
+            }
+        }
+    }
+
+    /// Shows in one step what a commit changed: what was added and removed, and that the sealed part is a split now.
+    fn publish(&self, catalogue: &Catalogue, sealed: bool) {
+        let mut state = self.state();
+        state.splits = catalogue.splits().clone();
+        if sealed {
+            state.sealing = None;
+        }
+    }
+}
+
+fn day_of(time_ns: Nanos) -> String {
+    let day = jiff::Timestamp::from_nanosecond(i128::from(time_ns)).map(|time| time.strftime("%Y-%m-%d").to_string());
+    day.unwrap_or_else(|_| "unknown".to_owned())
+}
+
+/// A name that nobody else has: a ULID of the time and 80 random bits.
+fn unique(now_ns: Nanos) -> String {
+    use std::hash::{BuildHasher, Hasher};
+    let random = || u128::from(std::collections::hash_map::RandomState::new().build_hasher().finish());
+    let now_ms = u64::try_from(now_ns / 1_000_000).unwrap_or(0);
+    ulid::Ulid::from_parts(now_ms, (random() << 64) | random()).to_string()
+}
+
+#[cfg(test)]
+mod tests;

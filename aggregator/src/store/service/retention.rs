@@ -1,0 +1,126 @@
+//! Retention: whole splits go when they are too old or too much; their objects go after a grace, for readers.
+
+use std::collections::HashSet;
+
+use logweir_runtime::clock::{NANOS_PER_SECOND, Nanos};
+
+use super::{Inner, SPLITS, StoreError, Work, unique};
+use crate::store::catalogue::Catalogue;
+use crate::store::commit::Record;
+use crate::store::split::footer::SplitMeta;
+
+/// How often retention looks.
+pub(super) const RETAIN_EVERY_NS: Nanos = 60 * NANOS_PER_SECOND;
+
+/// Objects of removed splits stay for so long: longer than any query may run.
+pub(super) const GRACE_NS: Nanos = 600 * NANOS_PER_SECOND;
+
+/// Objects that no commit names are deleted at this age: a younger one may be about to be committed.
+pub(super) const ORPHAN_AGE_NS: Nanos = 24 * 3600 * NANOS_PER_SECOND;
+
+const DAY_NS: Nanos = 24 * 3600 * NANOS_PER_SECOND;
+
+/// When to look, and what waits for its deletion.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    next_ns: Nanos,
+    /// Objects and when they were removed from the catalogue.
+    graves: Vec<(String, Nanos)>,
+}
+
+impl Schedule {
+    pub(super) fn is_due(&self, now: Nanos) -> bool {
+        now >= self.next_ns
+    }
+}
+
+/// The splits to drop: those that ended before `oldest_ns`, and the oldest beyond `bytes_max`.
+pub(super) fn too_old_or_too_much<'a>(
+    splits: impl Iterator<Item = &'a SplitMeta>,
+    oldest_ns: Nanos,
+    bytes_max: Option<u64>,
+) -> Vec<&'a SplitMeta> {
+    let mut splits: Vec<&SplitMeta> = splits.collect();
+    splits.sort_by_key(|meta| std::cmp::Reverse((meta.max_time_ns, meta.min_time_ns)));
+    let mut bytes = 0u64;
+    let drop = |meta: &&SplitMeta| {
+        bytes = bytes.saturating_add(meta.bytes);
+        meta.max_time_ns < oldest_ns || bytes_max.is_some_and(|max| bytes > max)
+    };
+    splits.into_iter().filter(drop).collect()
+}
+
+impl Inner {
+    pub(super) fn retain(&self, work: &mut Work, now: Nanos) -> Result<(), StoreError> {
+        work.retention.next_ns = now.saturating_add(RETAIN_EVERY_NS);
+        let days = i64::try_from(self.config.retention_days).unwrap_or(i64::MAX);
+        let oldest_ns = now.saturating_sub(days.saturating_mul(DAY_NS));
+        let live = work.catalogue.splits().values().map(|meta| &**meta);
+        let removed: Vec<String> = too_old_or_too_much(live, oldest_ns, self.config.retention_bytes)
+            .into_iter()
+            .map(|meta| meta.path.clone())
+            .collect();
+        if !removed.is_empty() {
+            let record = Record { nonce: unique(now), time_ns: now, removed: removed.clone(), ..Record::default() };
+            work.catalogue.commit(&*self.commits, &record)?;
+            self.publish(&work.catalogue, false);
+            metrics::counter!("logweir_splits_retired_total").increment(removed.len() as u64);
+            work.retention.graves.extend(removed.into_iter().map(|path| (path, now)));
+        }
+        let mut failed = None;
+        work.retention.graves.retain(|(path, since)| {
+            if now < since.saturating_add(GRACE_NS) {
+                return true;
+            }
+            self.cache.remove(path);
+            let deleted = self.objects.delete(path);
+            let gone = deleted.is_ok();
+            failed = deleted.err().or(failed.take());
+            !gone
+        });
+        failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Deletes old objects that no commit names: what a crash between put and commit leaves, and what was removed
+    /// shortly before the last end.
+    pub(super) fn sweep_orphans(&self, catalogue: &Catalogue) -> Result<(), StoreError> {
+        let live: HashSet<&str> = catalogue.splits().keys().map(String::as_str).collect();
+        let now = self.clock.now_ns();
+        for object in self.objects.list(SPLITS)? {
+            let old = now.saturating_sub(object.modified_ns) >= ORPHAN_AGE_NS;
+            if old && !live.contains(&*object.path) {
+                tracing::info!(path = object.path, "deleting an object that no commit names");
+                self.objects.delete(&object.path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_go_first() {
+        let meta = |name: &str, max_time_ns, bytes| SplitMeta {
+            path: name.to_owned(),
+            bytes,
+            rows: 1,
+            raw_bytes: 1,
+            min_time_ns: 0,
+            max_time_ns,
+            wal: (0, 1),
+        };
+        let splits = [meta("b", 20, 10), meta("a", 10, 10), meta("d", 40, 10), meta("c", 30, 10)];
+        let dropped = |oldest, max| {
+            too_old_or_too_much(splits.iter(), oldest, max).iter().map(|meta| meta.path.as_str()).collect::<String>()
+        };
+        assert_eq!(dropped(0, None), "");
+        assert_eq!(dropped(20, None), "a");
+        assert_eq!(dropped(21, None), "ba");
+        assert_eq!(dropped(0, Some(25)), "ba");
+        assert_eq!(dropped(31, Some(25)), "cba");
+        assert_eq!(dropped(0, Some(0)), "dcba");
+    }
+}

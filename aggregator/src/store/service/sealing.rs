@@ -1,0 +1,166 @@
+//! Sealing the head into a split.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use logweir_runtime::backoff::Backoff;
+use logweir_runtime::clock::Nanos;
+
+use super::{Inner, SPLITS, StoreError, Work, day_of, unique};
+use crate::ranges::SourceRanges;
+use crate::store::block::Block;
+use crate::store::commit::Record;
+use crate::store::head::{Head, HeadSegment};
+use crate::store::split::footer::SplitMeta;
+use crate::store::split::writer::{SplitSource, write};
+
+/// The first and the longest pause after a seal that failed.
+const RETRY_MIN: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// The rows of consecutive WAL records.
+pub(super) struct Part {
+    pub(super) head: Head,
+    pub(super) snapshot: Arc<HeadSegment>,
+    ranges: SourceRanges,
+    /// The first and the last WAL record.
+    records: Option<(u64, u64)>,
+    since_ns: Nanos,
+}
+
+impl Default for Part {
+    fn default() -> Part {
+        Part {
+            head: Head::default(),
+            snapshot: Arc::new(HeadSegment::new("head", Vec::new())),
+            ranges: SourceRanges::default(),
+            records: None,
+            since_ns: 0,
+        }
+    }
+}
+
+impl Part {
+    pub(super) fn append(&mut self, blocks: Vec<Arc<Block>>, wal_record: u64, ranges: &SourceRanges, now: Nanos) {
+        if self.records.is_none() {
+            self.since_ns = now;
+        }
+        for block in blocks {
+            if let Err(error) = self.head.append(block) {
+                // The rows are in; only merging them with their neighbours failed.
+                tracing::error!(error = %error, "blocks of the head cannot be merged");
+            }
+        }
+        self.ranges.merge(ranges);
+        self.records = Some((self.records.map_or(wal_record, |(first, _)| first), wal_record));
+    }
+}
+
+/// A part on its way into a split: what a second try has to repeat.
+pub(super) struct Sealer {
+    under_way: Option<UnderWay>,
+    backoff: Backoff,
+    not_before_ns: Nanos,
+}
+
+struct UnderWay {
+    part: Arc<Part>,
+    nonce: String,
+    /// Written and durable; absent for a part without rows.
+    put: Option<SplitMeta>,
+}
+
+impl Sealer {
+    pub(super) fn new(now: Nanos) -> Sealer {
+        Sealer { under_way: None, backoff: Backoff::new(RETRY_MIN, RETRY_MAX, now as u64), not_before_ns: 0 }
+    }
+}
+
+impl Inner {
+    pub(super) fn seal_is_due(&self, work: &Work, now: Nanos) -> bool {
+        if now < work.sealer.not_before_ns {
+            return false;
+        }
+        if work.sealer.under_way.is_some() {
+            return true;
+        }
+        let state = self.state();
+        let age = Duration::from_nanos(u64::try_from(now.saturating_sub(state.open.since_ns)).unwrap_or(0));
+        state.open.records.is_some()
+            && (state.open.head.raw_bytes() >= self.config.seal_bytes || age >= self.config.seal_age)
+    }
+
+    /// Seals what is under way, or else the open part. After an error everything is as before, for the next try.
+    pub(super) fn seal(&self, work: &mut Work) -> Result<(), StoreError> {
+        let sealed = self.try_seal(work);
+        match &sealed {
+            Ok(()) => {
+                work.sealer.backoff.reset();
+                work.sealer.not_before_ns = 0;
+            }
+            Err(_) => {
+                let pause = i64::try_from(work.sealer.backoff.next_delay().as_nanos()).unwrap_or(i64::MAX);
+                work.sealer.not_before_ns = self.clock.now_ns().saturating_add(pause);
+            }
+        }
+        sealed
+    }
+
+    fn try_seal(&self, work: &mut Work) -> Result<(), StoreError> {
+        let now = self.clock.now_ns();
+        if work.sealer.under_way.is_none() {
+            let Some(part) = self.close_part() else { return Ok(()) };
+            work.sealer.under_way = Some(UnderWay { part, nonce: unique(now), put: None });
+        }
+        let Some(under_way) = &mut work.sealer.under_way else { return Ok(()) };
+        let Some((first, last)) = under_way.part.records else { return Ok(()) };
+        let part = Arc::clone(&under_way.part);
+        if under_way.put.is_none() && !part.head.is_empty() {
+            let max_time_ns = part.head.blocks().iter().map(|block| block.stat().max_time_ns).max().unwrap_or(now);
+            let path = format!("{SPLITS}/{}/{}.split", day_of(max_time_ns), under_way.nonce);
+            let source = SplitSource { path, wal: (first, last + 1), ranges: part.ranges.clone() };
+            let file = write(part.head.blocks(), source)?;
+            self.objects.put(&file.meta.path, file.bytes)?;
+            under_way.put = Some(file.meta);
+        }
+        let record = Record {
+            nonce: under_way.nonce.clone(),
+            time_ns: now,
+            added: under_way.put.iter().cloned().collect(),
+            removed: Vec::new(),
+            wal_upto: Some(last + 1),
+            ranges: part.ranges.clone(),
+        };
+        work.catalogue.commit(&*self.commits, &record)?;
+        work.sealer.under_way = None;
+        self.publish(&work.catalogue, true);
+        metrics::counter!("logweir_seals_total").increment(1);
+        work.catalogue.checkpoint_if_due(&*self.commits)?;
+        Ok(())
+    }
+
+    /// Moves the open part to where it is sealed from; readers go on seeing it.
+    fn close_part(&self) -> Option<Arc<Part>> {
+        let mut state = self.state();
+        state.open.records?;
+        let mut part = std::mem::take(&mut state.open);
+        part.snapshot = Arc::new(part.head.snapshot("head, being sealed"));
+        let part = Arc::new(part);
+        state.sealing = Some(Arc::clone(&part));
+        state.open_snapshot = None;
+        Some(part)
+    }
+
+    /// Seals on the thread that appends: only when the head is far over its size.
+    pub(super) fn relieve(&self) {
+        let mut work = self.work();
+        // The thread that seals may have come first, or wait for its next try.
+        while self.seal_is_due(&work, self.clock.now_ns()) {
+            let sealed = self.seal(&mut work);
+            self.note("seal", &sealed);
+            if sealed.is_err() {
+                break;
+            }
+        }
+    }
+}
