@@ -33,6 +33,8 @@ pub const RESCAN_PAUSE: Duration = Duration::from_millis(250);
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 /// After the drain the batch that is under way has this long.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(5);
+/// Between two tries to write the checkpoint.
+pub const COMMIT_PAUSE: Duration = Duration::from_secs(2);
 /// Descriptors beside those of followed files: sockets, watches, the checkpoint.
 const OTHER_FILES: u64 = 256;
 /// Between two tries of a batch that the server refuses whatever it holds.
@@ -270,8 +272,8 @@ impl Run {
         self.rescanned_at = now.mono;
         self.rescan_at = now.mono + RESCAN_EVERY;
         let unsaved = self.tail.as_ref().is_some_and(Tail::is_unsaved);
-        if unsaved {
-            self.with_tail(Tail::save).await??;
+        if unsaved && let Err(error) = self.with_tail(Tail::save).await? {
+            tracing::error!(error = %error, "cannot write the checkpoint, trying on");
         }
         Ok(())
     }
@@ -287,7 +289,13 @@ impl Run {
         let bytes = built.bytes.clone();
         if !built.plan.is_empty() {
             let built = built.clone();
-            self.with_tail(move |tail, now| tail.commit(&built, now)).await??;
+            let committed = self.with_tail(move |tail, now| tail.commit(&built, now)).await?;
+            if let Err(error) = committed {
+                // A full disk, most likely. Without a plan nothing may leave: the files are the spool.
+                tracing::error!(error = %error, "cannot plan a batch, trying on");
+                self.hold_until = Some(now + COMMIT_PAUSE);
+                return Ok(());
+            }
         }
         self.sent_at = now;
         self.heartbeat_at = now + HEARTBEAT_EVERY;

@@ -16,7 +16,7 @@ fn info(id: &str) -> SourceInfo {
 
 fn header() -> Header {
     Header {
-        agent: AgentInfo { id: "a".into(), host: "h".into(), version: "0".into() },
+        agent: AgentInfo { id: "a".into(), host: "h".into(), version: "0".into(), utc_offset_minutes: 0 },
         seq: 3,
         sources: Vec::new(),
         chunks: Vec::new(),

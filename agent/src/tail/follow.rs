@@ -203,6 +203,7 @@ impl Tail {
             Step::Rewritten => self.rewritten(key, now),
             Step::Failed(error) => {
                 source.dirty = false;
+                source.pending = None;
                 tracing::warn!(path = %source.path_now.display(), error = %error, "cannot read");
                 metrics::read_failed();
             }
@@ -343,8 +344,9 @@ impl Tail {
     /// Marks what a wake-up named; a path that is nobody's may be a rotated file under its new name.
     pub fn touched(&mut self, paths: &HashSet<PathBuf>) {
         for source in self.sources.values_mut() {
-            source.dirty |=
-                source.file.is_some() && (source.stage == Stage::Rotated || paths.contains(&source.path_now));
+            let named =
+                paths.contains(&source.path_now) || source.real_path.as_ref().is_some_and(|real| paths.contains(real));
+            source.dirty |= source.file.is_some() && (source.stage == Stage::Rotated || named);
         }
     }
 
@@ -402,7 +404,9 @@ impl Tail {
     /// Directories whose changes are worth a wake-up.
     pub fn directories(&self) -> HashSet<PathBuf> {
         let open = self.sources.values().filter(|source| source.file.is_some());
-        open.filter_map(|source| source.path_now.parent().map(Path::to_path_buf)).collect()
+        open.flat_map(|source| [Some(&source.path_now), source.real_path.as_ref()])
+            .filter_map(|path| path?.parent().map(Path::to_path_buf))
+            .collect()
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use logweir_proto::batch::{ChunkBuilder, SourceInfo};
@@ -48,6 +48,8 @@ pub struct Source {
     pub id: FileId,
     pub fingerprint: Fingerprint,
     pub path_now: PathBuf,
+    /// Where a symbolic link leads: the kernel names changes by this path.
+    pub real_path: Option<PathBuf>,
     pub file: Option<File>,
     /// Cut into records up to here.
     pub pos: u64,
@@ -133,6 +135,7 @@ impl Source {
             stage: Stage::Live,
             id: FileId::of(&meta),
             fingerprint,
+            real_path: real_path(&path_now),
             path_now,
             file: Some(file),
             pos: at,
@@ -157,6 +160,7 @@ impl Source {
             stage: saved.stage,
             id: saved.id,
             fingerprint: saved.fingerprint,
+            real_path: real_path(&saved.path_now),
             path_now: saved.path_now,
             file: None,
             pos: saved.acked,
@@ -318,6 +322,10 @@ impl Source {
             self.caught_up_ns = now.wall_ns;
         }
     }
+}
+
+fn real_path(path: &Path) -> Option<PathBuf> {
+    std::fs::canonicalize(path).ok().filter(|real| real != path)
 }
 
 pub(super) fn mtime_ns(meta: &std::fs::Metadata) -> i64 {

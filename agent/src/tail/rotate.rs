@@ -331,7 +331,10 @@ impl Tail {
         for (dir, keys) in dirs {
             let mtime = std::fs::metadata(&dir).map(|meta| mtime_ns(&meta)).unwrap_or(0);
             let changed = self.dir_mtimes.insert(dir.clone(), mtime) != Some(mtime);
-            if (changed || keys.iter().any(|key| replaced.contains(key)))
+            // Before the first look of a first start nothing can have been missed.
+            let first = self.fresh && !self.scanned;
+            if !first
+                && (changed || keys.iter().any(|key| replaced.contains(key)))
                 && self.look_through(&dir, &keys, replaced, now)
             {
                 // A copy that is still empty says nothing yet, and its growth does not show in the directory.

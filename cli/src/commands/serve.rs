@@ -10,8 +10,8 @@ use crate::server::{self, Extras};
 
 pub async fn run(args: ServeArgs) -> Result<Exit> {
     telemetry::init_logs(&args::log_filter(), false);
-    let text = std::fs::read_to_string(&args.config)
-        .map_err(|source| CliError::Read { path: args.config.clone(), source })?;
+    let text =
+        std::fs::read_to_string(&args.config).map_err(|source| CliError::Read { path: args.config.clone(), source })?;
     let config = Config::parse(&text, args::environment)
         .map_err(|mistakes| CliError::Usage(format!("{}:\n{mistakes}", args.config.display())))?;
     // Who names rules has chosen; who names none gets the shipped ones.

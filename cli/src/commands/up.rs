@@ -91,7 +91,10 @@ fn announce(config: &Config, demo: bool) {
     let _ = writeln!(out, "Logweir is starting on {}", config.public_url);
     let _ = writeln!(out, "  data in {}", config.data_dir.display());
     if demo {
-        let _ = writeln!(out, "  the demo shop has its first incident in about half a minute; its alert follows within two");
+        let _ = writeln!(
+            out,
+            "  the demo shop has its first incident in about half a minute; its alert follows within two"
+        );
     }
     let _ = writeln!(out, "  try:  logweir search 'status>=500 | stats count by path'");
 }

@@ -27,7 +27,7 @@ pub(crate) fn records(chunk: &ChunkBuilder) -> Vec<Owned> {
         labels: BTreeMap::new(),
     };
     let header = Header {
-        agent: AgentInfo { id: "a".into(), host: "h".into(), version: "0".into() },
+        agent: AgentInfo { id: "a".into(), host: "h".into(), version: "0".into(), utc_offset_minutes: 0 },
         seq: 1,
         sources: vec![source],
         chunks: Vec::new(),

@@ -176,8 +176,12 @@ impl Reader {
         match words {
             [name, target] if name == "include" => self.include(target, depth),
             [name, format, parts @ ..] if name == "log_format" => {
-                let parts = parts.iter().skip_while(|part| part.starts_with("escape="));
-                let text: String = parts.map(String::as_str).collect();
+                // `escape=json` changes what the parser has to undo: it goes before the format, set off by `;`.
+                let (escape, parts) = match parts {
+                    [escape, rest @ ..] if escape.starts_with("escape=") => (format!("{escape};"), rest),
+                    _ => (String::new(), parts),
+                };
+                let text = escape + &parts.concat();
                 self.formats.entry(format.clone()).or_insert(text);
             }
             [name, target, rest @ ..] if name == "access_log" => {

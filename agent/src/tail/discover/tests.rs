@@ -68,7 +68,7 @@ http {
         &expect![[r#"
             + /logs/error.log nginx service=nginx: error_log in /etc/nginx.conf; not there yet, followed when it appears
             + /logs/access.log nginx service=nginx [$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"]: access_log in /etc/nginx.conf, format combined
-            + /logs/shop.log nginx service=nginx [{"s":$status,"q":"a 'b' ${request}"}]: access_log in /etc/nginx.conf, format json; not there yet, followed when it appears
+            + /logs/shop.log nginx service=nginx [escape=json;{"s":$status,"q":"a 'b' ${request}"}]: access_log in /etc/nginx.conf, format json; not there yet, followed when it appears
             - stderr nginx : error_log in /etc/nginx.conf: is no file that can be followed
             + /logs/a.test.log nginx service=nginx [$remote_addr [$time_local] "$request" $status]: access_log in /etc/nginx.conf, format main
             - syslog:server=10.0.0.1 nginx : access_log in /etc/nginx.conf: goes to syslog, not to a file

@@ -59,13 +59,14 @@ impl StdinEngine for InMemory {
         };
         loop {
             let mut failed = None;
-            let outcome = execute::run(&query, &asked, &segments, &mut |event| match sink(event_frame(event, "stdin")) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            });
+            let outcome =
+                execute::run(&query, &asked, &segments, &mut |event| match sink(event_frame(event, "stdin")) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failed = Some(error);
+                        ControlFlow::Break(())
+                    }
+                });
             if let Some(error) = failed {
                 return Err(error);
             }
