@@ -1,3 +1,5 @@
+//! Splits: the contract of segments, what the indexes leave out, and damage.
+
 use std::sync::Arc;
 
 use arrow::array::AsArray;
