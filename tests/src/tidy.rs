@@ -4,6 +4,7 @@
 //! would have to remember belongs here instead.
 
 pub mod imports;
+pub mod limits;
 pub mod rust;
 pub mod size;
 pub mod stages;

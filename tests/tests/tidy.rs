@@ -1,6 +1,6 @@
 //! The rules of the repository over the tree as it is; `tests/src/tidy.rs` says what they are.
 
-use logweir_tests::tidy::{Finding, Tree, imports, size, stages, words, workspace_root};
+use logweir_tests::tidy::{Finding, Tree, imports, limits, size, stages, words, workspace_root};
 
 fn tree() -> anyhow::Result<Tree> {
     Tree::read(&workspace_root())
@@ -74,5 +74,14 @@ fn no_file_names_a_package_registry() -> anyhow::Result<()> {
 #[test]
 fn text_is_what_it_looks_like() -> anyhow::Result<()> {
     check(&words::odd_characters(&tree()?));
+    Ok(())
+}
+
+#[test]
+fn the_document_of_limits_is_made_from_the_code() -> anyhow::Result<()> {
+    let tree = tree()?;
+    let sources = tree.texts.iter().filter(|file| file.path.ends_with(".rs") && !file.path.starts_with("tests/"));
+    let all = sources.flat_map(|file| limits::limits_of(&file.path, &file.text)).collect();
+    expect_test::expect_file!["../../docs/limits.md"].assert_eq(&limits::document(all));
     Ok(())
 }

@@ -108,15 +108,5 @@ fn missing(id: EventId) -> ApiError {
 }
 
 fn request(now_ns: i64, deadline: Instant, cancel: &AtomicBool, fields: Option<Vec<String>>) -> Request<'_> {
-    Request {
-        from_ns: None,
-        to_ns: None,
-        limit: 1,
-        order: Order::Asc,
-        cursor: None,
-        fields,
-        now_ns,
-        deadline,
-        cancel,
-    }
+    Request { from_ns: None, to_ns: None, limit: 1, order: Order::Asc, cursor: None, fields, now_ns, deadline, cancel }
 }

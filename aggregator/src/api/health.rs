@@ -31,7 +31,8 @@ pub async fn ready(State(app): State<App>) -> Response {
     };
     part("wal", app.writer.health());
     part("store", app.store.health());
-    let disk = if app.admission.disk_is_full() { Err("the disk of data_dir is nearly full".to_owned()) } else { Ok(()) };
+    let disk =
+        if app.admission.disk_is_full() { Err("the disk of data_dir is nearly full".to_owned()) } else { Ok(()) };
     part("disk", disk);
     for (name, probe) in app.probes.iter() {
         part(name, probe());

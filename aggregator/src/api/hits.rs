@@ -41,9 +41,8 @@ pub async fn hits(
     }
     let by = request.by.unwrap_or_else(|| "level".to_owned());
     let asked = asked(&app, request.query, request.from, request.to)?;
-    let answer = run(&app, asked, move |asked, request, segments| {
-        hits::hits(&asked.query, request, buckets, &by, segments)
-    });
+    let answer =
+        run(&app, asked, move |asked, request, segments| hits::hits(&asked.query, request, buckets, &by, segments));
     answer.await.map(Json)
 }
 

@@ -168,11 +168,7 @@ pub fn busy(error: PoolError) -> ApiError {
 }
 
 /// `GET` and `POST /api/v1/query`
-pub async fn query(
-    State(app): State<App>,
-    headers: HeaderMap,
-    request: Request<Body>,
-) -> Result<Response, ApiError> {
+pub async fn query(State(app): State<App>, headers: HeaderMap, request: Request<Body>) -> Result<Response, ApiError> {
     let principal = app.auth.allow(&headers, Scope::Query)?;
     let request: QueryRequest = read_request(request).await?;
     let asked = Asked::new(&request, &app)?;
@@ -181,9 +177,10 @@ pub async fn query(
     let partial = asked.partial;
     let view = app.store.view();
     let running = start(&app, asked, view.segments.clone())?;
-    let wants_object = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| {
-        accept.contains("application/json") && !accept.contains("application/x-ndjson")
-    });
+    let wants_object = headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("application/json") && !accept.contains("application/x-ndjson"));
     if wants_object || !partial {
         let answer = collect(running, begun).await?;
         if !partial && !answer.end.complete {

@@ -100,11 +100,7 @@ fn offset_ns(text: &str) -> Result<i64, ApiError> {
     duration.ok_or_else(|| ApiError::bad_request(format!("start_offset: '{text}' is no duration such as 10m")))
 }
 
-async fn stored_rows(
-    app: &App,
-    asked: Asked,
-    segments: &[Arc<dyn Segment>],
-) -> Result<Vec<Bytes>, ApiError> {
+async fn stored_rows(app: &App, asked: Asked, segments: &[Arc<dyn Segment>]) -> Result<Vec<Bytes>, ApiError> {
     let answer = collect(start(app, asked, segments.to_vec())?, Instant::now()).await?;
     let mut messages = Vec::with_capacity(answer.rows.len());
     for mut row in answer.rows {

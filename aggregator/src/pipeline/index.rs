@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use logweir_proto::batch::{Gap, Header, RecordRef, SourceInfo, SourceKind, Stream};
 use logweir_proto::record::{field, seq_of};
 
+use crate::live::Live;
 use crate::names::Names;
 use crate::parse::line::Line;
 use crate::parse::{Input, Parser};
@@ -16,7 +17,6 @@ use crate::ranges::{SourceKey, SourceRanges};
 use crate::receive::admission::Ticket;
 use crate::receive::dedup::{self, ChunkPlan, RecordPlan};
 use crate::receive::writer::Durable;
-use crate::live::Live;
 use crate::store::block::{Block, BlockBuilder};
 use crate::store::segment::BLOCK_ROWS_MAX;
 use crate::store::service::Store;
@@ -117,12 +117,10 @@ impl Indexer {
             self.parsers.clear();
         }
         let names = &mut self.names;
-        let parser =
-            self.parsers.entry(key).or_insert_with(|| {
+        let parser = self.parsers.entry(key).or_insert_with(|| {
             Parser::new(source, &header.agent.host, names).with_utc_offset(header.agent.utc_offset_minutes)
         });
-        let input =
-            Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
+        let input = Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
         self.line.clear();
         parser.parse(names, input, &mut self.line);
         let time_ns = self.line.time_ns.or(record.time_ns).unwrap_or(received_ns);
@@ -135,8 +133,10 @@ impl Indexer {
 
     /// A gap becomes an event: it is found by search, kept as long as the rest, and can be alerted on.
     fn add_gap(&mut self, header: &Header, gap: &Gap, received_ns: i64, seq: u64) {
-        let path = header.sources.iter().find(|source| source.id == gap.source).map_or(&*gap.path, |source| &source.path);
-        let lost = gap.end.map_or_else(|| "an unknown number of".to_owned(), |end| (end - gap.start.min(end)).to_string());
+        let path =
+            header.sources.iter().find(|source| source.id == gap.source).map_or(&*gap.path, |source| &source.path);
+        let lost =
+            gap.end.map_or_else(|| "an unknown number of".to_owned(), |end| (end - gap.start.min(end)).to_string());
         let text = serde_json::json!({
             field::LEVEL: "error",
             field::MESSAGE: format!("{lost} bytes of {path} were lost: {}", gap.reason),

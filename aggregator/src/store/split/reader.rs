@@ -164,9 +164,11 @@ impl OpenSplit {
         let groups = metadata.metadata().row_groups();
         let group_rows = groups.get(group).ok_or_else(|| missing("row group"))?.num_rows() as usize;
         let first = (block % ROW_GROUP_BLOCKS) * BLOCK_ROWS_MAX;
-        let whole = [first..(first + BLOCK_ROWS_MAX).min(group_rows)];
         let selection = match rows {
-            None => RowSelection::from_consecutive_ranges(whole.into_iter(), group_rows),
+            None => {
+                let whole = first..(first + BLOCK_ROWS_MAX).min(group_rows);
+                RowSelection::from_consecutive_ranges(std::iter::once(whole), group_rows)
+            }
             Some(rows) => {
                 let each = rows.iter().map(|row| first + *row as usize).map(|row| row..row + 1);
                 RowSelection::from_consecutive_ranges(each, group_rows)
