@@ -28,13 +28,8 @@ use shop::Shop;
 
 /// Lines are written in ticks of this length, as a buffered logger would.
 const TICK: Duration = Duration::from_millis(100);
-/// An agent reads a log from its beginning when it appeared after the agent's first look. It is given this long to
-/// have looked; if it takes longer, only the invented past is missing.
-const HEAD_START: Duration = Duration::from_secs(1);
 /// After a longer stop (a laptop that slept) the shop goes on from now: it wrote nothing meanwhile.
 const GAP_MAX: Nanos = 60 * NANOS_PER_SECOND;
-/// The name of the shop's machine.
-pub const HOST: &str = "shop-1";
 /// A log file that is larger is rotated.
 pub const ROTATE_BYTES: u64 = 8 << 20;
 
@@ -64,7 +59,7 @@ impl DemoConfig {
 
 /// What the agent has to be told, instead of the usual places of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paths {
+pub struct DemoPaths {
     /// NGINX's configuration, with the log paths and the `log_format`.
     pub nginx_conf: PathBuf,
     /// `$PM2_HOME`, with `dump.pm2` and `logs/`.
@@ -73,22 +68,15 @@ pub struct Paths {
     pub docker_root: PathBuf,
 }
 
-impl Paths {
+impl DemoPaths {
     /// The places below `dir`.
-    pub fn new(dir: &Path) -> Paths {
-        Paths { nginx_conf: dir.join("nginx/nginx.conf"), pm2_home: dir.join("pm2"), docker_root: dir.join("docker") }
+    fn below(dir: &Path) -> DemoPaths {
+        DemoPaths {
+            nginx_conf: dir.join("nginx/nginx.conf"),
+            pm2_home: dir.join("pm2"),
+            docker_root: dir.join("docker"),
+        }
     }
-}
-
-/// Lays out the directories and configuration files, so that an agent may look at them.
-pub fn prepare(dir: &Path) -> std::io::Result<()> {
-    let built = Demo::build(DemoConfig::new(dir.to_owned()), Clock::system());
-    built.map(drop).map_err(|error| std::io::Error::new(error.source.kind(), error))
-}
-
-/// Writes the shop's logs below `dir` until `drain`.
-pub async fn run(dir: &Path, clock: Clock, drain: Drain) -> Result<(), DemoError> {
-    Demo::build(DemoConfig::new(dir.to_owned()), clock)?.run(drain).await
 }
 
 /// The writer: configuration files exist from [`Demo::build`] on, log lines appear in [`Demo::run`].
@@ -96,6 +84,7 @@ pub async fn run(dir: &Path, clock: Clock, drain: Drain) -> Result<(), DemoError
 pub struct Demo {
     config: DemoConfig,
     clock: Clock,
+    paths: DemoPaths,
     logs: Logs,
     /// When lines were written last.
     last: Nanos,
@@ -112,12 +101,16 @@ pub struct DemoError {
 impl Demo {
     /// Lays out the directories and the configuration files.
     pub fn build(config: DemoConfig, clock: Clock) -> Result<Demo, DemoError> {
-        let logs = layout::create(&config)?;
+        let (paths, logs) = layout::create(&config)?;
         let last = clock.now_ns();
-        Ok(Demo { config, clock, logs, last })
+        Ok(Demo { config, clock, paths, logs, last })
     }
 
-    /// Writes until `drain`.
+    pub fn paths(&self) -> &DemoPaths {
+        &self.paths
+    }
+
+    /// Writes until `drain`. The history is read from its beginning by an agent that has looked before.
     pub async fn run(mut self, drain: Drain) -> Result<(), DemoError> {
         let start = self.clock.now_ns();
         self.last = start;
@@ -126,8 +119,7 @@ impl Demo {
             let history = Nanos::try_from(self.config.history.as_nanos()).unwrap_or(0);
             shop.begin_at(start.saturating_sub(history));
         }
-        let first = tokio::time::Instant::now() + HEAD_START;
-        let mut tick = tokio::time::interval_at(first, TICK);
+        let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {

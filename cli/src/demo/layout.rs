@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::files::Logs;
-use super::{DemoConfig, DemoError, Paths};
+use super::{DemoConfig, DemoError, DemoPaths};
 
 /// NGINX's combined format and the times behind it, as many people write it.
 const LOG_FORMAT: &str = "log_format timed '$remote_addr - $remote_user [$time_local] \"$request\" $status \
@@ -18,22 +18,23 @@ const REDIS_ID: &str = "b7f3c1d09a5e48c2a6d0f41e93b57c28d4e6a1908f7c35b2d9e04a61
 const INVENTORY_ID: &str = "1d4e9a72c05b4f6e8a317c9d20b6e5f483a9c7d1650e2b48f7a3c9e1d5b08642";
 
 /// Makes what is missing. What is there from an earlier run is kept: the logs go on where they ended.
-pub(super) fn create(config: &DemoConfig) -> Result<Logs, DemoError> {
+pub(super) fn create(config: &DemoConfig) -> Result<(DemoPaths, Logs), DemoError> {
     // Configuration files name their logs by absolute paths, wherever the agent is started.
     let dir = std::path::absolute(&config.dir).map_err(|source| DemoError {
         what: "cannot find",
         path: config.dir.clone(),
         source,
     })?;
-    let Paths { nginx_conf: conf, pm2_home: pm2, docker_root: docker } = Paths::new(&dir);
+    let paths = DemoPaths::below(&dir);
+    let DemoPaths { nginx_conf: conf, pm2_home: pm2, docker_root: docker } = &paths;
     let nginx = dir.join("nginx");
     let redis = docker.join("containers").join(REDIS_ID);
     let inventory = docker.join("containers").join(INVENTORY_ID);
     for path in [&nginx.join("logs"), &pm2.join("logs"), &redis, &inventory] {
         fs::create_dir_all(path).map_err(|source| DemoError { what: "cannot create", path: path.clone(), source })?;
     }
-    put(&conf, &nginx_conf(&nginx))?;
-    put(&pm2.join("dump.pm2"), &pretty(&dump(&pm2)))?;
+    put(conf, &nginx_conf(&nginx))?;
+    put(&pm2.join("dump.pm2"), &pretty(&dump(pm2)))?;
     for (dir, id, name, image) in [
         (&redis, REDIS_ID, "redis", "redis:7.4-alpine"),
         (&inventory, INVENTORY_ID, "inventory", "shop/inventory:2.14.0"),
@@ -53,7 +54,7 @@ pub(super) fn create(config: &DemoConfig) -> Result<Logs, DemoError> {
         redis.join(format!("{REDIS_ID}-json.log")),
         inventory.join(format!("{INVENTORY_ID}-json.log")),
     ];
-    Ok(Logs::new(logs, config.rotate_bytes))
+    Ok((paths, Logs::new(logs, config.rotate_bytes)))
 }
 
 fn put(path: &Path, text: &str) -> Result<(), DemoError> {

@@ -114,8 +114,8 @@ fn config(dir: &Path) -> DemoConfig {
 #[test]
 fn the_configuration_files_name_the_logs() {
     let dir = tempfile::tempdir().expect("a directory");
-    prepare(dir.path()).expect("laid out");
-    let paths = Paths::new(dir.path());
+    let demo = Demo::build(config(dir.path()), Clock::manual(NOON)).expect("builds");
+    let paths = demo.paths();
     let conf = std::fs::read_to_string(&paths.nginx_conf).expect("a file");
     let base = dir.path().display().to_string();
     assert!(conf.contains(&format!("access_log {base}/nginx/logs/access.log timed;")), "{conf}");
