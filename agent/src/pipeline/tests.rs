@@ -82,7 +82,7 @@ fn take(fake: &Fake, headers: &HeaderMap, body: &[u8]) -> Response {
     if matches!(fault, Some(Fault::StoreAndFail)) {
         return StatusCode::BAD_GATEWAY.into_response();
     }
-    axum::Json(BatchAnswer { accepted: u64::from(records), duplicate: 0, offsets }).into_response()
+    axum::Json(BatchAnswer { accepted: u64::from(records), duplicate: 0, offsets, unknown: Vec::new() }).into_response()
 }
 
 impl Fake {

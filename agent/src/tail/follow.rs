@@ -287,6 +287,15 @@ impl Tail {
         outcome
     }
 
+    /// The server does not know these sources any more: the next batches name them again.
+    pub fn announce_again(&mut self, sources: &[String]) {
+        for id in sources {
+            if let Some(source) = self.by_id(id) {
+                source.announced = false;
+            }
+        }
+    }
+
     /// `built` was never sent and shall not be: its bytes are read again.
     pub fn discard(&mut self, built: &Built) {
         for planned in &built.plan {

@@ -180,13 +180,13 @@ impl Writer {
             dedup::count(&header, &plans, |chunk, stored| count_trim(&header, &body, chunk, stored));
         if accepted == 0 && header.gaps.is_empty() {
             let offsets = offsets(&ranges, &header);
-            return Ok((None, BatchAnswer { accepted, duplicate, offsets }));
+            return Ok((None, BatchAnswer { accepted, duplicate, offsets, unknown: Vec::new() }));
         }
         let record = self.wal.append(&[&record::prefix(&tenant, received_ns), &bytes])?;
         let plans = dedup::decide(&mut ranges, &header);
         let offsets = offsets(&ranges, &header);
         let durable = Durable { record, received_ns, tenant, header, body, plans, ticket: Some(ticket) };
-        Ok((Some(durable), BatchAnswer { accepted, duplicate, offsets }))
+        Ok((Some(durable), BatchAnswer { accepted, duplicate, offsets, unknown: Vec::new() }))
     }
 
     fn finish(&mut self, pending: Vec<Pending>, synced: Result<(), WalError>) -> bool {
