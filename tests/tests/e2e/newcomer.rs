@@ -18,7 +18,7 @@ fn one_command_gives_rows_and_an_alert_with_lines_in_it() -> anyhow::Result<()> 
         let secret = scratch.file("webhook-secret", SECRET)?;
         let alerting = format!(
             "version: 1\nroute: {{ receiver: hook, group_wait: 1s }}\nreceivers:\n  - name: hook\n    webhook:\n\
-             \x20     - url: '{}'\n        allow_private: ['127.0.0.0/8']\n\
+             \x20     - url: '{}'\n        allow_private: ['127.0.0.0/8']\n        insecure_http: true\n\
              \x20       sign: {{ standard_webhooks: {{ secret_file: '{}' }} }}\n",
             receiver.url(),
             secret.display()

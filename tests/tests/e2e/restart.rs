@@ -87,23 +87,27 @@ async fn monthly(server: &Server, service: &str) -> anyhow::Result<QueryAnswer> 
     server.client().query(&QueryRequest { query, from: Some("-30d".to_owned()), ..QueryRequest::default() }).await
 }
 
+async fn sealed(server: &Server, service: &str) -> anyhow::Result<()> {
+    eventually(Duration::from_secs(20), &format!("the {service} line is in a split"), async || {
+        let answer = monthly(server, service).await?;
+        Ok((answer.rows.len() == 1 && answer.end.stats.splits_opened > 0).then_some(()))
+    })
+    .await
+}
+
 #[test]
 fn retention_drops_old_splits_and_no_others() -> anyhow::Result<()> {
     run("retention", async |scratch| {
         let mut server = Server::serve(scratch, "server", "retention: { days: 7 }\nlimits: { seal_age: 1s }\n").await?;
         ingest_aged(&server, 3, "young").await?;
         // Each age is to have a split of its own, for retention is by whole splits.
-        eventually(Duration::from_secs(20), "the young line is in a split", async || {
-            let answer = monthly(&server, "young").await?;
-            Ok((answer.rows.len() == 1 && answer.end.stats.splits_opened == 1).then_some(()))
-        })
-        .await?;
+        sealed(&server, "young").await?;
         ingest_aged(&server, 9, "old").await?;
-        eventually(Duration::from_secs(5), "the old line is there", async || {
-            Ok((monthly(&server, "old").await?.rows.len() == 1).then_some(()))
-        })
-        .await?;
-        eventually(Duration::from_secs(60), "the old line is gone", async || {
+        sealed(&server, "old").await?;
+        // Retention looks at the start and then once a minute.
+        server.process().terminate(Duration::from_secs(20)).await?;
+        server.restart(scratch).await?;
+        eventually(Duration::from_secs(10), "the old line is gone", async || {
             Ok(monthly(&server, "old").await?.rows.is_empty().then_some(()))
         })
         .await?;
