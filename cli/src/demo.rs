@@ -15,11 +15,11 @@ mod random;
 mod shop;
 mod visit;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use logweir_runtime::clock::{Clock, Nanos};
+use logweir_runtime::clock::{Clock, NANOS_PER_SECOND, Nanos};
 use logweir_runtime::drain::Drain;
 use tokio::time::MissedTickBehavior;
 
@@ -28,6 +28,8 @@ use shop::Shop;
 
 /// Lines are written in ticks of this length, as a buffered logger would.
 const TICK: Duration = Duration::from_millis(100);
+/// After a longer stop (a laptop that slept) the shop goes on from now: it wrote nothing meanwhile.
+const GAP_MAX: Nanos = 60 * NANOS_PER_SECOND;
 /// A log file that is larger is rotated.
 pub const ROTATE_BYTES: u64 = 8 << 20;
 
@@ -66,6 +68,17 @@ pub struct DemoPaths {
     pub docker_root: PathBuf,
 }
 
+impl DemoPaths {
+    /// The places below `dir`.
+    fn below(dir: &Path) -> DemoPaths {
+        DemoPaths {
+            nginx_conf: dir.join("nginx/nginx.conf"),
+            pm2_home: dir.join("pm2"),
+            docker_root: dir.join("docker"),
+        }
+    }
+}
+
 /// The writer: configuration files exist from [`Demo::build`] on, log lines appear in [`Demo::run`].
 #[derive(Debug)]
 pub struct Demo {
@@ -73,6 +86,8 @@ pub struct Demo {
     clock: Clock,
     paths: DemoPaths,
     logs: Logs,
+    /// When lines were written last.
+    last: Nanos,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -86,17 +101,19 @@ pub struct DemoError {
 impl Demo {
     /// Lays out the directories and the configuration files.
     pub fn build(config: DemoConfig, clock: Clock) -> Result<Demo, DemoError> {
-        let (paths, logs) = layout::create(&config, clock.now_ns())?;
-        Ok(Demo { config, clock, paths, logs })
+        let (paths, logs) = layout::create(&config)?;
+        let last = clock.now_ns();
+        Ok(Demo { config, clock, paths, logs, last })
     }
 
     pub fn paths(&self) -> &DemoPaths {
         &self.paths
     }
 
-    /// Writes until `drain`. To have the history read from its beginning, start the agent before.
+    /// Writes until `drain`. The history is read from its beginning by an agent that has looked before.
     pub async fn run(mut self, drain: Drain) -> Result<(), DemoError> {
         let start = self.clock.now_ns();
+        self.last = start;
         let mut shop = Shop::new(self.config.seed, start, self.config.zone.clone());
         if !self.logs.any_written() {
             let history = Nanos::try_from(self.config.history.as_nanos()).unwrap_or(0);
@@ -114,7 +131,12 @@ impl Demo {
 
     /// Writes what has happened until now.
     fn step(&mut self, shop: &mut Shop) -> Result<(), DemoError> {
-        for line in shop.advance(self.clock.now_ns()) {
+        let now = self.clock.now_ns();
+        if now.saturating_sub(self.last) > GAP_MAX {
+            shop.begin_at(now);
+        }
+        self.last = now;
+        for line in shop.advance(now) {
             self.logs.append(line.to, &line.text);
         }
         self.logs.write()

@@ -7,6 +7,9 @@ use crate::model::{Agg, Labels, Rule, Signal, SignalQuery, SignalSource};
 /// Name of the column that holds the number.
 pub const VALUE_COLUMN: &str = "v";
 
+/// What of a value becomes a label: more is a line of text, not a name.
+pub const LABEL_CHARS_MAX: usize = 500;
+
 /// One number per set of label values.
 pub type Table = BTreeMap<Labels, f64>;
 
@@ -131,7 +134,7 @@ pub fn labels_of(row: &serde_json::Map<String, serde_json::Value>, by: &[String]
     let text = |value: &serde_json::Value| match value {
         serde_json::Value::Null => None,
         serde_json::Value::String(text) if text.is_empty() => None,
-        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::String(text) => Some(text.chars().take(LABEL_CHARS_MAX).collect()),
         other => Some(other.to_string()),
     };
     by.iter().filter_map(|label| Some((label.clone(), text(row.get(label)?)?))).collect()

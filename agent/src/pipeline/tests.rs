@@ -297,3 +297,41 @@ async fn one_state_directory_one_agent() {
     drop(first);
     Agent::build(world.config(), Clock::system(), Drain::new()).expect("an agent");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_that_cannot_be_written_stops_the_shipping_and_not_the_agent() {
+    let world = World::new(Fake::default()).await;
+    world.write("app.log", &numbered(0..10));
+    let (drain, agent) = world.start(world.config());
+    world.fake.until(|fake| fake.lines().len() == 10).await;
+    let sent = world.fake.headers.lock().unwrap().len();
+    let blocker = world.dir.path().join("state/checkpoint.tmp");
+    fs::create_dir(&blocker).expect("the temporary file is a directory now");
+    world.write("app.log", &numbered(10..20));
+    tokio::time::sleep(COMMIT_PAUSE / 2).await;
+    let lines = |header: &Header| header.chunks.len();
+    assert_eq!(world.fake.headers.lock().unwrap()[sent..].iter().map(lines).sum::<usize>(), 0);
+    fs::remove_dir(&blocker).expect("space again");
+    world.fake.until(|fake| fake.lines().len() == 20).await;
+    end(&drain, agent).await;
+    assert_eq!(world.fake.server.lock().unwrap().streams(), [numbered(0..20).into_bytes()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_is_acked_well_within_the_age_of_a_batch() {
+    let world = World::new(Fake::default()).await;
+    world.write("app.log", &numbered(0..1));
+    // The default age: a single line must not wait for it.
+    let config = Config { limits: Limits::default(), ..world.config() };
+    let (drain, agent) = world.start(config);
+    world.fake.until(|fake| fake.lines().len() == 1).await;
+    let begun = Instant::now();
+    for n in 1..20 {
+        world.write("app.log", &numbered(n..n + 1));
+        world.fake.until(|fake| fake.lines().len() == n as usize + 1).await;
+    }
+    // Nineteen lines, each alone: fsync, linger, hold and the way there and back.
+    assert!(begun.elapsed() < Duration::from_secs(19), "{:?}", begun.elapsed());
+    end(&drain, agent).await;
+    println!("append to arrival: {:?} each", begun.elapsed() / 19);
+}

@@ -174,6 +174,7 @@ impl Writer {
     fn append(&mut self, received: Received) -> Result<(Option<Durable>, BatchAnswer), WalError> {
         let Received { tenant, received_ns, bytes, header, body, ticket } = received;
         let mut ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+        ranges.set_time(received_ns);
         let plans = plan_without_effect(&ranges, &header);
         let (accepted, duplicate) =
             dedup::count(&header, &plans, |chunk, stored| count_trim(&header, &body, chunk, stored));

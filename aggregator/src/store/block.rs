@@ -14,7 +14,7 @@ use arrow::record_batch::RecordBatch;
 pub(super) use self::builder::json_of;
 pub use self::builder::{BLOCK_BYTES_MAX, BlockBuilder};
 use super::column::{COUNTED_FIELDS, ColumnKey, Kind, Layout, add_stats, count_values};
-use super::segment::{BlockStat, FieldStat, Projection};
+use super::segment::{BlockStat, Counts, FieldStat, Projection};
 use super::skeleton::{Part, Skeleton};
 use super::spell::{self, Cell};
 
@@ -30,7 +30,7 @@ pub struct Block {
     raw_bytes: u64,
     extra_fields: BTreeMap<String, FieldStat>,
     fields: BTreeMap<String, FieldStat>,
-    counts: OnceLock<Vec<(&'static str, Vec<(String, u32)>)>>,
+    counts: OnceLock<Vec<(&'static str, Counts)>>,
 }
 
 /// What a block is made of besides its rows.
@@ -142,7 +142,7 @@ impl Block {
 }
 
 /// The counts of every counted field that has one countable type and few values in these rows.
-pub(super) fn counts_of(layout: &Layout, batch: &RecordBatch) -> Vec<(&'static str, Vec<(String, u32)>)> {
+pub(super) fn counts_of(layout: &Layout, batch: &RecordBatch) -> Vec<(&'static str, Counts)> {
     let count = |name: &'static str| {
         let mut columns = layout.columns_of(name).filter(|(i, _)| batch.column(*i).null_count() < batch.num_rows());
         let counts = match (columns.next(), columns.next()) {

@@ -11,7 +11,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use logweir_proto::record::field;
 
-use super::segment::{FieldStat, Projection};
+use super::segment::{Counts, FieldStat, Projection};
 
 /// Most columns of a block or split; fields beyond go into [`EXTRA`]. The canonical fields always have their column.
 pub const COLUMNS_MAX: usize = 1000;
@@ -71,7 +71,7 @@ pub struct ColumnKey {
 /// Whether a field may have a column of its own: names that would be taken for other columns may not.
 pub fn may_be_column(name: &str) -> bool {
     let reserved = [field::TIME, field::SEQ, EXTRA, SHAPE, RAW].contains(&name);
-    !reserved && !name.rsplit_once('#').is_some_and(|(_, suffix)| Kind::of_name(suffix).is_some())
+    !reserved && name.rsplit_once('#').is_none_or(|(_, suffix)| Kind::of_name(suffix).is_none())
 }
 
 /// Whether a field is canonical.
@@ -186,8 +186,8 @@ pub const COUNTED_FIELDS: [&str; 5] = [field::LEVEL, field::STATUS, field::SERVI
 
 /// How often each value of a column occurs, most frequent first; `None` when there are too many, or when it is of
 /// a type that is not counted.
-pub fn count_values(array: &ArrayRef, kind: Kind) -> Option<Vec<(String, u32)>> {
-    let mut counts: Vec<(String, u32)> = match kind {
+pub fn count_values(array: &ArrayRef, kind: Kind) -> Option<Counts> {
+    let mut counts: Counts = match kind {
         Kind::Str => {
             let values = array.as_string::<i32>();
             let present = (0..values.len()).filter(|&i| values.is_valid(i)).map(|i| values.value(i));

@@ -139,7 +139,7 @@ fn choose_columns(blocks: &[Arc<Block>]) -> (Vec<ColumnKey>, HashSet<ColumnKey>)
     let mut demoted = HashSet::new();
     if keys.len() > COLUMNS_MAX {
         let mut by_rows: Vec<&(ColumnKey, usize)> = keys.iter().filter(|(key, _)| !is_canonical(&key.field)).collect();
-        by_rows.sort_by(|a, b| b.1.cmp(&a.1));
+        by_rows.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
         demoted.extend(by_rows.into_iter().skip(COLUMNS_MAX).map(|(key, _)| key.clone()));
     }
     let kept = keys.into_iter().map(|(key, _)| key).filter(|key| !demoted.contains(key)).collect();

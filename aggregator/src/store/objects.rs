@@ -67,6 +67,7 @@ impl Objects {
     /// Objects as files below a directory, which is created.
     pub fn local(dir: &FsPath) -> io::Result<Objects> {
         durable::create_private_dir(dir)?;
+        remove_staged(dir, DEPTH_MAX)?;
         let store = LocalFileSystem::new_with_prefix(dir)?;
         let runtime = Builder::new_current_thread().build()?;
         let handle = runtime.handle().clone();
@@ -150,6 +151,26 @@ fn failed_io(path: &str, error: &io::Error) -> ObjectError {
     ObjectError::Failed { path: path.to_owned(), reason: error.to_string() }
 }
 
+/// How deep objects lie below the directory: `splits/<day>/<name>`.
+const DEPTH_MAX: u32 = 4;
+
+/// Removes what a crash in the middle of a put leaves: files that `object_store` names `<object>#<number>`.
+fn remove_staged(dir: &FsPath, depth: u32) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let staged = name.to_str().and_then(|name| name.rsplit_once('#'));
+        if entry.file_type()?.is_dir() {
+            if depth > 0 {
+                remove_staged(&entry.path(), depth - 1)?;
+            }
+        } else if staged.is_some_and(|(_, number)| number.bytes().all(|b| b.is_ascii_digit())) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes a file and the folders of its name durable: any of them may have been created with it.
 fn sync(file: &File, at: &FsPath, path: &str) -> io::Result<()> {
     file.sync_all()?;
@@ -221,6 +242,17 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
+
+    #[test]
+    fn what_a_crash_left_half_written_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        Objects::local(dir.path()).unwrap().put("splits/day/one", Bytes::from_static(b"1")).unwrap();
+        let staged = dir.path().join("splits/day/two#1");
+        std::fs::write(&staged, b"half").unwrap();
+        let objects = Objects::local(dir.path()).unwrap();
+        assert!(!staged.exists());
+        assert_eq!(objects.list("splits").unwrap().len(), 1);
+    }
 
     #[test]
     fn objects_are_written_read_listed_and_deleted() {

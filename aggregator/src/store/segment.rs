@@ -29,6 +29,9 @@ pub struct BlockStat {
     pub max_time_ns: i64,
 }
 
+/// How often each value of a field occurs in a block, the most frequent first.
+pub type Counts = Vec<(String, u32)>;
+
 /// What is known of a field within a segment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FieldStat {

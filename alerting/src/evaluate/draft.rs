@@ -254,5 +254,7 @@ fn sample(row: &logweir_proto::api::Row) -> Sample {
     let text = |name: &str| row.get(name).and_then(|value| value.as_str()).unwrap_or_default();
     let line = if text("raw").is_empty() { text("message") } else { text("raw") };
     let line: String = line.trim_end().chars().take(SAMPLE_CHARS_MAX).collect();
-    Sample { id: text("id").to_owned(), time: text("time").to_owned(), line: visible(&line) }
+    // A stack trace stays one: only what could deceive a reader is made visible.
+    let line = line.lines().map(visible).collect::<Vec<_>>().join("\n");
+    Sample { id: text("id").to_owned(), time: text("time").to_owned(), line }
 }

@@ -18,7 +18,8 @@ use super::{slack, webhook};
 use crate::route::file::Channel;
 use crate::route::{Routing, group};
 use crate::service::Live;
-use crate::state::store::{Store, StoreError};
+use crate::state::RowState;
+use crate::state::store::{GROUPS, OUTBOX, Store, StoreError, Tx};
 
 /// Longest sleep: a wall clock that is set forward is noticed after this.
 const NAP_MAX: Duration = Duration::from_secs(1);
@@ -97,15 +98,10 @@ impl Sender {
         let (busy, now_wall) = (self.busy.clone(), self.clock.now_ns());
         let keep_house = now_wall.saturating_sub(self.housekept_wall) > HOUSEKEEP_EVERY_NS;
         let due = Arc::clone(&routing);
-        let look = self.store.read_async(move |view| {
-            let groups = view.scan(crate::state::store::GROUPS, "")?;
-            let idle = groups.iter().all(|(_, g)| matches!(group::decide(g, now_wall), group::Decision::Wait { .. }));
-            let rows = view.scan(crate::state::store::OUTBOX, "")?;
-            Ok(idle && rows.iter().all(|(_, row)| row.next_try_wall > now_wall))
-        });
         // Most looks find nothing to do; only a look that finds something pays for a durable transaction.
-        if look.await? && !keep_house {
-            return self.next_wall().await;
+        let look = self.look(now_wall).await?;
+        if !keep_house && look.is_none_or(|next| next > now_wall) {
+            return Ok(look);
         }
         let (claimed, next_flush) = self
             .store
@@ -125,16 +121,22 @@ impl Sender {
         Ok([claimed.next_wall, next_flush].into_iter().flatten().min())
     }
 
-    async fn next_wall(&self) -> Result<Option<i64>, StoreError> {
+    /// When the next group or message is due; what is under way, and what waits behind it, is not.
+    async fn look(&self, now_wall: i64) -> Result<Option<i64>, StoreError> {
+        let busy = self.busy.clone();
         self.store
-            .read_async(|view| {
-                let groups = view.scan(crate::state::store::GROUPS, "")?;
-                let rows = view.scan(crate::state::store::OUTBOX, "")?;
-                let groups = groups.iter().filter_map(|(_, group)| match group::decide(group, i64::MIN) {
-                    group::Decision::Wait { until_wall } => Some(until_wall),
-                    _ => None,
+            .read_async(move |view| {
+                let groups = view.scan(GROUPS, "")?;
+                let groups = groups.iter().map(|(_, group)| match group::decide(group, now_wall) {
+                    group::Decision::Wait { until_wall } => until_wall,
+                    group::Decision::Send(_) | group::Decision::End => now_wall,
                 });
-                Ok(groups.chain(rows.iter().map(|(_, row)| row.next_try_wall)).min())
+                let rows = view.scan(OUTBOX, "")?;
+                let rows = rows.iter().map(|(_, row)| row).filter(|row| {
+                    row.state == RowState::Queued
+                        && !busy.contains(&outbox::channel_key(&row.receiver, &row.integration))
+                });
+                Ok(groups.chain(rows.map(|row| row.next_try_wall)).min())
             })
             .await
     }
@@ -163,7 +165,7 @@ impl Sender {
         let (settled, end) = (job.clone(), outcome.clone());
         let verdict = match routing {
             Some(routing) => {
-                let work = move |tx: &crate::state::store::Tx| outbox::settle(tx, &routing, &settled, &end, now_wall);
+                let work = move |tx: &Tx| outbox::settle(tx, &routing, &settled, &end, now_wall);
                 self.store.write_async(work).await
             }
             None => Err(StoreError::Stopped),

@@ -2,16 +2,18 @@
 
 use std::io::Write;
 
-use logweir_proto::api::AlertView;
+use jiff::tz::TimeZone;
+use logweir_proto::api::{AlertView, Row};
 use logweir_proto::text::visible;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::args::{AlertsCommand, ListArgs, ListFormat};
 use crate::client::Client;
 use crate::commands::entries;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::output::{Console, Ink, Table, json_line, local_time};
+use crate::output::{Console, Ink, Table, cell, json_line, local_time};
 
 pub(super) async fn run(command: &AlertsCommand, console: &mut Console) -> Result<Exit> {
     match command {
@@ -46,18 +48,48 @@ async fn list(args: &ListArgs, console: &mut Console) -> Result<Exit> {
     Ok(if alerts.is_empty() { Exit::No } else { Exit::Ok })
 }
 
+/// `GET /api/v1/alerts/{id}`: also of an alert that has ended.
+#[derive(Deserialize)]
+struct Shown {
+    alert: AlertView,
+    #[serde(default)]
+    notifications: Vec<Row>,
+}
+
 async fn show(id: &str, args: &ListArgs, console: &mut Console) -> Result<Exit> {
-    let alerts = fetch(args).await?;
-    let Some(alert) = alerts.iter().find(|alert| alert.id == id) else {
-        console.note(&format!("no alert {} is pending or firing", visible(id)));
-        return Ok(Exit::No);
-    };
+    let client = Client::new(&args.server)?;
+    let answer: Value = client.get(&format!("/api/v1/alerts/{id}"), &[]).await?;
     if args.output == ListFormat::Json {
-        json_line(console, alert)?
-    } else {
-        pretty(alert, console)?
+        json_line(console, &answer)?;
+        return Ok(Exit::Ok);
+    }
+    let shown: Shown = serde_json::from_value(answer)
+        .map_err(|error| CliError::Protocol { url: client.shown(), reason: error.to_string() })?;
+    pretty(&shown.alert, console)?;
+    if !shown.notifications.is_empty() {
+        writeln!(console.out)?;
+    }
+    for message in &shown.notifications {
+        let line = delivery(message, &console.zone);
+        console.line(&format!("  {} {}", console.style.paint(Ink::Dim, "message  "), visible(&line)))?;
     }
     Ok(Exit::Ok)
+}
+
+/// `ops by slack: delivered 2026-11-20 09:14:02.120, 2 attempts`
+fn delivery(message: &Row, zone: &TimeZone) -> String {
+    let text = |name: &str| cell(message.get(name));
+    let when = message.get("finished").or(message.get("created")).and_then(Value::as_str).unwrap_or_default();
+    let note = message.get("note").and_then(Value::as_str).map(|note| format!(", {note}")).unwrap_or_default();
+    let attempts = text("attempts");
+    format!(
+        "{} by {}: {} {}, {attempts} {}{note}",
+        text("receiver"),
+        text("channel"),
+        text("state"),
+        local_time(when, zone),
+        if attempts == "1" { "attempt" } else { "attempts" },
+    )
 }
 
 fn pretty(alert: &AlertView, console: &mut Console) -> std::io::Result<()> {

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 
 use logweir_alerting::check::cases::run_cases;
 use logweir_proto::api::Row;
+use logweir_proto::text::visible;
 use logweir_rules::model::RuleSet;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::args::{ListArgs, ListFormat, RulesPaths};
 use crate::client::Client;
-use crate::commands::entries;
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::output::{Console, Table, cell, json_line};
+use crate::output::{Console, Table, cell, json_line, local_time};
 
 /// Validates rule files: 0 when all are right, 2 with every mistake on stderr.
 pub fn check(paths: &RulesPaths, console: &mut Console) -> Result<Exit> {
@@ -61,24 +62,60 @@ fn load(paths: &[PathBuf], console: &mut Console) -> Option<RuleSet> {
     }
 }
 
+#[derive(Deserialize)]
+struct InForce {
+    groups: Vec<Group>,
+    /// Files that were refused; the last good set stays in force.
+    #[serde(default)]
+    problems: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    name: String,
+    rules: Vec<Row>,
+}
+
 /// The rules in force, as the server sees them.
 pub async fn list(args: &ListArgs, console: &mut Console) -> Result<Exit> {
     let client = Client::new(&args.server)?;
-    let answer: Value = client.get("/api/v1/rules", &[]).await?;
-    let rules: Vec<Row> = entries(answer, "rules", client.shown())?;
-    if args.output == ListFormat::Json {
-        for rule in &rules {
-            json_line(console, rule)?;
+    let answer: InForce = client.get("/api/v1/rules", &[]).await?;
+    let rules = answer.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
+    let mut table = Table::new(&["GROUP", "RULE", "STATE", "EVALUATED", "LEVELS"]);
+    for (group, rule) in rules {
+        if args.output == ListFormat::Json {
+            let mut rule = rule.clone();
+            rule.insert("group".to_owned(), Value::from(group.name.as_str()));
+            json_line(console, &rule)?;
+            continue;
         }
-    } else {
-        let names: Vec<&str> = rules.first().map(|rule| rule.keys().map(String::as_str).collect()).unwrap_or_default();
-        let header: Vec<String> = names.iter().map(|name| name.to_uppercase()).collect();
-        let mut table = Table::new(&header.iter().map(String::as_str).collect::<Vec<_>>());
-        for rule in &rules {
-            let cells: Vec<String> = names.iter().map(|name| cell(rule.get(*name))).collect();
-            table.push(&cells.iter().map(String::as_str).collect::<Vec<_>>());
-        }
-        if table.is_empty() { console.note("no rules are in force") } else { table.print(console)? }
+        let evaluated = rule.get("last_evaluation").and_then(Value::as_str);
+        let evaluated = evaluated.map_or_else(|| "never".to_owned(), |time| local_time(time, &console.zone));
+        let state = match rule.get("error") {
+            None | Some(Value::Null) => "ok".to_owned(),
+            error => cell(error),
+        };
+        table.push(&[&group.name, &cell(rule.get("name")), &state, &evaluated, &levels(rule)]);
     }
-    Ok(if rules.is_empty() { Exit::No } else { Exit::Ok })
+    for problem in &answer.problems {
+        console.warn(&visible(&cell(Some(problem))));
+    }
+    if answer.groups.iter().all(|group| group.rules.is_empty()) {
+        console.note("no rules are in force");
+        return Ok(Exit::No);
+    }
+    if !table.is_empty() {
+        table.print(console)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// `critical: ratio >= 25%; warning: ratio >= 5%`
+fn levels(rule: &Row) -> String {
+    let levels = rule.get("levels").and_then(Value::as_object);
+    let level = |(severity, when): (&String, &Value)| {
+        let any: Vec<String> = when.as_array().into_iter().flatten().map(|when| cell(Some(when))).collect();
+        format!("{severity}: {}", any.join(" or "))
+    };
+    levels.into_iter().flatten().map(level).collect::<Vec<_>>().join("; ")
 }

@@ -300,7 +300,13 @@ const ALERTS: &str = r#"[{"id":"a1","rule":"nginx-5xx","group":"nginx","state":"
 
 #[tokio::test]
 async fn alerts_are_listed_and_shown_with_their_evidence() {
-    let server = Server::start(vec![Answer(200, ALERTS), Answer(200, ALERTS), Answer(200, "[]")]).await;
+    let shown = ALERTS.trim_start_matches('[').trim_end_matches(']');
+    let shown = format!(
+        r#"{{"alert":{shown},"why":null,"notifications":[{{"id":"m1","receiver":"ops","channel":"webhook","state":"delivered",
+        "created":"2026-11-20T09:13:37Z","finished":"2026-11-20T09:13:38Z","attempts":2,"note":null}}]}}"#
+    );
+    let shown: &'static str = Box::leak(shown.into_boxed_str());
+    let server = Server::start(vec![Answer(200, ALERTS), Answer(200, shown), Answer(200, "[]")]).await;
     check(
         &server.run(&["alerts", "list"]).await,
         Exit::Ok,
@@ -313,18 +319,20 @@ async fn alerts_are_listed_and_shown_with_their_evidence() {
         &server.run(&["alerts", "show", "a1"]).await,
         Exit::Ok,
         &expect![[r#"
-        firing nginx-5xx  41% of requests fail
-          since     2026-11-20 09:13:36.000
-          group     nginx
-          query     status>=500
-          severity  critical
-          link      http://127.0.0.1:7171/?q=status%3E%3D500
-          label     service=nginx
-          value     ratio=0.41
-          runbook   look at the upstream
+            firing nginx-5xx  41% of requests fail
+              since     2026-11-20 09:13:36.000
+              group     nginx
+              query     status>=500
+              severity  critical
+              link      http://127.0.0.1:7171/?q=status%3E%3D500
+              label     service=nginx
+              value     ratio=0.41
+              runbook   look at the upstream
 
-          2026-11-20 09:13:36.000 GET / 502 ␛[2J
-    "#]],
+              2026-11-20 09:13:36.000 GET / 502 ␛[2J
+
+              message   ops by webhook: delivered 2026-11-20 09:13:38.000, 2 attempts
+        "#]],
     );
     check(
         &server.run(&["alerts", "list"]).await,
@@ -333,6 +341,25 @@ async fn alerts_are_listed_and_shown_with_their_evidence() {
         ! nothing is firing
     "#]],
     );
+}
+
+#[tokio::test]
+async fn rules_are_listed_with_their_levels_and_what_is_wrong() {
+    let body = r#"{"groups":[{"name":"nginx","rules":[{"name":"Nginx5xxRatio","levels":{"critical":["ratio >= 25%"],"warning":["ratio >= 5%"]},
+        "last_evaluation":"2026-11-20T09:13:36Z","error":null,"instances":1}]}],"problems":["a.yaml:3: no such key"]}"#;
+    let server = Server::start(vec![Answer(200, body), Answer(200, body), Answer(200, r#"{"groups":[]}"#)]).await;
+    check(&server.run(&["rules", "list"]).await, Exit::Ok, &expect![[r#"
+        GROUP  RULE           STATE  EVALUATED                LEVELS
+        nginx  Nginx5xxRatio  ok     2026-11-20 09:13:36.000  critical: ratio >= 25%; warning: ratio >= 5%
+        ! warning: a.yaml:3: no such key
+    "#]]);
+    check(&server.run(&["rules", "list", "-o", "json"]).await, Exit::Ok, &expect![[r#"
+        {"name":"Nginx5xxRatio","levels":{"critical":["ratio >= 25%"],"warning":["ratio >= 5%"]},"last_evaluation":"2026-11-20T09:13:36Z","error":null,"instances":1,"group":"nginx"}
+        ! warning: a.yaml:3: no such key
+    "#]]);
+    check(&server.run(&["rules", "list"]).await, Exit::No, &expect![[r#"
+        ! no rules are in force
+    "#]]);
 }
 
 #[tokio::test]

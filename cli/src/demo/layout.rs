@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use logweir_runtime::clock::{Nanos, rfc3339};
 use serde_json::{Value, json};
 
 use super::files::Logs;
@@ -14,31 +13,33 @@ const LOG_FORMAT: &str = "log_format timed '$remote_addr - $remote_user [$time_l
 $body_bytes_sent \"$http_referer\" \"$http_user_agent\" '\n                   'rt=$request_time \
 urt=$upstream_response_time ua=$upstream_addr host=$host trace=$otel_trace_id';";
 
-pub(super) const REDIS_ID: &str = "b7f3c1d09a5e48c2a6d0f41e93b57c28d4e6a1908f7c35b2d9e04a61c8f2b37d";
-pub(super) const INVENTORY_ID: &str = "1d4e9a72c05b4f6e8a317c9d20b6e5f483a9c7d1650e2b48f7a3c9e1d5b08642";
+const CREATED: &str = "2026-11-16T06:12:09.417003251Z";
+const REDIS_ID: &str = "b7f3c1d09a5e48c2a6d0f41e93b57c28d4e6a1908f7c35b2d9e04a61c8f2b37d";
+const INVENTORY_ID: &str = "1d4e9a72c05b4f6e8a317c9d20b6e5f483a9c7d1650e2b48f7a3c9e1d5b08642";
 
 /// Makes what is missing. What is there from an earlier run is kept: the logs go on where they ended.
-pub(super) fn create(config: &DemoConfig, now: Nanos) -> Result<(DemoPaths, Logs), DemoError> {
+pub(super) fn create(config: &DemoConfig) -> Result<(DemoPaths, Logs), DemoError> {
     // Configuration files name their logs by absolute paths, wherever the agent is started.
     let dir = std::path::absolute(&config.dir).map_err(|source| DemoError {
         what: "cannot find",
         path: config.dir.clone(),
         source,
     })?;
-    let (nginx, pm2, docker) = (dir.join("nginx"), dir.join("pm2"), dir.join("docker"));
+    let paths = DemoPaths::below(&dir);
+    let DemoPaths { nginx_conf: conf, pm2_home: pm2, docker_root: docker } = &paths;
+    let nginx = dir.join("nginx");
     let redis = docker.join("containers").join(REDIS_ID);
     let inventory = docker.join("containers").join(INVENTORY_ID);
     for path in [&nginx.join("logs"), &pm2.join("logs"), &redis, &inventory] {
         fs::create_dir_all(path).map_err(|source| DemoError { what: "cannot create", path: path.clone(), source })?;
     }
-    let conf = nginx.join("nginx.conf");
-    put(&conf, &nginx_conf(&nginx))?;
-    put(&pm2.join("dump.pm2"), &pretty(&dump(&pm2)))?;
+    put(conf, &nginx_conf(&nginx))?;
+    put(&pm2.join("dump.pm2"), &pretty(&dump(pm2)))?;
     for (dir, id, name, image) in [
         (&redis, REDIS_ID, "redis", "redis:7.4-alpine"),
         (&inventory, INVENTORY_ID, "inventory", "shop/inventory:2.14.0"),
     ] {
-        put(&dir.join("config.v2.json"), &container(dir, id, name, image, now).to_string())?;
+        put(&dir.join("config.v2.json"), &container(dir, id, name, image).to_string())?;
         put(&dir.join("hostconfig.json"), r#"{"LogConfig":{"Type":"json-file","Config":{}}}"#)?;
     }
     let app = |name: &str| pm2.join("logs").join(name);
@@ -53,7 +54,6 @@ pub(super) fn create(config: &DemoConfig, now: Nanos) -> Result<(DemoPaths, Logs
         redis.join(format!("{REDIS_ID}-json.log")),
         inventory.join(format!("{INVENTORY_ID}-json.log")),
     ];
-    let paths = DemoPaths { nginx_conf: conf, pm2_home: pm2, docker_root: docker };
     Ok((paths, Logs::new(logs, config.rotate_bytes)))
 }
 
@@ -89,11 +89,11 @@ fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-fn container(dir: &Path, id: &str, name: &str, image: &str, now: Nanos) -> Value {
+fn container(dir: &Path, id: &str, name: &str, image: &str) -> Value {
     json!({
         "ID": id,
-        "Created": rfc3339(now),
-        "State": {"Running": true, "Pid": 4242, "StartedAt": rfc3339(now)},
+        "Created": CREATED,
+        "State": {"Running": true, "Pid": 4242, "StartedAt": CREATED},
         "Config": {"Hostname": &id[..12], "Image": image, "Tty": false,
             "Labels": {"com.docker.compose.project": "shop", "com.docker.compose.service": name, "team": "backend"}},
         "LogPath": dir.join(format!("{id}-json.log")),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use expect_test::expect;
-use logweir_runtime::clock::NANOS_PER_SECOND;
 use serde_json::Value;
 
 use super::files::Target;
@@ -116,14 +115,15 @@ fn config(dir: &Path) -> DemoConfig {
 fn the_configuration_files_name_the_logs() {
     let dir = tempfile::tempdir().expect("a directory");
     let demo = Demo::build(config(dir.path()), Clock::manual(NOON)).expect("builds");
-    let conf = std::fs::read_to_string(&demo.paths().nginx_conf).expect("a file");
+    let paths = demo.paths();
+    let conf = std::fs::read_to_string(&paths.nginx_conf).expect("a file");
     let base = dir.path().display().to_string();
     assert!(conf.contains(&format!("access_log {base}/nginx/logs/access.log timed;")), "{conf}");
     assert!(conf.contains("trace=$otel_trace_id';") && conf.contains("log_format timed '$remote_addr"), "{conf}");
-    let dump = std::fs::read(demo.paths().pm2_home.join("dump.pm2")).expect("a file");
+    let dump = std::fs::read(paths.pm2_home.join("dump.pm2")).expect("a file");
     let dump: Value = serde_json::from_slice(&dump).expect("JSON");
     assert_eq!(dump[1]["pm_out_log_path"], format!("{base}/pm2/logs/payments-out.log"));
-    for entry in std::fs::read_dir(demo.paths().docker_root.join("containers")).expect("a directory") {
+    for entry in std::fs::read_dir(paths.docker_root.join("containers")).expect("a directory") {
         let container = entry.expect("an entry").path();
         let described = std::fs::read(container.join("config.v2.json")).expect("a file");
         let described: Value = serde_json::from_slice(&described).expect("JSON");
@@ -139,7 +139,7 @@ async fn it_writes_its_history_rotates_and_stops_when_asked() {
     let demo = Demo::build(DemoConfig { rotate_bytes: 64 << 10, history, ..config(dir.path()) }, clock.clone());
     let drain = Drain::new();
     let running = tokio::spawn(demo.expect("builds").run(drain.clone()));
-    for second in 0..60 {
+    for second in 0..=60 {
         clock.set(NOON + second * NANOS_PER_SECOND);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -152,7 +152,19 @@ async fn it_writes_its_history_rotates_and_stops_when_asked() {
     for text in [&old, &older, &log("access.log")] {
         assert!(text.lines().all(|line| line.contains(" trace=")), "a cut line");
     }
+    // A machine that slept for a day has no day of lines to write.
+    let mut woken = Demo::build(config(dir.path()), clock.clone()).expect("builds");
+    let before = bytes_below(dir.path());
+    let mut shop = Shop::new(1, NOON, TimeZone::UTC);
+    clock.set(NOON + 86_400 * NANOS_PER_SECOND);
+    woken.step(&mut shop).expect("writes");
+    assert!(bytes_below(dir.path()) - before < 4 << 10);
     // A second run goes on behind the first, without another past.
     let again = Demo::build(config(dir.path()), clock).expect("builds");
     assert!(again.logs.any_written());
+}
+
+fn bytes_below(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
+    entries.map(|path| if path.is_dir() { bytes_below(&path) } else { path.metadata().expect("there").len() }).sum()
 }

@@ -126,6 +126,11 @@ impl Ident {
     pub fn hash_of(cell: &Cell<'_>) -> u64 {
         // With fixed keys, so that sketches of several machines could be merged.
         let mut hasher = DefaultHasher::new();
+        Ident::hash_into(cell, &mut hasher);
+        hasher.finish()
+    }
+
+    fn hash_into(cell: &Cell<'_>, mut hasher: &mut impl Hasher) {
         match cell {
             Cell::Null => {}
             Cell::Bool(value) => (0u8, *value).hash(&mut hasher),
@@ -137,7 +142,13 @@ impl Ident {
                 (text, _) => (3u8, text).hash(&mut hasher),
             },
         }
-        hasher.finish()
+    }
+
+    fn is_same(a: &Value, b: &Value) -> bool {
+        match (a, b) {
+            (Value::Text(a), Value::Text(b)) => a == b,
+            (a, b) => Ident::of(a) == Ident::of(b),
+        }
     }
 }
 
@@ -157,7 +168,11 @@ pub struct Groups {
     /// Rows that lack one of the last `required` fields belong to no group.
     required: usize,
     limit: usize,
-    numbers: HashMap<Box<[Ident]>, u32>,
+    seed: RandomState,
+    known: usize,
+    /// The youngest group of each hash, and behind each group the one before it with the same hash.
+    first: HashMap<u64, u32, FastState>,
+    next: Vec<Option<u32>>,
     /// The values of each group, as first seen.
     pub values: Vec<Box<[Value]>>,
     /// The group of what is beyond the limit.
@@ -181,7 +196,7 @@ impl Groups {
     pub fn of_rows(&mut self, batch: &RecordBatch, rows: &[usize]) -> Vec<u32> {
         let mut parts = self.by.iter().map(|by| number_values(by, batch, rows));
         let Some((mut codes, first)) = parts.next() else {
-            let group = self.number(&[]);
+            let group = self.number(Vec::new());
             return vec![group; rows.len()];
         };
         let mut tuples: Vec<Vec<Value>> = first.into_iter().map(|value| vec![value]).collect();
@@ -199,33 +214,46 @@ impl Groups {
             }
             tuples = combined;
         }
-        let groups: Vec<u32> = tuples.iter().map(|tuple| self.number(tuple)).collect();
+        let groups: Vec<u32> = tuples.into_iter().map(|tuple| self.number(tuple)).collect();
         for code in &mut codes {
             *code = groups[*code as usize];
         }
         codes
     }
 
-    fn number(&mut self, values: &[Value]) -> u32 {
+    fn number(&mut self, values: Vec<Value>) -> u32 {
         if values[values.len() - self.required..].iter().any(Value::is_null) {
             return NO_GROUP;
         }
-        let ident: Box<[Ident]> = values.iter().map(Ident::of).collect();
-        if let Some(group) = self.numbers.get(&ident) {
-            return *group;
+        let mut hasher = self.seed.build_hasher();
+        values.iter().for_each(|value| Ident::hash_into(&value.cell(), &mut hasher));
+        let hash = hasher.finish();
+        let mut found = self.first.get(&hash).copied();
+        while let Some(group) = found {
+            if self.values[group as usize].iter().zip(&values).all(|(a, b)| Ident::is_same(a, b)) {
+                return group;
+            }
+            found = self.next[group as usize];
         }
-        if self.numbers.len() >= self.limit {
-            let values = &mut self.values;
-            return *self.other.get_or_insert_with(|| {
-                values.push(self.by.iter().map(|_| Value::Text(OTHER.into())).collect());
-                values.len() as u32 - 1
-            });
+        if self.known >= self.limit {
+            if let Some(other) = self.other {
+                return other;
+            }
+            let other = self.push(self.by.iter().map(|_| Value::Text(OTHER.into())).collect());
+            self.other = Some(other);
+            return other;
         }
-        let group = self.values.len() as u32;
-        self.bytes += values.iter().map(|value| 96 + 2 * value_bytes(value)).sum::<usize>() + 64;
-        self.numbers.insert(ident, group);
-        self.values.push(values.into());
+        self.known += 1;
+        self.bytes += values.iter().map(|value| 48 + value_bytes(value)).sum::<usize>() + 64;
+        let group = self.push(values.into());
+        self.next[group as usize] = self.first.insert(hash, group);
         group
+    }
+
+    fn push(&mut self, values: Box<[Value]>) -> u32 {
+        self.values.push(values);
+        self.next.push(None);
+        self.values.len() as u32 - 1
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::group::FastState;
+
 /// Distinct values that are counted exactly.
 pub const DISTINCT_EXACT_MAX: usize = 10_000;
 
@@ -20,14 +22,14 @@ const REGISTER_BITS: u32 = 14;
 /// How many distinct 64-bit hashes were seen.
 #[derive(Debug, Clone)]
 pub enum Distinct {
-    Exact(HashSet<u64>),
+    Exact(HashSet<u64, FastState>),
     /// HyperLogLog: for each register the longest run of leading zeros seen, plus one.
     Sketch(Vec<u8>),
 }
 
 impl Default for Distinct {
     fn default() -> Distinct {
-        Distinct::Exact(HashSet::new())
+        Distinct::Exact(HashSet::default())
     }
 }
 

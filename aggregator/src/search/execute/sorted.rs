@@ -18,6 +18,8 @@ const SLACK: usize = 4096;
 pub(super) fn first(scan: &mut Scan<'_>, keys: &[SortKey], limit: usize) -> (Vec<RowRef>, bool) {
     let names: BTreeSet<&str> = keys.iter().map(|key| canonical(&key.field.name)).collect();
     let mut kept: Vec<(Vec<SortValue>, RowRef)> = Vec::new();
+    // The first key of the last row that is kept, once there are enough.
+    let mut worst: Option<SortValue> = None;
     let mut cut = false;
     let mut trim = |kept: &mut Vec<(Vec<SortValue>, RowRef)>| {
         kept.sort_by(|(a, x), (b, y)| compare(a, b, keys).then_with(|| y.id.cmp(&x.id)));
@@ -33,11 +35,18 @@ pub(super) fn first(scan: &mut Scan<'_>, keys: &[SortKey], limit: usize) -> (Vec
             .map(|name| (name, FieldColumns::new(&batch, name)))
             .collect();
         for row in mask.rows() {
+            // Most rows are behind the last that is kept by their first key alone.
+            if let (Some(worst), Some((name, column)), Some(key)) = (&worst, columns.first(), keys.first())
+                && SortValue::new(name, &column.cell(row)).compare(worst, key.descending).is_gt()
+            {
+                continue;
+            }
             let values = columns.iter().map(|(name, columns)| SortValue::new(name, &columns.cell(row))).collect();
             kept.push((values, RowRef { id: ids[row], block, row: row as u32 }));
         }
-        if kept.len() > limit.saturating_mul(2) + SLACK {
+        if kept.len() > limit.saturating_mul(2).min(limit + SLACK) {
             trim(&mut kept);
+            worst = kept.last().and_then(|(values, _)| values.first().cloned());
         }
     }
     trim(&mut kept);

@@ -62,7 +62,7 @@ impl TextTest {
     pub fn text_glob(glob: &str) -> Result<TextTest, Error> {
         let pattern = glob_to_regex(glob);
         if pattern.starts_with("(?is)^") {
-            return Ok(TextTest::Words(WordGlobs::new(glob)));
+            return WordGlobs::new(glob).map(TextTest::Words);
         }
         let inner = glob.trim_matches('*');
         if inner.contains(['*', '?', '\\']) {
@@ -129,6 +129,7 @@ impl TextTest {
             TextTest::Never => return Mask::none(array.len()),
             TextTest::Always => return Mask::valid(array).and(within),
             TextTest::Phrase(finder) => finder.needle.as_ref(),
+            TextTest::Words(globs) => globs.needle.as_ref(),
             TextTest::Regex(searcher) => searcher.column.as_ref(),
             TextTest::Any(tests) => {
                 let mut rest = within.clone();
@@ -160,21 +161,29 @@ impl TextTest {
 
     /// Runs `needle`, which no passing row lacks, over the text of all rows at once and verifies the rows it hits:
     /// starting a search for each row would cost more than the search.
-    fn scan_column(&self, needle: &bytes::Regex, array: &StringArray, within: &Mask) -> Mask {
+    fn scan_column(&self, needle: &Needle, array: &StringArray, within: &Mask) -> Mask {
         let mut found = Mask::none(array.len());
         let (offsets, data) = (array.value_offsets(), array.value_data());
         let end = offsets.last().map_or(0, |end| *end as usize);
         let mut at = offsets.first().map_or(0, |start| *start as usize);
         let mut row = 0;
         while at < end {
-            let Some(hit) = needle.find_at(&data[..end], at) else { break };
+            let Some(hit) = needle.regex.find_at(&data[..end], at) else { break };
             // The row that the hit begins in; a hit that runs over its end fails the verification.
             row += offsets[row + 1..].partition_point(|end| *end as usize <= hit.start());
             if row >= array.len() {
                 break;
             }
-            if within.has(row) && array.is_valid(row) && self.is_match(array.value(row)) {
-                found.set(row);
+            if within.has(row) && array.is_valid(row) {
+                let text = array.value(row);
+                let start = hit.start() - offsets[row] as usize;
+                let found_here = match needle.judge(text, start, hit.len()) {
+                    Verdict::Found => true,
+                    Verdict::Unsure => self.is_match(text),
+                };
+                if found_here {
+                    found.set(row);
+                }
             }
             at = offsets[row + 1] as usize;
         }
@@ -196,21 +205,54 @@ impl TextTest {
     }
 }
 
+/// What no passing row lacks, to be found in the text of many rows at once.
+#[derive(Debug, Clone)]
+struct Needle {
+    regex: bytes::Regex,
+    /// Which ends of a hit must be ends of a word for the row to pass; `None` when a hit alone says too little.
+    ends: Option<(bool, bool)>,
+}
+
+enum Verdict {
+    Found,
+    /// Look at the whole row.
+    Unsure,
+}
+
+impl Needle {
+    /// Folded text of ASCII; `None` for other text, whose case Unicode's simple folding does not cover.
+    fn folded(text: &str, ends: Option<(bool, bool)>) -> Result<Option<Needle>, Error> {
+        if text.is_empty() || !text.is_ascii() {
+            return Ok(None);
+        }
+        Ok(Some(Needle { regex: column_regex(&format!("(?i){}", regex::escape(text)))?, ends }))
+    }
+
+    /// Whether a hit by itself makes its row pass.
+    fn judge(&self, text: &str, start: usize, len: usize) -> Verdict {
+        let (Some((begins, stops)), Some(hit)) = (self.ends, text.get(start..start + len)) else {
+            return Verdict::Unsure;
+        };
+        let before = || text[..start].chars().next_back().is_none_or(|c| !is_word_char(c));
+        let after = || text[start + len..].chars().next().is_none_or(|c| !is_word_char(c));
+        // A hit that is no ASCII was found by a folding that is wider than that of words.
+        let whole = hit.is_ascii() && (!begins || before()) && (!stops || after());
+        if whole { Verdict::Found } else { Verdict::Unsure }
+    }
+}
+
 /// A phrase, and a fast search for its longest word over many rows at once.
 #[derive(Debug, Clone)]
 pub struct PhraseFinder {
     phrase: Phrase,
-    needle: Option<bytes::Regex>,
+    needle: Option<Needle>,
 }
 
 impl PhraseFinder {
     pub fn new(phrase: Phrase) -> Result<PhraseFinder, Error> {
         let longest = phrase.words().iter().max_by_key(|word| word.len());
-        // Unicode's simple case folding covers every text that folds to an ASCII word, but not to any other word.
-        let needle = match longest {
-            Some(word) if word.is_ascii() => Some(column_regex(&format!("(?i){}", regex::escape(word)))?),
-            _ => None,
-        };
+        let ends = (phrase.words().len() == 1).then_some((true, true));
+        let needle = longest.map_or(Ok(None), |word| Needle::folded(word, ends))?;
         Ok(PhraseFinder { phrase, needle })
     }
 
@@ -223,7 +265,7 @@ impl PhraseFinder {
 #[derive(Debug, Clone)]
 pub struct Searcher {
     row: Regex,
-    column: Option<bytes::Regex>,
+    column: Option<Needle>,
 }
 
 impl Searcher {
@@ -234,7 +276,7 @@ impl Searcher {
     /// The text as it stands, without regard to case.
     fn substring(text: &str) -> Result<Searcher, Error> {
         let pattern = format!("(?i){}", regex::escape(text));
-        let column = if text.is_empty() { None } else { Some(column_regex(&pattern)?) };
+        let column = if text.is_empty() { None } else { Some(Needle { regex: column_regex(&pattern)?, ends: None }) };
         Ok(Searcher { row: regex(&pattern)?, column })
     }
 }
@@ -253,6 +295,7 @@ fn column_regex(pattern: &str) -> Result<bytes::Regex, Error> {
 #[derive(Debug, Clone)]
 pub struct WordGlobs {
     words: Vec<Vec<GlobPart>>,
+    needle: Option<Needle>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,7 +306,7 @@ enum GlobPart {
 }
 
 impl WordGlobs {
-    fn new(glob: &str) -> WordGlobs {
+    fn new(glob: &str) -> Result<WordGlobs, Error> {
         let mut words = vec![Vec::new()];
         let mut chars = glob.chars();
         while let Some(c) = chars.next() {
@@ -280,8 +323,12 @@ impl WordGlobs {
                 _ => words.push(Vec::new()),
             }
         }
-        words.retain(|word| !word.is_empty());
-        WordGlobs { words }
+        words.retain(|word: &Vec<GlobPart>| !word.is_empty());
+        let needle = match &words[..] {
+            [word] => needle_of(word)?,
+            _ => None,
+        };
+        Ok(WordGlobs { words, needle })
     }
 
     /// The folded words that a match must have, and those that it must have the beginning of.
@@ -322,6 +369,21 @@ impl WordGlobs {
         }
         false
     }
+}
+
+/// The longest run of letters of a glob over one word. For `fail*` its beginning is that of the word, for `*fail` its
+/// end; then a hit is all there is to know.
+fn needle_of(word: &[GlobPart]) -> Result<Option<Needle>, Error> {
+    let is_char = |part: &GlobPart| matches!(part, GlobPart::Char(_));
+    let Some(run) = word.split(|part| !is_char(part)).max_by_key(|run| run.len()) else { return Ok(None) };
+    let text: String =
+        run.iter().filter_map(|part| if let GlobPart::Char(c) = part { Some(*c) } else { None }).collect();
+    let ends = match word {
+        [rest @ .., GlobPart::AnyRun] if rest.iter().all(is_char) => Some((true, false)),
+        [GlobPart::AnyRun, rest @ ..] if rest.iter().all(is_char) => Some((false, true)),
+        _ => None,
+    };
+    Needle::folded(&text, ends)
 }
 
 /// Whether the whole word is of the form of the glob; goes back to the last `*` only, so the time is bounded by the
@@ -401,6 +463,11 @@ mod tests {
             &["CONNECTION RESET", "a connection-reset b", "Kelvin connection reset"],
             &["", "connection", "reset connection", "connectionreset", "reset", "con"],
         );
+        check(
+            &TextTest::phrase("stop").expect("a phrase"),
+            &["unstoppable: STOP", "stop"],
+            &["\u{17f}top", "stops", "x_stop", "üstop", "stopü"],
+        );
         check(&TextTest::phrase("kilo").expect("a phrase"), &["KILO", "\u{212a}ilo"], &["kilos"]);
         check(&TextTest::phrase("ÜBER").expect("a phrase"), &["über alles"], &["uber"]);
         check(&TextTest::phrase("-->").expect("a substring"), &["a --> b"], &["->", "--"]);
@@ -410,6 +477,8 @@ mod tests {
     fn globs_are_over_words_or_over_the_whole_text() {
         let glob = |text| TextTest::text_glob(text).expect("a glob");
         check(&glob("fail*"), &["it FAILED", "fail"], &["unfailing", "fai l"]);
+        check(&glob("*ling"), &["Failing, FALLING"], &["linger", "sling_"]);
+        check(&glob("kilo*"), &["KILOgram", "\u{212a}ilo"], &["okilo", "\u{17f}kilo"]);
         check(&glob("te?t"), &["a test"], &["tet", "tests"]);
         check(&glob("10.0.*"), &["from 10.0.12.1"], &["10.1.0.1", "110.0.1"]);
         check(&glob("*ailu*"), &["FAILURE"], &["failed"]);

@@ -18,6 +18,7 @@ use crate::store::column::{COLUMNS_MAX, ColumnKey, EXTRA_NAMES_MAX, Kind, Layout
 use crate::store::segment::{BLOCK_ROWS_MAX, FieldStat};
 use crate::store::skeleton::{Part, SKELETON_BYTES_MAX, ShapeTable, Skeleton, put_spelling};
 use crate::store::spell::{self, Cell};
+use crate::store::split::hashes::Seeded;
 
 /// A block is full at this many bytes of lines, however few rows it has: Arrow counts text in 31 bits.
 pub const BLOCK_BYTES_MAX: usize = 64 << 20;
@@ -36,7 +37,7 @@ pub struct BlockBuilder {
     extra_fields: BTreeMap<String, FieldStat>,
     shapes: ShapeTable,
     /// From the parts as the parser names them to the number in `shapes`.
-    shape_ids: HashMap<Box<[u8]>, Option<u32>>,
+    shape_ids: HashMap<Box<[u8]>, Option<u32>, Seeded>,
     shape: UInt32Builder,
     raw: BinaryBuilder,
     raw_bytes: usize,

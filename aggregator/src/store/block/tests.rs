@@ -1,3 +1,5 @@
+//! Lines into blocks and back, whatever the parser says.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -107,14 +109,17 @@ fn any_spelling() -> impl Strategy<Value = Spelling> {
     ]
 }
 
+/// Name, kind of value, start, end and spelling of a field.
+type FieldPlan = (u32, u8, u32, u32, Spelling);
+
 /// A line as a broken parser might hand it over: cuts anywhere, values that have nothing to do with them.
-fn any_parsed(raw: Vec<u8>) -> impl Strategy<Value = (Vec<u8>, Vec<(u32, u8, u32, u32, Spelling)>)> {
+fn any_parsed(raw: Vec<u8>) -> impl Strategy<Value = (Vec<u8>, Vec<FieldPlan>)> {
     let len = raw.len() as u32 + 3;
     let field = (0u32..40, 0u8..6, 0..len, 0..len, any_spelling());
     prop::collection::vec(field, 0..8).prop_map(move |fields| (raw.clone(), fields))
 }
 
-fn fill(line: &mut Line, raw: &[u8], fields: &[(u32, u8, u32, u32, Spelling)]) {
+fn fill(line: &mut Line, raw: &[u8], fields: &[FieldPlan]) {
     line.clear();
     for &(name, value, start, end, spelling) in fields {
         let cut = Cut { start, end, spelling };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ranges::SourceRanges;
 use crate::store::column::{ColumnKey, Kind, Layout};
-use crate::store::segment::{BlockStat, FieldStat};
+use crate::store::segment::{BlockStat, Counts, FieldStat};
 
 /// The version that is written; others are refused.
 pub const VERSION: u32 = 1;
@@ -64,6 +64,9 @@ pub struct SplitMeta {
     pub wal: (u64, u64),
 }
 
+/// Per block how often each value of a field occurs; `None` where there are too many.
+pub type BlockCounts = Vec<Option<Counts>>;
+
 /// The footer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Footer {
@@ -81,8 +84,8 @@ pub struct Footer {
     pub scan_words: Vec<u32>,
     /// Blocks and fields whose values are not indexed.
     pub scan_values: Vec<(u32, String)>,
-    /// By field, per block how often each value occurs; `None` where there are too many.
-    pub counts: BTreeMap<String, Vec<Option<Vec<(String, u32)>>>>,
+    /// By field.
+    pub counts: BTreeMap<String, BlockCounts>,
 }
 
 /// The footer as JSON. Values of the counts stand once, in `values`.
@@ -165,7 +168,7 @@ fn stored_field(stat: &FieldStat) -> (Vec<String>, u64) {
     (stat.types.iter().map(|kind| (*kind).to_owned()).collect(), stat.rows)
 }
 
-fn stored_counts(blocks: &[Option<Vec<(String, u32)>>]) -> StoredCounts {
+fn stored_counts(blocks: &[Option<Counts>]) -> StoredCounts {
     let mut stored = StoredCounts::default();
     for block in blocks {
         let numbered = block.as_ref().map(|counts| {
@@ -183,7 +186,7 @@ fn stored_counts(blocks: &[Option<Vec<(String, u32)>>]) -> StoredCounts {
     stored
 }
 
-fn read_counts(stored: StoredCounts) -> Option<Vec<Option<Vec<(String, u32)>>>> {
+fn read_counts(stored: StoredCounts) -> Option<BlockCounts> {
     let value = |(at, rows): (u32, u32)| Some((stored.values.get(at as usize)?.clone(), rows));
     let block = |counts: Option<Vec<(u32, u32)>>| match counts {
         Some(counts) => Some(Some(counts.into_iter().map(value).collect::<Option<Vec<_>>>()?)),

@@ -7,6 +7,9 @@
 //!
 //! The hash of a term: [`hash64`] of its bytes, the upper 40 bits.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+
 use bytes::Bytes;
 use logweir_proto::varint;
 
@@ -45,6 +48,39 @@ pub fn hash64_from(seed: u64, bytes: &[u8]) -> u64 {
     h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     h ^ (h >> 31)
+}
+
+/// For tables in memory: the hash of the format with a seed, so that nobody can choose bytes that collide.
+#[derive(Debug, Clone)]
+pub struct Seeded(u64);
+
+impl Default for Seeded {
+    fn default() -> Seeded {
+        Seeded(RandomState::new().build_hasher().finish())
+    }
+}
+
+#[derive(Debug)]
+pub struct SeededHasher(u64);
+
+impl BuildHasher for Seeded {
+    type Hasher = SeededHasher;
+
+    fn build_hasher(&self) -> SeededHasher {
+        SeededHasher(self.0)
+    }
+}
+
+impl Hasher for SeededHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = hash64_from(self.0, bytes);
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
 }
 
 /// A term and its block as one number that sorts by hash and then by block.

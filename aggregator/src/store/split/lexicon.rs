@@ -5,8 +5,6 @@
 //! `count`, per file `name_len name data_len`, then the data of all files in that order.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +13,7 @@ use tantivy::directory::{Directory, RamDirectory};
 use tantivy::schema::{Field, IndexRecordOption, Schema, TantivyDocument, TextFieldIndexing, TextOptions};
 use tantivy::{DocSet, Index, InvertedIndexReader, SegmentReader, TERMINATED};
 
-use super::hashes::hash64_from;
+use super::hashes::Seeded;
 
 /// What a term is, its first byte. The same bytes are hashed for the hash list.
 pub mod class {
@@ -53,38 +51,6 @@ pub struct LexiconBuilder {
     /// By number of the term: the block after the last that has it.
     seen_until: Vec<u32>,
     blocks: Vec<Vec<u32>>,
-}
-
-/// The hash of the format with a seed of the process, so that nobody can choose words that collide.
-#[derive(Debug, Clone)]
-struct Seeded(u64);
-
-impl Default for Seeded {
-    fn default() -> Seeded {
-        Seeded(RandomState::new().build_hasher().finish())
-    }
-}
-
-struct SeededHasher(u64);
-
-impl BuildHasher for Seeded {
-    type Hasher = SeededHasher;
-
-    fn build_hasher(&self) -> SeededHasher {
-        SeededHasher(self.0)
-    }
-}
-
-impl Hasher for SeededHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = hash64_from(self.0, bytes);
-    }
-
-    fn write_usize(&mut self, _length: usize) {}
 }
 
 impl LexiconBuilder {

@@ -1,5 +1,6 @@
 //! Reading a split: the footer when it is opened, everything else when it is asked for.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +22,7 @@ use super::hashes::HashList;
 use super::lexicon::Lexicon;
 use super::lookup;
 use super::writer::ROW_GROUP_BLOCKS;
-use crate::store::block::Lines;
+use crate::store::block::{Block, BlockParts, Lines};
 use crate::store::column::ColumnKey;
 use crate::store::head::check_rows;
 use crate::store::objects::{Object, Objects};
@@ -137,6 +138,32 @@ impl OpenSplit {
         rows.iter().map(line).collect::<Option<_>>().ok_or_else(|| format!("block {block}: a line cannot be rebuilt"))
     }
 
+    /// All rows with all columns, to be merged with others.
+    pub fn to_blocks(&self) -> Result<Vec<Block>, String> {
+        let Known { footer, layout } = &self.known;
+        let has_column = |name: &str| layout.keys().iter().any(|key| &*key.field == name);
+        let extra = footer.fields.iter().filter(|(name, _)| !has_column(name));
+        let extra_fields: BTreeMap<_, _> = extra.map(|(name, stat)| (name.clone(), stat.clone())).collect();
+        let (shapes, columns) = (self.shapes()?, (0..=layout.raw()).collect::<Vec<_>>());
+        let mut blocks = Vec::with_capacity(footer.blocks.len());
+        let (mut rows, mut raw_bytes) = (0u64, 0u64);
+        for block in 0..footer.blocks.len() {
+            let batch = self.read_columns(block, &columns, None)?;
+            rows += batch.num_rows() as u64;
+            // A block's share of the raw bytes is by its share of the rows; the shares add up.
+            let until = u128::from(footer.meta.raw_bytes) * u128::from(rows) / u128::from(footer.meta.rows.max(1));
+            let parts = BlockParts {
+                layout: Arc::clone(layout),
+                shapes: Arc::clone(&shapes),
+                raw_bytes: until as u64 - raw_bytes,
+                extra_fields: if block == 0 { extra_fields.clone() } else { BTreeMap::new() },
+            };
+            raw_bytes = until as u64;
+            blocks.push(Block::new(parts, batch));
+        }
+        Ok(blocks)
+    }
+
     /// Some columns of some rows of a block, as the layout types them.
     fn read_columns(&self, block: usize, columns: &[usize], rows: Option<&[u32]>) -> Result<RecordBatch, String> {
         let stat = self.known.footer.blocks.get(block).ok_or_else(|| format!("there is no block {block}"))?;
@@ -164,9 +191,11 @@ impl OpenSplit {
         let groups = metadata.metadata().row_groups();
         let group_rows = groups.get(group).ok_or_else(|| missing("row group"))?.num_rows() as usize;
         let first = (block % ROW_GROUP_BLOCKS) * BLOCK_ROWS_MAX;
-        let whole = [first..(first + BLOCK_ROWS_MAX).min(group_rows)];
         let selection = match rows {
-            None => RowSelection::from_consecutive_ranges(whole.into_iter(), group_rows),
+            None => {
+                let whole = first..(first + BLOCK_ROWS_MAX).min(group_rows);
+                RowSelection::from_consecutive_ranges(std::iter::once(whole), group_rows)
+            }
             Some(rows) => {
                 let each = rows.iter().map(|row| first + *row as usize).map(|row| row..row + 1);
                 RowSelection::from_consecutive_ranges(each, group_rows)

@@ -1,3 +1,5 @@
+//! Splits: the contract of segments, what the indexes leave out, and damage.
+
 use std::sync::Arc;
 
 use arrow::array::AsArray;
@@ -44,7 +46,7 @@ fn segment(place: &Place, file: &SplitFile) -> SplitSegment {
 fn service_rows(count: u64) -> Vec<Row> {
     let line = |i: u64| {
         let id = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let level = if i % 97 == 0 { "error" } else { "info" };
+        let level = if i.is_multiple_of(97) { "error" } else { "info" };
         let text = match i {
             5_000 => "the Zeppelin landed",
             _ => "GET /users done",
