@@ -348,18 +348,30 @@ async fn rules_are_listed_with_their_levels_and_what_is_wrong() {
     let body = r#"{"groups":[{"name":"nginx","rules":[{"name":"Nginx5xxRatio","levels":{"critical":["ratio >= 25%"],"warning":["ratio >= 5%"]},
         "last_evaluation":"2026-11-20T09:13:36Z","error":null,"instances":1}]}],"problems":["a.yaml:3: no such key"]}"#;
     let server = Server::start(vec![Answer(200, body), Answer(200, body), Answer(200, r#"{"groups":[]}"#)]).await;
-    check(&server.run(&["rules", "list"]).await, Exit::Ok, &expect![[r#"
+    check(
+        &server.run(&["rules", "list"]).await,
+        Exit::Ok,
+        &expect![[r#"
         GROUP  RULE           STATE  EVALUATED                LEVELS
         nginx  Nginx5xxRatio  ok     2026-11-20 09:13:36.000  critical: ratio >= 25%; warning: ratio >= 5%
         ! warning: a.yaml:3: no such key
-    "#]]);
-    check(&server.run(&["rules", "list", "-o", "json"]).await, Exit::Ok, &expect![[r#"
+    "#]],
+    );
+    check(
+        &server.run(&["rules", "list", "-o", "json"]).await,
+        Exit::Ok,
+        &expect![[r#"
         {"name":"Nginx5xxRatio","levels":{"critical":["ratio >= 25%"],"warning":["ratio >= 5%"]},"last_evaluation":"2026-11-20T09:13:36Z","error":null,"instances":1,"group":"nginx"}
         ! warning: a.yaml:3: no such key
-    "#]]);
-    check(&server.run(&["rules", "list"]).await, Exit::No, &expect![[r#"
+    "#]],
+    );
+    check(
+        &server.run(&["rules", "list"]).await,
+        Exit::No,
+        &expect![[r#"
         ! no rules are in force
-    "#]]);
+    "#]],
+    );
 }
 
 #[tokio::test]
