@@ -310,6 +310,9 @@ impl Run {
                 let Some(built) = self.queue.pop_front() else { return Ok(()) };
                 let seconds = self.sent_at.elapsed().as_secs_f64();
                 metrics::batch_acked(built.records, built.raw_bytes, built.bytes.len(), seconds);
+                if let Some(tail) = &mut self.tail {
+                    tail.announce_again(&answer.unknown);
+                }
                 if let Some(tail) = &mut self.tail
                     && tail.acked(&built, &answer.offsets) == Acked::ServerIsAhead
                 {

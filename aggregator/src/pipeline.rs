@@ -156,6 +156,7 @@ fn durable(number: u64, payload: &[u8], ranges: &mut SourceRanges, ticket: Ticke
     let (tenant, received_ns, bytes) = record::decode(payload)?;
     let Received { tenant, received_ns, header, body, ticket, .. } =
         Received::decode(tenant, received_ns, bytes, ticket).ok()?;
+    ranges.set_time(received_ns);
     let plans = dedup::decide(ranges, &header);
     Some(Durable { record: number, received_ns, tenant, header, body, plans, ticket: Some(ticket) })
 }

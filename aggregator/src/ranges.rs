@@ -89,11 +89,33 @@ pub enum Coverage {
     Whole,
 }
 
-/// The ranges of all sources. Serialises as `[[agent, source, [[from, to], …]], …]`.
+/// A source that got no bytes for this many days is forgotten: only a resend could need it, and none is that old.
+pub const SOURCE_DAYS_MAX: u32 = 35;
+
+/// The agent that stands for `POST /api/v1/ingest`: its sources are idempotency keys.
+pub const HTTP_AGENT: &str = "http";
+
+/// An idempotency key is remembered to the end of the next day,
+pub const KEY_DAYS_MAX: u32 = 1;
+
+/// … unless there are more than this: then those of today are kept, and if they alone are too many, none.
+pub const KEYS_MAX: usize = 200_000;
+
+/// The ranges of all sources. Serialises as `[[agent, source, [[from, to], …], day], …]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<(String, String, RangeSet)>", into = "Vec<(String, String, RangeSet)>")]
+#[serde(from = "Vec<(String, String, RangeSet, u32)>", into = "Vec<(String, String, RangeSet, u32)>")]
 pub struct SourceRanges {
-    sets: HashMap<SourceKey, RangeSet>,
+    sets: HashMap<SourceKey, Entry>,
+    /// Days since the epoch; what is inserted is of this day. Taken from the records, not from a clock: a replay
+    /// forgets what was forgotten.
+    day: u32,
+    keys: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    set: RangeSet,
+    day: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,19 +128,27 @@ impl SourceKey {
     pub fn new(agent: &str, source: &str) -> SourceKey {
         SourceKey { agent: agent.into(), source: source.into() }
     }
-}
 
-impl From<Vec<(String, String, RangeSet)>> for SourceRanges {
-    fn from(list: Vec<(String, String, RangeSet)>) -> SourceRanges {
-        let sets = list.into_iter().map(|(agent, source, set)| (SourceKey::new(&agent, &source), set)).collect();
-        SourceRanges { sets }
+    fn is_idempotency_key(&self) -> bool {
+        &*self.agent == HTTP_AGENT
     }
 }
 
-impl From<SourceRanges> for Vec<(String, String, RangeSet)> {
-    fn from(ranges: SourceRanges) -> Vec<(String, String, RangeSet)> {
+impl From<Vec<(String, String, RangeSet, u32)>> for SourceRanges {
+    fn from(list: Vec<(String, String, RangeSet, u32)>) -> SourceRanges {
+        let mut ranges = SourceRanges::default();
+        for (agent, source, set, day) in list {
+            ranges.merge_entry(&SourceKey::new(&agent, &source), &Entry { set, day });
+        }
+        ranges
+    }
+}
+
+impl From<SourceRanges> for Vec<(String, String, RangeSet, u32)> {
+    fn from(ranges: SourceRanges) -> Vec<(String, String, RangeSet, u32)> {
+        let entries = ranges.sets.into_iter();
         let mut list: Vec<_> =
-            ranges.sets.into_iter().map(|(key, set)| (key.agent.to_string(), key.source.to_string(), set)).collect();
+            entries.map(|(key, entry)| (key.agent.to_string(), key.source.to_string(), entry.set, entry.day)).collect();
         list.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
         list
     }
@@ -126,34 +156,85 @@ impl From<SourceRanges> for Vec<(String, String, RangeSet)> {
 
 impl SourceRanges {
     pub fn get(&self, key: &SourceKey) -> Option<&RangeSet> {
-        self.sets.get(key)
+        self.sets.get(key).map(|entry| &entry.set)
+    }
+
+    /// Tells the time of what is inserted next; a new day forgets what is too old.
+    pub fn set_time(&mut self, time_ns: i64) {
+        const DAY_NS: i64 = 86_400_000_000_000;
+        let day = u32::try_from(time_ns / DAY_NS).unwrap_or(0);
+        if day > self.day {
+            self.day = day;
+            self.forget();
+        }
     }
 
     pub fn insert(&mut self, key: &SourceKey, start: u64, end: u64) {
-        match self.sets.get_mut(key) {
-            Some(set) => set.insert(start, end),
-            None => {
-                let mut set = RangeSet::default();
-                set.insert(start, end);
-                self.sets.insert(key.clone(), set);
-            }
+        if !self.sets.contains_key(key) {
+            self.sets.insert(key.clone(), Entry { set: RangeSet::default(), day: self.day });
+            self.count_key(key);
+        }
+        if let Some(entry) = self.sets.get_mut(key) {
+            entry.set.insert(start, end);
+            entry.day = entry.day.max(self.day);
         }
     }
 
     pub fn merge(&mut self, other: &SourceRanges) {
-        for (key, set) in &other.sets {
-            for (start, end) in set.iter() {
-                self.insert(key, start, end);
-            }
+        for (key, entry) in &other.sets {
+            self.merge_entry(key, entry);
         }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&SourceKey, &RangeSet)> {
-        self.sets.iter()
+        self.sets.iter().map(|(key, entry)| (key, &entry.set))
     }
 
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty()
+    }
+
+    fn merge_entry(&mut self, key: &SourceKey, entry: &Entry) {
+        if entry.day > self.day {
+            self.day = entry.day;
+            self.forget();
+        }
+        if !self.sets.contains_key(key) {
+            self.sets.insert(key.clone(), Entry { set: RangeSet::default(), day: entry.day });
+            self.count_key(key);
+        }
+        if let Some(mine) = self.sets.get_mut(key) {
+            for (start, end) in entry.set.iter() {
+                mine.set.insert(start, end);
+            }
+            mine.day = mine.day.max(entry.day);
+        }
+    }
+
+    fn count_key(&mut self, key: &SourceKey) {
+        self.keys += usize::from(key.is_idempotency_key());
+        if self.keys > KEYS_MAX {
+            let today = self.day;
+            self.sets.retain(|key, entry| !key.is_idempotency_key() || entry.day == today);
+            if self.recount() > KEYS_MAX {
+                self.sets.retain(|key, _| !key.is_idempotency_key());
+                self.recount();
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        let today = self.day;
+        self.sets.retain(|key, entry| {
+            let keep = if key.is_idempotency_key() { KEY_DAYS_MAX } else { SOURCE_DAYS_MAX };
+            entry.day.saturating_add(keep) >= today
+        });
+        self.recount();
+    }
+
+    fn recount(&mut self) -> usize {
+        self.keys = self.sets.keys().filter(|key| key.is_idempotency_key()).count();
+        self.keys
     }
 }
 
@@ -188,5 +269,36 @@ mod tests {
             let json = serde_json::to_string(&set).unwrap();
             prop_assert_eq!(serde_json::from_str::<RangeSet>(&json).unwrap(), set);
         }
+    }
+
+    #[test]
+    fn sources_that_are_silent_for_long_are_forgotten_and_keys_sooner() {
+        const DAY: i64 = 86_400_000_000_000;
+        let (file, key) = (SourceKey::new("a", "file"), SourceKey::new(HTTP_AGENT, "key"));
+        let mut ranges = SourceRanges::default();
+        ranges.set_time(100 * DAY);
+        ranges.insert(&file, 0, 10);
+        ranges.insert(&key, 0, 10);
+        ranges.set_time(101 * DAY);
+        assert!(ranges.get(&key).is_some());
+        ranges.set_time(102 * DAY);
+        assert_eq!((ranges.get(&key), ranges.get(&file).is_some()), (None, true));
+        ranges.insert(&file, 10, 20);
+        ranges.set_time(137 * DAY);
+        let json = serde_json::to_string(&ranges).unwrap();
+        assert_eq!(json, r#"[["a","file",[[0,20]],102]]"#);
+        let mut back: SourceRanges = serde_json::from_str(&json).unwrap();
+        assert_eq!(back.get(&file), ranges.get(&file));
+        back.set_time(138 * DAY);
+        assert!(back.is_empty());
+    }
+
+    #[test]
+    fn keys_are_bounded_however_many_come_in_a_day() {
+        let mut ranges = SourceRanges::default();
+        for i in 0..=KEYS_MAX + 1 {
+            ranges.insert(&SourceKey::new(HTTP_AGENT, &i.to_string()), 0, 1);
+        }
+        assert!(ranges.iter().count() <= KEYS_MAX);
     }
 }

@@ -27,6 +27,8 @@ pub use draft::{Links, episode_id};
 pub const CATCH_UP_MAX_NS: i64 = 6 * 3600 * 1_000_000_000;
 /// A step waits this long for a store that is not available before it counts as failed.
 pub const UNAVAILABLE_HOLD_NS: i64 = 120 * 1_000_000_000;
+/// A cursor that is further in the future than this was made by a clock that was wrong.
+const CLOCK_BACK_NS: i64 = 60 * 1_000_000_000;
 /// Steps of one group in one go, so that a group that catches up does not keep the others waiting.
 const STEPS_AT_ONCE: usize = 20;
 
@@ -138,25 +140,35 @@ impl Evaluator {
         Ok((self.clock.now_ns(), true))
     }
 
-    /// The last step of the group, moved forward when it is too long ago to be caught up.
+    /// The last step of the group; moved when it is too long ago to be caught up, or lies in the future.
     fn cursor(&mut self, group: &Group, present: i64, offset_ns: i64) -> i64 {
-        let fresh = schedule::latest_at(present, group.every_ns, offset_ns).saturating_sub(group.every_ns);
-        let Some(cursor) = self.cursors.get(&group.name).copied() else { return fresh };
+        let latest = |time: i64| schedule::latest_at(time, group.every_ns, offset_ns);
+        let Some(cursor) = self.cursors.get(&group.name).copied() else {
+            return latest(present).saturating_sub(group.every_ns);
+        };
         let oldest = present.saturating_sub(CATCH_UP_MAX_NS);
-        if cursor >= oldest {
-            return cursor.min(present);
-        }
-        let skipped_s = (oldest - cursor) / 1_000_000_000;
-        tracing::warn!(group = group.name, skipped_s, "too long down to catch up: a part of the past is not evaluated");
-        metrics::counter!("logweir_alerting_skipped_seconds_total").increment(skipped_s.max(0) as u64);
+        let moved = if cursor > present.saturating_add(CLOCK_BACK_NS) {
+            tracing::warn!(group = group.name, "the clock was set back: waiting for it would leave rules unevaluated");
+            latest(present)
+        } else if cursor < oldest {
+            let skipped_s = (oldest - cursor) / 1_000_000_000;
+            tracing::warn!(
+                group = group.name,
+                skipped_s,
+                "too long down to catch up: a part of the past is not evaluated"
+            );
+            metrics::counter!("logweir_alerting_skipped_seconds_total").increment(skipped_s.max(0) as u64);
+            latest(oldest)
+        } else {
+            return cursor;
+        };
         for rule in &group.rules {
             if let Some(state) = self.states.get_mut(&rule.name) {
                 state.skip_gap();
             }
         }
-        let cursor = schedule::latest_at(oldest, group.every_ns, offset_ns);
-        self.cursors.insert(group.name.clone(), cursor);
-        cursor
+        self.cursors.insert(group.name.clone(), moved);
+        moved
     }
 
     /// One step of one group: all its rules at one event time, in one transaction.

@@ -77,6 +77,9 @@ pub struct BatchAnswer {
     pub duplicate: u64,
     /// Per source of the batch, the end of the stored range that its last chunk belongs to.
     pub offsets: BTreeMap<String, u64>,
+    /// Sources of the batch's watermarks that the server does not know, after a restart of it: name them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
 }
 
 /// Answer to `POST /api/v1/ingest`.

@@ -82,7 +82,7 @@ fn take(fake: &Fake, headers: &HeaderMap, body: &[u8]) -> Response {
     if matches!(fault, Some(Fault::StoreAndFail)) {
         return StatusCode::BAD_GATEWAY.into_response();
     }
-    axum::Json(BatchAnswer { accepted: u64::from(records), duplicate: 0, offsets }).into_response()
+    axum::Json(BatchAnswer { accepted: u64::from(records), duplicate: 0, offsets, unknown: Vec::new() }).into_response()
 }
 
 impl Fake {
@@ -194,6 +194,7 @@ async fn lines_arrive_through_rotations_and_restarts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_the_server_says_nothing_is_lost_or_doubled() {
     let world = World::new(Fake::default()).await;
+    let (drain, agent) = world.start(world.config());
     let faults = [
         Fault::Status(500),
         Fault::Status(429),
@@ -203,10 +204,14 @@ async fn whatever_the_server_says_nothing_is_lost_or_doubled() {
         Fault::Status(503),
         Fault::Status(404),
     ];
-    world.fake.faults.lock().unwrap().extend(faults);
-    world.write("app.log", &numbered(0..50));
-    let (drain, agent) = world.start(world.config());
-    world.fake.until(|fake| fake.faults.lock().unwrap().is_empty() && fake.lines().len() == 50).await;
+    // One after the other: the back-off begins anew with each batch.
+    let mut lines = 0;
+    for fault in faults.into_iter().cycle().take(10) {
+        world.fake.faults.lock().unwrap().push_back(fault);
+        world.write("app.log", &numbered(lines..lines + 5));
+        lines += 5;
+        world.fake.until(|fake| fake.faults.lock().unwrap().is_empty() && fake.lines().len() == lines as usize).await;
+    }
     world.fake.faults.lock().unwrap().extend([Fault::StoreAndFail]);
     world.write("app.log", &numbered(50..100));
     world.fake.until(|fake| fake.lines().len() == 100).await;

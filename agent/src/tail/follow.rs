@@ -162,8 +162,8 @@ impl Tail {
 
     fn replay(&mut self, draft: &mut Draft, now: Now) {
         for planned in std::mem::take(&mut self.replays) {
-            let found = self.sources.iter().find(|(_, source)| source.info.id == planned.source);
-            let Some((&key, source)) = found else { continue };
+            let Some(key) = self.key_of(&planned.source) else { continue };
+            let Some(source) = self.sources.get(&key) else { continue };
             if source.file.is_some() && source.pos == planned.from {
                 self.step(key, draft, Some(planned.to), now);
             }
@@ -270,9 +270,7 @@ impl Tail {
     pub fn acked(&mut self, built: &Built, offsets: &BTreeMap<String, u64>) -> Acked {
         let mut outcome = Acked::AsPlanned;
         for planned in &built.plan {
-            let Some(source) = self.sources.values_mut().find(|source| source.info.id == planned.source) else {
-                continue;
-            };
+            let Some(source) = self.by_id(&planned.source) else { continue };
             source.acked = source.acked.max(planned.to);
             let stored = offsets.get(&planned.source).copied().unwrap_or(0);
             if stored > source.acked && stored <= source.size {
@@ -289,11 +287,19 @@ impl Tail {
         outcome
     }
 
+    /// The server does not know these sources any more: the next batches name them again.
+    pub fn announce_again(&mut self, sources: &[String]) {
+        for id in sources {
+            if let Some(source) = self.by_id(id) {
+                source.announced = false;
+            }
+        }
+    }
+
     /// `built` was never sent and shall not be: its bytes are read again.
     pub fn discard(&mut self, built: &Built) {
         for planned in &built.plan {
-            let found = self.sources.values_mut().find(|source| source.info.id == planned.source);
-            let Some(source) = found else { continue };
+            let Some(source) = self.by_id(&planned.source) else { continue };
             if source.file.is_some() {
                 source.pos = source.acked;
                 source.pending = None;
@@ -312,8 +318,7 @@ impl Tail {
         self.dropped_lines += built.records;
         metrics::dropped(built.records);
         for planned in &built.plan {
-            let found = self.sources.values_mut().find(|source| source.info.id == planned.source);
-            let Some(source) = found else { continue };
+            let Some(source) = self.by_id(&planned.source) else { continue };
             source.acked = source.acked.max(planned.to);
             let path = source.info.path.clone();
             let (source, end) = (planned.source.clone(), Some(planned.to));
@@ -327,6 +332,17 @@ impl Tail {
         }
         self.in_flight.clear();
         self.unsaved = true;
+    }
+
+    /// Ids begin with the key, so that none has to be searched for.
+    fn key_of(&self, id: &str) -> Option<u64> {
+        let key = id.split('-').next()?.parse().ok()?;
+        self.sources.get(&key).filter(|source| source.info.id == id).map(|_| key)
+    }
+
+    fn by_id(&mut self, id: &str) -> Option<&mut Source> {
+        let key = self.key_of(id)?;
+        self.sources.get_mut(&key)
     }
 
     /// Adds a gap to those that the next batch reports.

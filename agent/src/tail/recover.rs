@@ -54,17 +54,13 @@ impl Tail {
         // The inode of a finished file can be a later one's: the ones that are followed win.
         saved.sort_by_key(|source| source.stage != Stage::Finished);
         let mut sources: BTreeMap<u64, Source> = BTreeMap::new();
-        let mut unused = self.next_source;
         for saved in saved {
-            // Ids begin with the key; one that does not is kept under a new key, its id being what counts.
-            let key = saved.info.id.split('-').next().and_then(|key| key.parse().ok()).unwrap_or_else(|| {
-                unused += 1;
-                unused - 1
-            });
+            // Ids begin with their key, which this agent gave: any other is not from here.
+            let Some(key) = saved.info.id.split('-').next().and_then(|key| key.parse::<u64>().ok()) else { continue };
             self.by_file.insert(saved.id, key);
+            self.next_source = self.next_source.max(key.saturating_add(1));
             sources.insert(key, Source::saved(saved, now));
         }
-        self.next_source = unused;
         let lost: Vec<u64> =
             sources.iter().filter(|(_, source)| source.stage != Stage::Finished).map(|(key, _)| *key).collect();
         self.sources = sources;

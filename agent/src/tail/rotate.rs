@@ -151,19 +151,23 @@ impl Tail {
         }
         let home = path == Path::new(&source.info.path);
         if source.file.is_none() {
-            if source.stage == Stage::Finished && meta.len() == source.pos {
+            if source.stage == Stage::Finished && meta.len() == source.pos && mtime_ns(meta) == source.mtime_ns {
                 return true;
             }
             // It grew after it was finished, or the inode is another file's now.
-            let opened = File::open(path).ok().filter(|file| {
-                meta.len() > source.pos
-                    && Head::read(file).is_ok_and(|head| source.fingerprint.check(head.bytes()) == HeadMatch::Same)
-            });
-            if opened.is_none() {
-                self.by_file.remove(&source.id);
-                return false;
+            let same = |file: &File| {
+                Head::read(file).is_ok_and(|head| source.fingerprint.check(head.bytes()) == HeadMatch::Same)
+            };
+            let opened = File::open(path).ok().filter(|file| meta.len() >= source.pos && same(file));
+            source.mtime_ns = mtime_ns(meta);
+            match opened {
+                None => {
+                    self.by_file.remove(&source.id);
+                    return false;
+                }
+                Some(_) if source.stage == Stage::Finished && meta.len() == source.pos => return true,
+                opened => source.file = opened,
             }
-            source.file = opened;
             source.dirty = true;
             source.quiet_since = now.mono;
         }
@@ -217,10 +221,12 @@ impl Tail {
     fn is_copy(&self, path: &Path, file: &File, meta: &Metadata) -> bool {
         let Ok(head) = Head::read(file) else { return false };
         let head = head.bytes();
+        let (dir, name) = (path.parent().unwrap_or(Path::new("/")).to_string_lossy(), name_of(path));
         self.sources.values().any(|source| {
-            let live = Path::new(&source.info.path);
-            let Some(original) = &source.file else { return false };
-            let related = live.parent() == path.parent() && is_rotated_name(&name_of(live), &name_of(path));
+            // Text and not paths: with ten thousand files this is asked a hundred million times.
+            let live = source.info.path.strip_prefix(&*dir).map(|rest| rest.trim_start_matches('/'));
+            let (Some(original), Some(live)) = (&source.file, live) else { return false };
+            let related = is_rotated_name(live, &name);
             if !related || source.fingerprint.is_empty() {
                 return false;
             }

@@ -42,11 +42,11 @@ pub async fn batches(State(app): State<App>, request: Request<Body>) -> Result<J
         .await
         .map_err(|_| ApiError::new(ErrorCode::RateLimited, "the server is busy: send again later").retry_after(1))?
         .map_err(batch_error)?;
-    app.sources.observe(&received.header, now_ns);
+    let unknown = app.sources.observe(&received.header, now_ns);
     if received.header.chunks.is_empty() && received.header.gaps.is_empty() {
-        return Ok(Json(BatchAnswer::default()));
+        return Ok(Json(BatchAnswer { unknown, ..BatchAnswer::default() }));
     }
-    let answer = app.writer.append(received).await?;
+    let answer = BatchAnswer { unknown, ..app.writer.append(received).await? };
     metrics::counter!("logweir_ingest_events_total").increment(answer.accepted);
     metrics::counter!("logweir_ingest_duplicate_events_total").increment(answer.duplicate);
     Ok(Json(answer))

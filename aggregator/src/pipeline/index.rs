@@ -106,7 +106,7 @@ impl Indexer {
             self.add_gap(&header, gap, received_ns, seq_of(record, index));
             index += 1;
         }
-        self.ranges.merge(&dedup::ranges_of(&header));
+        self.ranges.merge(&dedup::ranges_of(&header, received_ns));
         self.tickets.extend(ticket);
         self.last_record = Some(record);
     }

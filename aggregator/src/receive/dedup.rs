@@ -37,8 +37,9 @@ pub fn decide(ranges: &mut SourceRanges, header: &Header) -> Vec<ChunkPlan> {
 }
 
 /// The ranges that a batch adds, for the record of the split that will cover it.
-pub fn ranges_of(header: &Header) -> SourceRanges {
+pub fn ranges_of(header: &Header, received_ns: i64) -> SourceRanges {
     let mut ranges = SourceRanges::default();
+    ranges.set_time(received_ns);
     for (chunk, key) in header.chunks.iter().zip(chunk_keys(header)) {
         if let Some(key) = key {
             ranges.insert(&key, chunk.start, chunk.end);

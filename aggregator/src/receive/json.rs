@@ -11,6 +11,8 @@ use logweir_proto::batch::{
 };
 use serde_json::value::RawValue;
 
+use crate::ranges::HTTP_AGENT;
+
 /// zstd level of the batches that are built here: they live in the log for minutes.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -127,7 +129,7 @@ pub fn batch(sender: &Sender, texts: &[&[u8]]) -> Result<Vec<u8>, BatchError> {
         chunk.push(text, text.len() as u64 + 1, None, Stream::None, false);
     }
     let (agent, source) = match &sender.idempotency_key {
-        Some(key) => ("http", key.as_str()),
+        Some(key) => (HTTP_AGENT, key.as_str()),
         None => ("", "request"),
     };
     let header = Header {

@@ -45,10 +45,12 @@ struct Registry {
 pub struct Sources(Arc<Mutex<Registry>>);
 
 impl Sources {
-    /// Takes note of a batch or heartbeat; agents without an id leave no trace.
-    pub fn observe(&self, header: &Header, now_ns: i64) {
+    /// Takes note of a batch or heartbeat and answers the sources that it speaks of without their paths being known.
+    /// Agents without an id leave no trace.
+    pub fn observe(&self, header: &Header, now_ns: i64) -> Vec<String> {
+        let mut unknown = Vec::new();
         if header.agent.id.is_empty() {
-            return;
+            return unknown;
         }
         let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         registry.agents.insert(
@@ -79,6 +81,8 @@ impl Sources {
             if let Some(state) = registry.sources.get_mut(&SourceKey::new(&header.agent.id, &mark.source)) {
                 state.watermark_ns = Some(mark.time_ns);
                 state.last_seen_ns = now_ns;
+            } else {
+                unknown.push(mark.source.clone());
             }
         }
         for gap in &header.gaps {
@@ -89,6 +93,7 @@ impl Sources {
             }
         }
         registry.make_room();
+        unknown
     }
 
     pub fn snapshot(&self) -> Vec<(SourceKey, SourceState)> {
@@ -115,5 +120,42 @@ impl Registry {
                 None => return,
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logweir_proto::batch::{AgentInfo, SourceInfo, SourceKind, Watermark};
+
+    use super::*;
+
+    fn header(sources: &[&str], watermarks: &[&str]) -> Header {
+        let source = |id: &&str| SourceInfo {
+            id: (*id).to_owned(),
+            kind: SourceKind::File,
+            path: format!("/var/log/{id}"),
+            format: String::new(),
+            labels: [("service".to_owned(), "shop".to_owned())].into(),
+        };
+        let mark = |id: &&str| Watermark { source: (*id).to_owned(), offset: 5, time_ns: 9 };
+        Header {
+            agent: AgentInfo { id: "a".into(), host: "web-1".into(), version: "0".into(), utc_offset_minutes: 0 },
+            seq: 1,
+            sources: sources.iter().map(source).collect(),
+            chunks: Vec::new(),
+            watermarks: watermarks.iter().map(mark).collect(),
+            gaps: Vec::new(),
+            heartbeat: Heartbeat::default(),
+        }
+    }
+
+    #[test]
+    fn a_source_that_was_never_named_is_asked_for_and_then_known() {
+        let sources = Sources::default();
+        assert_eq!(sources.observe(&header(&["one"], &["one", "two"]), 1), ["two"]);
+        assert!(sources.observe(&header(&["two"], &["one", "two"]), 2).is_empty());
+        let known = sources.snapshot();
+        let shown: Vec<_> = known.iter().map(|(_, s)| (s.path.as_str(), s.last_seen_ns, s.watermark_ns)).collect();
+        assert_eq!(shown, [("/var/log/one", 2, Some(9)), ("/var/log/two", 2, Some(9))]);
     }
 }

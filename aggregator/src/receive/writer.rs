@@ -174,18 +174,19 @@ impl Writer {
     fn append(&mut self, received: Received) -> Result<(Option<Durable>, BatchAnswer), WalError> {
         let Received { tenant, received_ns, bytes, header, body, ticket } = received;
         let mut ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+        ranges.set_time(received_ns);
         let plans = plan_without_effect(&ranges, &header);
         let (accepted, duplicate) =
             dedup::count(&header, &plans, |chunk, stored| count_trim(&header, &body, chunk, stored));
         if accepted == 0 && header.gaps.is_empty() {
             let offsets = offsets(&ranges, &header);
-            return Ok((None, BatchAnswer { accepted, duplicate, offsets }));
+            return Ok((None, BatchAnswer { accepted, duplicate, offsets, unknown: Vec::new() }));
         }
         let record = self.wal.append(&[&record::prefix(&tenant, received_ns), &bytes])?;
         let plans = dedup::decide(&mut ranges, &header);
         let offsets = offsets(&ranges, &header);
         let durable = Durable { record, received_ns, tenant, header, body, plans, ticket: Some(ticket) };
-        Ok((Some(durable), BatchAnswer { accepted, duplicate, offsets }))
+        Ok((Some(durable), BatchAnswer { accepted, duplicate, offsets, unknown: Vec::new() }))
     }
 
     fn finish(&mut self, pending: Vec<Pending>, synced: Result<(), WalError>) -> bool {

@@ -13,6 +13,8 @@ use std::time::Instant;
 use logweir_proto::api::{End, MissingRange, Order, Row, Stats, Warning};
 use logweir_proto::query::ast::{self, Query};
 use logweir_proto::record::EventId;
+use logweir_runtime::clock;
+use serde::Serialize;
 
 use self::newest::{Ended, Newest};
 use super::Error;
@@ -136,6 +138,55 @@ pub(super) struct RowRef {
     pub id: EventId,
     pub block: BlockRef,
     pub row: u32,
+}
+
+/// What running a query would mean.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    pub from: String,
+    pub to: String,
+    /// How rows leave the scan: events by time, events sorted, or an aggregation.
+    pub first: &'static str,
+    /// Pipes that run over what the scan gives.
+    pub pipes_after: usize,
+    /// Fields that the filter reads.
+    pub filter_fields: Vec<String>,
+    pub splits: usize,
+    /// Splits with a block that may match.
+    pub splits_opened: usize,
+    pub blocks_in_range: usize,
+    pub blocks_opened: usize,
+    /// Rows of these blocks.
+    pub rows_max: u64,
+    pub warnings: Vec<Warning>,
+}
+
+/// Plans a query and asks the indexes, but reads no rows; queries in `in(…)` do run.
+pub fn explain(query: &Query, request: &Request<'_>, segments: &[Arc<dyn Segment>]) -> Result<Explanation, Error> {
+    let range = plan::range(query, request.from_ns, request.to_ns, request.now_ns);
+    let plan = Plan::new(query, range, request.order);
+    let filter = compile(&plan.filter, range, request, segments, 0)?;
+    let opened = Scan::new(segments, &filter, range, request.order, request.patience()).candidates();
+    let in_range = segments.iter().flat_map(|segment| segment.blocks()).filter(|block| range.overlaps(block));
+    let mut warnings = plan::unknown_fields(query, segments);
+    warnings.extend(plan::before_all(range, segments));
+    Ok(Explanation {
+        from: clock::rfc3339(range.first_ns),
+        to: clock::rfc3339(range.last_ns),
+        first: match plan.first {
+            First::Events { .. } | First::EventsTail { .. } => "events by time",
+            First::Sorted { .. } => "events sorted",
+            First::Aggregate(_) => "aggregation",
+        },
+        pipes_after: plan.rest.len(),
+        filter_fields: filter.columns().into_iter().map(str::to_owned).collect(),
+        splits: segments.len(),
+        splits_opened: opened.iter().map(|block| block.segment).collect::<HashSet<_>>().len(),
+        blocks_in_range: in_range.count(),
+        blocks_opened: opened.len(),
+        rows_max: opened.iter().map(|block| u64::from(block.stat.rows)).sum(),
+        warnings,
+    })
 }
 
 /// Runs a query. Blocks: call it on the CPU pool.

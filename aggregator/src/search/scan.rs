@@ -185,6 +185,11 @@ impl<'a> Scan<'a> {
         })
     }
 
+    /// The blocks that would be looked at, without reading any; as many as patience allows.
+    pub fn candidates(mut self) -> Vec<BlockRef> {
+        std::iter::from_fn(|| self.next_block()).collect()
+    }
+
     fn peek(&mut self) -> Option<BlockRef> {
         while let Some(block) = self.blocks.get(self.at).copied() {
             if self.is_candidate(&block) {

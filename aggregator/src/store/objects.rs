@@ -89,7 +89,7 @@ impl Objects {
         let options = PutOptions { mode, ..PutOptions::default() };
         let put = self.store.put_opts(&location, PutPayload::from_bytes(bytes), options);
         self.runtime.block_on(put).map_err(|error| failed(path, error))?;
-        let found = self.runtime.block_on(self.store.get_opts(&location, GetOptions::default()));
+        let found = self.runtime.block_on(self.store.get_opts(&location, about()));
         match found.map_err(|error| failed(path, error))?.payload {
             GetResultPayload::File(file, at) => sync(&file, &at, path).map_err(|error| failed_io(path, &error)),
             // A remote store answers when the object is durable.
@@ -100,7 +100,7 @@ impl Objects {
     /// Opens an object for reading ranges of it.
     pub fn open(&self, path: &str) -> Result<Object, ObjectError> {
         let location = Path::from(path);
-        let found = self.runtime.block_on(self.store.get_opts(&location, GetOptions::default()));
+        let found = self.runtime.block_on(self.store.get_opts(&location, about()));
         let found = found.map_err(|error| failed(path, error))?;
         let bytes = found.meta.size;
         let source = match found.payload {
@@ -135,6 +135,11 @@ impl Objects {
         };
         Ok(listed.into_iter().map(entry).collect())
     }
+}
+
+/// What an object is, without its bytes; a local one comes as its open file all the same.
+fn about() -> GetOptions {
+    GetOptions { head: true, ..GetOptions::default() }
 }
 
 fn failed(path: &str, error: object_store::Error) -> ObjectError {

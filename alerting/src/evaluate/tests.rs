@@ -180,6 +180,25 @@ async fn a_very_long_downtime_is_skipped_and_resolves_nothing() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_stops_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let clock = Clock::manual(T0 + 86_400 * S);
+    let errors: Errors = Arc::new(Mutex::new(vec![0, 0, 50, 50]));
+    let mut evaluator = open(dir.path(), &clock, source(&errors)).await;
+    catch_up(&mut evaluator).await;
+    clock.set(T0);
+    catch_up(&mut evaluator).await;
+    clock.set(T0 + 3 * STEP);
+    catch_up(&mut evaluator).await;
+    assert_eq!(essence(&evaluator).len(), 1);
+    // A second back is no more than a pause.
+    let cursor = evaluator.cursors["g"];
+    clock.set(T0 + 2 * STEP);
+    catch_up(&mut evaluator).await;
+    assert_eq!(evaluator.cursors["g"], cursor);
+}
+
+#[tokio::test]
 async fn edited_rules_keep_their_episode_and_removed_ones_close_it() {
     let dir = tempfile::tempdir().expect("a directory");
     let clock = Clock::manual(T0);

@@ -20,7 +20,7 @@ fn check(kind: SourceKind, input: &str, close: Close, want: &Expect) {
     for record in &records {
         let stream = record.stream.as_str().unwrap_or("-");
         let cut = if record.truncated { " cut" } else { "" };
-        let text = String::from_utf8_lossy(&record.text).replace('\n', "⏎");
+        let text = String::from_utf8_lossy(&record.text).replace('\n', "⏎").replace('\t', "⇥").replace('\x1b', "␛");
         shown.push_str(&format!("[{}, {}) {stream}{cut} {text}\n", record.start, record.start + record.advance));
     }
     shown.push_str(&format!("{} of {} {:?}", decoded.consumed, input.len(), decoded.open));
@@ -44,7 +44,7 @@ fn docker_lines() {
         &expect![[r#"
             [0, 68) stdout plain
             [68, 137) stderr crlf
-            [137, 227) stdout tab	"q" \ [31m é
+            [137, 227) stdout tab⇥"q" \ ␛[31m é
             227 of 227 None"#]],
     );
     let (records, _) = run(SourceKind::Docker, input.as_bytes(), Close::Group);

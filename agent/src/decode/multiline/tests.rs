@@ -12,7 +12,7 @@ fn check(kind: SourceKind, input: &str, want: &Expect) {
     assert_eq!(decoded.consumed, input.len());
     let shown: String = crate::decode::lines::tests::records(&chunk)
         .iter()
-        .map(|record| format!("{}\n", String::from_utf8_lossy(&record.text).replace('\n', "⏎")))
+        .map(|record| format!("{}\n", String::from_utf8_lossy(&record.text).replace('\n', "⏎").replace('\t', "⇥")))
         .collect();
     want.assert_eq(&shown);
 }
@@ -107,11 +107,11 @@ Stack trace:
   thrown in /srv/a.php on line 3
 ",
         &expect![[r#"
-            java.lang.IllegalStateException: no⏎	at com.example.A.b(A.java:7)⏎Caused by: java.io.IOException: disk⏎	at com.example.C.d(C.java:9)⏎	... 12 more
+            java.lang.IllegalStateException: no⏎⇥at com.example.A.b(A.java:7)⏎Caused by: java.io.IOException: disk⏎⇥at com.example.C.d(C.java:9)⏎⇥... 12 more
             plain
             Traceback (most recent call last):⏎  File "/srv/w.py", line 7, in <module>⏎    try: {}['missing']⏎KeyError: 'missing'⏎⏎During handling of the above exception, another exception occurred:⏎⏎Traceback (most recent call last):⏎  File "/srv/w.py", line 9, in <module>⏎ValueError: bad
             after
-            panic: runtime error: index out of range⏎⏎goroutine 1 [running]:⏎main.main()⏎	/srv/x.go:5 +0x1d⏎exit status 2
+            panic: runtime error: index out of range⏎⏎goroutine 1 [running]:⏎main.main()⏎⇥/srv/x.go:5 +0x1d⏎exit status 2
             after
             thread 'main' panicked at src/main.rs:2:5:⏎boom⏎note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
             after

@@ -497,4 +497,24 @@ mod tests {
         check(&TextTest::Cidr("10.1.0.0".parse().expect("an address"), 0), &["1.2.3.4"], &["::1"]);
         check(&TextTest::Cidr("2001:db8::".parse().expect("an address"), 32), &["2001:db8::1"], &["2001:db9::1"]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_column_is_searched_as_its_rows_are(
+            rows in proptest::collection::vec(proptest::option::of("[abkKs\u{17f}\u{212a}_üÜ .\n-]{0,10}"), 0..12),
+            wanted in "[abkKs_üÜ .*?-]{1,4}",
+            skipped in 0usize..4,
+        ) {
+            let array: StringArray = rows.iter().map(Option::as_deref).collect();
+            let array = array.slice(skipped.min(rows.len()), rows.len() - skipped.min(rows.len()));
+            for test in [TextTest::phrase(&wanted), TextTest::text_glob(&wanted), TextTest::value_glob(&wanted)] {
+                let test = test.expect("a small pattern");
+                let found = test.scan(&array, &Mask::all(array.len()));
+                for row in 0..array.len() {
+                    let want = array.is_valid(row) && test.is_match(array.value(row));
+                    proptest::prop_assert_eq!(found.has(row), want, "{:?} on {:?}", test, array.value(row));
+                }
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use logweir_proto::record::EventId;
 
 use super::{many, segments};
 use crate::search::context::{Around, context, event};
-use crate::search::execute::Request;
+use crate::search::execute::{Request, explain};
 use crate::search::fields::{facets, list};
 use crate::search::hits::hits;
 use crate::search::live::Matcher;
@@ -45,6 +45,30 @@ fn hits_are_the_same_whether_blocks_are_read_or_counted() {
     let (all, message) = (count("*"), count("message:row"));
     assert_eq!(all, message);
     assert_eq!(all.total, 300);
+}
+
+#[test]
+fn an_explanation_says_what_would_be_read() {
+    let query = parse("reset status>=500 | stats count by path | sort -count").expect("a query");
+    let explained = explain(&query, &last_minute(), &segments()).expect("an explanation");
+    expect![[r#"
+        {
+          "from": "2026-11-20T11:59:00.000000000Z",
+          "to": "2026-11-20T11:59:59.999999999Z",
+          "first": "aggregation",
+          "pipes_after": 1,
+          "filter_fields": [
+            "exception.stack",
+            "message",
+            "status"
+          ],
+          "splits": 2,
+          "splits_opened": 1,
+          "blocks_in_range": 3,
+          "blocks_opened": 1,
+          "rows_max": 2,
+          "warnings": []
+        }"#]].assert_eq(&serde_json::to_string_pretty(&explained).expect("JSON"));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Lines into blocks and back, whatever the parser says.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The head under many small appends, and merging.
+
 use proptest::prelude::*;
 
 use super::*;

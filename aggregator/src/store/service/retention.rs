@@ -32,6 +32,11 @@ impl Schedule {
     pub(super) fn is_due(&self, now: Nanos) -> bool {
         now >= self.next_ns
     }
+
+    /// Objects that no reader will open any more after a grace.
+    pub(super) fn bury(&mut self, paths: Vec<String>, now: Nanos) {
+        self.graves.extend(paths.into_iter().map(|path| (path, now)));
+    }
 }
 
 /// The splits to drop: those that ended before `oldest_ns`, and the oldest beyond `bytes_max`.
@@ -65,7 +70,7 @@ impl Inner {
             work.catalogue.commit(&*self.commits, &record)?;
             self.publish(&work.catalogue, false);
             metrics::counter!("logweir_splits_retired_total").increment(removed.len() as u64);
-            work.retention.graves.extend(removed.into_iter().map(|path| (path, now)));
+            work.retention.bury(removed, now);
         }
         let mut failed = None;
         work.retention.graves.retain(|(path, since)| {

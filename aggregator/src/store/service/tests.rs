@@ -1,3 +1,5 @@
+//! The store with faults at every step, with restarts, and while others seal.
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
@@ -395,6 +397,34 @@ fn what_is_too_old_goes_and_its_object_after_a_grace() {
     assert_eq!(left.len(), 1, "the open part was sealed by its age meanwhile: {left:?}");
     assert!(left[0].path.starts_with("splits/1970-05-12/"), "{left:?}");
     assert_eq!(ids(&world.open().0).len(), 5);
+}
+
+#[test]
+fn many_small_splits_become_one_and_no_row_is_seen_twice() {
+    let mut world = World::new();
+    let (store, _) = world.open();
+    for i in 0..compact::INPUTS_MIN {
+        world.write(&store, 30 + i as u32);
+        store.seal_now().expect("seal");
+    }
+    let before = store.view();
+    assert_eq!(before.segments.len(), compact::INPUTS_MIN);
+    world.fault(Fault::None, Fault::Before);
+    store.maintain();
+    world.check(&store);
+    assert!(store.health().is_ok(), "a merge that fails harms nobody");
+    world.fault(Fault::None, Fault::None);
+    let (store, _) = world.open();
+    store.maintain();
+    let after = store.view();
+    assert_eq!(after.segments.len(), 1);
+    world.check(&store);
+    let rows: Vec<Row> = world.wal.iter().flatten().cloned().collect();
+    fixture::check(&*after.segments[0], &rows);
+    assert_eq!(before.segments[0].raw(0, &[0]).expect("readers go on").len(), 1);
+    let (store, recovered) = world.open();
+    assert_eq!(recovered.wal_upto, compact::INPUTS_MIN as u64 + 1);
+    world.check(&store);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Reading a split: the footer when it is opened, everything else when it is asked for.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +22,7 @@ use super::hashes::HashList;
 use super::lexicon::Lexicon;
 use super::lookup;
 use super::writer::ROW_GROUP_BLOCKS;
-use crate::store::block::Lines;
+use crate::store::block::{Block, BlockParts, Lines};
 use crate::store::column::ColumnKey;
 use crate::store::head::check_rows;
 use crate::store::objects::{Object, Objects};
@@ -135,6 +136,32 @@ impl OpenSplit {
         let lines = Lines { batch: &batch, shape: lines.column(1), raw: lines.column(2), shapes: &shapes };
         let line = |row: &u32| lines.line(order.binary_search(row).ok()?, find);
         rows.iter().map(line).collect::<Option<_>>().ok_or_else(|| format!("block {block}: a line cannot be rebuilt"))
+    }
+
+    /// All rows with all columns, to be merged with others.
+    pub fn to_blocks(&self) -> Result<Vec<Block>, String> {
+        let Known { footer, layout } = &self.known;
+        let has_column = |name: &str| layout.keys().iter().any(|key| &*key.field == name);
+        let extra = footer.fields.iter().filter(|(name, _)| !has_column(name));
+        let extra_fields: BTreeMap<_, _> = extra.map(|(name, stat)| (name.clone(), stat.clone())).collect();
+        let (shapes, columns) = (self.shapes()?, (0..=layout.raw()).collect::<Vec<_>>());
+        let mut blocks = Vec::with_capacity(footer.blocks.len());
+        let (mut rows, mut raw_bytes) = (0u64, 0u64);
+        for block in 0..footer.blocks.len() {
+            let batch = self.read_columns(block, &columns, None)?;
+            rows += batch.num_rows() as u64;
+            // A block's share of the raw bytes is by its share of the rows; the shares add up.
+            let until = u128::from(footer.meta.raw_bytes) * u128::from(rows) / u128::from(footer.meta.rows.max(1));
+            let parts = BlockParts {
+                layout: Arc::clone(layout),
+                shapes: Arc::clone(&shapes),
+                raw_bytes: until as u64 - raw_bytes,
+                extra_fields: if block == 0 { extra_fields.clone() } else { BTreeMap::new() },
+            };
+            raw_bytes = until as u64;
+            blocks.push(Block::new(parts, batch));
+        }
+        Ok(blocks)
     }
 
     /// Some columns of some rows of a block, as the layout types them.

@@ -1,3 +1,5 @@
+//! Splits: the contract of segments, what the indexes leave out, and damage.
+
 use std::sync::Arc;
 
 use arrow::array::AsArray;
@@ -8,9 +10,15 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
 use super::cache::{SplitCache, SplitSegment};
+use super::footer::{Footer, TRAILER_BYTES, Trailer};
+use super::hashes::{self, HashList};
+use super::indexer::Indexer;
+use super::lexicon::Lexicon;
+use super::lookup;
 use super::writer::{SplitFile, SplitSource, write};
 use crate::ranges::{SourceKey, SourceRanges};
 use crate::store::block::Block;
+use crate::store::column::add_stats;
 use crate::store::fixture::{self, Row, row};
 use crate::store::objects::Objects;
 use crate::store::segment::{Probe, Projection, Segment};
@@ -239,5 +247,75 @@ proptest! {
         prop_assume!(!rows.is_empty());
         let place = place();
         fixture::check(&segment(&place, &split_of(fixture::blocks(&rows, block_rows))), &rows);
+    }
+}
+
+/// The indexes alone, over blocks that are much smaller than those of a split.
+struct Bare {
+    footer: Footer,
+    lexicon: Arc<Lexicon>,
+    hashes: Arc<HashList>,
+}
+
+impl Bare {
+    fn new(blocks: &[Block]) -> Bare {
+        let mut footer = Footer::decode(&footer_of(&split_of(fixture::blocks(&service_rows(1), 1)))).expect("a footer");
+        (footer.blocks, footer.fields, footer.extra_blocks) = Default::default();
+        let mut indexer = Indexer::default();
+        for (i, block) in blocks.iter().enumerate() {
+            indexer.add_block(block.layout(), block.batch());
+            footer.blocks.push(block.stat());
+            add_stats(&mut footer.fields, block.fields());
+            footer.extra_blocks.extend(block.has_extra().then_some(i as u32));
+        }
+        let mut indexes = indexer.finish();
+        (footer.scan_words, footer.scan_values) = (indexes.scans.words, indexes.scans.values);
+        let hashes = HashList::open(hashes::encode(&mut indexes.hashes).into()).expect("a list");
+        let lexicon = Lexicon::open(&indexes.lexicon.finish().expect("a bundle")).expect("a lexicon");
+        Bare { footer, lexicon: Arc::new(lexicon), hashes: Arc::new(hashes) }
+    }
+}
+
+fn footer_of(file: &SplitFile) -> Bytes {
+    let end = file.bytes.len();
+    let parquet = u32::from_le_bytes(file.bytes[end - 8..end - 4].try_into().expect("four bytes")) as usize;
+    let at = end - 8 - parquet;
+    let trailer = Trailer::decode(&file.bytes[at - TRAILER_BYTES..at]).expect("a trailer");
+    file.bytes.slice(trailer.footer.offset as usize..(trailer.footer.offset + trailer.footer.bytes) as usize)
+}
+
+impl lookup::Indexes for Bare {
+    fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    fn lexicon(&self) -> Result<Arc<Lexicon>, String> {
+        Ok(Arc::clone(&self.lexicon))
+    }
+
+    fn hashes(&self) -> Result<Arc<HashList>, String> {
+        Ok(Arc::clone(&self.hashes))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn candidates_of_many_blocks_never_lose_a_match(rows in fixture::any_rows(120), block_rows in 1usize..9) {
+        let blocks = fixture::blocks(&rows, block_rows);
+        let bare = Bare::new(&blocks);
+        let batches: Vec<_> = blocks.iter().map(|block| block.read(&Projection::All, None).expect("read")).collect();
+        let (mut asked, mut left_out) = (0, 0);
+        for probe in fixture::probes() {
+            let flags = lookup::candidates(&bare, &probe).expect("candidates");
+            for (flag, batch) in flags.iter().zip(&batches) {
+                let found = (0..batch.num_rows()).any(|row| fixture::matches(batch, row, &probe));
+                prop_assert!(*flag || !found, "{:?} was lost", probe);
+                asked += 1;
+                left_out += usize::from(!flag);
+            }
+        }
+        prop_assert!(blocks.len() < 10 || left_out * 8 > asked, "only {} of {} blocks were left out", left_out, asked);
     }
 }

@@ -1,0 +1,142 @@
+//! Compaction: small splits of one day become a larger one, so that a search opens few.
+//!
+//! Splits are merged with others of their size class, so that a line is written again only a few times in its life.
+//! One commit record adds the new split and removes the old ones; whoever is reading those goes on for the grace.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use logweir_runtime::clock::{NANOS_PER_SECOND, Nanos};
+
+use super::{Inner, SPLITS, StoreError, Work, day_of, unique};
+use crate::ranges::SourceRanges;
+use crate::store::commit::Record;
+use crate::store::split::footer::SplitMeta;
+use crate::store::split::writer::{SplitSource, write};
+
+/// How often compaction looks.
+pub(super) const COMPACT_EVERY_NS: Nanos = 30 * NANOS_PER_SECOND;
+
+/// Splits that could not be merged are left alone for so long: one may be damaged.
+const RETRY_NS: Nanos = 3600 * NANOS_PER_SECOND;
+
+/// Splits that are merged at once, at least and at most.
+pub(super) const INPUTS_MIN: usize = 8;
+pub(super) const INPUTS_MAX: usize = 64;
+
+/// Bytes of lines of a merged split: its columns are in memory while it is written.
+pub(super) const OUTPUT_RAW_BYTES_MAX: u64 = 128 << 20;
+
+/// When to look, and what could not be merged.
+#[derive(Debug, Default)]
+pub(super) struct Compaction {
+    next_ns: Nanos,
+    /// Splits that are left alone, and until when.
+    failed: HashMap<String, Nanos>,
+}
+
+impl Compaction {
+    pub(super) fn is_due(&self, now: Nanos) -> bool {
+        now >= self.next_ns
+    }
+}
+
+/// Splits of one day and size class, by time, if there are enough of them.
+pub(super) fn choose<'a>(splits: impl Iterator<Item = &'a Arc<SplitMeta>>) -> Option<Vec<Arc<SplitMeta>>> {
+    let mut groups: BTreeMap<(String, u32), Vec<&Arc<SplitMeta>>> = BTreeMap::new();
+    for meta in splits.filter(|meta| meta.raw_bytes <= OUTPUT_RAW_BYTES_MAX / INPUTS_MIN as u64) {
+        // A class is a factor of eight: as many as are merged.
+        let class = meta.raw_bytes.max(1).ilog2() / 3;
+        groups.entry((day_of(meta.max_time_ns), class)).or_default().push(meta);
+    }
+    let mut group = groups.into_values().find(|group| group.len() >= INPUTS_MIN)?;
+    group.sort_by_key(|meta| (meta.min_time_ns, meta.max_time_ns));
+    let mut raw_bytes = 0;
+    let fits = |meta: &&Arc<SplitMeta>| {
+        raw_bytes += meta.raw_bytes;
+        raw_bytes <= OUTPUT_RAW_BYTES_MAX
+    };
+    Some(group.into_iter().take(INPUTS_MAX).take_while(fits).cloned().collect())
+}
+
+impl Inner {
+    /// Merges one group of splits, if there is one.
+    pub(super) fn compact(&self, work: &mut Work, now: Nanos) {
+        work.compaction.next_ns = now.saturating_add(COMPACT_EVERY_NS);
+        let (splits, failed) = (work.catalogue.splits(), &mut work.compaction.failed);
+        failed.retain(|path, until| now < *until && splits.contains_key(path));
+        let Some(inputs) = choose(splits.values().filter(|meta| !failed.contains_key(&meta.path))) else { return };
+        match self.merge(work, &inputs, now) {
+            Ok(()) => metrics::counter!("logweir_compactions_total").increment(1),
+            Err(error) => {
+                // Nothing is lost and nothing is late; a damaged split shows where it is searched.
+                tracing::warn!(error = %error, splits = inputs.len(), "splits cannot be merged; they stay as they are");
+                metrics::counter!("logweir_store_failures_total", "step" => "compaction").increment(1);
+                let until = now.saturating_add(RETRY_NS);
+                work.compaction.failed.extend(inputs.iter().map(|meta| (meta.path.clone(), until)));
+            }
+        }
+    }
+
+    fn merge(&self, work: &mut Work, inputs: &[Arc<SplitMeta>], now: Nanos) -> Result<(), StoreError> {
+        let (mut blocks, mut ranges) = (Vec::new(), SourceRanges::default());
+        for meta in inputs {
+            let damaged = |reason: String| StoreError::Split { path: meta.path.clone(), reason };
+            let split = self.cache.get(&meta.path).map_err(damaged)?;
+            blocks.extend(split.to_blocks().map_err(damaged)?.into_iter().map(Arc::new));
+            ranges.merge(&split.known().footer.ranges);
+        }
+        let nonce = unique(now);
+        let max_time_ns = inputs.iter().map(|meta| meta.max_time_ns).max().unwrap_or(now);
+        let first = inputs.iter().map(|meta| meta.wal.0).min().unwrap_or(0);
+        let upto = inputs.iter().map(|meta| meta.wal.1).max().unwrap_or(0);
+        let path = format!("{SPLITS}/{}/{nonce}.split", day_of(max_time_ns));
+        let file = write(&blocks, SplitSource { path, wal: (first, upto), ranges })?;
+        self.objects.put(&file.meta.path, file.bytes)?;
+        let removed: Vec<String> = inputs.iter().map(|meta| meta.path.clone()).collect();
+        let record = Record {
+            nonce,
+            time_ns: now,
+            added: vec![file.meta],
+            removed: removed.clone(),
+            wal_upto: None,
+            ranges: SourceRanges::default(),
+        };
+        work.catalogue.commit(&*self.commits, &record)?;
+        self.publish(&work.catalogue, false);
+        work.retention.bury(removed, now);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_of_one_day_and_class_are_chosen() {
+        let meta = |i: i64, raw_bytes| {
+            let time_ns = i * 3600 * NANOS_PER_SECOND;
+            Arc::new(SplitMeta {
+                path: format!("{i}"),
+                bytes: 1,
+                rows: 1,
+                raw_bytes,
+                min_time_ns: time_ns,
+                max_time_ns: time_ns,
+                wal: (i as u64, i as u64 + 1),
+            })
+        };
+        let chosen = |splits: &[Arc<SplitMeta>]| choose(splits.iter()).map_or(0, |inputs| inputs.len());
+        let small: Vec<_> = (0..8).map(|i| meta(i, 5000)).collect();
+        assert_eq!((chosen(&small), chosen(&small[1..])), (8, 0));
+        let days: Vec<_> = (20..28).map(|i| meta(i, 5000)).collect();
+        assert_eq!(chosen(&days), 0, "half of them are of the next day");
+        let classes: Vec<_> = (0..8).map(|i| meta(i, 1 << (10 + i))).collect();
+        assert_eq!(chosen(&classes), 0, "they differ too much");
+        let many: Vec<_> = (0..16).map(|i| meta(i, 12 << 20)).collect();
+        assert_eq!(chosen(&many), 10, "they fill one split");
+        let large: Vec<_> = (0..16).map(|i| meta(i, 64 << 20)).collect();
+        assert_eq!(chosen(&large), 0, "they are large enough");
+    }
+}
