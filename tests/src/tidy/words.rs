@@ -100,7 +100,7 @@ pub fn odd_characters(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in tree.texts.iter().filter(|file| !is_data(&file.path)) {
         for (number, line) in (1..).zip(file.text.split('\n')) {
-            if let Some(odd) = line.chars().find(|c| is_odd(*c) && !(*c == '\t' && may_have_tabs(file))) {
+            if let Some(odd) = line.chars().find(|c| is_odd(*c) && !is_at_home(*c, file)) {
                 let what = format!("character U+{:04X}", odd as u32);
                 let mend = "write it as an escape, or remove it".to_owned();
                 findings.push(Finding { path: file.path.clone(), line: number, what, mend });
@@ -116,8 +116,18 @@ fn is_odd(c: char) -> bool {
     c.is_control() || bidi || invisible
 }
 
-fn may_have_tabs(file: &TextFile) -> bool {
-    !file.path.ends_with(".rs")
+/// Tabs indent what is not Rust; what a test expects to be printed stands in it as it is.
+fn is_at_home(c: char, file: &TextFile) -> bool {
+    let in_rust = file.path.ends_with(".rs");
+    match c {
+        '\t' => !in_rust || is_unit_test(&file.path),
+        '\u{fffd}' => in_rust && is_unit_test(&file.path),
+        _ => false,
+    }
+}
+
+fn is_unit_test(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 
 /// Logs as they came from elsewhere, and the licence: not ours to reword.
@@ -180,8 +190,12 @@ mod tests {
 
     #[test]
     fn characters_that_nobody_sees_are_found() {
-        let tree =
-            Tree::of(&[("a.rs", "a\u{202e}b\n\tc\nü…✓\n"), ("Makefile", "a:\n\tb\n"), ("b.md", "a\r\n\u{1b}[0m\n")]);
+        let tree = Tree::of(&[
+            ("a.rs", "a\u{202e}b\n\tc\nü…✓\n"),
+            ("Makefile", "a:\n\tb\n"),
+            ("b.md", "a\r\n\u{1b}[0m\n"),
+            ("c/src/d/tests.rs", "\t\u{fffd}"),
+        ]);
         assert_eq!(places(&odd_characters(&tree)), ["a.rs:1", "a.rs:2", "b.md:1", "b.md:2"]);
     }
 }
