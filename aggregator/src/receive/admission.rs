@@ -1,7 +1,7 @@
 //! Whether there is room for a request, decided before its body is worked on: overload is answered, not suffered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// Decompressed bytes between the door and the head of the store.
 pub const IN_FLIGHT_BYTES_MAX: u64 = 96 << 20;
@@ -22,6 +22,8 @@ pub enum Refusal {
         retry_after_s: u64,
     },
     DiskFull,
+    /// The head is far over its size because it cannot be sealed.
+    StoreFull,
 }
 
 impl Refusal {
@@ -29,6 +31,7 @@ impl Refusal {
         match self {
             Refusal::InFlight => "the server is busy with the data that it has: send again later",
             Refusal::Rate { .. } => "limits.ingest_bytes_per_s is reached: send again later",
+            Refusal::StoreFull => "the store cannot seal what it has: see /health/ready",
             Refusal::DiskFull => "the disk of data_dir is nearly full: free space or lower retention",
         }
     }
@@ -37,7 +40,7 @@ impl Refusal {
         match self {
             Refusal::InFlight => 1,
             Refusal::Rate { retry_after_s } => retry_after_s,
-            Refusal::DiskFull => 10,
+            Refusal::DiskFull | Refusal::StoreFull => 10,
         }
     }
 }
@@ -53,6 +56,7 @@ struct Shared {
     /// Token bucket as the moment when it is full again: one atomic, no lock.
     full_at_ns: AtomicI64,
     disk_free: AtomicU64,
+    store_full: AtomicBool,
 }
 
 impl Admission {
@@ -62,6 +66,7 @@ impl Admission {
             bytes_per_s: bytes_per_s.max(1),
             full_at_ns: AtomicI64::new(i64::MIN),
             disk_free: AtomicU64::new(u64::MAX),
+            store_full: AtomicBool::new(false),
         }))
     }
 
@@ -69,6 +74,9 @@ impl Admission {
     pub fn admit(&self, bytes: u64, now_ns: i64) -> Result<Ticket, Refusal> {
         if self.0.disk_free.load(Ordering::Relaxed) < DISK_FREE_BYTES_MIN {
             return Err(Refusal::DiskFull);
+        }
+        if self.0.store_full.load(Ordering::Relaxed) {
+            return Err(Refusal::StoreFull);
         }
         self.take_rate(bytes, now_ns)?;
         let before = self.0.in_flight.fetch_add(bytes, Ordering::SeqCst);
@@ -98,6 +106,11 @@ impl Admission {
     /// Told by the part that watches the disk.
     pub fn set_disk_free(&self, bytes: u64) {
         self.0.disk_free.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Told by the part that looks after the store.
+    pub fn set_store_full(&self, full: bool) {
+        self.0.store_full.store(full, Ordering::Relaxed);
     }
 
     pub fn disk_is_full(&self) -> bool {
@@ -154,5 +167,8 @@ mod tests {
         let admission = Admission::new(u64::MAX);
         admission.set_disk_free(DISK_FREE_BYTES_MIN - 1);
         assert_eq!(admission.admit(1, 0).expect_err("full"), Refusal::DiskFull);
+        admission.set_disk_free(u64::MAX);
+        admission.set_store_full(true);
+        assert_eq!(admission.admit(1, 0).expect_err("full"), Refusal::StoreFull);
     }
 }
