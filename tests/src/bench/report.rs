@@ -34,12 +34,8 @@ impl Report {
         let mut text = format!("# Benchmark of {date} on {host}\n\n");
         writeln!(text, "- command: `{command}`")?;
         writeln!(text, "- commit: {}", commit())?;
-        writeln!(
-            text,
-            "- machine: {cores} cores,{} {} GiB",
-            model.trim_start_matches(['\t', ' ', ':']).to_owned() + ",",
-            memory_kib >> 20
-        )?;
+        let model = model.trim_start_matches(['\t', ' ', ':']);
+        writeln!(text, "- machine: {cores} cores, {model}, {} GiB", memory_kib >> 20)?;
         writeln!(text, "- z is MB per CPU-second against `zstd -1` with one thread on the same bytes in the same run")?;
         Ok(Report { text, date, host })
     }

@@ -34,6 +34,7 @@ pub async fn visit(scratch: &Scratch, url: &str, query: &str, picture: &Path) ->
     let mut command = Command::new(programs::installed("node")?);
     command.current_dir(&folder).arg("page.mjs").arg(url).arg(query).arg(picture);
     command.arg(scratch.folder("chromium")?).arg(programs::installed("chromium")?);
+    command.env("TMPDIR", scratch.folder("chromium-tmp")?);
     let report = process::succeed(command).await?;
     serde_json::from_slice(&report.stdout).with_context(|| format!("page.mjs printed {}", report.text()))
 }
