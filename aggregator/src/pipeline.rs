@@ -134,8 +134,13 @@ fn replay(dir: &Path, recovered: Recovered, indexer: &mut Indexer) -> Result<(Lo
         metrics::counter!("logweir_wal_damaged_total").increment(1);
     }
     let mut records = 0u64;
+    let mut expected = wal_upto;
     let room = Admission::new(u64::MAX);
     wal.replay(wal_upto, &mut |number, payload| {
+        if number != expected {
+            report_hole(expected, number);
+        }
+        expected = number + 1;
         let ticket = room.enter(0);
         match ticket.ok().and_then(|ticket| durable(number, payload, &mut ranges, ticket)) {
             Some(durable) => {
@@ -150,6 +155,12 @@ fn replay(dir: &Path, recovered: Recovered, indexer: &mut Indexer) -> Result<(Lo
         tracing::info!(records, "replayed the log");
     }
     Ok((wal, ranges))
+}
+
+/// Records between what the splits cover and what the log holds: a segment is missing, or was damaged.
+fn report_hole(from: u64, to: u64) {
+    tracing::error!(from, to, "records of the log are missing: acknowledged lines are lost");
+    metrics::counter!("logweir_wal_missing_records_total").increment(to.saturating_sub(from));
 }
 
 fn durable(number: u64, payload: &[u8], ranges: &mut SourceRanges, ticket: Ticket) -> Option<Durable> {
