@@ -4,11 +4,11 @@ pub mod console;
 pub mod error;
 pub mod events;
 pub mod health;
-pub mod hits;
 pub mod ingest;
 pub mod query;
 pub mod sources;
 pub mod tail;
+pub mod values;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,9 +66,10 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/batches", post(ingest::batches))
         .route("/api/v1/ingest", post(ingest::ingest))
         .route("/api/v1/query", get(query::query).post(query::query))
-        .route("/api/v1/hits", get(hits::hits).post(hits::hits))
-        .route("/api/v1/facets", get(hits::facets).post(hits::facets))
-        .route("/api/v1/fields", get(hits::fields))
+        .route("/api/v1/hits", get(values::hits).post(values::hits))
+        .route("/api/v1/facets", get(values::facets).post(values::facets))
+        .route("/api/v1/fields", get(values::fields))
+        .route("/api/v1/explain", get(values::explain).post(values::explain))
         .route("/api/v1/events/{id}", get(events::event))
         .route("/api/v1/events/{id}/context", get(events::context))
         .route("/api/v1/tail", get(tail::tail))

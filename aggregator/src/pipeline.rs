@@ -136,7 +136,7 @@ fn replay(dir: &Path, recovered: Recovered, indexer: &mut Indexer) -> Result<(Lo
     let mut records = 0u64;
     let room = Admission::new(u64::MAX);
     wal.replay(wal_upto, &mut |number, payload| {
-        let ticket = room.admit(0, 0);
+        let ticket = room.enter(0);
         match ticket.ok().and_then(|ticket| durable(number, payload, &mut ranges, ticket)) {
             Some(durable) => {
                 indexer.index(durable);
@@ -154,9 +154,11 @@ fn replay(dir: &Path, recovered: Recovered, indexer: &mut Indexer) -> Result<(Lo
 
 fn durable(number: u64, payload: &[u8], ranges: &mut SourceRanges, ticket: Ticket) -> Option<Durable> {
     let (tenant, received_ns, bytes) = record::decode(payload)?;
-    let Received { tenant, received_ns, header, body, ticket, .. } =
+    let Received { tenant, received_ns, mut header, body, ticket, .. } =
         Received::decode(tenant, received_ns, bytes, ticket).ok()?;
     ranges.set_time(received_ns);
     let plans = dedup::decide(ranges, &header);
+    let news = dedup::new_gaps(ranges, &header);
+    header.gaps = writer::keep(header.gaps, &news);
     Some(Durable { record: number, received_ns, tenant, header, body, plans, ticket: Some(ticket) })
 }

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use client::{
-    AlertsCommand, ContextArgs, FieldsArgs, ListArgs, ListFormat, OutputFormat, RangeArgs, RulesCommand, RulesPaths,
-    SearchArgs, ServerArgs, SourcesArgs, StdinFormat, TailArgs,
+    AlertsCommand, ContextArgs, ExplainArgs, FieldsArgs, ListArgs, ListFormat, OutputFormat, RangeArgs, RulesCommand,
+    RulesPaths, SearchArgs, ServerArgs, SourcesArgs, StdinFormat, TailArgs,
 };
 pub use server::{CheckArgs, CompletionsArgs, ServeArgs, TokensCommand, UpArgs};
 
@@ -29,6 +29,7 @@ Look:
   tail         Follow new events as they arrive
   context      Show what happened around one event
   fields       List the fields of the stored events, or the values of one
+  explain      Say what a query would read, without running it
 
 Alerts:
   alerts       Show what is firing
@@ -92,6 +93,7 @@ pub enum Command {
     Tail(TailArgs),
     Context(ContextArgs),
     Fields(FieldsArgs),
+    Explain(ExplainArgs),
     /// Show what is firing
     #[command(subcommand, arg_required_else_help = true)]
     Alerts(AlertsCommand),

@@ -4,6 +4,7 @@ mod alerts;
 pub mod check;
 mod completions;
 mod context;
+mod explain;
 mod fields;
 pub mod rules;
 pub mod search;
@@ -31,6 +32,7 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Tail(args) => tail::run(&args, console).await,
         Command::Context(args) => context::run(&args, console).await,
         Command::Fields(args) => fields::run(&args, console).await,
+        Command::Explain(args) => explain::run(&args, console).await,
         Command::Alerts(command) => alerts::run(&command, console).await,
         Command::Rules(RulesCommand::Check(paths)) => rules::check(&paths, console),
         Command::Rules(RulesCommand::Test(paths)) => rules::test(&paths, console),

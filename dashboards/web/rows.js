@@ -126,7 +126,7 @@ function Event({ row, index, top, current, open, onHeight }) {
         <span role="gridcell" class="when"><${Time} at=${row.time} utc=${utc}>${rowTime(cell(row.time), utc, state.withDay.value)}<//></span>
         <span role="gridcell"><${Level} level=${row.level} /></span>
         <span role="gridcell" class="service" title=${cell(row.service)}><${Text} text=${cell(row.service)} /></span>
-        <span role="gridcell" class="message"><${Status} row=${row} /><${Text} text=${cut} words=${words} />${row['exception.type'] && html` <em class="exception"><${Text} text=${cell(row['exception.type'])} /></em>`}${typeof row.duration_ms === 'number' && html`<span class="took">${took(row.duration_ms)}</span>`}</span>
+        <span role="gridcell" class="message"><${Status} row=${row} /><${Text} text=${cut} words=${words} />${row['exception.type'] && !message.includes(row['exception.type']) && html` <em class="exception"><${Text} text=${cell(row['exception.type'])} /></em>`}${typeof row.duration_ms === 'number' && html`<span class="took">${took(row.duration_ms)}</span>`}</span>
       </div>
       ${open && html`<div class="detail" role="row" ref=${detail}><div role="gridcell"><${Detail} row=${row} /></div></div>`}
     </div>`;

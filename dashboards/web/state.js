@@ -240,7 +240,8 @@ export function release() {
   const known = places.value;
   const added = fresh.filter((row) => !known.has(row.id));
   batch(() => {
-    rows.value = added.concat(rows.value).slice(0, ROWS_MAX);
+    // Services deliver at different speeds: what came later may belong below. Ids sort as their events do.
+    rows.value = added.concat(rows.value).sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, ROWS_MAX);
     liveState.value = { ...liveState.value, waiting: 0 };
     now.value = Date.now();
   });

@@ -28,6 +28,7 @@ impl Watcher {
                 Ok(stat) => self.admission.set_disk_free(stat.f_bavail.saturating_mul(stat.f_frsize)),
                 Err(error) => tracing::warn!(error = %error, "cannot ask for the free space of data_dir"),
             }
+            self.admission.set_store_full(self.store.is_full());
             if let Some(record) = self.store.maintain() {
                 self.writer.truncate_before(record);
             }

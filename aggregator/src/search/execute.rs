@@ -167,8 +167,9 @@ pub fn explain(query: &Query, request: &Request<'_>, segments: &[Arc<dyn Segment
     let plan = Plan::new(query, range, request.order);
     let filter = compile(&plan.filter, range, request, segments, 0)?;
     let opened = Scan::new(segments, &filter, range, request.order, request.patience()).candidates();
-    let in_range = segments.iter().flat_map(|segment| segment.blocks()).filter(|block| range.overlaps(block));
-    let mut warnings = plan::unknown_fields(query, segments);
+    let reached = segments.iter().filter(|segment| range.reaches(&***segment));
+    let in_range = reached.flat_map(|segment| segment.blocks()).filter(|block| range.overlaps(block));
+    let mut warnings = plan::unknown_fields(query, range, segments);
     warnings.extend(plan::before_all(range, segments));
     Ok(Explanation {
         from: clock::rfc3339(range.first_ns),
@@ -211,7 +212,7 @@ fn run_nested(
     if let Some(fields) = &request.fields {
         plan.show = plan.show.then(fields, false);
     }
-    let mut warnings = plan::unknown_fields(query, segments);
+    let mut warnings = plan::unknown_fields(query, range, segments);
     warnings.extend(plan::before_all(range, segments));
     let filter = compile(&plan.filter, range, request, segments, depth)?;
     let mut search = Search { request, segments, sink, filter: &filter, plan: &plan, depth, warnings };

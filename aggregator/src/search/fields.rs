@@ -69,7 +69,7 @@ pub struct Facets {
 pub fn list(segments: &[Arc<dyn Segment>], range: TimeRange) -> Vec<FieldInfo> {
     let mut total = 0;
     let mut infos: BTreeMap<(usize, &str), FieldInfo> = BTreeMap::new();
-    for segment in segments.iter().filter(|segment| segment.blocks().iter().any(|block| range.overlaps(block))) {
+    for segment in segments.iter().filter(|segment| range.reaches(&***segment)) {
         total += segment.blocks().iter().map(|block| u64::from(block.rows)).sum::<u64>();
         for (name, stat) in segment.fields() {
             let info = infos.entry((place(name), name)).or_insert_with(|| FieldInfo {

@@ -61,7 +61,7 @@ pub fn hits(
         }
     }
     let complete = scan.finish(false).reason.is_none();
-    Ok(HitsAnswer { warnings: plan::unknown_fields(query, segments), complete, ..bars.finish() })
+    Ok(HitsAnswer { warnings: plan::unknown_fields(query, range, segments), complete, ..bars.finish() })
 }
 
 struct Bars {

@@ -87,7 +87,7 @@ fn bound(bound: &Bound) -> Option<&Literal> {
 
 /// A warning when the range ends before the oldest event that is kept.
 pub fn before_all(range: TimeRange, segments: &[Arc<dyn Segment>]) -> Option<Warning> {
-    let oldest_ns = segments.iter().flat_map(|segment| segment.blocks()).map(|block| block.min_time_ns).min()?;
+    let oldest_ns = segments.iter().filter_map(|segment| segment.time_range()).map(|(min_ns, _)| min_ns).min()?;
     (range.last_ns < oldest_ns).then(|| Warning {
         warn: "outside_retention".to_owned(),
         field: None,
@@ -100,7 +100,8 @@ pub fn before_all(range: TimeRange, segments: &[Arc<dyn Segment>]) -> Option<War
 /// The range as far as there are rows, for rates and buckets: without an end it ends now, and without a beginning it
 /// begins with the first row.
 pub fn known_range(range: TimeRange, segments: &[Arc<dyn Segment>], now_ns: i64) -> TimeRange {
-    let blocks = || segments.iter().flat_map(|segment| segment.blocks()).filter(|block| range.overlaps(block));
+    let reached = || segments.iter().filter(|segment| range.reaches(&***segment));
+    let blocks = || reached().flat_map(|segment| segment.blocks()).filter(|block| range.overlaps(block));
     let first_ns = match range.first_ns {
         i64::MIN => blocks().map(|block| block.min_time_ns).min().unwrap_or(now_ns),
         first_ns => first_ns,
@@ -183,10 +184,14 @@ fn and(left: Filter, right: Filter) -> Filter {
     }
 }
 
-/// A warning for each field that the query names and nobody has ever seen, with what was probably meant.
-pub fn unknown_fields(query: &Query, segments: &[Arc<dyn Segment>]) -> Vec<Warning> {
+/// A warning for each field that the query names and no segment of the range has, with what was probably meant.
+pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segment>]) -> Vec<Warning> {
     let mut known: BTreeSet<&str> = field::ALL.into_iter().chain([RAW]).collect();
-    for segment in segments {
+    let mut reached = segments.iter().filter(|segment| range.reaches(&***segment)).peekable();
+    if reached.peek().is_none() {
+        return Vec::new();
+    }
+    for segment in reached {
         known.extend(segment.fields().keys().map(String::as_str));
     }
     let mut made: BTreeSet<String> = BTreeSet::new();
@@ -202,7 +207,7 @@ pub fn unknown_fields(query: &Query, segments: &[Arc<dyn Segment>]) -> Vec<Warni
         pipe_fields(&pipe.kind, &mut |field| note(field, &made));
         made.extend(made_by(&pipe.kind));
     }
-    if segments.is_empty() { Vec::new() } else { warnings.into_values().collect() }
+    warnings.into_values().collect()
 }
 
 fn unknown_field(field: &Field, known: &BTreeSet<&str>) -> Warning {
@@ -219,7 +224,7 @@ fn unknown_field(field: &Field, known: &BTreeSet<&str>) -> Warning {
         field: Some(name.to_owned()),
         did_you_mean: meant.map(str::to_owned),
         pos: Some(field.span.start + 1),
-        message: format!("no event has a field {name}{hint}"),
+        message: format!("no event of that time has a field {name}{hint}"),
     }
 }
 

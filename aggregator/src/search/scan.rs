@@ -32,6 +32,11 @@ pub struct TimeRange {
 impl TimeRange {
     pub const ALL: TimeRange = TimeRange { first_ns: i64::MIN, last_ns: i64::MAX };
 
+    /// Whether a segment has rows in it; does not open the segment.
+    pub fn reaches(&self, segment: &dyn Segment) -> bool {
+        segment.time_range().is_some_and(|(min_ns, max_ns)| min_ns <= self.last_ns && max_ns >= self.first_ns)
+    }
+
     pub fn overlaps(&self, block: &BlockStat) -> bool {
         block.rows > 0 && block.min_time_ns <= self.last_ns && block.max_time_ns >= self.first_ns
     }
@@ -123,7 +128,7 @@ impl<'a> Scan<'a> {
         patience: Patience<'a>,
     ) -> Scan<'a> {
         let mut blocks = Vec::new();
-        for (segment, source) in segments.iter().enumerate() {
+        for (segment, source) in segments.iter().enumerate().filter(|(_, segment)| range.reaches(&***segment)) {
             let refs = source.blocks().iter().enumerate().map(|(block, stat)| BlockRef { segment, block, stat: *stat });
             blocks.extend(refs.filter(|block| range.overlaps(&block.stat)));
         }

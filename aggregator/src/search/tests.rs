@@ -154,9 +154,9 @@ fn an_unknown_field_is_a_warning_and_not_a_silent_zero() {
         .collect();
     expect_test::expect![[r#"
         [
-            "unknown_field at 13: no event has a field duration; did you mean duration_ms?",
-            "unknown_field at 46: no event has a field nobody",
-            "unknown_field at 1: no event has a field statuss; did you mean status?",
+            "unknown_field at 13: no event of that time has a field duration; did you mean duration_ms?",
+            "unknown_field at 46: no event of that time has a field nobody",
+            "unknown_field at 1: no event of that time has a field statuss; did you mean status?",
         ]
     "#]]
     .assert_debug_eq(&warnings);

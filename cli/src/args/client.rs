@@ -187,6 +187,24 @@ pub struct FieldsArgs {
     pub server: ServerArgs,
 }
 
+/// Say what a query would read, without running it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  logweir explain 'trace_id:4bf92f3577b34da6' --since 7d
+  logweir explain 'message:*timeout*' -o json")]
+pub struct ExplainArgs {
+    #[arg(allow_hyphen_values = true, value_parser = query)]
+    pub query: String,
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = ListFormat::Pretty)]
+    pub output: ListFormat,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum AlertsCommand {
     /// List what is pending or firing; exits 1 when nothing is

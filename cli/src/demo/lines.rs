@@ -97,9 +97,16 @@ pub(super) fn redis(times: &Times, at: Nanos, sign: char, message: &str) -> Stri
     docker(at, "stdout", &format!("1:M {} {sign} {message}", times.local(at, "%d %b %Y %H:%M:%S.%3f")))
 }
 
-/// logfmt of a Go program.
-pub(super) fn logfmt(at: Nanos, level: &str, rest: &str) -> String {
-    docker(at, "stderr", &format!("time={} level={level} {rest}", millis(at)))
+/// zap, the logger of many Go programs: seconds with decimals, on stderr.
+pub(super) fn zap(at: Nanos, level: &str, message: &str, fields: Value) -> String {
+    let mut object = serde_json::Map::new();
+    object.insert("level".to_owned(), json!(level));
+    object.insert("ts".to_owned(), json!((at / 1_000_000) as f64 / 1000.0));
+    object.insert("msg".to_owned(), json!(message));
+    if let Value::Object(fields) = fields {
+        object.extend(fields);
+    }
+    docker(at, "stderr", &Value::Object(object).to_string())
 }
 
 fn millis(at: Nanos) -> String {

@@ -149,9 +149,9 @@ impl Shop {
             Touches::Payments if status < 400 => self.charge(visit, end - 8 * MILLI),
             Touches::Inventory => {
                 let sku = self.random.between(100, 999);
-                let ms = self.random.exponential(3.0);
-                let rest = format!("msg=\"stock read\" sku={sku} trace_id={} duration_ms={ms:.1}", visit.visitor.trace);
-                self.put(end - 4 * MILLI, Target::Inventory, lines::logfmt(end - 4 * MILLI, "info", &rest));
+                let ms = (self.random.exponential(3.0) * 10.0).round() / 10.0;
+                let fields = json!({"sku": sku, "trace_id": visit.visitor.trace, "duration_ms": ms});
+                self.put(end - 4 * MILLI, Target::Inventory, lines::zap(end - 4 * MILLI, "info", "stock read", fields));
             }
             _ => {}
         }

@@ -95,15 +95,15 @@ fn json_lines_are_json_and_the_others_have_their_format() {
     }
     let shown: String = first.values().map(|text| text.lines().next().unwrap_or_default().to_owned() + "\n").collect();
     expect![[r#"
-        203.0.113.210 - - [20/Nov/2026:12:00:00 +0000] "GET /products/1720 HTTP/2.0" 200 2083 "https://shop.example/" "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Safari/605.1.15" rt=0.014 urt=0.014 ua=10.20.0.11:3000 host=shop.example trace=5c1bab3c9aac17f3a6050b2ecbeb5d29
+        203.0.113.210 - - [20/Nov/2026:12:00:00 +0000] "GET /products/101 HTTP/2.0" 200 2083 "https://shop.example/" "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Safari/605.1.15" rt=0.014 urt=0.014 ua=10.20.0.11:3000 host=shop.example trace=5c1bab3c9aac17f3a6050b2ecbeb5d29
         2026/11/20 12:00:28 [error] 31#31: *9453 upstream timed out (110: Connection timed out) while reading response header from upstream, client: 192.0.2.88, server: shop.example, request: "POST /api/cart/items HTTP/2.0", upstream: "http://10.20.0.12:3000/api/cart/items", host: "shop.example"
-        {"level":30,"time":1795176000012,"pid":4121,"trace_id":"5c1bab3c9aac17f3a6050b2ecbeb5d29","user_id":"u_3147","method":"GET","path":"/products/1720","status":200,"duration_ms":13.7,"msg":"product done"}
+        {"level":30,"time":1795176000012,"pid":4121,"trace_id":"5c1bab3c9aac17f3a6050b2ecbeb5d29","user_id":"u_3147","method":"GET","path":"/products/101","status":200,"duration_ms":13.7,"msg":"product done"}
         TimeoutError: payment gateway did not answer within 3000 ms
         [2026-11-20T12:00:00.039Z] INFO  charge accepted order=464910 amount=32.81 currency=EUR user_id=u_1721 trace_id=f8d335b5588fc0594e007e92272ead40
         [2026-11-20T12:00:28.331Z] ERROR charge failed after 3000 ms: gateway did not answer attempt=1 user_id=u_3747 trace_id=4385095a669c074fbe0d40e7908c597b
         2026-11-20T12:10:29: PM2 log: App [payments:2] exited with code [1] via signal [SIGINT]
         {"log":"1:M 20 Nov 2026 12:00:06.000 * 121 changes in 60 seconds. Saving...\n","stream":"stdout","time":"2026-11-20T12:00:06.000000000Z"}
-        {"log":"time=2026-11-20T12:00:00.009Z level=info msg=\"stock read\" sku=616 trace_id=5c1bab3c9aac17f3a6050b2ecbeb5d29 duration_ms=5.1\n","stream":"stderr","time":"2026-11-20T12:00:00.009747475Z"}
+        {"log":"{\"level\":\"info\",\"ts\":1795176000.009,\"msg\":\"stock read\",\"sku\":616,\"trace_id\":\"5c1bab3c9aac17f3a6050b2ecbeb5d29\",\"duration_ms\":5.1}\n","stream":"stderr","time":"2026-11-20T12:00:00.009747475Z"}
     "#]].assert_eq(&shown);
 }
 

@@ -6,6 +6,8 @@ use super::incident::Incident;
 use super::lines::Access;
 use super::random::Random;
 
+/// Products and orders that are asked for; few, so that tables by path are short.
+const CATALOGUE: u64 = 12;
 pub(super) const UPSTREAMS: [&str; 2] = ["10.20.0.11:3000", "10.20.0.12:3000"];
 const AGENTS: [&str; 7] = [
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
@@ -121,7 +123,8 @@ impl Visit {
         });
         let route = route.unwrap_or(&ROUTES[0]);
         let word = random.pick(&["shoes", "rain+jacket", "tent", "%C3%A9tui", "lamp"]);
-        let path = route.path.replace(":id", &random.between(10, 9_999).to_string()).replace(":word", word);
+        let path =
+            route.path.replace(":id", &(random.between(0, CATALOGUE) * 37 + 101).to_string()).replace(":word", word);
         Visit { at, visitor, route, path, upstream: random.pick(&UPSTREAMS) }
     }
 

@@ -27,7 +27,7 @@ impl Pretty {
         Pretty { fields, highlight: Highlight::of(query), service_width: 0, table: None, marked: None }
     }
 
-    fn event(&mut self, row: &Row, console: &mut Console) -> io::Result<()> {
+    fn event(&mut self, row: &Row, with_stack: bool, console: &mut Console) -> io::Result<()> {
         let style = console.style;
         let time = row.get(field::TIME).and_then(|time| time.as_str());
         let time = time.map(|time| visible(&local_time(time, &console.zone))).unwrap_or_default();
@@ -41,7 +41,8 @@ impl Pretty {
             let message = one_line(&cell(row.get(field::MESSAGE)));
             let message = self.highlight.paint(&message, style);
             writeln!(console.out, "{}{pad} {message}", style.paint(Ink::Cyan, &service))?;
-            return stack(row, console);
+            // Around a marked event the order of things is what is looked for; one trace is enough.
+            return if with_stack { stack(row, console) } else { Ok(()) };
         }
         let mut gap = "";
         for name in self.fields.iter().filter(|name| *name != field::TIME && *name != field::LEVEL) {
@@ -77,7 +78,7 @@ impl Printer for Pretty {
             let mark = if id == self.marked { console.style.paint(Ink::Yellow, "▶ ") } else { "  ".to_owned() };
             console.out.write_all(mark.as_bytes())?;
         }
-        self.event(row, console)
+        self.event(row, self.marked.is_none() || id == self.marked, console)
     }
 
     fn finish(&mut self, console: &mut Console) -> io::Result<()> {
@@ -95,7 +96,8 @@ pub fn with_mark(fields: &[String], anchor: EventId) -> Box<dyn Printer> {
 fn stack(row: &Row, console: &mut Console) -> io::Result<()> {
     let Some(stack) = row.get(field::EXCEPTION_STACK).and_then(|stack| stack.as_str()) else { return Ok(()) };
     let style = console.style;
-    let mut lines = stack.lines();
+    let message = row.get(field::MESSAGE).and_then(|message| message.as_str()).unwrap_or_default();
+    let mut lines = stack.lines().skip_while(|line| !line.is_empty() && *line == message);
     for line in lines.by_ref().take(STACK_LINES_MAX) {
         writeln!(console.out, "    {}", style.paint(Ink::Dim, &visible(line)))?;
     }

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-/// A value as it stands in a cell: strings bare, numbers without a needless `.0`, the rest as JSON.
+/// A value as it stands in a cell: strings bare, numbers without a needless `.0`, lists with
+/// commas, the rest as JSON.
 pub fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
@@ -14,6 +15,9 @@ pub fn cell(value: Option<&Value>) -> String {
             Some(float) if number.is_f64() => rounded(float),
             _ => number.to_string(),
         },
+        Some(Value::Array(list)) if list.iter().all(|one| !one.is_array() && !one.is_object()) => {
+            list.iter().map(|one| cell(Some(one))).collect::<Vec<_>>().join(", ")
+        }
         Some(other) => other.to_string(),
     }
 }
@@ -49,7 +53,8 @@ mod tests {
             (serde_json::json!(1234.5), "1234.5"),
             (serde_json::json!(1e300), &1e300f64.to_string()),
             (serde_json::json!(u64::MAX), "18446744073709551615"),
-            (serde_json::json!([1, "a"]), "[1,\"a\"]"),
+            (serde_json::json!([1, "a"]), "1, a"),
+            (serde_json::json!([{"a": 1}]), "[{\"a\":1}]"),
             (serde_json::json!(null), ""),
         ] {
             assert_eq!(cell(Some(&value)), text);

@@ -68,7 +68,8 @@ fn an_explanation_says_what_would_be_read() {
           "blocks_opened": 1,
           "rows_max": 2,
           "warnings": []
-        }"#]].assert_eq(&serde_json::to_string_pretty(&explained).expect("JSON"));
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&explained).expect("JSON"));
 }
 
 #[test]

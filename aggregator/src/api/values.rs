@@ -1,4 +1,5 @@
-//! `/api/v1/hits`, the histogram above the rows; `/api/v1/fields` and `/api/v1/facets`, what there is to search for.
+//! Answers that are one value: `/api/v1/hits`, the histogram above the rows; `/fields` and `/facets`, what there is to
+//! search for; `/explain`, what a query would cost.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,7 +17,7 @@ use super::App;
 use super::error::ApiError;
 use super::query::{Asked, parse_query, read_request, search_error, time_of};
 use crate::auth::Scope;
-use crate::search::execute::{self, LIMIT_DEFAULT};
+use crate::search::execute::{self, Explanation, LIMIT_DEFAULT};
 use crate::search::fields::{self, Facets};
 use crate::search::hits::{self, BUCKETS_DEFAULT, BUCKETS_MAX};
 use crate::search::plan;
@@ -99,6 +100,19 @@ pub async fn fields(
     let range = plan::range(&parse_query("")?, from_ns, to_ns, now_ns);
     let list = fields::list(&app.store.view().segments, range);
     Ok(Json(json!({"fields": list})))
+}
+
+/// `GET` and `POST /api/v1/explain`: the plan of a query, without running it.
+pub async fn explain(
+    State(app): State<App>,
+    headers: HeaderMap,
+    request: Request<Body>,
+) -> Result<Json<Explanation>, ApiError> {
+    app.auth.allow(&headers, Scope::Query)?;
+    let request: QueryRequest = read_request(request).await?;
+    let asked = Asked::new(&request, &app)?;
+    let answer = run(&app, asked, |asked, request, segments| execute::explain(&asked.query, request, segments));
+    answer.await.map(Json)
 }
 
 fn asked(app: &App, query: String, from: Option<String>, to: Option<String>) -> Result<Asked, ApiError> {
