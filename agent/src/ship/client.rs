@@ -64,6 +64,10 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TRY_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
+        // The proxy's own loopback is another machine's.
+        if is_loopback(server) {
+            builder = builder.no_proxy();
+        }
         if let Some(path) = &config.ca_file {
             let bad = |reason: String| Error::Ca { path: path.clone(), reason };
             let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
@@ -139,6 +143,12 @@ impl Client {
             (None, None) => Ok(None),
         }
     }
+}
+
+fn is_loopback(server: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(server) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A token that cannot be read is as good as one that is refused: somebody has to mend it.
