@@ -17,6 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use logweir_runtime::durable;
+use logweir_runtime::loopback::is_loopback_host;
 use logweir_runtime::secrets::{Secret, constant_time_eq};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -309,7 +310,7 @@ fn names_this_machine(authority: &str) -> bool {
         Some(rest) => rest.split_once(']').map_or("", |(host, _)| host),
         None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
     };
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(crate::config::is_loopback)
+    is_loopback_host(host)
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use logweir_proto::api::{BatchAnswer, ErrorBody};
 use logweir_proto::batch::CONTENT_TYPE;
 use logweir_runtime::backoff::Backoff;
+use logweir_runtime::loopback::is_loopback_host;
 use logweir_runtime::secrets::Secret;
 use logweir_runtime::tls;
 use reqwest::header;
@@ -64,8 +65,8 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TRY_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
-        // The proxy's own loopback is another machine's.
-        if is_loopback(server) {
+        let local = |url: reqwest::Url| url.host_str().is_some_and(is_loopback_host);
+        if reqwest::Url::parse(server).is_ok_and(local) {
             builder = builder.no_proxy();
         }
         if let Some(path) = &config.ca_file {
@@ -143,12 +144,6 @@ impl Client {
             (None, None) => Ok(None),
         }
     }
-}
-
-fn is_loopback(server: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(server) else { return false };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A token that cannot be read is as good as one that is refused: somebody has to mend it.
