@@ -165,7 +165,11 @@ async fn an_alert_is_found_by_its_id_however_many_there_are() {
         let episode = tx.get(EPISODES, id)?.expect("it is there");
         for n in 0..crate::api::ALERTS_MAX {
             let id = format!("{n:026}");
-            tx.put(EPISODES, &id, &crate::state::Episode { id: id.clone(), opened_at: T0 + 60 * S, ..episode.clone() })?;
+            tx.put(
+                EPISODES,
+                &id,
+                &crate::state::Episode { id: id.clone(), opened_at: T0 + 60 * S, ..episode.clone() },
+            )?;
         }
         Ok(())
     });

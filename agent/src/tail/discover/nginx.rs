@@ -4,7 +4,7 @@
 //! level without them uses those of the level above, so all that are written are in use), `off`, `syslog:`, devices and
 //! memory are passed over with a reason, a path with variables becomes a glob.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
