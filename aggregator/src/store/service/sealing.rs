@@ -18,11 +18,16 @@ use crate::store::split::writer::{SplitSource, write};
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// A part is sealed when so many ranges were added to it: they have to fit into its commit record and footer.
+const PART_RANGES_MAX: usize = 100_000;
+
 /// The rows of consecutive WAL records.
 pub(super) struct Part {
     pub(super) head: Head,
     pub(super) snapshot: Arc<HeadSegment>,
     ranges: SourceRanges,
+    /// How many ranges were added; those that touch count each.
+    ranges_added: usize,
     /// The first and the last WAL record.
     records: Option<(u64, u64)>,
     since_ns: Nanos,
@@ -34,6 +39,7 @@ impl Default for Part {
             head: Head::default(),
             snapshot: Arc::new(HeadSegment::new("head", Vec::new())),
             ranges: SourceRanges::default(),
+            ranges_added: 0,
             records: None,
             since_ns: 0,
         }
@@ -52,6 +58,7 @@ impl Part {
             }
         }
         self.ranges.merge(ranges);
+        self.ranges_added += ranges.iter().map(|(_, set)| set.len()).sum::<usize>();
         self.records = Some((self.records.map_or(wal_record, |(first, _)| first), wal_record));
     }
 }
@@ -86,8 +93,9 @@ impl Inner {
         }
         let state = self.state();
         let age = Duration::from_nanos(u64::try_from(now.saturating_sub(state.open.since_ns)).unwrap_or(0));
-        state.open.records.is_some()
-            && (state.open.head.raw_bytes() >= self.config.seal_bytes || age >= self.config.seal_age)
+        let open = &state.open;
+        let full = open.head.raw_bytes() >= self.config.seal_bytes || open.ranges_added >= PART_RANGES_MAX;
+        open.records.is_some() && (full || age >= self.config.seal_age)
     }
 
     /// Seals what is under way, or else the open part. After an error everything is as before, for the next try.

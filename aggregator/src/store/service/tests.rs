@@ -366,6 +366,20 @@ fn records_without_new_rows_move_the_wal_position_too() {
 }
 
 #[test]
+fn a_part_with_too_many_ranges_is_sealed_early() {
+    let world = World::new();
+    let (store, _) = world.open();
+    let mut ranges = SourceRanges::default();
+    for i in 0..50_000u64 {
+        ranges.insert(&SourceKey::new("agent", "file"), i * 10, i * 10 + 5);
+    }
+    store.append(Vec::new(), 1, ranges.clone());
+    assert_eq!(store.maintain(), None);
+    store.append(Vec::new(), 2, ranges);
+    assert_eq!(store.maintain(), Some(3));
+}
+
+#[test]
 fn a_second_owner_stops_the_first() {
     let mut world = World::new();
     let (first, _) = world.open();
