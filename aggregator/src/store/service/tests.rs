@@ -44,6 +44,7 @@ impl Fault {
 struct Faulty {
     inner: InMemory,
     put: Arc<AtomicU32>,
+    delete: Arc<AtomicU32>,
 }
 
 impl std::fmt::Display for Faulty {
@@ -114,7 +115,12 @@ impl ObjectStore for Faulty {
         'b: 'c,
         Self: 'c,
     {
-        self.inner.delete(location)
+        Box::pin(async move {
+            match Fault::of(&self.delete) {
+                Fault::None => self.inner.delete(location).await,
+                Fault::Before | Fault::After => Err(full()),
+            }
+        })
     }
 
     fn list(
@@ -210,7 +216,7 @@ fn config() -> StoreConfig {
 
 impl World {
     fn new() -> World {
-        let objects = Faulty { inner: InMemory::new(), put: Arc::default() };
+        let objects = Faulty { inner: InMemory::new(), put: Arc::default(), delete: Arc::default() };
         World {
             runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
             objects: Arc::new(objects),
@@ -386,9 +392,93 @@ fn a_second_owner_stops_the_first() {
     world.write(&first, 10);
     let (second, _) = world.open();
     second.seal_now().expect("the second owner seals");
-    let error = first.seal_now().expect_err("the first is fenced").to_string();
-    assert_eq!(error, "another process writes this store: this one has to stop");
+    for _ in 0..3 {
+        let error = first.seal_now().expect_err("the first is fenced").to_string();
+        assert_eq!(error, "another process writes this store: this one has to stop");
+    }
     world.check(&world.open().0);
+}
+
+/// The answer to a seal is lost; retention or compaction commits next and folds it.
+#[test]
+fn a_seal_that_another_commit_folds_is_seen_once_and_done() {
+    for compaction in [false, true] {
+        let mut world = World::new();
+        let (store, _) = world.open();
+        for i in 0..compact::INPUTS_MIN {
+            world.write(&store, 30 + i as u32);
+            store.seal_now().expect("seal");
+        }
+        let first = world.wal.len();
+        if !compaction {
+            world.clock.set(world.clock.now_ns() + 32 * DAY_NS);
+            world.next_time.store(132 * DAY_NS, Ordering::SeqCst);
+        }
+        world.write(&store, 5);
+        world.fault(Fault::None, Fault::After);
+        assert!(store.seal_now().is_err());
+        world.fault(Fault::None, Fault::None);
+        if compaction {
+            store.maintain();
+            world.check(&store);
+            let segments = store.view().segments.len();
+            assert!(segments <= 2, "{segments} are left of {}", first + 1);
+        } else {
+            store.retain().expect("retention");
+            assert_eq!(ids(&store).len(), 5, "only the old rows are gone");
+        }
+        assert!(store.inner.state().sealing.is_none(), "its commit is known");
+        let have = ids(&store);
+        store.seal_now().expect("there is nothing left to seal");
+        world.write(&store, 7);
+        store.seal_now().expect("the next part");
+        assert_eq!(ids(&store).len(), have.len() + 7);
+        let (store, recovered) = world.open();
+        assert_eq!((recovered.wal_upto, ids(&store).len()), (first as u64 + 3, have.len() + 7));
+    }
+}
+
+#[test]
+fn a_clock_that_leaps_retires_nothing_and_stops_nothing_when_it_comes_back() {
+    let mut world = World::new();
+    let (store, _) = world.open();
+    world.write(&store, 10);
+    store.seal_now().expect("seal");
+    let now = world.clock.now_ns();
+    world.clock.set(47_000 * DAY_NS);
+    store.maintain();
+    assert_eq!(ids(&store).len(), 10);
+    world.write(&store, 5);
+    world.fault(Fault::Before, Fault::None);
+    assert!(store.seal_now().is_err());
+    world.fault(Fault::None, Fault::None);
+    world.clock.set(now + 60_000_000_000);
+    assert_eq!(store.maintain(), Some(3), "the pause of the other century is over");
+    world.check(&store);
+    world.clock.set(now + 32 * DAY_NS);
+    world.next_time.store(132 * DAY_NS, Ordering::SeqCst);
+    world.write(&store, 4);
+    store.maintain();
+    assert_eq!(ids(&store).len(), 4, "retention goes on with newer rows");
+}
+
+#[test]
+fn objects_that_cannot_be_deleted_leave_the_store_ready() {
+    let mut world = World::new();
+    let (store, _) = world.open();
+    world.write(&store, 10);
+    store.seal_now().expect("seal");
+    world.clock.set(world.clock.now_ns() + 32 * DAY_NS);
+    world.next_time.store(132 * DAY_NS, Ordering::SeqCst);
+    world.write(&store, 5);
+    store.maintain();
+    world.objects.delete.store(Fault::Before as u32, Ordering::SeqCst);
+    world.clock.set(world.clock.now_ns() + retention::GRACE_NS);
+    assert!(store.retain().is_err());
+    store.maintain();
+    assert_eq!((store.health(), ids(&store).len()), (Ok(()), 5));
+    world.objects.delete.store(Fault::None as u32, Ordering::SeqCst);
+    store.retain().expect("the second try");
 }
 
 #[test]
