@@ -18,6 +18,9 @@ const CONFLICTS_MAX: usize = 100;
 /// Nonces of folded records that are remembered, so that a record which is there already is not written again.
 const NONCES_KEPT: usize = 4096;
 
+/// A seal moves the time of the catalogue by at most so much, so that a clock that leaps is believed slowly.
+pub const TIME_STEP_NS_MAX: i64 = 24 * 3600 * 1_000_000_000;
+
 /// The number of the first WAL record.
 pub const WAL_FIRST: u64 = 1;
 
@@ -30,6 +33,7 @@ pub struct Catalogue {
     splits: BTreeMap<String, Arc<SplitMeta>>,
     wal_upto: u64,
     ranges: SourceRanges,
+    time_ns: Option<i64>,
     /// Of the records that were folded last.
     nonces: VecDeque<String>,
     /// The seal that was tried last: its record may be there although the log answered with an error.
@@ -46,6 +50,7 @@ impl Default for Catalogue {
             splits: BTreeMap::new(),
             wal_upto: WAL_FIRST,
             ranges: SourceRanges::default(),
+            time_ns: None,
             nonces: VecDeque::new(),
             own_seal: None,
             fenced: false,
@@ -60,6 +65,8 @@ struct State {
     splits: Vec<SplitMeta>,
     wal_upto: u64,
     ranges: SourceRanges,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time_ns: Option<i64>,
 }
 
 /// The catalogue cannot be read or moved on.
@@ -90,9 +97,9 @@ impl Catalogue {
 
     fn from_state(upto: u64, state: &[u8]) -> Result<Catalogue, CatalogueError> {
         let bad = |error: serde_json::Error| CatalogueError::Record { seq: upto, reason: error.to_string() };
-        let State { splits, wal_upto, ranges } = serde_json::from_slice(state).map_err(bad)?;
+        let State { splits, wal_upto, ranges, time_ns } = serde_json::from_slice(state).map_err(bad)?;
         let splits = splits.into_iter().map(|meta| (meta.path.clone(), Arc::new(meta))).collect();
-        Ok(Catalogue { last: upto, checkpointed: upto, splits, wal_upto, ranges, ..Catalogue::default() })
+        Ok(Catalogue { last: upto, checkpointed: upto, splits, wal_upto, ranges, time_ns, ..Catalogue::default() })
     }
 
     /// Folds the records that others wrote meanwhile.
@@ -121,6 +128,8 @@ impl Catalogue {
         }
         if let Some(wal_upto) = record.wal_upto {
             self.wal_upto = self.wal_upto.max(wal_upto);
+            let latest = self.time_ns.map_or(i64::MAX, |time| time.saturating_add(TIME_STEP_NS_MAX));
+            self.time_ns = Some(record.time_ns.min(latest));
         }
         self.ranges.merge(&record.ranges);
     }
@@ -182,7 +191,7 @@ impl Catalogue {
             return Ok(());
         }
         let splits = self.splits.values().map(|meta| (**meta).clone()).collect();
-        let state = State { splits, wal_upto: self.wal_upto, ranges: self.ranges.clone() };
+        let state = State { splits, wal_upto: self.wal_upto, ranges: self.ranges.clone(), time_ns: self.time_ns };
         let state = serde_json::to_vec(&state)
             .map_err(|error| CatalogueError::Record { seq: self.last, reason: error.to_string() })?;
         log.checkpoint(self.last, &state)?;
@@ -198,6 +207,12 @@ impl Catalogue {
     /// The first WAL record that no split covers.
     pub fn wal_upto(&self) -> u64 {
         self.wal_upto
+    }
+
+    /// When the last seal was, as far as the clock is believed: [`TIME_STEP_NS_MAX`] per seal. Seals count because
+    /// rows came then; what else is committed says nothing of the time.
+    pub fn time_ns(&self) -> Option<i64> {
+        self.time_ns
     }
 
     /// Byte ranges that are in splits.
@@ -245,7 +260,7 @@ mod tests {
             }
             let loaded = Catalogue::load(&log).unwrap();
             assert_eq!((loaded.splits(), loaded.wal_upto()), (catalogue.splits(), i + 1));
-            assert_eq!(loaded.ranges(), catalogue.ranges());
+            assert_eq!((loaded.ranges(), loaded.time_ns()), (catalogue.ranges(), catalogue.time_ns()));
         }
         assert_eq!(catalogue.splits().len(), 134);
         assert!(catalogue.ranges().get(&SourceKey::new("a", "s")).unwrap().contains(1, 201));
@@ -305,6 +320,23 @@ mod tests {
         }
         assert_eq!(log.read_from(1).unwrap().len(), 2);
         catalogue.commit_seal(&log, &seal("two", (5, 6)), 5).unwrap();
+    }
+
+    #[test]
+    fn a_clock_that_leaps_is_believed_a_day_per_seal_and_its_return_at_once() {
+        const DAY_NS: i64 = TIME_STEP_NS_MAX;
+        let log = MemoryCommits::default();
+        let mut catalogue = Catalogue::load(&log).unwrap();
+        assert_eq!(catalogue.time_ns(), None);
+        let steps = [(100, 100), (101, 101), (47_000, 102), (47_000, 103), (101, 101), (90, 90), (91, 91)];
+        for (i, (day, believed)) in (1u64..).zip(steps) {
+            let record = Record { time_ns: day * DAY_NS, ..seal(&format!("n{i}"), (i, i + 1)) };
+            catalogue.commit_seal(&log, &record, i).unwrap();
+            let other = Record { nonce: format!("c{i}"), time_ns: 50_000 * DAY_NS, ..Record::default() };
+            catalogue.commit(&log, &other).unwrap();
+            assert_eq!(catalogue.time_ns(), Some(believed * DAY_NS));
+            assert_eq!(Catalogue::load(&log).unwrap().time_ns(), catalogue.time_ns());
+        }
     }
 
     #[test]

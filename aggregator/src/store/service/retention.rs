@@ -56,25 +56,17 @@ pub(super) fn too_old_or_too_much<'a>(
     splits.into_iter().filter(drop).collect()
 }
 
-/// The time that retention counts back from. The clock may be wrong, but not by much more than a day after rows came:
-/// without newer rows nothing goes.
-fn believed(now: Nanos, newest_ns: Option<Nanos>) -> Nanos {
-    newest_ns.map_or(now, |newest| now.min(newest.saturating_add(DAY_NS)))
+/// The time that retention counts back from. The clock may be wrong, but not by much more than a day after rows came;
+/// without newer rows nothing more goes.
+fn believed(now: Nanos, sealed_ns: Option<Nanos>) -> Nanos {
+    sealed_ns.map_or(now, |sealed| now.min(sealed.saturating_add(DAY_NS)))
 }
 
 impl Inner {
-    /// The time of the newest row, in splits or in memory.
-    fn newest_ns(&self, catalogue: &Catalogue) -> Option<Nanos> {
-        let state = self.state();
-        let heads = [Some(&state.open.head), state.sealing.as_ref().map(|part| &part.head)];
-        let in_heads = heads.into_iter().flatten().flat_map(|head| head.blocks()).map(|block| block.stat().max_time_ns);
-        in_heads.chain(catalogue.splits().values().map(|meta| meta.max_time_ns)).max()
-    }
-
     pub(super) fn retain(&self, work: &mut Work, now: Nanos) -> Result<(), StoreError> {
         work.retention.next_ns = now.saturating_add(RETAIN_EVERY_NS);
         let days = i64::try_from(self.config.retention_days).unwrap_or(i64::MAX);
-        let today_ns = believed(now, self.newest_ns(&work.catalogue));
+        let today_ns = believed(now, work.catalogue.time_ns());
         let oldest_ns = today_ns.saturating_sub(days.saturating_mul(DAY_NS));
         let live = work.catalogue.splits().values().map(|meta| &**meta);
         let removed: Vec<String> = too_old_or_too_much(live, oldest_ns, self.config.retention_bytes)
@@ -125,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_is_believed_a_day_beyond_the_newest_row() {
+    fn a_clock_is_believed_a_day_beyond_the_last_seal() {
         assert_eq!(believed(100 * DAY_NS, None), 100 * DAY_NS);
         assert_eq!(believed(100 * DAY_NS, Some(99 * DAY_NS + 1)), 100 * DAY_NS);
         assert_eq!(believed(100 * DAY_NS, Some(200 * DAY_NS)), 100 * DAY_NS);
