@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, Request};
@@ -15,6 +15,7 @@ use logweir_proto::frame::DecompressError;
 
 use super::App;
 use super::error::ApiError;
+use super::extract::Query;
 use crate::auth::{Principal, Scope};
 use crate::receive::encoding::{self, EncodingError, INGEST_BYTES_MAX, INGEST_WIRE_BYTES_MAX};
 use crate::receive::{Received, json};
