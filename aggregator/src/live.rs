@@ -48,6 +48,11 @@ impl Live {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn has_subscribers(&self) -> bool {
+        self.sender.receiver_count() > 0
+    }
+
     /// `None` when [`SUBSCRIBERS_MAX`] watch already.
     pub fn subscribe(&self) -> Option<Subscription> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);

@@ -383,3 +383,24 @@ pub fn row_frame(id: EventId, mut row: Row) -> Frame {
     set_aside(&mut row);
     Frame::Row { id: Some(id), row }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_that_come_late_are_in_the_last_line_and_no_other() {
+        let warning = |warn: &str| Warning {
+            warn: warn.to_owned(),
+            field: None,
+            did_you_mean: None,
+            pos: None,
+            message: String::new(),
+        };
+        let told = [warning("unknown_field")];
+        let outcome = Outcome { warnings: vec![told[0].clone(), warning("groups_truncated")], ..Outcome::default() };
+        let bytes = piece_line(Piece::End(Ok(outcome)), "q", &told, Instant::now()).expect("a frame");
+        let Frame::End(end) = serde_json::from_slice(&bytes).expect("JSON") else { panic!("an end") };
+        assert_eq!(end.warnings, [warning("groups_truncated")]);
+    }
+}

@@ -2,8 +2,8 @@
 //!
 //! A subscriber first gets what is stored from `start_offset` (or behind `Last-Event-ID`), oldest first, then every
 //! fresh row. The subscription begins before the stored rows are read, so nothing falls in between; what is in both is
-//! told by the number of its WAL record. Stored rows are read page by page, as fast as the client takes them. A part
-//! that cannot be read is told by the same frame as rows that came too fast: `{"t":"dropped"}`.
+//! told by the number of its WAL record. Stored rows are read page by page, as the client takes them, and each page is
+//! in memory before its first row is sent: a slow client holds no thread. A part that cannot be read is told by the same frame as rows that came too fast: `{"t":"dropped"}`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use logweir_proto::api::{ErrorCode, MissingRange, Order, Row};
 use logweir_proto::record::{EventId, SEQ_INDEX_BITS};
 use logweir_proto::text::parse_duration;
+use logweir_runtime::clock;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -29,7 +30,7 @@ use super::extract::Query;
 use super::query::{Asked, Piece, Running, busy, parse_query, row_frame, start};
 use crate::auth::Scope;
 use crate::live::{Next, Subscription};
-use crate::search::execute::{Event, LIMIT_MAX, Outcome};
+use crate::search::execute::{Event, Outcome};
 use crate::search::live::Matcher;
 use crate::search::scan::Reason;
 use crate::store::block::Block;
@@ -41,6 +42,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const RECHECK: Duration = Duration::from_secs(5);
 /// Messages that wait for a slow connection; behind it the ring of the subscription fills, and says what it dropped.
 const MESSAGES_MAX: usize = 1024;
+/// Stored rows that are read at once.
+const STORED_PAGE_ROWS: usize = 1000;
+/// A client that takes nothing for this long while it is sent stored rows is let go: they hold a view of the store. It
+/// may come again with the last id that it has.
+const STALLED_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +86,7 @@ pub async fn tail(
                 query,
                 from_ns: Some(from_ns),
                 to_ns: Some(i64::MAX),
-                limit: LIMIT_MAX,
+                limit: STORED_PAGE_ROWS,
                 order: Order::Asc,
                 cursor: resume,
                 fields,
@@ -122,10 +128,23 @@ impl Stored {
         Ok(Stored { asked, view, running, first })
     }
 
-    async fn next(&mut self) -> Option<Piece> {
-        match self.first.take() {
-            Some(piece) => Some(piece),
-            None => self.running.next().await,
+    /// The rest of the page.
+    async fn page(&mut self) -> Option<(Vec<Bytes>, Outcome)> {
+        let mut messages = Vec::new();
+        loop {
+            let piece = match self.first.take() {
+                Some(piece) => piece,
+                None => self.running.next().await?,
+            };
+            match piece {
+                Piece::Event(Event::Row { id: Some(id), row }) => messages.push(message(id, row)),
+                Piece::Event(_) => {}
+                Piece::End(Ok(outcome)) => return Some((messages, outcome)),
+                Piece::End(Err(error)) => {
+                    tracing::warn!(error = %error, "the stored rows of a tail cannot be read");
+                    return None;
+                }
+            }
         }
     }
 
@@ -153,7 +172,12 @@ fn turn(outcome: &Outcome, cursor: Option<EventId>) -> (Turn, Option<Reason>) {
     let advanced = outcome.cursor.filter(|next| cursor.is_none_or(|cursor| cursor < *next));
     match (outcome.reason, advanced) {
         (Some(Reason::Cancelled), _) => (Turn::Break, None),
-        // The page behind goes on exactly there.
+        // The page behind goes on exactly there: what is missing before it could not be read.
+        (Some(Reason::Timeout), Some(next))
+            if outcome.missing.iter().any(|part| *part.from < *clock::rfc3339(next.time_ns)) =>
+        {
+            (Turn::Page(next), Some(Reason::Unreadable))
+        }
         (None | Some(Reason::SlowReader | Reason::Timeout), Some(next)) => (Turn::Page(next), None),
         (None, None) => (Turn::Live, None),
         (Some(Reason::SlowReader | Reason::Timeout), None) => (Turn::Break, None),
@@ -229,24 +253,18 @@ impl Pump {
     /// Sends what is stored, one page after the other.
     async fn replay(&mut self, mut stored: Stored) -> Option<()> {
         loop {
-            match stored.next().await? {
-                Piece::Event(Event::Row { id: Some(id), row }) => self.send(message(id, row)).await?,
-                Piece::Event(_) => {}
-                Piece::End(Err(error)) => {
-                    tracing::warn!(error = %error, "the stored rows of a tail cannot be read");
-                    return None;
-                }
-                Piece::End(Ok(outcome)) => {
-                    let (turn, missing) = turn(&outcome, stored.asked.cursor);
-                    if let Some(reason) = missing {
-                        self.send(dropped(0, reason.as_str(), &outcome.missing)).await?;
-                    }
-                    match turn {
-                        Turn::Page(next) => stored.turn(&self.app, next).ok()?,
-                        Turn::Live => return Some(()),
-                        Turn::Break => return None,
-                    }
-                }
+            let (messages, outcome) = stored.page().await?;
+            for message in messages {
+                self.sender.send_timeout(message, STALLED_MAX).await.ok()?;
+            }
+            let (turn, missing) = turn(&outcome, stored.asked.cursor);
+            if let Some(reason) = missing {
+                self.send(dropped(0, reason.as_str(), &outcome.missing)).await?;
+            }
+            match turn {
+                Turn::Page(next) => stored.turn(&self.app, next).ok()?,
+                Turn::Live => return Some(()),
+                Turn::Break => return None,
             }
         }
     }

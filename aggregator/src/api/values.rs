@@ -121,7 +121,7 @@ fn asked(app: &App, query: String, from: Option<String>, to: Option<String>) -> 
 }
 
 /// Runs a search whose answer is one value.
-async fn run<T: Send + 'static>(
+pub(super) async fn run<T: Send + 'static>(
     app: &App,
     asked: Asked,
     search: impl FnOnce(&Asked, &execute::Request<'_>, &[Arc<dyn Segment>]) -> Result<T, crate::search::Error>

@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+type Named = (&'static str, JoinHandle<()>);
+
 /// Cheap to clone; clones share the threads.
 #[derive(Debug, Clone, Default)]
-pub struct Stages(Arc<Mutex<Vec<(&'static str, JoinHandle<()>)>>>);
+pub struct Stages(Arc<Mutex<Vec<Named>>>);
 
 impl Stages {
-    pub fn new(threads: Vec<(&'static str, JoinHandle<()>)>) -> Stages {
+    pub fn new(threads: Vec<Named>) -> Stages {
         Stages(Arc::new(Mutex::new(threads)))
     }
 
@@ -41,8 +43,8 @@ mod tests {
 
     #[test]
     fn a_stage_that_ended_is_not_well() {
-        let (stop, stopped) = mpsc::channel::<()>();
-        let works = std::thread::spawn(move || drop(stopped.recv()));
+        let (stop, stopped) = mpsc::sync_channel::<()>(1);
+        let works = std::thread::spawn(move || stopped.iter().for_each(drop));
         let broke = std::thread::spawn(|| std::panic::resume_unwind(Box::new("on purpose")));
         while !broke.is_finished() {
             std::thread::yield_now();
