@@ -99,7 +99,7 @@ impl Subscription {
                     }
                     return Next::Rows(fresh.block);
                 }
-                // The gap shows in the row numbers of the next block.
+                // How many rows it was shows in the number of the next block, counted from the subscription on.
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return Next::Closed,
             }

@@ -68,7 +68,7 @@ impl World {
         let mut body = BodyBuilder::default();
         body.push(0, &chunk);
         let bytes = Bytes::from(body.finish(header, 1).expect("a batch"));
-        let ticket = Admission::new(u64::MAX).admit(0, 0).expect("there is room");
+        let ticket = Admission::new(u64::MAX).enter(0).expect("there is room");
         let Received { tenant, received_ns, header, body, ticket, .. } =
             Received::decode("default".to_owned(), 0, bytes, ticket).expect("a batch");
         let plans = dedup::decide(&mut self.ranges, &header);
