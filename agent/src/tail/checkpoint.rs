@@ -59,6 +59,9 @@ pub struct SavedSource {
     pub acked: u64,
     /// Size when it was last looked at.
     pub size: u64,
+    /// The bytes from here on are another source's: the file lost its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<u64>,
 }
 
 /// `[from, to)` of one source.

@@ -67,6 +67,8 @@ pub struct Tail {
     pub(super) unsaved: bool,
     pub(super) in_flight: Vec<PlannedRange>,
     pub(super) replays: Vec<PlannedRange>,
+    /// Plans of sources whose file could not be looked at, until they are stored after all.
+    pub(super) held: Vec<PlannedRange>,
     pub(super) truncated_lines: u64,
     pub(super) dropped_lines: u64,
     seq: u64,
@@ -107,6 +109,7 @@ impl Tail {
             unsaved: true,
             in_flight: Vec::new(),
             replays: Vec::new(),
+            held: Vec::new(),
             truncated_lines: 0,
             dropped_lines: 0,
             seq: 0,
@@ -155,7 +158,7 @@ impl Tail {
             let Some(source) = self.sources.get(&key) else { continue };
             let due = source.dirty || source.deadline(self.holds).is_some_and(|at| at <= now.mono);
             if due && source.file.is_some() {
-                self.step(key, draft, None, now);
+                self.step(key, draft, source.end, now);
             }
         }
     }
@@ -165,7 +168,8 @@ impl Tail {
             let Some(key) = self.key_of(&planned.source) else { continue };
             let Some(source) = self.sources.get(&key) else { continue };
             if source.file.is_some() && source.pos == planned.from {
-                self.step(key, draft, Some(planned.to), now);
+                let to = source.end.map_or(planned.to, |end| planned.to.min(end));
+                self.step(key, draft, Some(to), now);
             }
         }
     }
@@ -192,15 +196,26 @@ impl Tail {
                 *interleaved
             }
             // What was cut before the end of the step stands; whether it was interleaved is not known.
-            Step::Rewritten | Step::Failed(_) => true,
+            Step::Rewritten | Step::Shortened(_) | Step::Failed(_) => true,
         };
         if chunk.records() > 0 {
             draft.push(&source.info, &chunk, whole);
             source.announced = true;
         }
         match step {
-            Step::Took { .. } => {}
+            Step::Took { .. } => {
+                if source.end.is_some_and(|end| source.pos >= end) {
+                    source.let_go();
+                }
+            }
             Step::Rewritten => self.rewritten(key, now),
+            Step::Shortened(len) => {
+                self.shortened(key, len, now);
+                if self.sources.get(&key).is_some_and(|source| source.file.is_some()) {
+                    // What is left of the plan goes first: each turn ends before the one before it.
+                    self.step(key, draft, Some(len), now);
+                }
+            }
             Step::Failed(error) => {
                 source.dirty = false;
                 source.pending = None;
@@ -283,6 +298,12 @@ impl Tail {
         }
         self.gaps.retain(|gap| !built.gaps.contains(gap));
         self.in_flight.clear();
+        let sources = &self.sources;
+        self.held.retain(|planned| {
+            sources.values().any(|source| {
+                source.info.id == planned.source && source.acked < planned.to && source.stage != Stage::Finished
+            })
+        });
         self.unsaved = true;
         outcome
     }
@@ -407,7 +428,7 @@ impl Tail {
             next_source: self.next_source,
             saved_ns: now.wall_ns,
             sources: self.sources.values().map(Source::to_saved).collect(),
-            in_flight: self.in_flight.clone(),
+            in_flight: self.in_flight.iter().chain(&self.held).cloned().collect(),
             gaps: self.gaps.clone(),
             dropped_lines: self.dropped_lines,
             truncated_lines: self.truncated_lines,

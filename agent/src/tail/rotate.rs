@@ -61,6 +61,7 @@ impl Tail {
             .collect();
         let at_path: HashMap<&Path, &Metadata> =
             looks.iter().map(|(candidate, meta)| (candidate.path.as_path(), meta)).collect();
+        self.retry_waiting(now);
         let keys: Vec<u64> = self.sources.keys().copied().collect();
         for key in &keys {
             self.look_again(*key, &at_path, now);
@@ -82,7 +83,7 @@ impl Tail {
         if let Ok(meta) = file.metadata() {
             source.dirty |= meta.len() != source.size || mtime_ns(&meta) != source.mtime_ns;
             let same = |head: Head| source.fingerprint.check(head.bytes()) == HeadMatch::Same;
-            if meta.len() > source.size && Head::read(file).is_ok_and(same) {
+            if source.end.is_none() && meta.len() > source.size && Head::read(file).is_ok_and(same) {
                 // What stood here is known even if it is truncated before it is read.
                 source.size = meta.len();
             }
@@ -105,6 +106,7 @@ impl Tail {
     }
 
     fn adopt(&mut self, candidate: &Candidate, meta: &Metadata, now: Now) {
+        self.rebind(&candidate.path, meta);
         if let Some(&key) = self.by_file.get(&FileId::of(meta))
             && self.meet(key, &candidate.path, meta, now)
         {
@@ -146,7 +148,7 @@ impl Tail {
     fn meet(&mut self, key: u64, path: &Path, meta: &Metadata, now: Now) -> bool {
         let Some(source) = self.sources.get_mut(&key) else { return false };
         source.met = now.mono;
-        if source.stage == Stage::Live {
+        if source.stage == Stage::Live || source.waiting_since.is_some() {
             return true;
         }
         let home = path == Path::new(&source.info.path);
@@ -158,9 +160,16 @@ impl Tail {
             let same = |file: &File| {
                 Head::read(file).is_ok_and(|head| source.fingerprint.check(head.bytes()) == HeadMatch::Same)
             };
-            let opened = File::open(path).ok().filter(|file| meta.len() >= source.pos && same(file));
+            let opened = File::open(path).ok().filter(|file| same(file));
             source.mtime_ns = mtime_ns(meta);
-            match opened {
+            if meta.len() < source.pos && opened.is_some() && !source.fingerprint.is_empty() {
+                source.file = opened;
+                source.path_now = path.to_path_buf();
+                source.stage = if home { Stage::Live } else { Stage::Rotated };
+                self.shortened(key, meta.len(), now);
+                return true;
+            }
+            match opened.filter(|_| meta.len() >= source.pos) {
                 None => {
                     self.by_file.remove(&source.id);
                     return false;
@@ -250,14 +259,16 @@ impl Tail {
         let home = PathBuf::from(&source.info.path);
         let copy = self.find_copy(&home, source.fingerprint, source.id, pos);
         let Some(source) = self.sources.get_mut(&key) else { return };
-        let old_file = source.file.take();
+        let old_file = source.file.take().filter(|_| source.end.is_none());
         let (stage, multiline, info) = (source.stage, source.multiline, source.info.clone());
         source.stage = Stage::Rotated;
         source.pending = None;
         source.quiet_since = now.mono;
         let old_id = source.id;
         let mut recovered = 0;
-        self.by_file.remove(&old_id);
+        if self.by_file.get(&old_id) == Some(&key) {
+            self.by_file.remove(&old_id);
+        }
         if let Some((sibling, file)) = copy {
             recovered = sibling.meta.len();
             source.id = FileId::of(&sibling.meta);
@@ -396,7 +407,7 @@ impl Tail {
     fn settle(&mut self, now: Now) {
         let mut forgotten = Vec::new();
         for (key, source) in &mut self.sources {
-            let stored = source.acked == source.pos && source.pending.is_none();
+            let stored = source.acked == source.pos && source.pending.is_none() && source.waiting_since.is_none();
             let quiet = now.mono.saturating_duration_since(source.quiet_since) >= ROTATED_QUIET;
             if source.stage == Stage::Rotated && stored && (source.file.is_none() || (quiet && !source.dirty)) {
                 tracing::info!(path = %source.path_now.display(), offset = source.acked, "finished");

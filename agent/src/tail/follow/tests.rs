@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::decode::Multiline;
 use crate::tail::model::World;
+use crate::tail::recover::MOUNT_WAIT;
 use crate::tail::rotate::{FINISHED_KEEP, ROTATED_QUIET};
 
 fn world() -> World {
@@ -167,4 +168,139 @@ fn files_that_were_there_before_the_first_start_begin_at_their_end() {
     // Not the lines before, but the whole of the line that was half written.
     let texts: Vec<&[u8]> = world.server.records.values().map(|(_, text)| text.as_slice()).collect();
     assert_eq!(texts, [b"half a line"]);
+}
+
+/// Each source's first offset and what the server has of it.
+fn streams(world: &World) -> Vec<(u64, u64)> {
+    let mut streams = std::collections::BTreeMap::new();
+    for ((id, start), (advance, _)) in &world.server.records {
+        streams.entry(id.clone()).or_insert((*start, 0)).1 = start + advance;
+    }
+    streams.into_values().collect()
+}
+
+#[test]
+fn a_log_that_lost_its_end_with_the_power_goes_on_as_a_new_source() {
+    let mut world = world();
+    world.lines(100);
+    let full = fs::metadata(&world.log).unwrap().len();
+    world.lose_power(90);
+    let cut = fs::metadata(&world.log).unwrap().len();
+    world.write(b"\n");
+    world.lines(3);
+    world.check();
+    assert_eq!(streams(&world), [(0, full), (cut, fs::metadata(&world.log).unwrap().len())]);
+    // And once more, from its start on: nothing is read again.
+    world.kill();
+    world.lines(2);
+    world.check();
+    assert_eq!(streams(&world).len(), 2);
+}
+
+#[test]
+fn a_plan_beyond_the_end_is_sent_as_far_as_it_goes() {
+    let mut world = world();
+    world.lines(40);
+    world.drain();
+    let read = fs::metadata(&world.log).unwrap().len();
+    world.lines(10);
+    let full = fs::metadata(&world.log).unwrap().len();
+    // Built and planned, never sent; then the power goes.
+    world.build();
+    world.kill();
+    let cut = (read + full) / 2;
+    fs::OpenOptions::new().write(true).open(&world.log).unwrap().set_len(cut).unwrap();
+    world.start();
+    world.ship();
+    world.write(b"\n");
+    world.lines(2);
+    world.drain();
+    let end = fs::metadata(&world.log).unwrap().len();
+    assert_eq!(streams(&world), [(0, cut), (cut, end)]);
+    assert_eq!(gaps(&world), []);
+}
+
+#[test]
+fn cut_while_it_is_followed_is_not_read_again() {
+    let mut world = world();
+    world.lines(60);
+    world.drain();
+    world.shorten(90);
+    world.drain();
+    world.write(b"\n");
+    world.lines(3);
+    world.check();
+    assert_eq!(streams(&world).len(), 2);
+}
+
+#[test]
+fn a_device_with_a_new_number_changes_nothing() {
+    let mut world = world();
+    world.lines(5);
+    world.rename();
+    world.lines(5);
+    world.drain();
+    world.renumber_devices();
+    world.lines(3);
+    world.check();
+    assert_eq!(world.server.records.len(), 13);
+}
+
+#[test]
+fn a_file_that_cannot_be_looked_at_is_waited_for() {
+    let mut world = world();
+    world.lines(20);
+    world.drain();
+    world.lines(3);
+    // Planned, perhaps stored: exactly this range has to come again.
+    let planned = world.build().unwrap().plan;
+    world.kill();
+    // Not mounted: the directory of the log is not there.
+    let mounted = world.log.with_file_name("mounted");
+    let log = world.log.clone();
+    fs::create_dir(&mounted).unwrap();
+    fs::rename(&log, mounted.join("app.log")).unwrap();
+    world.log = mounted.join("app.log");
+    world.rewrite_checkpoint(|source| {
+        source.info.path = mounted.join("app.log").display().to_string();
+        source.path_now = mounted.join("app.log");
+    });
+    let away = mounted.with_file_name("away");
+    fs::rename(&mounted, &away).unwrap();
+    world.start();
+    assert!(!world.ship());
+    world.kill();
+    world.start();
+    assert_eq!(world.tail.as_ref().unwrap().held, planned);
+    fs::rename(&away, &mounted).unwrap();
+    world.rescan();
+    assert_eq!(world.build().unwrap().plan, planned);
+    world.kill();
+    world.lines(2);
+    world.check();
+    assert_eq!(streams(&world).len(), 1);
+    assert_eq!(world.tail.as_ref().unwrap().held, []);
+}
+
+#[test]
+fn a_directory_that_never_comes_back_is_a_gap_in_the_end() {
+    let mut world = world();
+    world.lines(2);
+    world.drain();
+    let read = fs::metadata(&world.log).unwrap().len();
+    world.kill();
+    let gone = world.log.with_file_name("gone").join("app.log");
+    world.rewrite_checkpoint(|source| {
+        source.info.path = gone.display().to_string();
+        source.path_now.clone_from(&gone);
+    });
+    world.start();
+    let waits = |world: &World| world.tail.as_ref().unwrap().sources.values().any(|s| s.waiting_since.is_some());
+    assert!(waits(&world));
+    assert!(world.tail.as_ref().unwrap().gaps.is_empty());
+    world.pass_time(MOUNT_WAIT);
+    world.rescan();
+    assert!(!waits(&world));
+    let reported: Vec<u64> = world.tail.as_ref().unwrap().gaps.iter().map(|gap| gap.start).collect();
+    assert_eq!(reported, [read]);
 }
