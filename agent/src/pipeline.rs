@@ -151,7 +151,7 @@ impl Run {
         loop {
             self.advance().await?;
             if self.parts.once && self.is_done() {
-                return self.with_tail(Tail::save).await?;
+                return self.with_tail(|tail, _| tail.save()).await?;
             }
             let event = self.next_event().await;
             match event {
@@ -272,7 +272,7 @@ impl Run {
         self.rescanned_at = now.mono;
         self.rescan_at = now.mono + RESCAN_EVERY;
         let unsaved = self.tail.as_ref().is_some_and(Tail::is_unsaved);
-        if unsaved && let Err(error) = self.with_tail(Tail::save).await? {
+        if unsaved && let Err(error) = self.with_tail(|tail, _| tail.save()).await? {
             tracing::error!(error = %error, "cannot write the checkpoint, trying on");
         }
         Ok(())
@@ -289,7 +289,7 @@ impl Run {
         let bytes = built.bytes.clone();
         if !built.plan.is_empty() {
             let built = built.clone();
-            let committed = self.with_tail(move |tail, now| tail.commit(&built, now)).await?;
+            let committed = self.with_tail(move |tail, _| tail.commit(&built)).await?;
             if let Err(error) = committed {
                 // A full disk, most likely. Without a plan nothing may leave: the files are the spool.
                 tracing::error!(error = %error, "cannot plan a batch, trying on");
@@ -339,6 +339,9 @@ impl Run {
     async fn refused(&mut self, reason: String) -> Result<()> {
         let Some(built) = self.queue.pop_front() else { return Ok(()) };
         if built.plan.is_empty() {
+            if let Some(tail) = &mut self.tail {
+                tail.release(&built);
+            }
             if self.probing.take().is_some() {
                 tracing::warn!(reason, "the server refuses even an empty batch: waiting");
             } else {
@@ -379,7 +382,7 @@ impl Run {
                 tail.acked(&built, &answer.offsets);
             }
         }
-        self.with_tail(Tail::save).await?
+        self.with_tail(|tail, _| tail.save()).await?
     }
 
     fn now(&self) -> Now {

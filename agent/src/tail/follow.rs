@@ -53,8 +53,8 @@ pub struct Tail {
     pub(super) sources: BTreeMap<u64, Source>,
     pub(super) by_file: HashMap<FileId, u64>,
     pub(super) next_source: u64,
-    /// When the checkpoint was last written, by the run before this one.
-    pub(super) saved_ns: i64,
+    /// When the last completed rescan began, this run's or the one's before.
+    pub(super) scanned_ns: i64,
     /// There was no checkpoint: nothing was ever seen.
     pub(super) fresh: bool,
     pub(super) scanned: bool,
@@ -64,6 +64,8 @@ pub struct Tail {
     pub(super) dir_mtimes: HashMap<PathBuf, i64>,
     pub(super) warned: HashSet<PathBuf>,
     pub(super) gaps: Vec<Gap>,
+    /// Those of `gaps` that a built batch carries already.
+    carried: Vec<Gap>,
     pub(super) unsaved: bool,
     pub(super) in_flight: Vec<PlannedRange>,
     pub(super) replays: Vec<PlannedRange>,
@@ -99,13 +101,14 @@ impl Tail {
             sources: BTreeMap::new(),
             by_file: HashMap::new(),
             next_source: 1,
-            saved_ns: now.wall_ns,
+            scanned_ns: now.wall_ns,
             fresh: true,
             scanned: false,
             replaced: Vec::new(),
             dir_mtimes: HashMap::new(),
             warned: HashSet::new(),
             gaps: Vec::new(),
+            carried: Vec::new(),
             unsaved: true,
             in_flight: Vec::new(),
             replays: Vec::new(),
@@ -134,7 +137,7 @@ impl Tail {
         } else {
             self.replay(&mut draft, now);
         }
-        if draft.is_empty() && self.gaps.is_empty() {
+        if draft.is_empty() && self.gaps.iter().all(|gap| self.carried.contains(gap)) {
             return Ok(None);
         }
         self.finish(draft, all, now).map(Some)
@@ -246,6 +249,9 @@ impl Tail {
                 watermarks.push(Watermark { source: id, offset: source.pos, time_ns });
             }
         }
+        let free = self.gaps.iter().filter(|gap| !self.carried.contains(gap));
+        let gaps: Vec<Gap> = free.take(GAPS_PER_BATCH_MAX).cloned().collect();
+        self.carried.extend_from_slice(&gaps);
         self.seq += 1;
         let header = Header {
             agent: AgentInfo { utc_offset_minutes: utc_offset_minutes(now.wall_ns), ..self.agent.clone() },
@@ -253,7 +259,7 @@ impl Tail {
             sources: Vec::new(),
             chunks: Vec::new(),
             watermarks,
-            gaps: self.gaps.iter().take(GAPS_PER_BATCH_MAX).cloned().collect(),
+            gaps,
             heartbeat: self.state(now),
         };
         Ok(draft.finish(header)?)
@@ -276,9 +282,9 @@ impl Tail {
     }
 
     /// Writes down that `built` is about to be sent: only afterwards may it leave.
-    pub fn commit(&mut self, built: &Built, now: Now) -> Result<()> {
+    pub fn commit(&mut self, built: &Built) -> Result<()> {
         self.in_flight.clone_from(&built.plan);
-        self.save(now)
+        self.save()
     }
 
     /// The server has stored `built`; `offsets` say how much it has of each source.
@@ -297,6 +303,7 @@ impl Tail {
             }
         }
         self.gaps.retain(|gap| !built.gaps.contains(gap));
+        self.release(built);
         self.in_flight.clear();
         let sources = &self.sources;
         self.held.retain(|planned| {
@@ -317,8 +324,14 @@ impl Tail {
         }
     }
 
+    /// `built` is not to be sent any more: another batch may carry its gaps.
+    pub fn release(&mut self, built: &Built) {
+        self.carried.retain(|gap| !built.gaps.contains(gap));
+    }
+
     /// `built` was never sent and shall not be: its bytes are read again.
     pub fn discard(&mut self, built: &Built) {
+        self.release(built);
         for planned in &built.plan {
             let Some(source) = self.by_id(&planned.source) else { continue };
             if source.file.is_some() {
@@ -336,6 +349,7 @@ impl Tail {
 
     /// The server will never take the records of `built`: they are counted and reported.
     pub fn dropped(&mut self, built: &Built, reason: &str) {
+        self.release(built);
         self.dropped_lines += built.records;
         metrics::dropped(built.records);
         for planned in &built.plan {
@@ -421,12 +435,12 @@ impl Tail {
         self.unsaved
     }
 
-    pub fn save(&mut self, now: Now) -> Result<()> {
+    pub fn save(&mut self) -> Result<()> {
         let checkpoint = Checkpoint {
             version: CHECKPOINT_VERSION,
             agent_id: self.agent.id.clone(),
             next_source: self.next_source,
-            saved_ns: now.wall_ns,
+            saved_ns: self.scanned_ns,
             sources: self.sources.values().map(Source::to_saved).collect(),
             in_flight: self.in_flight.iter().chain(&self.held).cloned().collect(),
             gaps: self.gaps.clone(),

@@ -153,7 +153,7 @@ impl World {
         let now = self.at();
         if let Some(tail) = &mut self.tail {
             tail.rescan(&[candidate], now);
-            tail.save(now).expect("the checkpoint");
+            tail.save().expect("the checkpoint");
         }
     }
 
@@ -253,6 +253,10 @@ impl World {
         self.rewrite_checkpoint(|source| source.id.dev += 1);
     }
 
+    pub(crate) fn saved_ns(&self) -> i64 {
+        Checkpoint::load(&self.settings.state_dir).expect("readable").expect("a checkpoint").saved_ns
+    }
+
     /// Changes what is remembered of each source.
     pub(crate) fn rewrite_checkpoint(&mut self, change: impl FnMut(&mut SavedSource)) {
         let mut checkpoint = Checkpoint::load(&self.settings.state_dir).expect("readable").expect("a checkpoint");
@@ -269,7 +273,7 @@ impl World {
         let tail = self.tail.as_mut()?;
         tail.touched_all();
         let built = tail.build(false, now).expect("a batch is built")?;
-        tail.commit(&built, now).expect("the checkpoint");
+        tail.commit(&built).expect("the checkpoint");
         Some(built)
     }
 
@@ -281,19 +285,17 @@ impl World {
 
     fn deliver(&mut self, built: &Built) {
         let offsets = self.server.receive(&built.bytes);
-        let now = self.at();
         if let Some(tail) = &mut self.tail {
             tail.acked(built, &offsets);
-            tail.save(now).expect("the checkpoint");
+            tail.save().expect("the checkpoint");
         }
     }
 
     fn ship_in_halves(&mut self, crash: bool) {
         let Some(built) = self.build() else { return };
         let Some((first, second)) = built.split().expect("a whole batch") else { return self.deliver(&built) };
-        let now = self.at();
         if let Some(tail) = &mut self.tail {
-            tail.commit(&first, now).expect("the checkpoint");
+            tail.commit(&first).expect("the checkpoint");
         }
         self.deliver(&first);
         if crash {
@@ -301,7 +303,7 @@ impl World {
             return self.start();
         }
         if let Some(tail) = &mut self.tail {
-            tail.commit(&second, now).expect("the checkpoint");
+            tail.commit(&second).expect("the checkpoint");
         }
         self.deliver(&second);
     }

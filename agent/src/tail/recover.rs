@@ -60,12 +60,12 @@ impl Tail {
         let Some(checkpoint) = Checkpoint::load(&dir)? else {
             let mut tail = Tail::empty(settings, random_hex()?, lock, now);
             // The id of the agent is half the key of every byte that the server stores: it is on disk before any is sent.
-            tail.save(now)?;
+            tail.save()?;
             return Ok(tail);
         };
         let mut tail = Tail::empty(settings, checkpoint.agent_id, lock, now);
         tail.fresh = checkpoint.sources.is_empty() && checkpoint.saved_ns == 0;
-        tail.saved_ns = checkpoint.saved_ns;
+        tail.scanned_ns = checkpoint.saved_ns;
         tail.next_source = checkpoint.next_source;
         tail.gaps = checkpoint.gaps;
         tail.dropped_lines = checkpoint.dropped_lines;

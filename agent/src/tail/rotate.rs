@@ -69,11 +69,12 @@ impl Tail {
         for (candidate, meta) in &looks {
             self.adopt(candidate, meta, now);
         }
+        self.look_at_finished(now);
         let replaced = std::mem::take(&mut self.replaced);
         self.find_missed(&replaced, now);
         self.settle(now);
         self.scanned = true;
-        self.saved_ns = now.wall_ns;
+        self.scanned_ns = now.wall_ns;
     }
 
     /// Whether a followed file is still where it was, and whether it grew.
@@ -105,6 +106,28 @@ impl Tail {
         }
     }
 
+    /// A finished file can grow where no glob looks, and the directory does not show it.
+    fn look_at_finished(&mut self, now: Now) {
+        let finished = self.sources.values().filter(|source| source.stage == Stage::Finished);
+        let paths: Vec<PathBuf> = finished.map(|source| source.path_now.clone()).collect();
+        for path in paths {
+            if let Ok(meta) = std::fs::metadata(&path) {
+                self.grew_after_all(&Sibling { path, meta }, now);
+            }
+        }
+    }
+
+    /// Takes a finished file up again, under its old id, if it is longer than what was read.
+    fn grew_after_all(&mut self, sibling: &Sibling, now: Now) -> bool {
+        let Some(&key) = self.by_file.get(&FileId::of(&sibling.meta)) else { return false };
+        let Some(source) = self.sources.get_mut(&key) else { return false };
+        if source.stage != Stage::Finished {
+            return false;
+        }
+        source.path_now.clone_from(&sibling.path);
+        sibling.meta.len() > source.pos && self.meet(key, &sibling.path, &sibling.meta, now)
+    }
+
     fn adopt(&mut self, candidate: &Candidate, meta: &Metadata, now: Now) {
         self.rebind(&candidate.path, meta);
         if let Some(&key) = self.by_file.get(&FileId::of(meta))
@@ -125,7 +148,7 @@ impl Tail {
         if self.by_file.contains_key(&FileId::of(&meta)) || self.is_copy(&candidate.path, &file, &meta) {
             return;
         }
-        let start = self.start_of(candidate, &meta);
+        let start = self.start_of(candidate, &meta, now);
         let at = if start == Start::AtEnd { end_of_lines(&file, meta.len()) } else { 0 };
         let info = SourceInfo {
             id: String::new(),
@@ -202,7 +225,7 @@ impl Tail {
         key
     }
 
-    fn start_of(&self, candidate: &Candidate, meta: &Metadata) -> Start {
+    fn start_of(&self, candidate: &Candidate, meta: &Metadata, now: Now) -> Start {
         if self.settings.once || candidate.start_at == StartAt::Beginning {
             return Start::Asked;
         }
@@ -215,7 +238,9 @@ impl Tail {
         let path = candidate.path.display().to_string();
         let known_path = self.sources.values().any(|source| source.info.path == path);
         let born_since = match birth_ns(meta) {
-            Some(birth) => birth >= self.saved_ns - BIRTH_SLACK_NS,
+            // The clock was set back since: rather twice than never.
+            Some(_) if self.scanned_ns > now.wall_ns => true,
+            Some(birth) => birth >= self.scanned_ns - BIRTH_SLACK_NS,
             // A file system without birth times: a new file in a known directory is taken for a new log.
             None => {
                 self.sources.values().any(|source| Path::new(&source.info.path).parent() == candidate.path.parent())
@@ -370,7 +395,11 @@ impl Tail {
             if let Some(source) = by_id.get(&id).and_then(|key| self.sources.get_mut(key)) {
                 source.path_now.clone_from(&sibling.path);
             }
-            let born_since = birth_ns(&sibling.meta).map(|birth| birth >= self.saved_ns - BIRTH_SLACK_NS);
+            if self.grew_after_all(&sibling, now) {
+                continue;
+            }
+            let birth = birth_ns(&sibling.meta).filter(|_| self.scanned_ns <= now.wall_ns);
+            let born_since = birth.map(|birth| birth >= self.scanned_ns - BIRTH_SLACK_NS);
             if born_since == Some(false) || self.by_file.contains_key(&id) {
                 continue;
             }

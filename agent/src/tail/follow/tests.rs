@@ -304,3 +304,85 @@ fn a_directory_that_never_comes_back_is_a_gap_in_the_end() {
     let reported: Vec<u64> = world.tail.as_ref().unwrap().gaps.iter().map(|gap| gap.start).collect();
     assert_eq!(reported, [read]);
 }
+
+#[test]
+fn a_rotated_file_that_grows_late_is_taken_up_under_its_old_id() {
+    let mut world = world();
+    world.lines(3);
+    world.drain();
+    world.rename();
+    world.lines(1);
+    world.drain();
+    world.pass_time(ROTATED_QUIET + Duration::from_secs(1));
+    world.rescan();
+    let late = |name: &str| {
+        let path = world.log.with_file_name(name);
+        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, b"late\n").unwrap();
+    };
+    // Its growth does not show in the directory.
+    late("app.log.1");
+    world.drain();
+    assert_eq!((world.server.records.len(), streams(&world).len()), (5, 2));
+    world.pass_time(ROTATED_QUIET + Duration::from_secs(1));
+    world.rescan();
+    fs::rename(world.log.with_file_name("app.log.1"), world.log.with_file_name("app.log.2")).unwrap();
+    world.rescan();
+    let late = |name: &str| {
+        let path = world.log.with_file_name(name);
+        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, b"later\n").unwrap();
+    };
+    late("app.log.2");
+    world.drain();
+    assert_eq!((world.server.records.len(), streams(&world).len()), (6, 2));
+    assert_eq!(gaps(&world), []);
+}
+
+#[test]
+fn a_gap_is_carried_by_one_batch_at_a_time() {
+    let mut world = world();
+    world.lines(3);
+    world.drain();
+    world.lines(3);
+    world.rescan();
+    world.truncate();
+    world.lines(1);
+    let first = world.build().unwrap();
+    assert_eq!(first.gaps.len(), 1);
+    world.lines(1);
+    let second = world.build().unwrap();
+    assert_eq!(second.gaps.len(), 0);
+    // The first is not sent after all: the next one carries it.
+    world.tail.as_mut().unwrap().discard(&first);
+    world.lines(1);
+    assert_eq!(world.build().unwrap().gaps, first.gaps);
+}
+
+#[test]
+fn what_is_born_between_the_last_look_and_the_last_save_is_read_from_its_beginning() {
+    for clock_was_ahead in [false, true] {
+        let mut world = world();
+        world.lines(3);
+        world.drain();
+        world.rescan();
+        let scanned = world.tail.as_ref().unwrap().scanned_ns;
+        let path = world.log.clone();
+        world.log = world.log.with_file_name("other.log");
+        world.write(b"born unseen\n");
+        world.log = path;
+        if clock_was_ahead {
+            world.tail.as_mut().unwrap().scanned_ns = i64::MAX;
+        }
+        world.lines(1);
+        world.ship();
+        if !clock_was_ahead {
+            assert_eq!(world.tail.as_ref().unwrap().scanned_ns, scanned);
+            assert_eq!(world.saved_ns(), scanned);
+        }
+        world.kill();
+        world.log = world.log.with_file_name("other.log");
+        world.drain();
+        assert!(world.server.records.values().any(|(_, text)| text == b"born unseen"), "{clock_was_ahead}");
+    }
+}
