@@ -106,6 +106,7 @@ impl Agent {
             collect_at: None,
             hold_until: None,
             probing: None,
+            last_try: false,
             backlog: false,
             changes: Changes::default(),
         };
@@ -139,8 +140,10 @@ struct Run {
     collect_at: Option<Instant>,
     /// Nothing is sent before.
     hold_until: Option<Instant>,
-    /// A record was refused on its own: if the empty batch before it is stored, the record is to blame.
+    /// A record was refused on its own: if the empty batch before it is stored, the record may be to blame.
     probing: Option<String>,
+    /// The empty batch was stored: the record is tried once more, on its own.
+    last_try: bool,
     /// The last build left bytes unread.
     backlog: bool,
     changes: Changes,
@@ -320,12 +323,7 @@ impl Run {
                         tail.discard(&waiting);
                     }
                 }
-                if let Some(reason) = self.probing.take()
-                    && let Some(refused) = self.queue.pop_front()
-                    && let Some(tail) = &mut self.tail
-                {
-                    tail.dropped(&refused, &reason);
-                }
+                self.last_try = self.probing.take().is_some();
                 // The next plan or rescan writes it down: until then a crash sends again what the server knows.
                 Ok(())
             }
@@ -335,7 +333,8 @@ impl Run {
         }
     }
 
-    /// Halves the batch until one record is alone, and drops that only if the server takes a batch without it.
+    /// Halves the batch until one record is alone; drops that only if the server takes a batch without it and refuses
+    /// it again.
     async fn refused(&mut self, reason: String) -> Result<()> {
         let Some(built) = self.queue.pop_front() else { return Ok(()) };
         if built.plan.is_empty() {
@@ -356,6 +355,11 @@ impl Run {
                 tracing::info!(reason, "batch refused: sending its halves");
                 self.queue.push_front(second);
                 self.queue.push_front(first);
+            }
+            (built, None) if std::mem::take(&mut self.last_try) => {
+                if let Some(tail) = &mut self.tail {
+                    tail.dropped(&built, &reason);
+                }
             }
             (built, None) => {
                 let probe = self.with_tail(Tail::heartbeat).await??;

@@ -16,7 +16,7 @@ use super::Now;
 use super::checkpoint::{CHECKPOINT_VERSION, Checkpoint, GAPS_MAX, PlannedRange, Stage};
 use super::identity::FileId;
 use super::reader::{Holds, RECORDS_PER_CHUNK_MAX, Source, Step, Tools, WINDOW_BYTES};
-use crate::batch::{Built, Draft};
+use crate::batch::{Built, Draft, cut, json_bytes};
 use crate::config::Limits;
 use crate::decode::Scratch;
 use crate::error::Result;
@@ -24,6 +24,9 @@ use crate::metrics;
 
 /// Gaps in one header; the others follow with the next.
 pub const GAPS_PER_BATCH_MAX: usize = 100;
+pub const GAPS_BYTES_MAX: usize = 256 << 10;
+/// A reason can quote the answer of a server.
+pub const REASON_BYTES_MAX: usize = 512;
 /// Watermarks in one header; the sources that changed go first.
 pub const WATERMARKS_PER_BATCH_MAX: usize = 10_000;
 /// New sources that one header names without bytes of them.
@@ -153,7 +156,7 @@ impl Tail {
         let after: Vec<u64> = self.sources.range(self.cursor..).map(|(key, _)| *key).collect();
         let before: Vec<u64> = self.sources.range(..self.cursor).map(|(key, _)| *key).collect();
         for key in after.into_iter().chain(before) {
-            if draft.raw_bytes() >= budget || draft.records() >= u64::from(RECORDS_PER_CHUNK_MAX) {
+            if draft.is_full() || draft.raw_bytes() >= budget || draft.records() >= u64::from(RECORDS_PER_CHUNK_MAX) {
                 // The next batch begins where this one stopped: a busy source does not starve the others.
                 self.cursor = key;
                 return;
@@ -239,7 +242,7 @@ impl Tail {
             if all {
                 source.look_if_caught_up(now);
             }
-            if !source.announced && announced < ANNOUNCED_PER_BATCH_MAX {
+            if !source.announced && announced < ANNOUNCED_PER_BATCH_MAX && !draft.is_full() {
                 draft.announce(&source.info);
                 source.announced = true;
                 announced += 1;
@@ -249,9 +252,7 @@ impl Tail {
                 watermarks.push(Watermark { source: id, offset: source.pos, time_ns });
             }
         }
-        let free = self.gaps.iter().filter(|gap| !self.carried.contains(gap));
-        let gaps: Vec<Gap> = free.take(GAPS_PER_BATCH_MAX).cloned().collect();
-        self.carried.extend_from_slice(&gaps);
+        let gaps = self.take_gaps();
         self.seq += 1;
         let header = Header {
             agent: AgentInfo { utc_offset_minutes: utc_offset_minutes(now.wall_ns), ..self.agent.clone() },
@@ -263,6 +264,19 @@ impl Tail {
             heartbeat: self.state(now),
         };
         Ok(draft.finish(header)?)
+    }
+
+    /// Gaps for one header, none of which another batch carries.
+    fn take_gaps(&mut self) -> Vec<Gap> {
+        let free = self.gaps.iter().filter(|gap| !self.carried.contains(gap));
+        let mut bytes = 0;
+        let fits = |gap: &&Gap| {
+            bytes += json_bytes(gap);
+            bytes <= GAPS_BYTES_MAX
+        };
+        let gaps: Vec<Gap> = free.take(GAPS_PER_BATCH_MAX).take_while(fits).cloned().collect();
+        self.carried.extend_from_slice(&gaps);
+        gaps
     }
 
     /// What the agent says of itself.
@@ -381,7 +395,8 @@ impl Tail {
     }
 
     /// Adds a gap to those that the next batch reports.
-    pub(super) fn report(&mut self, gap: Gap) {
+    pub(super) fn report(&mut self, mut gap: Gap) {
+        cut(&mut gap.reason, REASON_BYTES_MAX);
         tracing::warn!(path = %gap.path, start = gap.start, end = ?gap.end, reason = %gap.reason, "bytes are lost");
         metrics::gap(gap.end.map_or(0, |end| end - gap.start));
         self.unsaved = true;

@@ -126,7 +126,7 @@ impl World {
         world
     }
 
-    fn at(&self) -> Now {
+    pub(crate) fn at(&self) -> Now {
         Now { mono: self.now, wall_ns: self.clock.now_ns() }
     }
 

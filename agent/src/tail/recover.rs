@@ -16,6 +16,7 @@ use super::follow::{Settings, Tail};
 use super::identity::{FileId, Head, HeadMatch, is_compressed, is_rotated_name};
 use super::reader::Source;
 use super::rotate::{Sibling, name_of, siblings};
+use crate::batch::fit;
 use crate::error::{Error, Result};
 
 /// A directory that is missing or empty may be one that is not mounted yet: so long its files are waited for.
@@ -90,6 +91,7 @@ impl Tail {
             self.by_file.insert(saved.id, key);
             self.next_source = self.next_source.max(key.saturating_add(1));
             let mut source = Source::saved(saved, now);
+            fit(&mut source.info);
             if source.end.is_some_and(|end| source.acked >= end) {
                 source.stage = Stage::Finished;
             }

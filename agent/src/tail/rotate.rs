@@ -21,6 +21,7 @@ use super::identity::{
     FINGERPRINT_BYTES_MAX, FileId, Fingerprint, Head, HeadMatch, is_compressed, is_rotated_name, read_full_at,
 };
 use super::reader::{Source, mtime_ns};
+use crate::batch::fit;
 use crate::config::StartAt;
 
 /// A writer may go on with a renamed file for a while: it is let go after this time without growth.
@@ -219,6 +220,7 @@ impl Tail {
         for (name, value) in &self.settings.labels {
             source.info.labels.entry(name.clone()).or_insert_with(|| value.clone());
         }
+        fit(&mut source.info);
         self.by_file.insert(source.id, key);
         self.sources.insert(key, source);
         self.unsaved = true;

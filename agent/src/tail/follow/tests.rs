@@ -1,9 +1,15 @@
 //! What becomes of bytes that cannot all be had: gaps equal what was lost, and nothing else is reported.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use logweir_proto::batch::{Envelope, SourceKind};
+
+use crate::batch::FORMAT_BYTES_MAX;
+use crate::config::StartAt;
 use crate::decode::Multiline;
+use crate::tail::discover::Candidate;
 use crate::tail::model::World;
 use crate::tail::recover::MOUNT_WAIT;
 use crate::tail::rotate::{FINISHED_KEEP, ROTATED_QUIET};
@@ -385,4 +391,38 @@ fn what_is_born_between_the_last_look_and_the_last_save_is_read_from_its_beginni
         world.drain();
         assert!(world.server.records.values().any(|(_, text)| text == b"born unseen"), "{clock_was_ahead}");
     }
+}
+
+#[test]
+fn labels_never_make_a_header_too_large() {
+    let mut world = world();
+    // The worst in JSON: each byte becomes six.
+    let label = |n: usize| (format!("label_{n:03}"), "\u{1}".repeat(50_000));
+    let labels: BTreeMap<String, String> =
+        (0..500).map(label).chain([("service".to_owned(), "billing".to_owned())]).collect();
+    let dir = world.log.with_file_name("many");
+    fs::create_dir(&dir).unwrap();
+    let candidate = |n: usize| {
+        let path = dir.join(format!("{n}.log"));
+        fs::write(&path, "a line\nand another\n").unwrap();
+        let (format, labels) = ("\u{1}".repeat(FORMAT_BYTES_MAX), labels.clone());
+        let multiline = Multiline::None;
+        Candidate { path, kind: SourceKind::File, format, labels, multiline, start_at: StartAt::Beginning }
+    };
+    let candidates: Vec<Candidate> = (0..8).map(candidate).collect();
+    let now = world.at();
+    world.tail.as_mut().unwrap().rescan(&candidates, now);
+    let heartbeat = world.tail.as_mut().unwrap().heartbeat(now).unwrap();
+    assert!(Envelope::parse(&heartbeat.bytes).is_ok());
+    let mut batches = 0;
+    while let Some(built) = world.build() {
+        let (first, _) = built.split().unwrap().expect("two lines");
+        let header = Envelope::parse(&first.bytes).unwrap().header;
+        assert_eq!((header.sources[0].labels.len(), header.sources[0].labels["service"].as_str()), (64, "billing"));
+        let offsets = world.server.receive(&built.bytes);
+        world.tail.as_mut().unwrap().acked(&built, &offsets);
+        batches += 1;
+    }
+    assert!(batches > 1, "{batches}");
+    assert_eq!(world.server.records.len(), 16);
 }
