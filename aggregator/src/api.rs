@@ -50,6 +50,8 @@ pub struct App {
     pub ingest_pool: Pool,
     pub query_pool: Pool,
     pub query_timeout: Duration,
+    /// Most memory of one aggregation.
+    pub query_memory_bytes: usize,
     pub probes: Arc<Vec<(&'static str, Probe)>>,
     pub drain: Drain,
 }

@@ -88,6 +88,7 @@ impl Pipeline {
             ingest_pool: Pool::new("ingest", NonZeroUsize::MIN).map_err(Error::Thread)?,
             query_pool: Pool::per_core("query").map_err(Error::Thread)?,
             query_timeout: config.limits.query_timeout,
+            query_memory_bytes: config.limits.query_memory_bytes,
             probes: Arc::new(probes),
             drain,
         };

@@ -7,6 +7,6 @@ pub mod durable;
 pub mod pool;
 pub mod secrets;
 pub mod serve;
-pub mod settings;
 pub mod telemetry;
+pub mod text_file;
 pub mod tls;

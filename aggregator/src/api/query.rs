@@ -135,7 +135,7 @@ pub fn start(app: &App, asked: Asked, segments: Vec<Arc<dyn Segment>>) -> Result
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     let cancel = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancel);
-    let deadline = Instant::now() + asked.timeout;
+    let (deadline, memory_bytes) = (Instant::now() + asked.timeout, app.query_memory_bytes);
     let job = move || {
         let request = execute::Request {
             from_ns: asked.from_ns,
@@ -146,6 +146,7 @@ pub fn start(app: &App, asked: Asked, segments: Vec<Arc<dyn Segment>>) -> Result
             fields: asked.fields.clone(),
             now_ns: asked.now_ns,
             deadline,
+            memory_bytes,
             cancel: &flag,
         };
         let mut sink = |event| match sender.blocking_send(Piece::Event(event)) {

@@ -128,7 +128,7 @@ async fn run<T: Send + 'static>(
     + 'static,
 ) -> Result<T, ApiError> {
     let segments = app.store.view().segments.clone();
-    let deadline = Instant::now() + asked.timeout;
+    let (deadline, memory_bytes) = (Instant::now() + asked.timeout, app.query_memory_bytes);
     let job = move || {
         let request = execute::Request {
             from_ns: asked.from_ns,
@@ -139,6 +139,7 @@ async fn run<T: Send + 'static>(
             fields: None,
             now_ns: asked.now_ns,
             deadline,
+            memory_bytes,
             cancel: &AtomicBool::new(false),
         };
         search(&asked, &request, &segments)
