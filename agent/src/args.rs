@@ -50,6 +50,9 @@ Examples:
   logweir-agent --server https://logs.example.net:7171 --token-file /etc/logweir/token
   logweir-agent --once --server http://127.0.0.1:7171 --state-dir /tmp/once
 
+Environment:
+  LOGWEIR_LOG  What is logged on stderr: error, warn, info (default), debug or trace
+
 Exit codes: 0 ok, 1 nothing found by discover, 2 usage or configuration, 3 server unreachable with --once, 70 bug";
 
 impl Args {

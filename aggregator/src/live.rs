@@ -49,9 +49,10 @@ impl Live {
         if self.sender.receiver_count() >= SUBSCRIBERS_MAX {
             return None;
         }
-        // The receiver first: rows published in between are then seen, not taken for dropped.
+        // The receiver first: what is published in between is in the ring, and counted from here at the latest.
         let receiver = self.sender.subscribe();
-        Some(Subscription { receiver, next: None })
+        let from = self.rows.load(Ordering::SeqCst);
+        Some(Subscription { receiver, from, next: None })
     }
 }
 
@@ -68,6 +69,8 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Subscription {
     receiver: broadcast::Receiver<Fresh>,
+    /// Number of the first row after the subscription.
+    from: u64,
     /// Number of the row that follows the last one seen, and a block that waits behind a notice.
     next: Option<(u64, Option<Arc<Block>>)>,
 }
@@ -83,7 +86,8 @@ impl Subscription {
             match self.receiver.recv().await {
                 Ok(fresh) => {
                     let after = fresh.before + fresh.block.len() as u64;
-                    let missed = self.next.as_ref().map_or(0, |(expected, _)| fresh.before - expected);
+                    let expected = self.next.as_ref().map_or(self.from, |(expected, _)| *expected);
+                    let missed = fresh.before.saturating_sub(expected);
                     if missed > 0 {
                         self.next = Some((after, Some(fresh.block)));
                         return Next::Dropped(missed);
@@ -91,7 +95,7 @@ impl Subscription {
                     self.next = Some((after, None));
                     return Next::Rows(fresh.block);
                 }
-                // The gap shows in the row numbers of the next block.
+                // How many rows it was shows in the number of the next block, counted from the subscription on.
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return Next::Closed,
             }

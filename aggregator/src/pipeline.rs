@@ -135,9 +135,14 @@ fn replay(dir: &Path, recovered: Recovered, indexer: &mut Indexer) -> Result<(Lo
         metrics::counter!("logweir_wal_damaged_total").increment(1);
     }
     let mut records = 0u64;
+    let mut expected = wal_upto;
     let room = Admission::new(u64::MAX);
     wal.replay(wal_upto, &mut |number, payload| {
-        let ticket = room.admit(0, 0);
+        if number != expected {
+            report_hole(expected, number);
+        }
+        expected = number + 1;
+        let ticket = room.enter(0);
         match ticket.ok().and_then(|ticket| durable(number, payload, &mut ranges, ticket)) {
             Some(durable) => {
                 indexer.index(durable);
@@ -153,11 +158,19 @@ fn replay(dir: &Path, recovered: Recovered, indexer: &mut Indexer) -> Result<(Lo
     Ok((wal, ranges))
 }
 
+/// Records between what the splits cover and what the log holds: a segment is missing, or was damaged.
+fn report_hole(from: u64, to: u64) {
+    tracing::error!(from, to, "records of the log are missing: acknowledged lines are lost");
+    metrics::counter!("logweir_wal_missing_records_total").increment(to.saturating_sub(from));
+}
+
 fn durable(number: u64, payload: &[u8], ranges: &mut SourceRanges, ticket: Ticket) -> Option<Durable> {
     let (tenant, received_ns, bytes) = record::decode(payload)?;
-    let Received { tenant, received_ns, header, body, ticket, .. } =
+    let Received { tenant, received_ns, mut header, body, ticket, .. } =
         Received::decode(tenant, received_ns, bytes, ticket).ok()?;
     ranges.set_time(received_ns);
     let plans = dedup::decide(ranges, &header);
+    let news = dedup::new_gaps(ranges, &header);
+    header.gaps = writer::keep(header.gaps, &news);
     Some(Durable { record: number, received_ns, tenant, header, body, plans, ticket: Some(ticket) })
 }

@@ -14,10 +14,25 @@ pub mod writer;
 use bytes::Bytes;
 use logweir_proto::batch::{BatchError, Body, Envelope, Header};
 
-use self::admission::Ticket;
+use self::admission::{Refusal, Ticket};
 
 /// The tenant of everything until tenancy is configured.
 pub const DEFAULT_TENANT: &str = "default";
+
+/// Why a batch does not get past the door.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    #[error("{}", .0.reason())]
+    Refused(Refusal),
+}
+
+impl From<Refusal> for ReceiveError {
+    fn from(refusal: Refusal) -> ReceiveError {
+        ReceiveError::Refused(refusal)
+    }
+}
 
 /// A batch that is whole and correct, and not yet durable.
 #[derive(Debug)]
@@ -35,8 +50,15 @@ pub struct Received {
 
 impl Received {
     /// Checks everything that could make the batch unreadable later: an acknowledged batch must never be that.
-    pub fn decode(tenant: String, received_ns: i64, bytes: Bytes, ticket: Ticket) -> Result<Received, BatchError> {
+    pub fn decode(
+        tenant: String,
+        received_ns: i64,
+        bytes: Bytes,
+        mut ticket: Ticket,
+    ) -> Result<Received, ReceiveError> {
         let envelope = Envelope::parse(&bytes)?;
+        // Before it is decompressed: a bomb is asked for its full size.
+        ticket.resize((bytes.len() + envelope.raw_len) as u64)?;
         let body = envelope.decompress()?;
         body.check(&envelope.header)?;
         let header = envelope.header;

@@ -51,6 +51,7 @@ impl CliError {
                 | ErrorCode::Unauthorized
                 | ErrorCode::Forbidden
                 | ErrorCode::MethodNotAllowed
+                | ErrorCode::BodyTimeout
                 | ErrorCode::TooLarge
                 | ErrorCode::LimitExceeded => Exit::Usage,
             },

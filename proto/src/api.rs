@@ -20,6 +20,8 @@ pub enum ErrorCode {
     Forbidden,
     NotFound,
     MethodNotAllowed,
+    /// The body did not arrive in time.
+    BodyTimeout,
     TooLarge,
     /// A limit of the query: groups, memory, depth. The message names the limit.
     LimitExceeded,
@@ -39,6 +41,7 @@ impl ErrorCode {
             ErrorCode::Forbidden => 403,
             ErrorCode::NotFound => 404,
             ErrorCode::MethodNotAllowed => 405,
+            ErrorCode::BodyTimeout => 408,
             ErrorCode::TooLarge => 413,
             ErrorCode::LimitExceeded => 422,
             ErrorCode::RateLimited => 429,
@@ -87,6 +90,9 @@ pub struct BatchAnswer {
 pub struct IngestAnswer {
     pub accepted: u64,
     pub rejected: u64,
+    /// Stored by an earlier request with the same `Idempotency-Key`.
+    #[serde(default)]
+    pub duplicate: u64,
     /// The first [`INGEST_ERRORS_SHOWN`] of the rejected.
     pub errors: Vec<IngestError>,
 }

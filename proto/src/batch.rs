@@ -30,7 +30,7 @@ pub const HEADER_BYTES_MAX: usize = 4 << 20;
 /// Largest body on the wire.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
 /// Largest body after decompression.
-pub const RAW_BYTES_MAX: usize = 64 << 20;
+pub const RAW_BYTES_MAX: usize = 32 << 20;
 /// Longest line that a record carries; the agent cuts longer ones and marks the rest.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
@@ -404,6 +404,11 @@ pub struct Body {
 }
 
 impl Body {
+    /// Size after decompression.
+    pub fn bytes(&self) -> usize {
+        self.raw.len()
+    }
+
     /// Calls `each(chunk index, record)` for every record in order.
     ///
     /// A body whose records do not fill their chunk exactly is refused as a whole before the first call.
@@ -430,8 +435,8 @@ impl Body {
             let mut start = chunk.start;
             let mut time = 0i64;
             for _ in 0..chunk.records {
-                let record =
-                    take_record(&mut meta, &mut text, start, &mut time).ok_or(fail("a record is cut short"))?;
+                let record = take_record(&mut meta, &mut text, start, &mut time)
+                    .ok_or(fail("a record is cut short or too long"))?;
                 start = start.checked_add(record.advance).ok_or(fail("its range overflows"))?;
                 each(i, record);
             }
@@ -457,7 +462,7 @@ fn take_record<'a>(meta: &mut &[u8], text: &mut &'a [u8], start: u64, time: &mut
     } else {
         None
     };
-    if text_len > text.len() || advance == 0 {
+    if text_len > text.len() || text_len > LINE_BYTES_MAX || advance == 0 {
         return None;
     }
     let (line, rest) = text.split_at(text_len);

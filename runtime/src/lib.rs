@@ -4,6 +4,8 @@ pub mod backoff;
 pub mod clock;
 pub mod drain;
 pub mod durable;
+pub mod http_error;
+pub mod loopback;
 pub mod pool;
 pub mod secrets;
 pub mod serve;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,6 +22,8 @@ use crate::drain::Drain;
 pub const CONNECTIONS_MAX: usize = 4096;
 /// A client has this long to send the head of its request, and to finish a TLS handshake.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// An HTTP/2 client that is silent is asked this often whether it is still there.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Requests that run when draining begins have this long to end.
 pub const GRACE: Duration = Duration::from_secs(10);
 
@@ -56,9 +58,13 @@ pub async fn serve(
         tokio::spawn(async move {
             let _slot = slot;
             match acceptor {
-                None => connection(TokioIo::new(stream), peer, router, watcher).await,
+                None => connection(TokioIo::new(stream), Version::Http1, peer, router, watcher).await,
                 Some(acceptor) => match tokio::time::timeout(HEADER_TIMEOUT, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => connection(TokioIo::new(stream), peer, router, watcher).await,
+                    Ok(Ok(stream)) => {
+                        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                        let version = if is_http2 { Version::Http2 } else { Version::Http1 };
+                        connection(TokioIo::new(stream), version, peer, router, watcher).await;
+                    }
                     Ok(Err(error)) => tracing::debug!(%peer, error = %error, "tls handshake failed"),
                     Err(_) => tracing::debug!(%peer, "tls handshake timed out"),
                 },
@@ -72,8 +78,16 @@ pub async fn serve(
     Ok(())
 }
 
+/// What the client speaks, known before its first byte: HTTP/2 is agreed on within TLS or not at all. So the time for
+/// the first request runs from the beginning, and silent connections give their place back.
+enum Version {
+    Http1,
+    Http2,
+}
+
 async fn connection<S>(
     stream: TokioIo<S>,
+    version: Version,
     peer: SocketAddr,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
@@ -84,11 +98,20 @@ async fn connection<S>(
         request.extensions_mut().insert(ConnectInfo(peer));
         request.map(axum::body::Body::new)
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new());
-    let serving = builder.serve_connection(stream, TowerToHyperService::new(service)).into_owned();
-    if let Err(error) = watcher.watch(serving).await {
+    let service = TowerToHyperService::new(service);
+    let ended = match version {
+        Version::Http1 => {
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+            watcher.watch(builder.serve_connection(stream, service)).await
+        }
+        Version::Http2 => {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(HEADER_TIMEOUT);
+            watcher.watch(builder.serve_connection(stream, service)).await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%peer, error = %error, "connection ended");
     }
 }

@@ -1,11 +1,12 @@
 //! The doors for data: `POST /api/v1/batches` (the agent) and `POST /api/v1/ingest` (JSON).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Query, State};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -16,15 +17,21 @@ use logweir_proto::frame::DecompressError;
 use super::App;
 use super::error::ApiError;
 use crate::auth::{Principal, Scope};
+use crate::receive::admission::Ticket;
 use crate::receive::encoding::{self, EncodingError, INGEST_BYTES_MAX, INGEST_WIRE_BYTES_MAX};
-use crate::receive::{Received, json};
+use crate::receive::{ReceiveError, Received, json};
 
 /// Largest batch on the wire: header, body and their framing.
 pub const BATCH_BYTES_MAX: usize = HEADER_BYTES_MAX + BODY_BYTES_MAX + 64;
 /// Longest `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
-/// A compressed batch is taken for this many times its size until its header is read.
-const RATIO_GUESS: u64 = 8;
+/// A body has to send something at least this often,
+pub const BODY_IDLE_MAX: Duration = Duration::from_secs(20);
+/// … and be whole after this time: nobody holds memory at the door for longer.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// What is set aside for a body before any of it came.
+const READ_AHEAD_BYTES: u64 = 256 << 10;
 
 /// Query parameters of `POST /api/v1/ingest` that become fields of records that lack them.
 const LABELS: [&str; 6] = ["service", "host", "env", "version", "track", "source"];
@@ -33,15 +40,12 @@ const LABELS: [&str; 6] = ["service", "host", "env", "version", "track", "source
 pub async fn batches(State(app): State<App>, request: Request<Body>) -> Result<Json<BatchAnswer>, ApiError> {
     let principal = app.auth.allow(request.headers(), Scope::Ingest)?;
     let now_ns = app.clock.now_ns();
-    let ticket = app.admission.admit(declared_len(request.headers()).saturating_mul(RATIO_GUESS), now_ns)?;
-    let bytes = read_body(request, BATCH_BYTES_MAX).await?;
+    let mut ticket = app.admission.enter(now_ns)?;
+    let bytes = read_body_into(request, BATCH_BYTES_MAX, Some(&mut ticket)).await?;
     let tenant = principal.tenant;
-    let received = app
-        .ingest_pool
-        .run(move || Received::decode(tenant, now_ns, bytes, ticket))
-        .await
-        .map_err(|_| ApiError::new(ErrorCode::RateLimited, "the server is busy: send again later").retry_after(1))?
-        .map_err(batch_error)?;
+    let received = app.ingest_pool.run(move || Received::decode(tenant, now_ns, bytes, ticket)).await;
+    let received = received.map_err(super::query::busy)?.map_err(receive_error)?;
+    app.admission.charge(received.body.bytes() as u64, now_ns);
     let unknown = app.sources.observe(&received.header, now_ns);
     if received.header.chunks.is_empty() && received.header.gaps.is_empty() {
         return Ok(Json(BatchAnswer { unknown, ..BatchAnswer::default() }));
@@ -59,21 +63,22 @@ pub async fn ingest(
     request: Request<Body>,
 ) -> Result<Json<IngestAnswer>, ApiError> {
     let principal = app.auth.allow(request.headers(), Scope::Ingest)?;
-    let sender = sender(&parameters, request.headers())?;
+    let sender = sender(&principal, &parameters, request.headers())?;
     let encoding = header_text(request.headers(), CONTENT_ENCODING.as_str()).map(str::to_owned);
     let now_ns = app.clock.now_ns();
-    let ratio = if encoding.is_some() { RATIO_GUESS } else { 1 };
-    let ticket = app.admission.admit(declared_len(request.headers()).saturating_mul(ratio), now_ns)?;
-    let bytes = read_body(request, INGEST_WIRE_BYTES_MAX.max(INGEST_BYTES_MAX)).await?;
+    let mut ticket = app.admission.enter(now_ns)?;
+    let wire_max = if encoding.is_some() { INGEST_WIRE_BYTES_MAX } else { INGEST_BYTES_MAX };
+    let bytes = read_body_into(request, wire_max, Some(&mut ticket)).await?;
     let parsed = app
         .ingest_pool
         .run(move || decode_json(&principal, now_ns, &sender, encoding.as_deref(), &bytes, ticket))
-        .await
-        .map_err(|_| ApiError::new(ErrorCode::RateLimited, "the server is busy: send again later").retry_after(1))?;
-    let (received, mut answer) = parsed?;
+        .await;
+    let (received, mut answer) = parsed.map_err(super::query::busy)??;
     if let Some(received) = received {
+        app.admission.charge(received.body.bytes() as u64, now_ns);
         let stored = app.writer.append(received).await?;
-        answer.accepted = stored.accepted + stored.duplicate;
+        answer.accepted = stored.accepted;
+        answer.duplicate = stored.duplicate;
         metrics::counter!("logweir_ingest_events_total").increment(stored.accepted);
         metrics::counter!("logweir_ingest_duplicate_events_total").increment(stored.duplicate);
     }
@@ -87,21 +92,26 @@ fn decode_json(
     sender: &json::Sender,
     encoding: Option<&str>,
     bytes: &Bytes,
-    ticket: crate::receive::admission::Ticket,
+    mut ticket: Ticket,
 ) -> Result<(Option<Received>, IngestAnswer), ApiError> {
     let body = encoding::decode(encoding, bytes, INGEST_BYTES_MAX).map_err(encoding_error)?;
+    ticket.resize((bytes.len() + body.len()) as u64)?;
     let objects = json::split(&body);
-    let answer = IngestAnswer { accepted: 0, rejected: objects.rejected, errors: objects.errors };
+    let answer = IngestAnswer { rejected: objects.rejected, errors: objects.errors, ..IngestAnswer::default() };
     if objects.texts.is_empty() {
         return Ok((None, answer));
     }
-    let batch = json::batch(sender, &objects.texts).map_err(batch_error)?;
+    let batch = json::batch(sender, &objects.texts).map_err(|error| receive_error(error.into()))?;
     let received =
-        Received::decode(principal.tenant.clone(), now_ns, Bytes::from(batch), ticket).map_err(batch_error)?;
+        Received::decode(principal.tenant.clone(), now_ns, Bytes::from(batch), ticket).map_err(receive_error)?;
     Ok((Some(received), answer))
 }
 
-fn sender(parameters: &BTreeMap<String, String>, headers: &HeaderMap) -> Result<json::Sender, ApiError> {
+fn sender(
+    principal: &Principal,
+    parameters: &BTreeMap<String, String>,
+    headers: &HeaderMap,
+) -> Result<json::Sender, ApiError> {
     let mut sender = json::Sender::default();
     for (key, value) in parameters {
         match LABELS.iter().find(|label| *label == key) {
@@ -119,7 +129,8 @@ fn sender(parameters: &BTreeMap<String, String>, headers: &HeaderMap) -> Result<
                 "Idempotency-Key has to be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes long"
             )));
         }
-        sender.idempotency_key = Some(key.to_owned());
+        // Two services may count their requests alike: a key is its sender's own.
+        sender.idempotency_key = Some(format!("{}/{}/{key}", principal.tenant, principal.name));
     }
     Ok(sender)
 }
@@ -128,23 +139,56 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn declared_len(headers: &HeaderMap) -> u64 {
-    header_text(headers, CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok()).unwrap_or(1 << 20)
-}
-
 /// Reads a body that must not be longer than `max`.
 pub async fn read_body(request: Request<Body>, max: usize) -> Result<Bytes, ApiError> {
-    match Limited::new(request.into_body(), max).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(ApiError::new(ErrorCode::TooLarge, format!("the body is over {max} bytes: send it in parts")))
+    read_body_into(request, max, None).await
+}
+
+/// The same with a ticket that grows with what is read.
+async fn read_body_into(
+    request: Request<Body>,
+    max: usize,
+    mut ticket: Option<&mut Ticket>,
+) -> Result<Bytes, ApiError> {
+    let too_large = || ApiError::new(ErrorCode::TooLarge, format!("the body is over {max} bytes: send it in parts"));
+    let declared = header_text(request.headers(), CONTENT_LENGTH.as_str()).and_then(|text| text.parse::<u64>().ok());
+    if declared.is_some_and(|len| len > max as u64) {
+        return Err(too_large());
+    }
+    let late =
+        || ApiError::new(ErrorCode::BodyTimeout, "the body did not arrive in time: send it again").retry_after(1);
+    let deadline = tokio::time::Instant::now() + BODY_TIME_MAX;
+    let mut body = Limited::new(request.into_body(), max);
+    let mut read = BytesMut::with_capacity(declared.unwrap_or(0).min(READ_AHEAD_BYTES) as usize);
+    loop {
+        let until = deadline.min(tokio::time::Instant::now() + BODY_IDLE_MAX);
+        let frame = match tokio::time::timeout_at(until, body.frame()).await {
+            Err(_) => return Err(late()),
+            Ok(None) => return Ok(read.freeze()),
+            Ok(Some(Err(error))) if error.is::<LengthLimitError>() => return Err(too_large()),
+            Ok(Some(Err(error))) => {
+                return Err(ApiError::new(ErrorCode::BadBody, format!("the body broke off: {error}")));
+            }
+            Ok(Some(Ok(frame))) => frame,
+        };
+        if let Some(data) = frame.data_ref() {
+            if let Some(ticket) = &mut ticket {
+                ticket.grow(data.len() as u64)?;
+            }
+            read.extend_from_slice(data);
         }
-        Err(error) => Err(ApiError::new(ErrorCode::BadBody, format!("the body broke off: {error}"))),
     }
 }
 
-fn batch_error(error: BatchError) -> ApiError {
-    let code = match &error {
+fn receive_error(error: ReceiveError) -> ApiError {
+    match error {
+        ReceiveError::Refused(refusal) => refusal.into(),
+        ReceiveError::Batch(error) => batch_error(&error),
+    }
+}
+
+fn batch_error(error: &BatchError) -> ApiError {
+    let code = match error {
         BatchError::TooLarge { .. } | BatchError::Body(DecompressError::TooLarge { .. }) => ErrorCode::TooLarge,
         BatchError::Magic
         | BatchError::Version(_)

@@ -180,10 +180,11 @@ impl Indexer {
         let Some(record) = self.last_record.take() else { return };
         let blocks = std::mem::take(&mut self.blocks);
         let ranges = std::mem::take(&mut self.ranges);
+        // Into the view first: who subscribes in between finds the rows there, and knows them by their record.
+        self.store.append(blocks.clone(), record, ranges);
         for block in &blocks {
             self.live.publish(block);
         }
-        self.store.append(blocks, record, ranges);
         self.rows = 0;
         self.tickets.clear();
         if self.names.len() > NAMES_RESET {

@@ -70,37 +70,31 @@ impl Admission {
         }))
     }
 
-    /// Asks for room for `bytes` of decompressed data; the ticket gives it back when it is dropped.
-    pub fn admit(&self, bytes: u64, now_ns: i64) -> Result<Ticket, Refusal> {
+    /// Lets a request in, or says why not. The ticket holds nothing yet: it grows with what is read and decompressed.
+    pub fn enter(&self, now_ns: i64) -> Result<Ticket, Refusal> {
         if self.0.disk_free.load(Ordering::Relaxed) < DISK_FREE_BYTES_MIN {
             return Err(Refusal::DiskFull);
         }
         if self.0.store_full.load(Ordering::Relaxed) {
             return Err(Refusal::StoreFull);
         }
-        self.take_rate(bytes, now_ns)?;
-        let before = self.0.in_flight.fetch_add(bytes, Ordering::SeqCst);
-        let ticket = Ticket { admission: self.clone(), bytes };
-        // One request is always let in, however large: else it could never be.
-        if before > 0 && before + bytes > IN_FLIGHT_BYTES_MAX { Err(Refusal::InFlight) } else { Ok(ticket) }
+        if self.0.in_flight.load(Ordering::SeqCst) > IN_FLIGHT_BYTES_MAX {
+            return Err(Refusal::InFlight);
+        }
+        let debt_ns = self.0.full_at_ns.load(Ordering::Relaxed).saturating_sub(now_ns);
+        let burst_ns = BURST_SECONDS * 1_000_000_000;
+        if debt_ns > burst_ns {
+            return Err(Refusal::Rate { retry_after_s: ((debt_ns - burst_ns) / 1_000_000_000 + 1) as u64 });
+        }
+        Ok(Ticket { admission: self.clone(), bytes: 0 })
     }
 
-    fn take_rate(&self, bytes: u64, now_ns: i64) -> Result<(), Refusal> {
-        let cost_ns = (u128::from(bytes) * 1_000_000_000 / u128::from(self.0.bytes_per_s)) as i64;
-        let burst_ns = BURST_SECONDS * 1_000_000_000;
-        let mut full_at = self.0.full_at_ns.load(Ordering::Relaxed);
-        loop {
-            let from = full_at.max(now_ns);
-            if from - now_ns > burst_ns {
-                let wait_ns = from - now_ns - burst_ns;
-                return Err(Refusal::Rate { retry_after_s: (wait_ns / 1_000_000_000 + 1) as u64 });
-            }
-            let next = from.saturating_add(cost_ns);
-            match self.0.full_at_ns.compare_exchange(full_at, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(()),
-                Err(seen) => full_at = seen,
-            }
-        }
+    /// Counts data that was taken against the rate. It may go into debt: then the next requests wait at the door.
+    pub fn charge(&self, bytes: u64, now_ns: i64) {
+        let cost_ns = u128::from(bytes) * 1_000_000_000 / u128::from(self.0.bytes_per_s);
+        let cost_ns = i64::try_from(cost_ns).unwrap_or(i64::MAX);
+        let add = |full_at: i64| Some(full_at.max(now_ns).saturating_add(cost_ns));
+        let _ = self.0.full_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
     /// Told by the part that watches the disk.
@@ -129,6 +123,27 @@ pub struct Ticket {
     bytes: u64,
 }
 
+impl Ticket {
+    /// Asks for room for so many bytes in all; what was asked for before is part of it.
+    pub fn resize(&mut self, bytes: u64) -> Result<(), Refusal> {
+        if bytes <= self.bytes {
+            self.admission.0.in_flight.fetch_sub(self.bytes - bytes, Ordering::SeqCst);
+            self.bytes = bytes;
+            return Ok(());
+        }
+        let more = bytes - self.bytes;
+        let before = self.admission.0.in_flight.fetch_add(more, Ordering::SeqCst);
+        let others = before - self.bytes;
+        self.bytes = bytes;
+        // One request is always let in, however large: else it could never be.
+        if others > 0 && others + bytes > IN_FLIGHT_BYTES_MAX { Err(Refusal::InFlight) } else { Ok(()) }
+    }
+
+    pub fn grow(&mut self, bytes: u64) -> Result<(), Refusal> {
+        self.resize(self.bytes.saturating_add(bytes))
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.admission.0.in_flight.fetch_sub(self.bytes, Ordering::SeqCst);
@@ -144,31 +159,36 @@ mod tests {
     #[test]
     fn memory_in_flight_is_bounded_and_given_back() {
         let admission = Admission::new(u64::MAX);
-        let first = admission.admit(IN_FLIGHT_BYTES_MAX * 2, 0).expect("one request is always let in");
-        assert_eq!(admission.admit(1, 0).expect_err("full"), Refusal::InFlight);
+        let mut first = admission.enter(0).expect("there is room");
+        first.resize(IN_FLIGHT_BYTES_MAX).expect("one request is always let in");
+        let mut second = admission.enter(0).expect("nothing is asked for yet");
+        assert_eq!(second.grow(1), Err(Refusal::InFlight));
+        drop(second);
+        first.grow(1).expect("alone it may be larger");
+        assert_eq!(admission.enter(0).expect_err("full"), Refusal::InFlight);
+        first.resize(10).expect("less is always right");
+        assert_eq!(admission.in_flight_bytes(), 10);
         drop(first);
         assert_eq!(admission.in_flight_bytes(), 0);
-        admission.admit(1, 0).expect("there is room again");
     }
 
     #[test]
     fn the_rate_allows_a_burst_and_then_says_when_to_come_back() {
         let admission = Admission::new(1000);
-        for _ in 0..3 {
-            admission.admit(1000, 0).expect("within the burst");
-        }
-        let refusal = admission.admit(1000, 0).expect_err("over the burst");
-        assert_eq!(refusal, Refusal::Rate { retry_after_s: 2 });
-        admission.admit(1000, 2 * SECOND).expect("after the wait");
+        admission.charge(3000, 0);
+        assert_eq!(admission.enter(0).expect_err("in debt"), Refusal::Rate { retry_after_s: 2 });
+        admission.enter(2 * SECOND).expect("after the wait");
+        admission.charge(u64::MAX, 0);
+        assert!(matches!(admission.enter(0), Err(Refusal::Rate { .. })), "an absurd size is no overflow");
     }
 
     #[test]
     fn a_full_disk_takes_nothing() {
         let admission = Admission::new(u64::MAX);
         admission.set_disk_free(DISK_FREE_BYTES_MIN - 1);
-        assert_eq!(admission.admit(1, 0).expect_err("full"), Refusal::DiskFull);
+        assert_eq!(admission.enter(0).expect_err("full"), Refusal::DiskFull);
         admission.set_disk_free(u64::MAX);
         admission.set_store_full(true);
-        assert_eq!(admission.admit(1, 0).expect_err("full"), Refusal::StoreFull);
+        assert_eq!(admission.enter(0).expect_err("full"), Refusal::StoreFull);
     }
 }

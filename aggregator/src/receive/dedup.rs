@@ -1,6 +1,6 @@
 //! What of a batch is new. A pure decision over the stored ranges, the same when the log is replayed.
 
-use logweir_proto::batch::{Header, RecordRef};
+use logweir_proto::batch::{Gap, Header, RecordRef};
 
 use crate::ranges::{Coverage, RangeSet, SourceKey, SourceRanges};
 
@@ -36,6 +36,29 @@ pub fn decide(ranges: &mut SourceRanges, header: &Header) -> Vec<ChunkPlan> {
     plans
 }
 
+/// Which gaps of a batch are news, added to `ranges` as ranges of their own: a retry reports them again.
+pub fn new_gaps(ranges: &mut SourceRanges, header: &Header) -> Vec<bool> {
+    let mut news = Vec::with_capacity(header.gaps.len());
+    for gap in &header.gaps {
+        news.push(is_new_gap(ranges, header, gap));
+        let (key, end) = gap_key(header, gap);
+        ranges.insert(&key, gap.start, end);
+    }
+    news
+}
+
+/// Whether nobody has reported this gap yet.
+pub fn is_new_gap(ranges: &SourceRanges, header: &Header, gap: &Gap) -> bool {
+    let (key, end) = gap_key(header, gap);
+    ranges.get(&key).is_none_or(|set| !set.contains(gap.start, end))
+}
+
+fn gap_key(header: &Header, gap: &Gap) -> (SourceKey, u64) {
+    // The id of a source has no slash, so this is nobody else's key.
+    let key = SourceKey::new(&header.agent.id, &format!("{}/gaps", gap.source));
+    (key, gap.end.unwrap_or(0).max(gap.start.saturating_add(1)))
+}
+
 /// The ranges that a batch adds, for the record of the split that will cover it.
 pub fn ranges_of(header: &Header, received_ns: i64) -> SourceRanges {
     let mut ranges = SourceRanges::default();
@@ -45,6 +68,7 @@ pub fn ranges_of(header: &Header, received_ns: i64) -> SourceRanges {
             ranges.insert(&key, chunk.start, chunk.end);
         }
     }
+    new_gaps(&mut ranges, header);
     ranges
 }
 

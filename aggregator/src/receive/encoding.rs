@@ -6,8 +6,8 @@ use logweir_proto::frame::{self, DecompressError};
 
 /// Largest body of `POST /api/v1/ingest` as sent.
 pub const INGEST_WIRE_BYTES_MAX: usize = 16 << 20;
-/// Largest body of `POST /api/v1/ingest` after decompression.
-pub const INGEST_BYTES_MAX: usize = 64 << 20;
+/// Largest body of `POST /api/v1/ingest` after decompression; it becomes one batch, with some bytes a record more.
+pub const INGEST_BYTES_MAX: usize = 31 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EncodingError {

@@ -11,6 +11,8 @@ use crate::ranges::SourceKey;
 
 /// Sources that are remembered; the one that was silent for longest makes room.
 pub const SOURCES_MAX: usize = 100_000;
+/// Agents that are remembered.
+pub const AGENTS_MAX: usize = 10_000;
 /// Gaps that are shown for one source.
 pub const GAPS_SHOWN_MAX: usize = 100;
 
@@ -88,6 +90,7 @@ impl Sources {
         for gap in &header.gaps {
             if let Some(state) = registry.sources.get_mut(&SourceKey::new(&header.agent.id, &gap.source))
                 && state.gaps.len() < GAPS_SHOWN_MAX
+                && !state.gaps.contains(gap)
             {
                 state.gaps.push(gap.clone());
             }
@@ -113,14 +116,20 @@ impl Sources {
 
 impl Registry {
     fn make_room(&mut self) {
-        while self.sources.len() > SOURCES_MAX {
-            let oldest = self.sources.iter().min_by_key(|(_, state)| state.last_seen_ns).map(|(key, _)| key.clone());
-            match oldest {
-                Some(key) => self.sources.remove(&key),
-                None => return,
-            };
-        }
+        forget_oldest(&mut self.sources, SOURCES_MAX, |state| state.last_seen_ns);
+        forget_oldest(&mut self.agents, AGENTS_MAX, |state| state.last_seen_ns);
     }
+}
+
+/// Over the limit a tenth goes at once, those that were silent for longest: so it is not sorted again for each new one.
+fn forget_oldest<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, max: usize, seen: impl Fn(&V) -> i64) {
+    if map.len() <= max {
+        return;
+    }
+    let mut times: Vec<i64> = map.values().map(&seen).collect();
+    times.sort_unstable();
+    let before = times[times.len() / 10];
+    map.retain(|_, value| seen(value) > before);
 }
 
 #[cfg(test)]

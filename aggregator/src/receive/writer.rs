@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use logweir_proto::api::BatchAnswer;
-use logweir_proto::batch::{Body, Header};
+use logweir_proto::batch::{Body, Gap, Header};
 use tokio::sync::oneshot;
 
 use super::admission::Ticket;
@@ -172,18 +172,21 @@ impl Writer {
     }
 
     fn append(&mut self, received: Received) -> Result<(Option<Durable>, BatchAnswer), WalError> {
-        let Received { tenant, received_ns, bytes, header, body, ticket } = received;
+        let Received { tenant, received_ns, bytes, mut header, body, ticket } = received;
         let mut ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
         ranges.set_time(received_ns);
         let plans = plan_without_effect(&ranges, &header);
         let (accepted, duplicate) =
             dedup::count(&header, &plans, |chunk, stored| count_trim(&header, &body, chunk, stored));
-        if accepted == 0 && header.gaps.is_empty() {
+        let has_new_gap = header.gaps.iter().any(|gap| dedup::is_new_gap(&ranges, &header, gap));
+        if accepted == 0 && !has_new_gap {
             let offsets = offsets(&ranges, &header);
             return Ok((None, BatchAnswer { accepted, duplicate, offsets, unknown: Vec::new() }));
         }
         let record = self.wal.append(&[&record::prefix(&tenant, received_ns), &bytes])?;
         let plans = dedup::decide(&mut ranges, &header);
+        let news = dedup::new_gaps(&mut ranges, &header);
+        header.gaps = keep(header.gaps, &news);
         let offsets = offsets(&ranges, &header);
         let durable = Durable { record, received_ns, tenant, header, body, plans, ticket: Some(ticket) };
         Ok((Some(durable), BatchAnswer { accepted, duplicate, offsets, unknown: Vec::new() }))
@@ -238,6 +241,11 @@ fn plan_without_effect(ranges: &SourceRanges, header: &Header) -> Vec<ChunkPlan>
         }
     }
     dedup::decide(&mut touched, header)
+}
+
+/// The gaps that are news.
+pub fn keep(gaps: Vec<Gap>, news: &[bool]) -> Vec<Gap> {
+    gaps.into_iter().zip(news).filter(|(_, news)| **news).map(|(gap, _)| gap).collect()
 }
 
 fn count_trim(header: &Header, body: &Body, chunk: usize, stored: &RangeSet) -> (u64, u64) {
