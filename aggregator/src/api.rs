@@ -30,11 +30,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use self::error::ApiError;
 use crate::auth::{Auth, Scope};
 use crate::live::Live;
-use crate::pipeline::stages::Stages;
 use crate::receive::admission::Admission;
 use crate::receive::sources::Sources;
 use crate::receive::writer::{SharedRanges, WriterHandle};
 use crate::store::service::Store;
+use logweir_runtime::threads::Threads;
 
 /// Asked by `/health/ready` for one part: `Err` says what is wrong.
 pub type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -56,7 +56,7 @@ pub struct App {
     /// Alerting's own, so that no number of people's searches keeps rules from their turn.
     pub rules_pool: Pool,
     pub query_timeout: Duration,
-    pub stages: Stages,
+    pub stages: Threads,
     /// Most memory of one aggregation.
     pub query_memory_bytes: usize,
     pub probes: Arc<Vec<(&'static str, Probe)>>,

@@ -1,7 +1,6 @@
 //! Wires the stages, sink first: store ← index ← WAL writer ← door. The only place that sees them all.
 
 pub mod index;
-pub mod stages;
 mod watch;
 
 use std::num::NonZeroUsize;
@@ -15,7 +14,6 @@ use logweir_runtime::durable::{self, DirLock};
 use logweir_runtime::pool::Pool;
 
 use self::index::Indexer;
-use self::stages::Stages;
 use crate::api::{App, Probe};
 use crate::auth::{Auth, TokenFile};
 use crate::config::{self, Config};
@@ -30,6 +28,7 @@ use crate::receive::{Received, record};
 use crate::store::service::{Recovered, Store, StoreConfig};
 use crate::wal::Wal;
 use crate::wal::local::LocalWal;
+use logweir_runtime::threads::Threads;
 
 /// Durable batches that wait for the parser; the memory behind them is bounded by admission.
 const INDEX_QUEUE_MAX: usize = 64;
@@ -91,7 +90,7 @@ impl Pipeline {
             query_pool: Pool::per_core("query").map_err(Error::Thread)?,
             rules_pool: Pool::new("rules", NonZeroUsize::MIN).map_err(Error::Thread)?,
             query_timeout: config.limits.query_timeout,
-            stages: Stages::new(threads),
+            stages: Threads::new(threads),
             query_memory_bytes: config.limits.query_memory_bytes,
             probes: Arc::new(probes),
             drain,

@@ -11,4 +11,5 @@ pub mod secrets;
 pub mod serve;
 pub mod telemetry;
 pub mod text_file;
+pub mod threads;
 pub mod tls;

@@ -1,4 +1,4 @@
-//! The threads of the stages: whether each still works, and their end.
+//! Named threads that live as long as the process: whether each still works, and their end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -7,11 +7,11 @@ type Named = (&'static str, JoinHandle<()>);
 
 /// Cheap to clone; clones share the threads.
 #[derive(Debug, Clone, Default)]
-pub struct Stages(Arc<Mutex<Vec<Named>>>);
+pub struct Threads(Arc<Mutex<Vec<Named>>>);
 
-impl Stages {
-    pub fn new(threads: Vec<Named>) -> Stages {
-        Stages(Arc::new(Mutex::new(threads)))
+impl Threads {
+    pub fn new(threads: Vec<Named>) -> Threads {
+        Threads(Arc::new(Mutex::new(threads)))
     }
 
     /// Each stage by name; `Err` when its thread has ended, by a panic or at shutdown.
@@ -49,7 +49,7 @@ mod tests {
         while !broke.is_finished() {
             std::thread::yield_now();
         }
-        let stages = Stages::new(vec![("wal", works), ("index", broke)]);
+        let stages = Threads::new(vec![("wal", works), ("index", broke)]);
         let health: Vec<_> = stages.health().into_iter().map(|(name, state)| (name, state.is_ok())).collect();
         assert_eq!(health, [("wal", true), ("index", false)]);
         drop(stop);
