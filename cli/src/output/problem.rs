@@ -81,7 +81,8 @@ mod tests {
     use super::*;
 
     fn check(query: &str, pos: usize, len: usize, want: &Expect) {
-        want.assert_eq(&underline(query, pos, len, Style { on: false }));
+        // What is expected loses the indentation that all its lines share: the first one has none.
+        want.assert_eq(&format!("error:\n{}", underline(query, pos, len, Style { on: false })));
     }
 
     #[test]
@@ -91,6 +92,7 @@ mod tests {
             9,
             3,
             &expect![[r#"
+                error:
                   --> query:1:9
                    | status>=abc
                    |         ^^^
@@ -101,6 +103,7 @@ mod tests {
             17,
             5,
             &expect![[r#"
+                error:
                   --> query:2:3
                    | | bogus x
                    |   ^^^^^
@@ -111,6 +114,7 @@ mod tests {
             99,
             7,
             &expect![[r#"
+                error:
                   --> query:1:4
                    | abc
                    |    ^
@@ -121,6 +125,7 @@ mod tests {
             9,
             1,
             &expect![[r#"
+                error:
                   --> query:1:9
                    | a␛[31m<U+202E>b c
                    |                ^

@@ -67,7 +67,7 @@ fn check(format: OutputFormat, fields: &[&str], want: &Expect) {
     }
     printer.finish(&mut console).expect("ends");
     // Signs of our own, so that this file holds no character that changes how it is read.
-    want.assert_eq(&out.text().replace('\u{202e}', "<RLO>").replace('\u{1b}', "<ESC>"));
+    want.assert_eq(&out.text().replace('\u{202e}', "<RLO>").replace('\u{1b}', "<ESC>").replace('\r', "<CR>"));
 }
 
 #[test]
@@ -134,10 +134,10 @@ fn csv_quotes_and_disarms_formulas() {
         OutputFormat::Csv,
         &["status", "message"],
         &expect![[r#"
-            status,message
-            502,upstream timed out
+            status,message<CR>
+            502,upstream timed out<CR>
             ,"'=cmd|' /C calc'!A0 <ESC>[31m, ""q""<RLO>
-            forged"
+            forged"<CR>
         "#]],
     );
 }
