@@ -206,7 +206,7 @@ impl Tail {
         let finished = self.sources.iter().rev().find(|(_, source)| {
             source.stage == Stage::Finished
                 && source.id.ino == id.ino
-                && (source.path_now == path || Path::new(&source.info.path) == path)
+                && (source.path_now.parent() == path.parent() || Path::new(&source.info.path) == path)
                 && !source.fingerprint.is_empty()
         });
         let Some((&key, source)) = finished else { return };
