@@ -1,9 +1,9 @@
 # What a person runs; the scripts are in deploy/dev/.
 .PHONY: run test bench fmt
 
-# Builds Logweir and starts it with demo traffic on http://127.0.0.1:7171
+# Builds Logweir and starts it with demo traffic on http://127.0.0.1:7171: make run ARGS='--alerting my.yaml'
 run:
-	@deploy/dev/run.sh
+	@deploy/dev/run.sh $(ARGS)
 
 # Installs what the tests need and runs all of them
 test:

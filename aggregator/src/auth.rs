@@ -4,6 +4,9 @@
 //! checked so that a web page cannot reach it by rebinding a name. From the first token on, and on any other address,
 //! a token is needed. A token is `lw_<id>_<secret>`; only the SHA-256 of the secret is kept (256 random bits need no
 //! slow hash). The file is read again when it changes, so `logweir tokens` works while the server runs.
+//!
+//! What runs in the server's own process (the agents of `logweir up`) has a token that is made at the start, lives in
+//! memory only and may ingest: so the first token of the file does not lock it out.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +17,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use logweir_runtime::durable;
-use logweir_runtime::secrets::constant_time_eq;
+use logweir_runtime::loopback::is_loopback_host;
+use logweir_runtime::secrets::{Secret, constant_time_eq};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Tokens of one server.
 pub const TOKENS_MAX: usize = 1000;
+/// The id of the token that lives in memory; those of the file are hexadecimal.
+const INTERNAL_ID: &str = "internal";
 
 /// What a token may do. `admin` may do everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,6 +72,25 @@ pub struct TokenRecord {
     pub secret_sha256: String,
 }
 
+impl TokenRecord {
+    /// A new token and its text.
+    fn make(id: String, name: &str, scopes: &[Scope], created: String) -> Result<(TokenRecord, String), TokenError> {
+        let mut random = [0u8; 32];
+        getrandom::fill(&mut random).map_err(TokenError::Random)?;
+        let secret = URL_SAFE_NO_PAD.encode(random);
+        let text = format!("lw_{id}_{secret}");
+        let record = TokenRecord {
+            id,
+            name: name.to_owned(),
+            scopes: scopes.to_vec(),
+            tenants: vec![crate::receive::DEFAULT_TENANT.to_owned()],
+            created,
+            secret_sha256: sha256_hex(secret.as_bytes()),
+        };
+        Ok((record, text))
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     #[error("{path}: {source}")]
@@ -91,6 +116,10 @@ impl TokenFile {
         TokenFile { path: data_dir.join("tokens.json") }
     }
 
+    pub fn exists(&self) -> bool {
+        self.path.is_file()
+    }
+
     pub fn read(&self) -> Result<Vec<TokenRecord>, TokenError> {
         match std::fs::read(&self.path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -106,21 +135,13 @@ impl TokenFile {
         if all.len() >= TOKENS_MAX {
             return Err(TokenError::TooMany);
         }
-        let mut random = [0u8; 40];
+        let mut random = [0u8; 6];
         getrandom::fill(&mut random).map_err(TokenError::Random)?;
-        let id: String = random[..6].iter().map(|b| format!("{b:02x}")).collect();
-        let secret = URL_SAFE_NO_PAD.encode(&random[8..]);
-        let record = TokenRecord {
-            id: id.clone(),
-            name: name.to_owned(),
-            scopes: scopes.to_vec(),
-            tenants: vec![crate::receive::DEFAULT_TENANT.to_owned()],
-            created,
-            secret_sha256: sha256_hex(secret.as_bytes()),
-        };
+        let id = random.iter().map(|b| format!("{b:02x}")).collect();
+        let (record, text) = TokenRecord::make(id, name, scopes, created)?;
         all.push(record.clone());
         self.write(&all)?;
-        Ok((record, format!("lw_{id}_{secret}")))
+        Ok((record, text))
     }
 
     pub fn revoke(&self, id: &str) -> Result<TokenRecord, TokenError> {
@@ -132,7 +153,7 @@ impl TokenFile {
     }
 
     fn write(&self, all: &[TokenRecord]) -> Result<(), TokenError> {
-        use std::os::unix::fs::PermissionsExt;
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
         let io = |source| TokenError::Io { path: self.path.display().to_string(), source };
         if let Some(dir) = self.path.parent() {
             durable::create_private_dir(dir).map_err(io)?;
@@ -140,7 +161,14 @@ impl TokenFile {
         let json = serde_json::to_vec_pretty(all)
             .map_err(|source| TokenError::Format { path: self.path.display().to_string(), source })?;
         durable::replace(&self.path, &json).map_err(io)?;
-        std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(0o600)).map_err(io)
+        std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
+        // Root makes tokens for a server that runs as somebody else, who owns the directory and has to read them.
+        let Some(dir) = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()) else { return Ok(()) };
+        let (file, dir) = (std::fs::metadata(&self.path).map_err(io)?, std::fs::metadata(dir).map_err(io)?);
+        if file.uid() == 0 && dir.uid() != 0 {
+            chown(&self.path, Some(dir.uid()), Some(dir.gid())).map_err(io)?;
+        }
+        Ok(())
     }
 
     fn modified(&self) -> Option<SystemTime> {
@@ -197,6 +225,8 @@ struct Inner {
     file: TokenFile,
     loopback: bool,
     cache: Mutex<Cache>,
+    internal: TokenRecord,
+    internal_token: Secret,
 }
 
 #[derive(Debug, Default)]
@@ -208,7 +238,14 @@ struct Cache {
 impl Auth {
     pub fn new(file: TokenFile, loopback: bool) -> Result<Auth, TokenError> {
         let cache = Mutex::new(Cache { modified: file.modified(), tokens: file.read()? });
-        Ok(Auth(Arc::new(Inner { file, loopback, cache })))
+        let id = INTERNAL_ID.to_owned();
+        let (internal, text) = TokenRecord::make(id, INTERNAL_ID, &[Scope::Ingest], String::new())?;
+        Ok(Auth(Arc::new(Inner { file, loopback, cache, internal, internal_token: Secret::new(text) })))
+    }
+
+    /// For what runs in this process: it may ingest, and ends with the process.
+    pub fn internal_token(&self) -> Secret {
+        self.0.internal_token.clone()
     }
 
     pub fn has_tokens(&self) -> bool {
@@ -229,6 +266,7 @@ impl Auth {
         let hash = sha256_hex(secret.as_bytes());
         let token = tokens
             .iter()
+            .chain([&self.0.internal])
             .find(|token| token.id == id && constant_time_eq(token.secret_sha256.as_bytes(), hash.as_bytes()))
             .ok_or(Denial::TokenUnknown)?;
         if !token.scopes.contains(&scope) && !token.scopes.contains(&Scope::Admin) {
@@ -272,7 +310,7 @@ fn names_this_machine(authority: &str) -> bool {
         Some(rest) => rest.split_once(']').map_or("", |(host, _)| host),
         None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
     };
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(crate::config::is_loopback)
+    is_loopback_host(host)
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {
@@ -318,6 +356,11 @@ mod tests {
         let with = headers(&[("authorization", &bearer)]);
         assert_eq!(auth.allow(&with, Scope::Ingest).expect("its scope").name, record.id);
         assert_eq!(auth.allow(&with, Scope::Query), Err(Denial::ScopeMissing(Scope::Query)));
+        let inside = headers(&[("authorization", &format!("Bearer {}", auth.internal_token().expose()))]);
+        assert_eq!(auth.allow(&inside, Scope::Ingest).expect("made before there was a token").name, "internal");
+        assert_eq!(auth.allow(&inside, Scope::Query), Err(Denial::ScopeMissing(Scope::Query)));
+        let other = Auth::new(file, true).expect("another start");
+        assert_eq!(other.allow(&inside, Scope::Ingest), Err(Denial::TokenUnknown), "it ends with the process");
         let wrong = headers(&[("authorization", &format!("Bearer lw_{}_wrong", record.id))]);
         assert_eq!(auth.allow(&wrong, Scope::Ingest), Err(Denial::TokenUnknown));
         assert!(!std::fs::read_to_string(dir.path().join("tokens.json")).expect("the file").contains(&text[10..]));

@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use logweir_proto::api::{AlertSample, AlertView, ErrorBody, ErrorCode, ErrorDetail};
+use logweir_proto::api::{AlertSample, AlertView, ErrorCode};
 use logweir_rules::evaluate::{Instance, Phase};
 use logweir_rules::model::{Labels, Rule};
 use logweir_runtime::clock::rfc3339;
+use logweir_runtime::http_error::ApiError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::evaluate::{Links, episode_id};
+use crate::evaluate::{Links, episode_id, instance_key, split_key};
 use crate::notify::template::{Facts, Renderer};
 use crate::service::Handle;
 use crate::state::store::{EPISODES, FINISHED, HEALTH, INSTANCES, OUTBOX, StoreError, View};
@@ -24,6 +23,12 @@ use crate::state::{Episode, OutboxRow};
 pub const ALERTS_MAX: usize = 1_000;
 /// Finished messages of one answer.
 pub const NOTIFICATIONS_MAX: usize = 200;
+/// When to ask again after the store could not be read.
+const RETRY_AFTER_S: u64 = 5;
+/// The end of the id of an alert that waits for its time: it has no episode yet.
+const PENDING: &str = "-pending";
+
+type Answer = Result<Json<Value>, ApiError>;
 
 /// All paths, to be merged into the server's router.
 pub fn router(handle: Handle) -> Router {
@@ -46,22 +51,26 @@ struct AlertsParams {
 async fn alerts(
     State(handle): State<Handle>,
     params: Result<Query<AlertsParams>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    let Ok(Query(params)) = params else {
-        return refuse(ErrorCode::BadRequest, "the only parameter is resolved=true".to_owned());
-    };
+) -> Answer {
+    let Query(params) = params.map_err(|_| ApiError::bad_request("the only parameter is resolved=true"))?;
     let asked = handle.clone();
-    match handle.store.read_async(move |view| views(&asked, view, params.resolved)).await {
-        Ok(alerts) => Json(json!({"alerts": alerts})).into_response(),
-        Err(error) => unavailable(&error),
-    }
+    let alerts = handle.store.read_async(move |view| views(&asked, view, params.resolved)).await;
+    Ok(Json(json!({"alerts": alerts.map_err(unavailable)?})))
 }
 
-async fn alert(State(handle): State<Handle>, Path(id): Path<String>) -> Response {
+async fn alert(State(handle): State<Handle>, Path(id): Path<String>) -> Answer {
     let asked = handle.clone();
     let found = handle.store.read_async(move |view| {
-        let Some(alert) = views(&asked, view, true)?.into_iter().find(|alert| alert.id == id) else { return Ok(None) };
         let episode = view.get(EPISODES, &id)?;
+        let alert = match &episode {
+            Some(episode) => {
+                let instance = view.get(INSTANCES, &instance_key(&episode.rule, &episode.instance))?;
+                Some(episode_view(episode, state(episode, instance.as_ref())))
+            }
+            None if id.ends_with(PENDING) => all_pending(&asked, view)?.into_iter().find(|alert| alert.id == id),
+            None => None,
+        };
+        let Some(alert) = alert else { return Ok(None) };
         let about = |rows: Vec<(String, OutboxRow)>| {
             let rows = rows.into_iter().map(|(_, row)| row).filter(|row| row.episodes.contains(&id));
             rows.map(|row| row_json(&row)).collect::<Vec<_>>()
@@ -71,14 +80,11 @@ async fn alert(State(handle): State<Handle>, Path(id): Path<String>) -> Response
         let why = episode.map(|episode| json!({"fired": episode.reason, "closed": episode.close_reason, "rule": episode.rule_at, "first_values": episode.first_values}));
         Ok(Some(json!({"alert": alert, "why": why, "notifications": messages})))
     });
-    match found.await {
-        Ok(Some(body)) => Json(body).into_response(),
-        Ok(None) => refuse(ErrorCode::NotFound, "there is no such alert".to_owned()),
-        Err(error) => unavailable(&error),
-    }
+    let found = found.await.map_err(unavailable)?;
+    found.map(Json).ok_or_else(|| ApiError::new(ErrorCode::NotFound, "there is no such alert"))
 }
 
-async fn notifications(State(handle): State<Handle>) -> Response {
+async fn notifications(State(handle): State<Handle>) -> Answer {
     let read = handle.store.read_async(|view| {
         let waiting: Vec<Value> = view.scan(OUTBOX, "")?.iter().map(|(_, row)| row_json(row)).collect();
         let finished = view.scan(FINISHED, "")?;
@@ -93,10 +99,7 @@ async fn notifications(State(handle): State<Handle>) -> Response {
             .collect();
         Ok(json!({"outbox": waiting, "finished": finished, "failing": failing}))
     });
-    match read.await {
-        Ok(body) => Json(body).into_response(),
-        Err(error) => unavailable(&error),
-    }
+    read.await.map(Json).map_err(unavailable)
 }
 
 async fn rules(State(handle): State<Handle>) -> Json<Value> {
@@ -145,41 +148,45 @@ fn rule_json(handle: &Handle, rule: &Rule) -> Value {
 
 /// Everything that is not ok, the worst first, and on request what ended.
 fn views(handle: &Handle, view: &View, resolved: bool) -> Result<Vec<AlertView>, StoreError> {
-    let set = handle.live.rules();
-    let mut phases: BTreeMap<String, Phase> = BTreeMap::new();
-    let mut pending = Vec::new();
-    for (key, instance) in view.scan(INSTANCES, "")? {
-        let Some((rule, labels)) = key.split_once('\0') else { continue };
-        let Ok(labels) = serde_json::from_str::<Labels>(labels) else { continue };
-        match instance.fired_at {
-            Some(fired_at) => {
-                phases.insert(episode_id(rule, &labels, fired_at), instance.phase);
-            }
-            None => {
-                if let Some((group, rule)) = set.rule(rule) {
-                    pending.push(pending_view(handle, &group.name, rule, &labels, &instance));
-                }
-            }
-        }
-    }
     let mut episodes: Vec<Episode> = view.scan(EPISODES, "")?.into_iter().map(|(_, episode)| episode).collect();
     episodes.retain(|episode| resolved || episode.is_firing());
     episodes.sort_by_key(|e| (!e.is_firing(), std::cmp::Reverse((e.severity, e.opened_at))));
-    let firing = episodes.iter().map(|episode| {
-        let recovering = phases.get(&episode.id) == Some(&Phase::Recovering);
-        let state = match (episode.is_firing(), recovering) {
-            (false, _) => "resolved",
-            (true, true) => "recovering",
-            (true, false) => "firing",
-        };
-        episode_view(episode, state)
-    });
-    let mut all: Vec<AlertView> = firing.collect();
+    let instances: BTreeMap<String, Instance> = view.scan(INSTANCES, "")?.into_iter().collect();
+    let mut all: Vec<AlertView> = episodes
+        .iter()
+        .map(|episode| {
+            let instance = instances.get(&instance_key(&episode.rule, &episode.instance));
+            episode_view(episode, state(episode, instance))
+        })
+        .collect();
     // Firing ones, then pending ones, then what ended.
-    let ended = all.iter().position(|alert| alert.state == "resolved").unwrap_or(all.len());
-    all.splice(ended..ended, pending);
+    let ended = episodes.iter().position(|episode| !episode.is_firing()).unwrap_or(all.len());
+    all.splice(ended..ended, pending(handle, &instances));
     all.truncate(ALERTS_MAX);
     Ok(all)
+}
+
+fn state(episode: &Episode, instance: Option<&Instance>) -> &'static str {
+    match instance {
+        _ if !episode.is_firing() => "resolved",
+        Some(instance) if instance.phase == Phase::Recovering => "recovering",
+        _ => "firing",
+    }
+}
+
+fn all_pending(handle: &Handle, view: &View) -> Result<Vec<AlertView>, StoreError> {
+    Ok(pending(handle, &view.scan(INSTANCES, "")?.into_iter().collect()))
+}
+
+fn pending(handle: &Handle, instances: &BTreeMap<String, Instance>) -> Vec<AlertView> {
+    let set = handle.live.rules();
+    let waiting = instances.iter().filter(|(_, instance)| instance.fired_at.is_none());
+    let views = waiting.filter_map(|(key, instance)| {
+        let (rule, labels) = split_key(key)?;
+        let (group, rule) = set.rule(&rule)?;
+        Some(pending_view(handle, &group.name, rule, &labels, instance))
+    });
+    views.collect()
 }
 
 fn episode_view(episode: &Episode, state: &str) -> AlertView {
@@ -215,7 +222,7 @@ fn pending_view(handle: &Handle, group: &str, rule: &Rule, labels: &Labels, inst
     let links = Links { base_url: handle.live.base_url.clone() };
     let from_ns = instance.pending_since.saturating_sub(rule.window_ns());
     AlertView {
-        id: format!("{}-pending", episode_id(&rule.name, labels, instance.pending_since)),
+        id: format!("{}{PENDING}", episode_id(&rule.name, labels, instance.pending_since)),
         rule: rule.name.clone(),
         group: group.to_owned(),
         state: "pending".to_owned(),
@@ -253,13 +260,7 @@ fn row_json(row: &OutboxRow) -> Value {
     })
 }
 
-fn refuse(code: ErrorCode, message: String) -> Response {
-    let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let error = ErrorDetail { code, message, pos: None, len: None, hint: None };
-    (status, Json(ErrorBody { error })).into_response()
-}
-
-fn unavailable(error: &StoreError) -> Response {
+fn unavailable(error: StoreError) -> ApiError {
     tracing::error!(error = %error, "cannot read the alert store");
-    refuse(ErrorCode::Unavailable, error.to_string())
+    ApiError::new(ErrorCode::Unavailable, error.to_string()).retry_after(RETRY_AFTER_S)
 }

@@ -239,12 +239,12 @@ impl Evaluator {
 }
 
 /// `rule NUL labels-as-JSON`
-fn instance_key(rule: &str, labels: &Labels) -> String {
+pub(crate) fn instance_key(rule: &str, labels: &Labels) -> String {
     // A map of strings is always JSON.
     format!("{rule}\0{}", serde_json::to_string(labels).unwrap_or_default())
 }
 
-fn split_key(key: &str) -> Option<(String, Labels)> {
+pub(crate) fn split_key(key: &str) -> Option<(String, Labels)> {
     let (rule, labels) = key.split_once('\0')?;
     let labels: BTreeMap<String, String> = serde_json::from_str(labels).ok()?;
     Some((rule.to_owned(), labels))

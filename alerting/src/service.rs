@@ -62,6 +62,8 @@ pub struct Live {
     rules: RwLock<Arc<RuleSet>>,
     problems: RwLock<Vec<String>>,
     statuses: Mutex<BTreeMap<String, RuleStatus>>,
+    /// Why rules cannot be evaluated at all now.
+    broken: Mutex<Option<String>>,
     released: AtomicBool,
 }
 
@@ -74,6 +76,7 @@ impl Live {
             rules: RwLock::default(),
             problems: RwLock::default(),
             statuses: Mutex::default(),
+            broken: Mutex::default(),
             released: AtomicBool::new(false),
         }
     }
@@ -102,7 +105,12 @@ impl Live {
     }
 
     fn set_problems(&self, problems: Vec<String>) {
+        metrics::gauge!("logweir_rules_problems").set(problems.len() as f64);
         *self.problems.write().unwrap_or_else(PoisonError::into_inner) = problems;
+    }
+
+    fn set_broken(&self, broken: Option<String>) {
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = broken;
     }
 
     pub(crate) fn status(&self, rule: &str) -> RuleStatus {
@@ -138,9 +146,10 @@ impl Handle {
         crate::api::router(self.clone())
     }
 
-    /// For `/health/ready`: `None` when all is well.
+    /// For `/health/ready`: `None` when rules are evaluated. A mistake in a file does not count: the last good files
+    /// are in force, and logs must be taken meanwhile; `/api/v1/rules` and `logweir_rules_problems` have it.
     pub fn problem(&self) -> Option<String> {
-        self.live.problems().first().map(|first| format!("the last rule or routing files were refused: {first}"))
+        self.live.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -189,6 +198,7 @@ impl Service {
             }
             let nap = match self.evaluator.round().await {
                 Ok(round) => {
+                    self.live.set_broken(None);
                     if !round.behind || Instant::now() >= held_until {
                         self.live.release();
                     }
@@ -197,6 +207,7 @@ impl Service {
                 }
                 Err(error) => {
                     tracing::error!(error = %error, "cannot evaluate rules");
+                    self.live.set_broken(Some(error.to_string()));
                     STORE_RETRY
                 }
             };

@@ -132,9 +132,9 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var_os(name)?.into_string().ok()
 }
 
-/// `RUST_LOG`, else what an operator wants to see.
+/// `LOGWEIR_LOG`, else what an operator wants to see.
 pub fn log_filter() -> String {
-    environment("RUST_LOG").unwrap_or_else(|| "info".to_owned())
+    environment("LOGWEIR_LOG").filter(|filter| !filter.is_empty()).unwrap_or_else(|| "info".to_owned())
 }
 
 /// `PM2_HOME`

@@ -42,7 +42,7 @@ impl Client {
             .read_timeout(std::time::Duration::from_secs(READ_TIMEOUT_S))
             .redirect(reqwest::redirect::Policy::none())
             .default_headers(headers(args)?);
-        if is_loopback(&base) {
+        if base.host_str().is_some_and(logweir_runtime::loopback::is_loopback_host) {
             builder = builder.no_proxy();
         }
         if let Some(path) = &args.ca_file {
@@ -198,11 +198,6 @@ fn base_url(text: &str) -> Result<Url> {
         return Err(CliError::Usage(format!("--url {text}: it looks like http://127.0.0.1:7171")));
     }
     Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn headers(args: &ServerArgs) -> Result<HeaderMap> {

@@ -1,6 +1,6 @@
 //! The server in this process: aggregator, alerting, page, and with `up` the agent and the demo.
 //!
-//! Only here do aggregator and alerting meet: alerting asks the search engine through [`query::Engine`].
+//! Only here do aggregator and alerting meet: alerting asks the search engine through `query::Engine`.
 
 mod query;
 
@@ -90,7 +90,9 @@ pub async fn run(config: Config, extras: Extras) -> anyhow::Result<()> {
     tasks.spawn(serve::serve(listener, tls_config, router, drain.clone()));
     let alerting = tokio::spawn(service.run());
     let mut others = JoinSet::new();
-    for agent in extras.agents {
+    for mut agent in extras.agents {
+        // Sent even while there are no tokens: the first one may be made at any moment.
+        agent.token = Some(app.auth.internal_token());
         let agent = Agent::build(agent, clock.clone(), drain.clone()).context("agent")?;
         others.spawn(async move { agent.run().await.context("agent") });
     }

@@ -7,7 +7,8 @@ use tracing_subscriber::EnvFilter;
 
 static PROMETHEUS: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
-/// Writes events to stderr: `info` and above unless `filter` (the syntax of `RUST_LOG`) says otherwise.
+/// Writes events to stderr: `info` and above unless `filter` says otherwise, with directives as `tracing-subscriber`
+/// reads them: `warn`, `info,logweir_agent=debug`.
 ///
 /// A second call changes nothing: the first one of a process wins.
 pub fn init_logs(filter: &str, json: bool) {

@@ -5,6 +5,7 @@
 
 pub mod imports;
 pub mod limits;
+pub mod links;
 pub mod rust;
 pub mod size;
 pub mod stages;
@@ -45,6 +46,8 @@ pub struct TextFile {
 /// What the checks look at.
 #[derive(Debug, Default)]
 pub struct Tree {
+    /// All tracked files, also those that are no text.
+    pub paths: Vec<String>,
     pub texts: Vec<TextFile>,
     pub rust: Vec<RustFile>,
 }
@@ -56,28 +59,30 @@ impl Tree {
         if !out.status.success() {
             bail!("git ls-files in {}: {}", root.display(), String::from_utf8_lossy(&out.stderr));
         }
-        let mut texts = Vec::new();
+        let (mut paths, mut texts) = (Vec::new(), Vec::new());
         for name in out.stdout.split(|b| *b == 0).filter(|name| !name.is_empty()) {
             let path = String::from_utf8_lossy(name).into_owned();
             // A file that is deleted but not staged yet, or a link to a folder, is nobody's finding.
             let Ok(bytes) = std::fs::read(root.join(&path)) else { continue };
+            paths.push(path.clone());
             if !bytes.contains(&0) {
                 texts.push(TextFile { path, text: String::from_utf8_lossy(&bytes).into_owned() });
             }
         }
-        Ok(Tree::new(texts))
+        Ok(Tree::new(paths, texts))
     }
 
-    pub fn new(texts: Vec<TextFile>) -> Tree {
+    fn new(paths: Vec<String>, texts: Vec<TextFile>) -> Tree {
         let rust = rust::parse_all(texts.iter().filter(|file| file.path.ends_with(".rs")));
-        Tree { texts, rust }
+        Tree { paths, texts, rust }
     }
 
     /// A tree of literal files, for the tests of the checks.
     #[cfg(test)]
     fn of(files: &[(&str, &str)]) -> Tree {
         let text = |(path, text): &(&str, &str)| TextFile { path: (*path).to_owned(), text: (*text).to_owned() };
-        Tree::new(files.iter().map(text).collect())
+        let paths = files.iter().map(|(path, _)| (*path).to_owned()).collect();
+        Tree::new(paths, files.iter().map(text).collect())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rules of the repository over the tree as it is; `tests/src/tidy.rs` says what they are.
 
-use logweir_tests::tidy::{Finding, Tree, imports, limits, size, stages, words, workspace_root};
+use logweir_tests::tidy::{Finding, Tree, imports, limits, links, size, stages, words, workspace_root};
 
 fn tree() -> anyhow::Result<Tree> {
     Tree::read(&workspace_root())
@@ -74,6 +74,12 @@ fn no_file_names_a_package_registry() -> anyhow::Result<()> {
 #[test]
 fn text_is_what_it_looks_like() -> anyhow::Result<()> {
     check(&words::odd_characters(&tree()?));
+    Ok(())
+}
+
+#[test]
+fn documents_link_to_what_is_there() -> anyhow::Result<()> {
+    check(&links::links(&tree()?));
     Ok(())
 }
 

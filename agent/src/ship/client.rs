@@ -9,6 +9,7 @@ use bytes::Bytes;
 use logweir_proto::api::{BatchAnswer, ErrorBody};
 use logweir_proto::batch::CONTENT_TYPE;
 use logweir_runtime::backoff::Backoff;
+use logweir_runtime::loopback::is_loopback_host;
 use logweir_runtime::secrets::Secret;
 use logweir_runtime::tls;
 use reqwest::header;
@@ -64,6 +65,10 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TRY_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
+        let local = |url: reqwest::Url| url.host_str().is_some_and(is_loopback_host);
+        if reqwest::Url::parse(server).is_ok_and(local) {
+            builder = builder.no_proxy();
+        }
         if let Some(path) = &config.ca_file {
             let bad = |reason: String| Error::Ca { path: path.clone(), reason };
             let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;

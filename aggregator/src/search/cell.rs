@@ -211,10 +211,6 @@ impl<'a> FieldColumns<'a> {
         FieldColumns { columns, extra }
     }
 
-    pub fn is_absent(&self) -> bool {
-        self.columns.is_empty() && self.extra.is_none()
-    }
-
     /// The value of a row: of several types it has at most one.
     pub fn cell(&self, row: usize) -> Cell<'a> {
         for column in &self.columns {

@@ -70,10 +70,6 @@ impl Filter {
         Filter::compile(filter, &mut Context { now_ns, subquery: &mut refuse })
     }
 
-    pub fn is_all(&self) -> bool {
-        matches!(self.root, Node::All)
-    }
-
     /// The rows of `within` that pass.
     pub fn eval(&self, batch: &RecordBatch, within: &Mask) -> Mask {
         self.root.eval(batch, within)

@@ -127,7 +127,7 @@ impl Wal for LocalWal {
         all.push(&number);
         all.extend_from_slice(parts);
         self.buffer.clear();
-        frame::put(&mut self.buffer, &all);
+        frame::put(&mut self.buffer, &all).map_err(|error| WalError::Append(std::io::Error::other(error)))?;
         if let Err(error) = self.file.write_all(&self.buffer) {
             // A full disk leaves half a frame: it must go before the next one is written behind it.
             return match self.file.set_len(self.end) {
@@ -221,15 +221,20 @@ fn create(dir: &Path, first: u64) -> Result<File, WalError> {
     written.map_err(WalError::Append)
 }
 
-/// Opens the last segment for appending and cuts off what a crash tore.
+/// Opens the last segment for appending, written anew up to `end`.
+///
+/// What a crash tore goes. The copy is needed for the rest: after a failed fsync the kernel can hold pages that it
+/// takes for clean though the disk never got them, and a later fsync of the same pages would succeed without writing.
 fn reopen(dir: &Path, first: u64, end: u64) -> Result<File, WalError> {
     let path = segment::path(dir, first);
-    let opened = OpenOptions::new().append(true).open(&path).and_then(|file| {
-        if file.metadata()?.len() > end {
-            file.set_len(end)?;
-            file.sync_all()?;
+    let opened = fs::read(&path).and_then(|mut bytes| {
+        let torn = bytes.split_off((end as usize).min(bytes.len()));
+        if !torn.is_empty() {
+            tracing::warn!(path = %path.display(), bytes = torn.len(), "cut off what a crash left unfinished");
+            fs::write(path.with_extension("torn"), torn)?;
         }
-        Ok(file)
+        durable::replace(&path, &bytes)?;
+        OpenOptions::new().append(true).open(&path)
     });
     opened.map_err(|e| io_error(&path, e))
 }

@@ -18,6 +18,9 @@ use super::Damage;
 const MAGIC: &[u8; 5] = b"LWWAL";
 const VERSION: u8 = 1;
 pub(super) const HEADER_BYTES: u64 = 16;
+const NUMBER_BYTES: usize = 8;
+/// A segment of 64 MiB holds fewer: numbers that are further ahead are not of this log.
+const RECORDS_PER_SEGMENT_MAX: u64 = 8 << 20;
 
 pub(super) fn header(first: u64) -> [u8; HEADER_BYTES as usize] {
     let mut bytes = [0; HEADER_BYTES as usize];
@@ -65,24 +68,22 @@ pub(super) fn scan(path: &Path, each: &mut dyn FnMut(u64, &[u8])) -> io::Result<
     if head[..5] != *MAGIC || head[5] != VERSION {
         return Err(io::Error::other("not a log segment of version 1"));
     }
+    let first = u64::from_le_bytes([head[8], head[9], head[10], head[11], head[12], head[13], head[14], head[15]]);
     let mut offset = HEADER_BYTES;
     let mut buffer = Vec::new();
     while offset < size {
         let frame_len = read_frame(&file, offset, size, &mut buffer)?;
         let mut input = &buffer[..];
         match take(&mut input) {
-            Next::Frame(payload) if payload.len() >= 8 => {
-                let number = u64::from_le_bytes([
-                    payload[0], payload[1], payload[2], payload[3], payload[4], payload[5], payload[6], payload[7],
-                ]);
-                each(number, &payload[8..]);
-                scan.last = Some(number);
+            Next::Frame(payload) if payload.len() >= NUMBER_BYTES => {
+                each(number_of(payload), &payload[NUMBER_BYTES..]);
+                scan.last = Some(number_of(payload));
                 offset += frame_len;
                 scan.end = offset;
             }
-            _ => match next_frame(&file, offset + frame_len, size, &mut buffer)? {
+            _ => match frame_behind(&file, offset, size, scan.last.map_or(first, |last| last + 1))? {
                 Some(following) => {
-                    let reason = "a record is damaged and was stepped over";
+                    let reason = "records are damaged and were stepped over";
                     scan.damage.push(Damage { path: path.display().to_string(), offset, reason });
                     offset = following;
                 }
@@ -94,6 +95,10 @@ pub(super) fn scan(path: &Path, each: &mut dyn FnMut(u64, &[u8])) -> io::Result<
         }
     }
     Ok(scan)
+}
+
+fn number_of(payload: &[u8]) -> u64 {
+    payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// Reads the frame at `offset` as far as the file goes and returns its claimed length, at least one header.
@@ -109,11 +114,18 @@ fn read_frame(file: &File, offset: u64, size: u64, buffer: &mut Vec<u8>) -> io::
     Ok(len)
 }
 
-/// Whether a whole frame stands at `offset`: then what is before it was damaged, not torn.
-fn next_frame(file: &File, offset: u64, size: u64, buffer: &mut Vec<u8>) -> io::Result<Option<u64>> {
-    if offset >= size {
-        return Ok(None);
+/// Where behind `offset` a whole frame with a number from `next` on stands: then what is before it was damaged, not
+/// torn. The length of a damaged frame proves nothing, so every byte is tried.
+fn frame_behind(file: &File, offset: u64, size: u64, next: u64) -> io::Result<Option<u64>> {
+    let mut rest = vec![0; (size - offset) as usize];
+    file.read_exact_at(&mut rest, offset)?;
+    for at in 1..rest.len().saturating_sub(FRAME_HEADER_BYTES + NUMBER_BYTES - 1) {
+        // The number is cheap to check and nearly always wrong.
+        let number = number_of(&rest[at + FRAME_HEADER_BYTES..]);
+        let near = number >= next && number - next < RECORDS_PER_SEGMENT_MAX;
+        if near && matches!(take(&mut &rest[at..]), Next::Frame(_)) {
+            return Ok(Some(offset + at as u64));
+        }
     }
-    read_frame(file, offset, size, buffer)?;
-    Ok(matches!(take(&mut &buffer[..]), Next::Frame(_)).then_some(offset))
+    Ok(None)
 }

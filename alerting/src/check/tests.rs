@@ -129,4 +129,8 @@ fn the_documentation_is_right() {
     let results = run_cases(&plain, &mut engine::MiniEngine::default());
     assert_eq!((set.rules().count(), &results[0].failures), (1, &Vec::new()));
     crate::route::file::load("README.md", routing, &|_| None).unwrap_or_else(|p| panic!("{p:#?}"));
+    let first =
+        include_str!("../../../README.md").split("```yaml\n# my.yaml\n").nth(1).expect("the receivers of the demo");
+    let first = first.split("```").next().expect("its end");
+    crate::route::file::load("my.yaml", first, &|_| None).unwrap_or_else(|p| panic!("{p:#?}"));
 }

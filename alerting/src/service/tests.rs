@@ -121,9 +121,10 @@ async fn wrong_files_are_refused_whole_and_close_nothing() {
     let wrong = RULE.replace("labels.host }}\"", "labels.hots }}\"").replace("errors < 2", "erors < 2");
     std::fs::write(&rules, &wrong).expect("rules");
     service.reload().await;
-    let problem = handle.problem().expect("it is said");
-    assert!(problem.contains("r.yaml:16:23: unknown signal 'erors'"), "{problem}");
     let (_, shown) = get(&handle, "/api/v1/rules").await;
+    let problem = shown["problems"][0].as_str().expect("it is said");
+    assert!(problem.contains("r.yaml:16:23: unknown signal 'erors'"), "{problem}");
+    assert_eq!(handle.problem(), None, "logs are taken and the last good rules run: the server is ready");
     assert_eq!(shown["groups"][0]["rules"][0]["name"], "Errors", "the last good set stays");
     drop((service, handle));
 
@@ -135,7 +136,46 @@ async fn wrong_files_are_refused_whole_and_close_nothing() {
     assert_eq!(get(&handle, "/api/v1/alerts").await.1["alerts"][0]["state"], "firing");
     std::fs::write(&rules, RULE).expect("rules");
     service.reload().await;
-    assert_eq!(handle.problem(), None);
+    assert_eq!(get(&handle, "/api/v1/rules").await.1["problems"], json!([]));
+}
+
+#[tokio::test]
+async fn an_alert_is_found_by_its_id_however_many_there_are() {
+    use crate::state::store::EPISODES;
+    let dir = tempfile::tempdir().expect("a directory");
+    let receiver = StandIn::start(|_, _, _| (200, vec![], "")).await;
+    let count: Count = Arc::new(Mutex::new(5));
+    let clock = Clock::manual(T0);
+    let settings = settings(dir.path(), &receiver, &receiver);
+    let (mut service, handle) = Service::build(settings, source(&count), clock.clone(), Drain::new()).expect("builds");
+    service.reload().await;
+    service.evaluator.round().await.expect("a round");
+    let listed = async || get(&handle, "/api/v1/alerts").await.1["alerts"][0].clone();
+    let pending = listed().await;
+    assert_eq!(pending["state"], "pending");
+    let path = |alert: &Value| format!("/api/v1/alerts/{}", alert["id"].as_str().expect("an id"));
+    assert_eq!(get(&handle, &path(&pending)).await.1["alert"], pending);
+
+    clock.set(T0 + 30 * S);
+    service.evaluator.round().await.expect("a round");
+    let old = listed().await;
+    assert_eq!(old["state"], "firing");
+    let newer = handle.store.write(|tx| {
+        let id = old["id"].as_str().expect("an id");
+        let episode = tx.get(EPISODES, id)?.expect("it is there");
+        for n in 0..crate::api::ALERTS_MAX {
+            let id = format!("{n:026}");
+            tx.put(
+                EPISODES,
+                &id,
+                &crate::state::Episode { id: id.clone(), opened_at: T0 + 60 * S, ..episode.clone() },
+            )?;
+        }
+        Ok(())
+    });
+    newer.expect("writes");
+    assert_ne!(listed().await["id"], old["id"], "it is behind the others");
+    assert_eq!(get(&handle, &path(&old)).await.1["alert"], old);
 }
 
 #[tokio::test]

@@ -16,7 +16,10 @@ use logweir_aggregator::auth::Scope;
 Examples:
   logweir up                         this machine's logs, on http://127.0.0.1:7171
   logweir up --demo                  a small simulated shop with an incident now and then
-  logweir up --data /var/lib/logweir --rules ./rules")]
+  logweir up --data /var/lib/logweir --rules ./rules
+
+Environment:
+  LOGWEIR_LOG  What is logged on stderr: error, warn, info (default), debug or trace")]
 pub struct UpArgs {
     /// Address of the page and the API
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7171")]
@@ -42,7 +45,10 @@ pub struct UpArgs {
 #[command(after_help = "\
 Examples:
   logweir check --config /etc/logweir/logweir.yaml
-  logweir serve --config /etc/logweir/logweir.yaml")]
+  logweir serve --config /etc/logweir/logweir.yaml
+
+Environment:
+  LOGWEIR_LOG  What is logged on stderr: error, warn, info (default), debug or trace")]
 pub struct ServeArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE")]

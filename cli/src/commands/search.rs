@@ -33,7 +33,8 @@ pub async fn run(args: &SearchArgs, console: &mut Console) -> Result<Exit> {
 /// What is asked, and how much of it.
 struct Plan {
     request: QueryRequest,
-    /// Rows still wanted; `None` is all of them.
+    /// Rows still wanted; `None` is all of them. With 0 one is asked for and not shown: a server takes no 0, and
+    /// warnings and mistakes are wanted all the same.
     limit: Option<u64>,
 }
 
@@ -58,15 +59,15 @@ impl Plan {
     }
 
     fn first(&self) -> QueryRequest {
-        QueryRequest { limit: self.limit.and_then(|limit| usize::try_from(limit).ok()), ..self.request.clone() }
+        let limit = self.limit.and_then(|limit| usize::try_from(limit.max(1)).ok());
+        QueryRequest { limit, ..self.request.clone() }
     }
 
     /// The request of the page that `cursor` begins; `None` when enough rows are there.
     fn page(&self, rows: u64, cursor: Option<String>) -> Option<QueryRequest> {
         let wanted = self.limit.map_or(PAGE_ROWS_MAX, |limit| limit.saturating_sub(rows)).min(PAGE_ROWS_MAX);
-        // `-n 0` still asks once: it is a way to see warnings and whether the query is right.
         (wanted > 0 || rows == 0).then(|| QueryRequest {
-            limit: usize::try_from(wanted).ok(),
+            limit: usize::try_from(wanted.max(1)).ok(),
             cursor,
             ..self.request.clone()
         })
@@ -114,6 +115,8 @@ async fn pages(client: &Client, plan: &Plan, session: &mut Session<'_>, console:
 pub(super) struct Session<'a> {
     query: &'a str,
     count: bool,
+    /// No row is shown: `-n 0`.
+    silent: bool,
     printer: Box<dyn Printer>,
     started: bool,
     counted: u64,
@@ -129,6 +132,7 @@ impl<'a> Session<'a> {
         Session {
             query: &args.query,
             count: args.count,
+            silent: args.limit == 0 && !args.all && !args.count,
             printer,
             started: false,
             counted: 0,
@@ -157,7 +161,9 @@ impl<'a> Session<'a> {
                 self.rows += 1;
             }
             Frame::Row { id, row } => {
-                self.printer.row(id, &row, console)?;
+                if !self.silent {
+                    self.printer.row(id, &row, console)?;
+                }
                 self.rows += 1;
             }
             Frame::Progress { .. } => console.flush()?,
@@ -192,7 +198,8 @@ impl<'a> Session<'a> {
     }
 
     fn summary(&self, console: &mut Console) {
-        let rows = if self.rows == 1 { "1 row".to_owned() } else { format!("{} rows", self.rows) };
+        let shown = if self.silent { 0 } else { self.rows };
+        let rows = if shown == 1 { "1 row".to_owned() } else { format!("{shown} rows") };
         let more = match &self.end {
             Some(End { cursor: Some(_), .. }) => ", there are more: -n or --all",
             _ => "",
@@ -239,6 +246,6 @@ mod tests {
         assert_eq!(asked(&plan(Some(25_000)), 20_000), Some(5_000));
         assert_eq!(asked(&plan(Some(25_000)), 25_000), None);
         assert_eq!(asked(&plan(None), 1_000_000), Some(10_000));
-        assert_eq!(asked(&plan(Some(0)), 0), Some(0));
+        assert_eq!((asked(&plan(Some(0)), 0), plan(Some(0)).first().limit), (Some(1), Some(1)));
     }
 }

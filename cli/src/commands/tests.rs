@@ -157,6 +157,15 @@ async fn no_hits_is_1_and_a_mistyped_field_is_named() {
 }
 
 #[tokio::test]
+async fn no_row_is_asked_for_to_see_whether_a_query_is_right() {
+    let server = Server::start(vec![Answer(200, LAST), Answer(200, NONE)]).await;
+    check(&server.run(&["search", "x", "-n", "0", "-o", "raw"]).await, Exit::Ok, &expect![""]);
+    let (exit, text) = server.run(&["search", "statuss:500", "-n", "0"]).await;
+    assert!(exit == Exit::No && text.contains("did you mean 'status'?"), "{text}");
+    assert!(server.asked().contains(r#""limit":1,"#), "{}", server.asked());
+}
+
+#[tokio::test]
 async fn a_partial_count_is_4_and_says_what_is_missing() {
     let server = Server::start(vec![Answer(200, PARTIAL)]).await;
     check(

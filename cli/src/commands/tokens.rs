@@ -1,5 +1,7 @@
 //! `logweir tokens`: works on the data directory, with or without a running server.
 
+use std::path::{Path, PathBuf};
+
 use logweir_aggregator::auth::{Scope, TokenError, TokenFile};
 use logweir_runtime::clock::{Clock, rfc3339};
 
@@ -8,10 +10,14 @@ use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::output::{Console, Table};
 
+/// What is in a directory before its first event: a server that was refused for want of a token leaves its lock, and
+/// a file system its own folder.
+const NOT_DATA: [&str; 2] = ["lock", "lost+found"];
+
 pub(super) fn run(command: &TokensCommand, console: &mut Console) -> Result<Exit> {
     match command {
         TokensCommand::Create(args) => {
-            let file = TokenFile::new(&args.data.data);
+            let file = token_file(&args.data.data)?;
             let created = rfc3339(Clock::system().now_ns());
             let (record, text) = file.create(&args.name, &args.scopes, created).map_err(usage)?;
             console.line(&text)?;
@@ -19,7 +25,7 @@ pub(super) fn run(command: &TokensCommand, console: &mut Console) -> Result<Exit
             Ok(Exit::Ok)
         }
         TokensCommand::List(args) => {
-            let tokens = TokenFile::new(&args.data).read().map_err(usage)?;
+            let tokens = token_file(&args.data)?.read().map_err(usage)?;
             let mut table = Table::new(&["ID", "NAME", "SCOPES", "CREATED"]);
             for token in &tokens {
                 let scopes: Vec<&str> = token.scopes.iter().map(|scope| Scope::as_str(*scope)).collect();
@@ -32,7 +38,7 @@ pub(super) fn run(command: &TokensCommand, console: &mut Console) -> Result<Exit
             table.print(console)?;
             Ok(Exit::Ok)
         }
-        TokensCommand::Revoke(args) => match TokenFile::new(&args.data.data).revoke(&args.id) {
+        TokensCommand::Revoke(args) => match token_file(&args.data.data)?.revoke(&args.id) {
             Ok(gone) => {
                 console.note(&format!("token {} ({}) is revoked", gone.id, gone.name));
                 Ok(Exit::Ok)
@@ -46,6 +52,83 @@ pub(super) fn run(command: &TokensCommand, console: &mut Console) -> Result<Exit
     }
 }
 
+/// The tokens of the server whose data directory, or that of `up`, is `dir`.
+fn token_file(dir: &Path) -> Result<TokenFile> {
+    server_dir(dir).map(|dir| TokenFile::new(&dir))
+}
+
+/// A token in a directory that no server reads would be refused, and nobody would see why. A new directory is taken:
+/// a server on an address that is not loopback starts only when it has a token.
+fn server_dir(dir: &Path) -> Result<PathBuf> {
+    let below = dir.join("server");
+    if has_data(dir) {
+        return Ok(dir.to_owned());
+    }
+    if has_data(&below) {
+        return Ok(below);
+    }
+    if TokenFile::new(dir).exists() || is_new(dir)? {
+        return Ok(dir.to_owned());
+    }
+    let hint = "--data takes the data_dir of logweir.yaml, or what --data was for 'logweir up'";
+    Err(CliError::Usage(format!("{} is not the data directory of a server: {hint}", dir.display())))
+}
+
+fn has_data(dir: &Path) -> bool {
+    dir.join("wal").is_dir() || dir.join("store").is_dir()
+}
+
+/// Whether `dir` is not there yet, or holds nothing.
+fn is_new(dir: &Path) -> Result<bool> {
+    let wrong = |source| CliError::Read { path: dir.to_owned(), source };
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(wrong(error)),
+    };
+    for entry in entries {
+        let name = entry.map_err(wrong)?.file_name();
+        if !NOT_DATA.iter().any(|known| name == *known) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn usage(error: TokenError) -> CliError {
     CliError::Usage(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_go_where_a_server_reads_them() {
+        let root = tempfile::tempdir().expect("a directory");
+        let root = root.path();
+        let touch = |path: &str| {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+            std::fs::write(path, "").expect("a file");
+        };
+        for path in ["serve/wal/1", "up/server/store/1", "up/agent/lock", "refused/lock", "early/tokens.json"] {
+            touch(path);
+        }
+        touch("home/.profile");
+        for (given, found) in [
+            ("serve", Some("serve")),
+            ("up", Some("up/server")),
+            ("up/server", Some("up/server")),
+            ("new", Some("new")),
+            ("refused", Some("refused")),
+            ("early", Some("early")),
+            ("home", None),
+        ] {
+            let dir = server_dir(&root.join(given)).ok();
+            assert_eq!(dir, found.map(|found| root.join(found)), "{given}");
+        }
+        let error = server_dir(&root.join("home")).expect_err("refused").to_string();
+        assert!(error.contains("home is not the data directory of a server: --data takes"), "{error}");
+    }
 }

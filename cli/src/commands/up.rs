@@ -4,11 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use logweir_agent::config::{Discover, Roots};
-use logweir_aggregator::auth::{Auth, Scope, TokenError, TokenFile};
 use logweir_aggregator::config::{Config, is_loopback};
-use logweir_runtime::clock::{Clock, rfc3339};
-use logweir_runtime::secrets::Secret;
-use logweir_runtime::{durable, telemetry};
+use logweir_runtime::clock::Clock;
+use logweir_runtime::telemetry;
 
 use crate::args::{self, UpArgs};
 use crate::demo::{Demo, DemoConfig, DemoPaths};
@@ -32,7 +30,6 @@ pub async fn run(args: UpArgs) -> Result<Exit> {
     agent.server_url = Some(config.public_url.clone());
     agent.state_dir = data.join("agent");
     agent.pm2_home = args::pm2_home();
-    agent.token = own_token(&config.data_dir)?;
     let mut agents = Vec::new();
     let mut demo = None;
     if args.demo {
@@ -63,23 +60,6 @@ fn demo_agent(machine: &logweir_agent::Config, paths: &DemoPaths, data: &Path) -
         },
         ..machine.clone()
     }
-}
-
-/// With tokens in force even this process needs one; it is made once and kept beside the data.
-fn own_token(data_dir: &Path) -> Result<Option<Secret>> {
-    let wrong = |error: TokenError| CliError::Usage(error.to_string());
-    let file = TokenFile::new(data_dir);
-    if !Auth::new(file.clone(), true).map_err(wrong)?.has_tokens() {
-        return Ok(None);
-    }
-    let path = data_dir.join("up.token");
-    if let Ok(secret) = Secret::read_file(&path) {
-        return Ok(Some(secret));
-    }
-    let created = rfc3339(Clock::system().now_ns());
-    let (_, text) = file.create("logweir up", &[Scope::Ingest], created).map_err(wrong)?;
-    durable::replace(&path, text.as_bytes()).map_err(|source| CliError::Read { path, source })?;
-    Ok(Some(Secret::new(text)))
 }
 
 fn default_data_dir(demo: bool) -> PathBuf {

@@ -4,7 +4,7 @@
 //! level without them uses those of the level above, so all that are written are in use), `off`, `syslog:`, devices and
 //! memory are passed over with a reason, a path with variables becomes a glob.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -347,13 +347,4 @@ fn tokens(text: &str) -> Vec<Token> {
         }
     }
     tokens
-}
-
-/// All formats and logs of one configuration text: what the tests and the parser's fixtures ask.
-pub fn read_config(text: &str, conf_dir: &Path) -> (BTreeMap<String, String>, Vec<LogDirective>) {
-    let mut reader = Reader { conf_dir: conf_dir.to_path_buf(), ..Reader::default() };
-    reader.read(text, 0);
-    let mut seen = HashSet::new();
-    let logs = reader.logs.into_iter().filter(|log| seen.insert(log.target.clone())).collect();
-    (reader.formats.into_iter().collect(), logs)
 }

@@ -77,12 +77,6 @@ impl TextTest {
         Searcher::new(&glob_to_regex(glob)).map(TextTest::Regex)
     }
 
-    pub fn equal_folded(text: &str) -> TextTest {
-        let mut folded = String::new();
-        fold(text, &mut folded);
-        TextTest::EqualFolded(folded)
-    }
-
     pub fn any(mut tests: Vec<TextTest>) -> TextTest {
         tests.retain(|test| !matches!(test, TextTest::Never));
         match tests.len() {

@@ -70,6 +70,28 @@ fn a_flipped_bit_in_the_middle_costs_one_record_and_is_reported() {
 }
 
 #[test]
+fn a_damaged_length_costs_one_record_too() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (mut wal, _) = LocalWal::open(dir.path(), 1).expect("a new log");
+    for text in ["first", "second", "third"] {
+        wal.append(&[text.as_bytes()]).expect("append");
+    }
+    wal.sync().expect("sync");
+    drop(wal);
+    let path = last_segment(dir.path());
+    let whole = fs::read(&path).expect("the segment");
+    let second = whole.windows(6).position(|w| w == b"second").expect("the second record") - 16;
+    for (byte, bit) in (0..4).flat_map(|byte| (0..8).map(move |bit| (byte, bit))) {
+        let mut bytes = whole.clone();
+        bytes[second + byte] ^= 1 << bit;
+        fs::write(&path, &bytes).expect("flip");
+        let (wal, damage) = LocalWal::open(dir.path(), 1).expect("a damaged log opens");
+        assert_eq!(damage.len(), 1, "byte {byte} bit {bit}");
+        assert_eq!(records(&wal, 0), [(1, b"first".to_vec()), (3, b"third".to_vec())], "byte {byte} bit {bit}");
+    }
+}
+
+#[test]
 fn only_whole_segments_below_the_mark_are_removed() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (mut wal, _) = LocalWal::open_with(dir.path(), 1, 40).expect("a new log");
@@ -140,7 +162,7 @@ proptest! {
                 Op::Tear(len) => {
                     // A crash in the middle of an append: some first bytes of an unacknowledged frame.
                     let mut bytes = Vec::new();
-                    frame::put(&mut bytes, &[&wal.next.to_le_bytes(), b"never acknowledged"]);
+                    frame::put(&mut bytes, &[&wal.next.to_le_bytes(), b"never acknowledged"]).expect("small");
                     bytes.truncate(len as usize % bytes.len());
                     wal.file.write_all(&bytes).unwrap();
                     wal = LocalWal::open_with(dir.path(), 1, 100).unwrap().0;
