@@ -64,9 +64,11 @@ impl Agent {
     pub fn build(config: Config, clock: Clock, drain: Drain) -> Result<Agent> {
         let dir = config.state_dir.clone();
         raise_open_files(config.limits.open_files);
+        let host = config.host.clone().unwrap_or_else(host_name);
         let settings = Settings {
             state_dir: dir,
-            host: config.host.clone().unwrap_or_else(host_name),
+            machine: machine(&host),
+            host,
             labels: config.labels.clone(),
             limits: config.limits,
             once: config.once,
@@ -421,6 +423,16 @@ fn raise_open_files(wanted: usize) {
     {
         tracing::warn!(error = %error, wanted = goal, "cannot raise the number of open files");
     }
+}
+
+/// What tells this machine from its clones. A container often has no machine id: its host name changes at will and
+/// says nothing.
+fn machine(host: &str) -> String {
+    let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    if id.trim().is_empty() {
+        return String::new();
+    }
+    blake3::hash(format!("{} {host}", id.trim()).as_bytes()).to_hex()[..16].to_owned()
 }
 
 fn host_name() -> String {

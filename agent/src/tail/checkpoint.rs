@@ -1,7 +1,7 @@
 //! What the agent remembers: `checkpoint.json` in the state directory, replaced whole (write, fsync, rename, fsync).
 //!
 //! One JSON object, `version` first:
-//! `agent_id`, `next_source` (the counter behind source ids), `saved_ns` (when the last rescan
+//! `agent_id`, `machine` (on another one it is a clone's, which takes a new `agent_id`), `next_source` (the counter behind source ids), `saved_ns` (when the last rescan
 //! that was completed began: a file that was born later was not seen yet), `sources` (each incarnation with its identity
 //! and the offset up to which the server has stored it), `in_flight` (the ranges of the batch that was being sent: after
 //! a crash exactly these are cut and sent again), `gaps` (not yet reported), `dropped_lines`, `truncated_lines`.
@@ -26,6 +26,9 @@ pub const GAPS_MAX: usize = 1_000;
 pub struct Checkpoint {
     pub version: u32,
     pub agent_id: String,
+    /// The machine on which it was written, as a hash; empty when that was not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub machine: String,
     pub next_source: u64,
     pub saved_ns: i64,
     pub sources: Vec<SavedSource>,
@@ -78,6 +81,7 @@ impl Checkpoint {
         Checkpoint {
             version: CHECKPOINT_VERSION,
             agent_id,
+            machine: String::new(),
             next_source: 1,
             saved_ns: 0,
             sources: Vec::new(),

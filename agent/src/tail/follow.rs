@@ -42,6 +42,8 @@ const _: () = assert!(
 pub struct Settings {
     pub state_dir: PathBuf,
     pub host: String,
+    /// What tells this machine from a clone of it; empty when nothing does.
+    pub machine: String,
     pub labels: BTreeMap<String, String>,
     pub limits: Limits,
     pub once: bool,
@@ -454,6 +456,7 @@ impl Tail {
         let checkpoint = Checkpoint {
             version: CHECKPOINT_VERSION,
             agent_id: self.agent.id.clone(),
+            machine: self.settings.machine.clone(),
             next_source: self.next_source,
             saved_ns: self.scanned_ns,
             sources: self.sources.values().map(Source::to_saved).collect(),

@@ -58,12 +58,20 @@ impl Tail {
         let dir = settings.state_dir.clone();
         durable::create_private_dir(&dir).map_err(Error::io("create", &dir))?;
         let lock = DirLock::acquire(&dir).map_err(Error::io("lock", &dir))?.ok_or(Error::StateHeld(dir.clone()))?;
-        let Some(checkpoint) = Checkpoint::load(&dir)? else {
+        let Some(mut checkpoint) = Checkpoint::load(&dir)? else {
             let mut tail = Tail::empty(settings, random_hex()?, lock, now);
             // The id of the agent is half the key of every byte that the server stores: it is on disk before any is sent.
             tail.save()?;
             return Ok(tail);
         };
+        let (there, here) = (&checkpoint.machine, &settings.machine);
+        let cloned = !there.is_empty() && !here.is_empty() && there != here;
+        if cloned {
+            // Two agents with one id would have their bytes taken for each other's. What was planned is the original's.
+            let old = std::mem::replace(&mut checkpoint.agent_id, random_hex()?);
+            checkpoint.in_flight.clear();
+            tracing::warn!(old, new = checkpoint.agent_id, "the state is another machine's: this is a new agent");
+        }
         let mut tail = Tail::empty(settings, checkpoint.agent_id, lock, now);
         tail.fresh = checkpoint.sources.is_empty() && checkpoint.saved_ns == 0;
         tail.scanned_ns = checkpoint.saved_ns;
@@ -78,6 +86,9 @@ impl Tail {
         };
         (tail.held, tail.replays) = checkpoint.in_flight.into_iter().partition(waits);
         tail.in_flight.clone_from(&tail.replays);
+        if cloned {
+            tail.save()?;
+        }
         Ok(tail)
     }
 
@@ -195,7 +206,7 @@ impl Tail {
         let finished = self.sources.iter().rev().find(|(_, source)| {
             source.stage == Stage::Finished
                 && source.id.ino == id.ino
-                && (source.path_now == path || Path::new(&source.info.path) == path)
+                && (source.path_now.parent() == path.parent() || Path::new(&source.info.path) == path)
                 && !source.fingerprint.is_empty()
         });
         let Some((&key, source)) = finished else { return };

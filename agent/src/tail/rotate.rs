@@ -122,7 +122,8 @@ impl Tail {
     fn grew_after_all(&mut self, sibling: &Sibling, now: Now) -> bool {
         let Some(&key) = self.by_file.get(&FileId::of(&sibling.meta)) else { return false };
         let Some(source) = self.sources.get_mut(&key) else { return false };
-        if source.stage != Stage::Finished {
+        // Without a head the inode alone would have to speak for it, and that can be a copy's by now.
+        if source.stage != Stage::Finished || source.fingerprint.is_empty() {
             return false;
         }
         source.path_now.clone_from(&sibling.path);
@@ -397,6 +398,7 @@ impl Tail {
             if let Some(source) = by_id.get(&id).and_then(|key| self.sources.get_mut(key)) {
                 source.path_now.clone_from(&sibling.path);
             }
+            self.rebind(&sibling.path, &sibling.meta);
             if self.grew_after_all(&sibling, now) {
                 continue;
             }

@@ -426,3 +426,28 @@ fn labels_never_make_a_header_too_large() {
     assert!(batches > 1, "{batches}");
     assert_eq!(world.server.records.len(), 16);
 }
+
+#[test]
+fn a_cloned_machine_is_a_new_agent_at_the_same_place() {
+    let mut world = world();
+    world.lines(3);
+    world.drain();
+    let read = fs::metadata(&world.log).unwrap().len();
+    world.lines(2);
+    world.build().unwrap();
+    let id = |world: &World| world.tail.as_ref().unwrap().agent().id.clone();
+    let original = id(&world);
+    world.kill();
+    world.start();
+    assert_eq!(id(&world), original);
+    world.clone_machine();
+    world.start();
+    let clone = id(&world);
+    assert_ne!(clone, original);
+    assert!(world.tail.as_ref().unwrap().replays.is_empty());
+    assert_eq!(world.build().unwrap().plan[0].from, read);
+    // Its own state from now on.
+    world.kill();
+    world.start();
+    assert_eq!(id(&world), clone);
+}
