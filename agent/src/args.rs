@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use logweir_runtime::secrets::Secret;
 
 use crate::config::{Config, check_url};
-use crate::error::{Error, Mistake, Result};
+use crate::error::{Error, Result};
 
 /// Read when it is there and `--config` is not given.
 pub const DEFAULT_CONFIG: &str = "/etc/logweir/agent.yaml";
@@ -20,7 +20,7 @@ pub struct Args {
     /// Configuration file [default: /etc/logweir/agent.yaml if it exists]
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// Address of the server, such as https://logs.example.net:7171 [env: LOGWEIR_URL]
+    /// Address of the server, with scheme and port [env: LOGWEIR_URL]
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// File with the token for the server [env: LOGWEIR_TOKEN holds a token itself]
@@ -67,10 +67,7 @@ impl Args {
         if let Some((from, url)) =
             self.server.clone().map(|url| ("--server", url)).or_else(|| Some(("LOGWEIR_URL", env("LOGWEIR_URL")?)))
         {
-            let checked = check_url(&url).map_err(|message| Error::Config {
-                file: "the command line".to_owned(),
-                mistakes: vec![Mistake { key: from.to_owned(), message }],
-            })?;
+            let checked = check_url(&url).map_err(|reason| Error::Argument { from, reason })?;
             config.server_url = Some(checked);
         }
         if let Some(path) = &self.token_file {

@@ -1,6 +1,6 @@
 //! The agent's settings: what `agent.yaml`, the command line and the environment say, checked as a whole.
 //!
-//! Every mistake of a file is reported at once with its key path. A key that this version does not know, or knows and
+//! Every mistake of a file is reported at once with its place. A key that this version does not know, or knows and
 //! cannot honour, is a mistake: nothing may be read and ignored.
 
 use std::collections::BTreeMap;
@@ -8,18 +8,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use logweir_proto::batch::{LINE_BYTES_MAX, SourceKind};
+use logweir_proto::yaml::{Environment, Problem};
 use logweir_runtime::secrets::Secret;
+use logweir_runtime::text_file;
 
 use crate::decode::Multiline;
-use crate::error::{Error, Mistake, Result};
+use crate::error::{Error, Result};
 
 mod read;
-mod units;
 
 pub(crate) use read::{COMBINED, check_url};
 
-/// Larger configuration files are a mistake.
-pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Docker and CRI cut their pieces at 16 KiB: a shorter limit would cut within a piece.
 pub const LINE_BYTES_MIN: usize = 32 << 10;
 pub const BATCH_BYTES_MIN: usize = 64 << 10;
@@ -169,20 +168,14 @@ impl Config {
     }
 
     /// Reads a file; `env` answers `${NAME}`.
-    pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config> {
-        let size = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
-        let file = path.display().to_string();
-        if size > CONFIG_BYTES_MAX {
-            let message = format!("{size} bytes is over the limit of {CONFIG_BYTES_MAX}");
-            return Err(Error::Config { file, mistakes: vec![Mistake { key: String::new(), message }] });
-        }
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        Config::parse(&text, env).map_err(|mistakes| Error::Config { file, mistakes })
+    pub fn load(path: &Path, env: Environment<'_>) -> Result<Config> {
+        let text = text_file::read_file(path).map_err(Error::io("read", path))?;
+        Config::parse(&path.display().to_string(), &text, env).map_err(Error::Config)
     }
 
     /// Reads the text of a file and reports all its mistakes.
-    pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Mistake>> {
-        read::config(text, env)
+    pub fn parse(file: &str, text: &str, env: Environment<'_>) -> Result<Config, Vec<Problem>> {
+        read::config(file, text, env)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use logweir_proto::yaml::Problem;
+
 /// Exit codes of `contract.md`.
 pub mod exit {
     pub const OK: u8 = 0;
@@ -12,24 +14,12 @@ pub mod exit {
     pub const BUG: u8 = 70;
 }
 
-/// One mistake in a configuration file: where it is and how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
-    /// `files[0].paths`
-    pub key: String,
-    pub message: String,
-}
-
-impl std::fmt::Display for Mistake {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.key.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.key, self.message) }
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{file} has {} mistake(s):{}", mistakes.len(), list(mistakes))]
-    Config { file: String, mistakes: Vec<Mistake> },
+    #[error("the configuration has {} mistake(s):{}", .0.len(), list(.0))]
+    Config(Vec<Problem>),
+    #[error("{from}: {reason}")]
+    Argument { from: &'static str, reason: String },
     #[error("cannot {action} {path}: {source}")]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("state directory {0} is held by another agent: stop it or give this one its own --state-dir")]
@@ -68,7 +58,7 @@ pub enum ErrorKind {
 impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Config { .. } | Error::NoServer | Error::Ca { .. } => ErrorKind::Usage,
+            Error::Config(_) | Error::Argument { .. } | Error::NoServer | Error::Ca { .. } => ErrorKind::Usage,
             Error::Io { .. } | Error::StateHeld(_) | Error::Checkpoint { .. } | Error::Client(_) => {
                 ErrorKind::Environment
             }
@@ -93,6 +83,6 @@ impl Error {
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-fn list(mistakes: &[Mistake]) -> String {
-    mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect()
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("\n{problem}")).collect()
 }

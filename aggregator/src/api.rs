@@ -57,6 +57,8 @@ pub struct App {
     pub rules_pool: Pool,
     pub query_timeout: Duration,
     pub stages: Stages,
+    /// Most memory of one aggregation.
+    pub query_memory_bytes: usize,
     pub probes: Arc<Vec<(&'static str, Probe)>>,
     pub drain: Drain,
 }

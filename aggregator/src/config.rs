@@ -4,15 +4,25 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use logweir_runtime::settings::{Mistakes, Settings};
+use logweir_proto::yaml::{self, Environment, Fields, Problem, Problems};
+
+use crate::search::aggregate::AGGREGATE_BYTES_MAX;
 
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7171";
 pub const RETENTION_DAYS_DEFAULT: u64 = 30;
+pub const RETENTION_DAYS_MAX: i64 = 36_500;
+pub const INGEST_BYTES_PER_S_MIN: u64 = 1 << 10;
 pub const INGEST_BYTES_PER_S_DEFAULT: u64 = 200 << 20;
 pub const QUERY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+pub const QUERY_TIMEOUT_MIN: Duration = Duration::from_millis(1);
 /// Longest `query_timeout`, in the file and in a request.
 pub const QUERY_TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// Range of `query_memory`: less answers nothing, and more is surely a slip of the pen.
+pub const QUERY_MEMORY_BYTES_MIN: u64 = 1 << 20;
+pub const QUERY_MEMORY_BYTES_MAX: u64 = 64 << 30;
 pub const SEAL_BYTES_DEFAULT: u64 = 64 << 20;
+pub const SEAL_BYTES_MIN: u64 = 64 << 10;
+pub const SEAL_BYTES_MAX: u64 = 1 << 30;
 pub const SEAL_AGE_DEFAULT: Duration = Duration::from_secs(600);
 
 /// How the server runs.
@@ -47,6 +57,8 @@ pub struct Retention {
 pub struct Limits {
     pub ingest_bytes_per_s: u64,
     pub query_timeout: Duration,
+    /// Most memory of one aggregation, by estimate.
+    pub query_memory_bytes: usize,
     /// Raw bytes in the head before it is sealed into a split.
     pub seal_bytes: u64,
     /// Age of the head's oldest row before it is sealed.
@@ -72,6 +84,7 @@ impl Config {
             limits: Limits {
                 ingest_bytes_per_s: INGEST_BYTES_PER_S_DEFAULT,
                 query_timeout: QUERY_TIMEOUT_DEFAULT,
+                query_memory_bytes: AGGREGATE_BYTES_MAX,
                 seal_bytes: SEAL_BYTES_DEFAULT,
                 seal_age: SEAL_AGE_DEFAULT,
             },
@@ -81,99 +94,99 @@ impl Config {
     }
 
     /// Reads the text of a file; `env` answers `${NAME}`.
-    pub fn parse(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
-        let mut settings = Settings::parse(text, env)?;
-        let verdict = settings.verdict();
-        let listen = parse_listen(&mut settings);
-        let mut config = Config::local(listen, PathBuf::from("/var/lib/logweir"));
-        config.data_dir = settings.path("data_dir").unwrap_or(config.data_dir);
-        config.insecure_http = settings.bool("insecure_http").unwrap_or(false);
-        config.tls = parse_tls(settings.section("tls"));
-        parse_retention(settings.section("retention"), &mut config.retention);
-        parse_limits(settings.section("limits"), &mut config.limits);
-        let mut alerting = settings.section("alerting");
-        config.alerting.rules = alerting.strings("rules").unwrap_or_default().into_iter().map(PathBuf::from).collect();
-        config.alerting.config = alerting.path("config");
-        alerting.finish();
-        let scheme = if config.tls.is_some() { "https" } else { "http" };
-        config.public_url = settings.string("public_url").unwrap_or_else(|| format!("{scheme}://{listen}"));
-        config.public_url = config.public_url.trim_end_matches('/').to_owned();
-        settings.unsupported("backup");
-        if !is_loopback(listen.ip()) && config.tls.is_none() && !config.insecure_http {
-            settings.mistake(
-                "listen",
-                format!(
-                    "{listen} is not a loopback address: set tls, or insecure_http: true to send logs in the clear"
-                ),
-            );
+    pub fn parse(file: &str, text: &str, env: Environment<'_>) -> Result<Config, Vec<Problem>> {
+        let mut problems = Problems::new(file, text);
+        let root = yaml::parse_config(text, env, &[], &mut problems);
+        let fields = root.as_ref().and_then(|root| Fields::new(root, "the configuration", &mut problems));
+        match fields.map(|fields| read(fields, &mut problems)) {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems.into_sorted()),
         }
-        settings.finish();
-        verdict().map(|()| config)
     }
+}
+
+fn read(mut fields: Fields<'_>, problems: &mut Problems) -> Config {
+    let listen = read_listen(&mut fields, problems);
+    let mut config = Config::local(listen, PathBuf::from("/var/lib/logweir"));
+    config.data_dir = fields.path("data_dir", problems).unwrap_or(config.data_dir);
+    config.insecure_http = fields.boolean("insecure_http", problems).unwrap_or(false);
+    config.tls = read_tls(fields.section("tls", problems), problems);
+    read_retention(fields.section("retention", problems), &mut config.retention, problems);
+    read_limits(fields.section("limits", problems), &mut config.limits, problems);
+    let mut alerting = fields.section("alerting", problems);
+    let rules = alerting.strings("rules", problems).unwrap_or_default();
+    config.alerting.rules = rules.into_iter().map(PathBuf::from).collect();
+    config.alerting.config = alerting.path("config", problems);
+    alerting.finish(problems);
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    config.public_url = fields.text("public_url", problems).unwrap_or_else(|| format!("{scheme}://{listen}"));
+    config.public_url = config.public_url.trim_end_matches('/').to_owned();
+    fields.unsupported(&["backup"], problems);
+    if !is_loopback(listen.ip()) && config.tls.is_none() && !config.insecure_http {
+        let message =
+            format!("{listen} is not a loopback address: set tls, or insecure_http: true to send logs in the clear");
+        fields.mistake("listen", &message, problems);
+    }
+    fields.finish(problems);
+    config
 }
 
 pub fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
-fn parse_listen(settings: &mut Settings) -> SocketAddr {
+fn read_listen(fields: &mut Fields<'_>, problems: &mut Problems) -> SocketAddr {
     let fallback = SocketAddr::from(([127, 0, 0, 1], 7171));
-    let Some(text) = settings.string("listen") else { return fallback };
-    match text.parse() {
-        Ok(listen) => listen,
-        Err(_) => {
-            settings.mistake("listen", format!("expected ADDRESS:PORT such as {LISTEN_DEFAULT}, found '{text}'"));
-            fallback
-        }
-    }
+    let Some(text) = fields.text("listen", problems) else { return fallback };
+    text.parse().unwrap_or_else(|_| {
+        let message = format!("must be ADDRESS:PORT such as {LISTEN_DEFAULT}, not '{text}'");
+        fields.mistake("listen", &message, problems);
+        fallback
+    })
 }
 
-fn parse_tls(mut tls: Settings) -> Option<Tls> {
-    let cert_file = tls.path("cert_file");
-    let key_file = tls.path("key_file");
-    let client_ca_file = tls.path("client_ca_file");
+fn read_tls(mut tls: Fields<'_>, problems: &mut Problems) -> Option<Tls> {
+    let cert_file = tls.path("cert_file", problems);
+    let key_file = tls.path("key_file", problems);
+    let client_ca_file = tls.path("client_ca_file", problems);
+    let mut need = |key: &'static str| {
+        // A key that is there and wrong has its own message already.
+        if tls.given(key).is_none() {
+            tls.mistake(key, "is needed for tls", problems);
+        }
+        None
+    };
     let parsed = match (cert_file, key_file) {
         (Some(cert_file), Some(key_file)) => Some(Tls { cert_file, key_file, client_ca_file }),
         (None, None) if client_ca_file.is_none() => None,
-        (None, _) => {
-            tls.mistake("cert_file", "is needed for tls");
-            None
-        }
-        (_, None) => {
-            tls.mistake("key_file", "is needed for tls");
-            None
-        }
+        (None, _) => need("cert_file"),
+        (_, None) => need("key_file"),
     };
-    tls.finish();
+    tls.finish(problems);
     parsed
 }
 
-fn parse_retention(mut section: Settings, retention: &mut Retention) {
-    retention.days = section.integer("days").unwrap_or(retention.days);
-    retention.bytes = section.bytes("bytes");
-    if retention.days == 0 || retention.days > 36_500 {
-        section.mistake("days", "expected 1 to 36500");
-    }
-    section.unsupported("classes");
-    section.finish();
+fn read_retention(mut section: Fields<'_>, retention: &mut Retention, problems: &mut Problems) {
+    let days = section.integer("days", 1..=RETENTION_DAYS_MAX, problems);
+    retention.days = days.map_or(retention.days, i64::unsigned_abs);
+    retention.bytes = section.bytes("bytes", 0..=u64::MAX, problems);
+    section.unsupported(&["classes"], problems);
+    section.finish(problems);
 }
 
-fn parse_limits(mut section: Settings, limits: &mut Limits) {
-    limits.ingest_bytes_per_s = section.bytes("ingest_bytes_per_s").unwrap_or(limits.ingest_bytes_per_s);
-    limits.query_timeout = section.duration("query_timeout").unwrap_or(limits.query_timeout);
-    limits.seal_bytes = section.bytes("seal_bytes").unwrap_or(limits.seal_bytes);
-    limits.seal_age = section.duration("seal_age").unwrap_or(limits.seal_age);
-    if limits.ingest_bytes_per_s < 1 << 10 {
-        section.mistake("ingest_bytes_per_s", "expected at least 1KiB");
-    }
-    if limits.query_timeout.is_zero() || limits.query_timeout > QUERY_TIMEOUT_MAX {
-        section.mistake("query_timeout", "expected up to 5m");
-    }
-    if limits.seal_bytes < 1 << 16 || limits.seal_bytes > 1 << 30 {
-        section.mistake("seal_bytes", "expected 64KiB to 1GiB");
-    }
-    section.unsupported("query_memory");
-    section.finish();
+fn read_limits(mut section: Fields<'_>, limits: &mut Limits, problems: &mut Problems) {
+    let ingest = section.bytes("ingest_bytes_per_s", INGEST_BYTES_PER_S_MIN..=u64::MAX, problems);
+    limits.ingest_bytes_per_s = ingest.unwrap_or(limits.ingest_bytes_per_s);
+    let timeout = section.duration("query_timeout", QUERY_TIMEOUT_MIN..=QUERY_TIMEOUT_MAX, problems);
+    limits.query_timeout = timeout.unwrap_or(limits.query_timeout);
+    let memory = section.bytes("query_memory", QUERY_MEMORY_BYTES_MIN..=QUERY_MEMORY_BYTES_MAX, problems);
+    let memory = memory.and_then(|bytes| usize::try_from(bytes).ok());
+    limits.query_memory_bytes = memory.unwrap_or(limits.query_memory_bytes);
+    let seal = section.bytes("seal_bytes", SEAL_BYTES_MIN..=SEAL_BYTES_MAX, problems);
+    limits.seal_bytes = seal.unwrap_or(limits.seal_bytes);
+    let age = section.duration("seal_age", Duration::ZERO..=Duration::MAX, problems);
+    limits.seal_age = age.unwrap_or(limits.seal_age);
+    section.finish(problems);
 }
 
 #[cfg(test)]
@@ -181,7 +194,9 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
-        Config::parse(text, |_| None).map_err(|mistakes| mistakes.to_string())
+        let lines = |problems: Vec<Problem>| problems.iter().map(|problem| format!("{problem}\n")).collect();
+        let env = |name: &str| (name == "DATA").then(|| "/srv/data".to_owned());
+        Config::parse("logweir.yaml", text, &env).map_err(lines)
     }
 
     #[test]
@@ -196,12 +211,13 @@ mod tests {
     fn every_mistake_is_named() {
         let text = "listen: here\nretention: {days: 0, dayz: 3}\ntls: {cert_file: a}\nlimits: {query_timeout: 1h}\nbackup: {to: x}\n";
         expect_test::expect![[r#"
-            listen: expected ADDRESS:PORT such as 127.0.0.1:7171, found 'here'
-            tls.key_file: is needed for tls
-            retention.days: expected 1 to 36500
-            retention.dayz: unknown key, did you mean 'days'?
-            limits.query_timeout: expected up to 5m
-            backup: is not supported by this version: remove it"#]]
+            logweir.yaml:1:9: listen must be ADDRESS:PORT such as 127.0.0.1:7171, not 'here'
+            logweir.yaml:2:19: retention.days must be a whole number from 1 to 36500
+            logweir.yaml:2:22: unknown key 'dayz' in retention (did you mean 'days'?)
+            logweir.yaml:3:6: tls.key_file is needed for tls
+            logweir.yaml:4:25: limits.query_timeout must be a duration from 1ms to 5m
+            logweir.yaml:5:1: 'backup' is not supported by this version
+        "#]]
         .assert_eq(&parse(text).expect_err("six mistakes"));
     }
 
@@ -210,5 +226,23 @@ mod tests {
         assert!(parse("listen: 0.0.0.0:7171").expect_err("open").contains("insecure_http"));
         parse("listen: 0.0.0.0:7171\ninsecure_http: true").expect("said so");
         parse("listen: '[::1]:7171'").expect("loopback");
+    }
+
+    #[test]
+    fn limits_and_the_environment_are_read() {
+        let text =
+            "data_dir: ${DATA}/logs\nlimits: {query_memory: 64MiB, seal_age: 1h30m}\nretention: {bytes: 10000}\n";
+        let config = parse(text).expect("it is right");
+        assert_eq!(config.data_dir, PathBuf::from("/srv/data/logs"));
+        assert_eq!(config.limits.query_memory_bytes, 64 << 20);
+        assert_eq!(config.limits.seal_age, Duration::from_secs(5400));
+        assert_eq!(config.retention.bytes, Some(10_000));
+        assert_eq!(parse("").expect("nothing").limits.query_memory_bytes, AGGREGATE_BYTES_MAX);
+        let error = parse("limits: {query_memory: 1KiB}\ndata_dir: ${NOPE}").expect_err("too little");
+        expect_test::expect![[r#"
+            logweir.yaml:1:24: limits.query_memory must be a size from 1MiB to 64GiB, not 1KiB
+            logweir.yaml:2:11: the environment variable NOPE is not set
+        "#]]
+        .assert_eq(&error);
     }
 }

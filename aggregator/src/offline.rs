@@ -120,6 +120,7 @@ mod tests {
             fields: None,
             now_ns: 0,
             deadline: Instant::now() + Duration::from_secs(60),
+            memory_bytes: crate::search::aggregate::AGGREGATE_BYTES_MAX,
             cancel: &AtomicBool::new(false),
         };
         let mut rows = Vec::new();

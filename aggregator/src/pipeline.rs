@@ -92,6 +92,7 @@ impl Pipeline {
             rules_pool: Pool::new("rules", NonZeroUsize::MIN).map_err(Error::Thread)?,
             query_timeout: config.limits.query_timeout,
             stages: Stages::new(threads),
+            query_memory_bytes: config.limits.query_memory_bytes,
             probes: Arc::new(probes),
             drain,
         };

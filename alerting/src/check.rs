@@ -6,13 +6,13 @@ pub mod lines;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use logweir_proto::yaml::{Environment, Problem};
 use logweir_rules::model::{RuleSet, Template};
-use logweir_rules::yaml::Problem;
 use logweir_rules::{file, library};
+use logweir_runtime::text_file;
 
 use crate::notify::template::Renderer;
 use crate::route::Routing;
-use crate::route::file::Environment;
 use crate::service::Settings;
 
 pub use cases::{CaseResult, LineEngine, run_cases};
@@ -40,7 +40,7 @@ impl Sources {
         }
         let routing = settings.routing.as_ref().and_then(|path| {
             let name = path.display().to_string();
-            match std::fs::read_to_string(path) {
+            match text_file::read_file(path) {
                 Ok(text) => Some((name, text)),
                 Err(error) => {
                     unreadable.push(unread(&name, &error.to_string()));
@@ -113,7 +113,8 @@ fn template_problem(file: &Arc<str>, template: &Template, message: String) -> Pr
     Problem { file: Arc::clone(file), at: Some(template.at), message, hint: None }
 }
 
-fn unread(name: &str, error: &str) -> Problem {
+/// What stands for a file that cannot be read.
+pub fn unread(name: &str, error: &str) -> Problem {
     Problem { file: name.into(), at: None, message: format!("cannot be read: {error}"), hint: None }
 }
 
@@ -128,7 +129,7 @@ fn read_rules(paths: &[PathBuf]) -> (Vec<(String, String)>, Vec<Problem>) {
     let mut files = Vec::new();
     for path in found {
         let name = path.display().to_string();
-        match std::fs::read_to_string(&path) {
+        match text_file::read_file(&path) {
             Ok(text) => files.push((name, text)),
             Err(error) => problems.push(unread(&name, &error.to_string())),
         }

@@ -11,3 +11,4 @@ pub mod query;
 pub mod record;
 pub mod text;
 pub mod varint;
+pub mod yaml;

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::model::{DELAY_DEFAULT_NS, EVERY_DEFAULT_NS, EVERY_MIN_NS, Group, OnEmpty, OnError, RuleSet};
-use crate::yaml::{self, At, Fields, Node, Problem, Problems};
+use logweir_proto::yaml::{self, At, Fields, Node, Problem, Problems};
 
 /// Rules of one rule set.
 pub const RULES_MAX: usize = 5_000;

@@ -10,4 +10,3 @@ pub mod library;
 pub mod model;
 pub mod schedule;
 pub mod signal;
-pub mod yaml;

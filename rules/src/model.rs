@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
-use crate::yaml::At;
+use logweir_proto::yaml::At;
 
 /// A set of labels; the identity of an alert instance within its rule.
 pub type Labels = BTreeMap<String, String>;

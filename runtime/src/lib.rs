@@ -9,6 +9,6 @@ pub mod loopback;
 pub mod pool;
 pub mod secrets;
 pub mod serve;
-pub mod settings;
 pub mod telemetry;
+pub mod text_file;
 pub mod tls;

@@ -1,16 +1,16 @@
-//! A walk over the YAML that collects every mistake instead of stopping at the first.
+//! `agent.yaml` into [`Config`], with every mistake of the file at once.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use logweir_proto::batch::{LINE_BYTES_MAX, SourceKind};
-use serde_json::{Map, Value};
+use logweir_proto::yaml::{self, Environment, Fields, Problem, Problems};
+use logweir_runtime::secrets::Secret;
 
 use super::{
     BATCH_BYTES_MAX, BATCH_BYTES_MIN, Config, Discover, FileRule, LINE_BYTES_MIN, Limits, Multiline, Roots, StartAt,
-    units,
 };
-use crate::error::Mistake;
 
 /// What `log_format` names when an access log names none.
 pub(crate) const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
@@ -18,326 +18,166 @@ pub(crate) const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$
 /// Keys of issue 3 and later: known, so that the message says more than "unknown".
 const NOT_YET: [&str; 6] = ["redact", "sample", "drop", "spool", "syslog", "journald"];
 
-pub(super) fn config(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Mistake>> {
-    let value: Value = if text.trim().is_empty() {
-        Value::Null
-    } else {
-        serde_saphyr::from_str(text)
-            .map_err(|error| vec![Mistake { key: String::new(), message: format!("not valid yaml: {error}") }])?
+/// A `log_format` is full of dollars of its own.
+const RAW: [&str; 1] = ["files.format"];
+
+const BATCH_AGE_MIN: Duration = Duration::from_millis(10);
+const BATCH_AGE_MAX: Duration = Duration::from_secs(60);
+const OPEN_FILES_MAX: i64 = 1 << 20;
+
+pub(super) fn config(file: &str, text: &str, env: Environment<'_>) -> Result<Config, Vec<Problem>> {
+    let mut problems = Problems::new(file, text);
+    let root = yaml::parse_config(text, env, &RAW, &mut problems);
+    let fields = root.as_ref().and_then(|root| Fields::new(root, "an agent's configuration", &mut problems));
+    match fields.map(|fields| read(fields, &mut problems)) {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems.into_sorted()),
+    }
+}
+
+fn read(mut fields: Fields<'_>, problems: &mut Problems) -> Config {
+    let mut config = Config::new();
+    server(fields.section("server", problems), &mut config, problems);
+    config.state_dir = fields.path("state_dir", problems).unwrap_or(config.state_dir);
+    config.host = fields.text("host", problems);
+    let labels = fields.texts("labels", problems).into_iter();
+    config.labels = labels.map(|(name, value, _)| (name, value)).collect::<BTreeMap<_, _>>();
+    config.discover = discover(&mut fields, problems).unwrap_or(config.discover);
+    config.roots = roots(fields.section("discover_roots", problems), problems);
+    let rules = fields.sections("files", problems);
+    config.files = rules.into_iter().map(|rule| file_rule(rule, problems)).collect();
+    config.limits = limits(fields.section("limits", problems), problems);
+    fields.unsupported(&NOT_YET, problems);
+    fields.finish(problems);
+    config
+}
+
+fn server(mut server: Fields<'_>, config: &mut Config, problems: &mut Problems) {
+    if let Some(url) = server.text("url", problems) {
+        match check_url(&url) {
+            Ok(url) => config.server_url = Some(url),
+            Err(message) => problems.add(server.place("url"), format!("server.url: {message}")),
+        }
+    }
+    config.token = server.text("token", problems).map(Secret::new);
+    config.token_file = server.path("token_file", problems);
+    config.ca_file = server.path("ca_file", problems);
+    if config.token.is_some() && config.token_file.is_some() {
+        server.mistake("token", "and server.token_file cannot both be given: remove one", problems);
+    }
+    server.finish(problems);
+}
+
+/// What is named, and nothing else; `None` when the file does not say.
+fn discover(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Discover> {
+    type Switch = fn(&mut Discover);
+    let kinds: [(&'static str, Switch); 4] = [
+        ("pm2", |found| found.pm2 = true),
+        ("nginx", |found| found.nginx = true),
+        ("docker", |found| found.docker = true),
+        ("kubernetes", |found| found.kubernetes = true),
+    ];
+    let mut found = Discover::NONE;
+    for (i, item) in fields.items("discover", problems)?.iter().enumerate() {
+        if let Some(switch) = problems.word(item, &format!("discover[{i}]"), &kinds) {
+            switch(&mut found);
+        }
+    }
+    Some(found)
+}
+
+fn roots(mut fields: Fields<'_>, problems: &mut Problems) -> Roots {
+    let paths = |texts: Option<Vec<String>>| texts.map(|texts| texts.into_iter().map(PathBuf::from).collect());
+    let roots = Roots {
+        nginx: paths(fields.strings("nginx", problems)),
+        pm2: paths(fields.strings("pm2", problems)),
+        docker: fields.path("docker", problems),
+        kubernetes: fields.path("kubernetes", problems),
     };
-    let mut walk = Walk { env, mistakes: Vec::new() };
-    let config = walk.config(&value);
-    if walk.mistakes.is_empty() { Ok(config) } else { Err(walk.mistakes) }
+    fields.finish(problems);
+    roots
 }
 
-struct Walk<'a> {
-    env: &'a dyn Fn(&str) -> Option<String>,
-    mistakes: Vec<Mistake>,
+fn file_rule(mut fields: Fields<'_>, problems: &mut Problems) -> FileRule {
+    let mut rule = FileRule::plain(globs(&mut fields, "paths", problems).unwrap_or_default());
+    if fields.given("paths").is_none() {
+        fields.mistake("paths", "is missing: name at least one path or glob", problems);
+    }
+    rule.exclude = globs(&mut fields, "exclude", problems).unwrap_or_default();
+    rule.service = fields.text("service", problems);
+    (rule.kind, rule.format) = format(&mut fields, problems);
+    let multiline = [("auto", Multiline::Auto), ("none", Multiline::None)];
+    rule.multiline = fields.word("multiline", &multiline, problems).unwrap_or_default();
+    let start_at = [("end", StartAt::End), ("beginning", StartAt::Beginning)];
+    rule.start_at = fields.word("start_at", &start_at, problems).unwrap_or_default();
+    fields.unsupported(&NOT_YET, problems);
+    fields.finish(problems);
+    rule
 }
 
-impl Walk<'_> {
-    fn config(&mut self, value: &Value) -> Config {
-        let mut config = Config::new();
-        let keys = ["server", "state_dir", "host", "labels", "discover", "discover_roots", "files", "limits"];
-        for (key, value) in self.map("", value, &keys) {
-            match key {
-                "server" => self.server(value, &mut config),
-                "state_dir" => config.state_dir = self.path(key, value).unwrap_or(config.state_dir),
-                "host" => config.host = self.text(key, value),
-                "labels" => config.labels = self.labels(key, value),
-                "discover" => config.discover = self.discover(value),
-                "discover_roots" => config.roots = self.roots(value),
-                "files" => config.files = self.files(value),
-                _ => config.limits = self.limits(value),
-            }
+fn globs(fields: &mut Fields<'_>, key: &'static str, problems: &mut Problems) -> Option<Vec<String>> {
+    let items = fields.items(key, problems)?;
+    let name = fields.name(key);
+    let mut globs = Vec::new();
+    for (i, item) in items.iter().enumerate() {
+        let what = format!("{name}[{i}]");
+        let Some(pattern) = problems.text(item, &what) else { continue };
+        if let Err(error) = glob::Pattern::new(&pattern) {
+            problems.add(item.at, format!("{what} is not a glob: {}", error.msg));
         }
-        config
+        globs.push(pattern);
     }
+    Some(globs)
+}
 
-    fn server(&mut self, value: &Value, config: &mut Config) {
-        for (key, value) in self.map("server", value, &["url", "token", "token_file", "ca_file"]) {
-            let at = format!("server.{key}");
-            match key {
-                "url" => config.server_url = self.url(&at, value),
-                "token" => config.token = self.text(&at, value).map(logweir_runtime::secrets::Secret::new),
-                "token_file" => config.token_file = self.path(&at, value),
-                _ => config.ca_file = self.path(&at, value),
-            }
+fn format(fields: &mut Fields<'_>, problems: &mut Problems) -> (SourceKind, String) {
+    let Some(text) = fields.text("format", problems) else { return (SourceKind::File, String::new()) };
+    let kind = match text.as_str() {
+        "auto" => SourceKind::File,
+        "nginx" => return (SourceKind::NginxAccess, COMBINED.to_owned()),
+        "nginx_error" => SourceKind::NginxError,
+        "pm2" => SourceKind::Pm2,
+        "docker" => SourceKind::Docker,
+        "cri" => SourceKind::Cri,
+        format if format.contains('$') => return (SourceKind::NginxAccess, text),
+        other => {
+            let known = "auto, nginx, nginx_error, pm2, docker, cri, or an nginx log_format with its $variables";
+            fields.mistake("format", &format!("must be one of {known}, not '{other}'"), problems);
+            SourceKind::File
         }
-        if config.token.is_some() && config.token_file.is_some() {
-            self.mistake("server.token", "give token or token_file, not both");
-        }
-    }
+    };
+    (kind, String::new())
+}
 
-    fn url(&mut self, at: &str, value: &Value) -> Option<String> {
-        let text = self.text(at, value)?;
-        match check_url(&text) {
-            Ok(url) => Some(url),
-            Err(message) => {
-                self.mistake(at, message);
-                None
-            }
-        }
+fn limits(mut fields: Fields<'_>, problems: &mut Problems) -> Limits {
+    let mut limits = Limits::default();
+    size(&mut fields, "memory_bytes", (1, usize::MAX), &mut limits.memory_bytes, problems);
+    size(&mut fields, "line_bytes", (LINE_BYTES_MIN, LINE_BYTES_MAX), &mut limits.line_bytes, problems);
+    size(&mut fields, "batch_bytes", (BATCH_BYTES_MIN, BATCH_BYTES_MAX), &mut limits.batch_bytes, problems);
+    let age = fields.duration("batch_age", BATCH_AGE_MIN..=BATCH_AGE_MAX, problems);
+    limits.batch_age = age.unwrap_or(limits.batch_age);
+    let open = fields.integer("open_files", 1..=OPEN_FILES_MAX, problems);
+    limits.open_files = open.and_then(|open| usize::try_from(open).ok()).unwrap_or(limits.open_files);
+    if limits.buffers_bytes() > limits.memory_bytes {
+        let need = limits.buffers_bytes() >> 20;
+        let message = format!("is too small: batch_bytes and line_bytes need {need}MiB; raise it or lower them");
+        fields.mistake("memory_bytes", &message, problems);
     }
+    fields.unsupported(&NOT_YET, problems);
+    fields.finish(problems);
+    limits
+}
 
-    fn labels(&mut self, at: &str, value: &Value) -> BTreeMap<String, String> {
-        let mut labels = BTreeMap::new();
-        let Some(map) = self.object(at, value) else { return labels };
-        for (name, value) in map {
-            if let Some(text) = self.text(&format!("{at}.{name}"), value) {
-                labels.insert(name.clone(), text);
-            }
-        }
-        labels
-    }
-
-    fn discover(&mut self, value: &Value) -> Discover {
-        let mut found = Discover::NONE;
-        for (i, kind) in self.texts("discover", value).into_iter().enumerate() {
-            match kind.as_str() {
-                "pm2" => found.pm2 = true,
-                "nginx" => found.nginx = true,
-                "docker" => found.docker = true,
-                "kubernetes" => found.kubernetes = true,
-                other => {
-                    self.mistake(
-                        &format!("discover[{i}]"),
-                        format!("{other:?} is none of pm2, nginx, docker, kubernetes"),
-                    );
-                }
-            }
-        }
-        found
-    }
-
-    fn roots(&mut self, value: &Value) -> Roots {
-        let mut roots = Roots::default();
-        for (key, value) in self.map("discover_roots", value, &["nginx", "pm2", "docker", "kubernetes"]) {
-            let at = format!("discover_roots.{key}");
-            match key {
-                "nginx" => roots.nginx = Some(self.paths(&at, value)),
-                "pm2" => roots.pm2 = Some(self.paths(&at, value)),
-                "docker" => roots.docker = self.path(&at, value),
-                _ => roots.kubernetes = self.path(&at, value),
-            }
-        }
-        roots
-    }
-
-    fn files(&mut self, value: &Value) -> Vec<FileRule> {
-        let Value::Array(list) = value else {
-            self.mistake("files", "must be a list of {paths: […]}");
-            return Vec::new();
-        };
-        list.iter().enumerate().map(|(i, value)| self.file_rule(&format!("files[{i}]"), value)).collect()
-    }
-
-    fn file_rule(&mut self, at: &str, value: &Value) -> FileRule {
-        let mut rule = FileRule::plain(Vec::new());
-        for (key, value) in self.map(at, value, &["paths", "exclude", "service", "format", "multiline", "start_at"]) {
-            let at = format!("{at}.{key}");
-            match key {
-                "paths" => rule.paths = self.globs(&at, value),
-                "exclude" => rule.exclude = self.globs(&at, value),
-                "service" => rule.service = self.text(&at, value),
-                "format" => (rule.kind, rule.format) = self.format(&at, value),
-                "multiline" => {
-                    let choices = [("auto", Multiline::Auto), ("none", Multiline::None)];
-                    rule.multiline = self.choice(&at, value, &choices).unwrap_or_default();
-                }
-                _ => {
-                    let choices = [("end", StartAt::End), ("beginning", StartAt::Beginning)];
-                    rule.start_at = self.choice(&at, value, &choices).unwrap_or_default();
-                }
-            }
-        }
-        if rule.paths.is_empty() && value.get("paths").is_none() {
-            self.mistake(&format!("{at}.paths"), "is missing: name at least one path or glob");
-        }
-        rule
-    }
-
-    fn format(&mut self, at: &str, value: &Value) -> (SourceKind, String) {
-        let Some(text) = self.text_raw(at, value) else { return (SourceKind::File, String::new()) };
-        let kind = match text {
-            "auto" => SourceKind::File,
-            "nginx" => return (SourceKind::NginxAccess, COMBINED.to_owned()),
-            "nginx_error" => SourceKind::NginxError,
-            "pm2" => SourceKind::Pm2,
-            "docker" => SourceKind::Docker,
-            "cri" => SourceKind::Cri,
-            format if format.contains('$') => return (SourceKind::NginxAccess, format.to_owned()),
-            other => {
-                let known = "auto, nginx, nginx_error, pm2, docker, cri, or an nginx log_format with its $variables";
-                self.mistake(at, format!("{other:?} is none of {known}"));
-                SourceKind::File
-            }
-        };
-        (kind, String::new())
-    }
-
-    fn limits(&mut self, value: &Value) -> Limits {
-        let mut limits = Limits::default();
-        let keys = ["memory_bytes", "line_bytes", "batch_bytes", "batch_age", "open_files"];
-        for (key, value) in self.map("limits", value, &keys) {
-            let at = format!("limits.{key}");
-            match key {
-                "memory_bytes" => limits.memory_bytes = self.size(&at, value, (1, usize::MAX), limits.memory_bytes),
-                "line_bytes" => {
-                    limits.line_bytes = self.size(&at, value, (LINE_BYTES_MIN, LINE_BYTES_MAX), limits.line_bytes);
-                }
-                "batch_bytes" => {
-                    limits.batch_bytes = self.size(&at, value, (BATCH_BYTES_MIN, BATCH_BYTES_MAX), limits.batch_bytes);
-                }
-                "batch_age" => match self.text(&at, value).map(|text| units::duration(&text)) {
-                    Some(Some(age)) if (10..=60_000).contains(&age.as_millis()) => limits.batch_age = age,
-                    Some(_) => self.mistake(&at, "must be a duration from 10ms to 1m, such as 1s"),
-                    None => {}
-                },
-                _ => limits.open_files = self.size(&at, value, (1, 1 << 20), limits.open_files),
-            }
-        }
-        if limits.buffers_bytes() > limits.memory_bytes {
-            let need = limits.buffers_bytes() >> 20;
-            self.mistake(
-                "limits.memory_bytes",
-                format!("batch_bytes and line_bytes need {need}MiB: raise it or lower them"),
-            );
-        }
-        limits
-    }
-
-    fn size(&mut self, at: &str, value: &Value, (min, max): (usize, usize), default: usize) -> usize {
-        let text = match value {
-            Value::Number(number) => number.to_string(),
-            value => match self.text(at, value) {
-                Some(text) => text,
-                None => return default,
-            },
-        };
-        match units::bytes(&text).and_then(|bytes| usize::try_from(bytes).ok()) {
-            Some(bytes) if (min..=max).contains(&bytes) => bytes,
-            Some(_) => {
-                self.mistake(at, format!("{text} is outside {min} to {max}"));
-                default
-            }
-            None => {
-                self.mistake(at, format!("{text:?} is not a size such as 512KiB or 1MiB"));
-                default
-            }
-        }
-    }
-
-    fn choice<T: Copy>(&mut self, at: &str, value: &Value, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.text(at, value)?;
-        let found = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
-        if found.is_none() {
-            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.mistake(at, format!("{text:?} is none of {}", names.join(", ")));
-        }
-        found
-    }
-
-    fn globs(&mut self, at: &str, value: &Value) -> Vec<String> {
-        let list = self.texts(at, value);
-        for (i, pattern) in list.iter().enumerate() {
-            if let Err(error) = glob::Pattern::new(pattern) {
-                self.mistake(&format!("{at}[{i}]"), format!("not a glob: {}", error.msg));
-            }
-        }
-        list
-    }
-
-    fn paths(&mut self, at: &str, value: &Value) -> Vec<PathBuf> {
-        self.texts(at, value).into_iter().map(PathBuf::from).collect()
-    }
-
-    fn texts(&mut self, at: &str, value: &Value) -> Vec<String> {
-        match value {
-            Value::Array(list) => {
-                let each = list.iter().enumerate();
-                each.filter_map(|(i, value)| self.text(&format!("{at}[{i}]"), value)).collect()
-            }
-            Value::String(_) => self.text(at, value).into_iter().collect(),
-            _ => {
-                self.mistake(at, "must be a list");
-                Vec::new()
-            }
-        }
-    }
-
-    fn path(&mut self, at: &str, value: &Value) -> Option<PathBuf> {
-        self.text(at, value).map(PathBuf::from)
-    }
-
-    fn text_raw<'v>(&mut self, at: &str, value: &'v Value) -> Option<&'v str> {
-        let text = value.as_str();
-        if text.is_none() {
-            self.mistake(at, "must be text");
-        }
-        text
-    }
-
-    /// Text with `${NAME}` replaced from the environment.
-    fn text(&mut self, at: &str, value: &Value) -> Option<String> {
-        let text = match value {
-            Value::Number(number) => return Some(number.to_string()),
-            Value::Bool(flag) => return Some(flag.to_string()),
-            value => self.text_raw(at, value)?,
-        };
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(start) = rest.find("${") {
-            out.push_str(&rest[..start]);
-            let Some(len) = rest[start..].find('}') else {
-                self.mistake(at, "has a ${ without its }");
-                return None;
-            };
-            let name = &rest[start + 2..start + len];
-            match (self.env)(name) {
-                Some(value) => out.push_str(&value),
-                None => self.mistake(at, format!("environment variable {name} is not set")),
-            }
-            rest = &rest[start + len + 1..];
-        }
-        out.push_str(rest);
-        Some(out)
-    }
-
-    fn object<'v>(&mut self, at: &str, value: &'v Value) -> Option<&'v Map<String, Value>> {
-        if let Value::Object(map) = value {
-            return Some(map);
-        }
-        if !value.is_null() {
-            self.mistake(at, "must be a map of keys");
-        }
-        None
-    }
-
-    /// The known entries of a map; the others are mistakes.
-    fn map<'v>(&mut self, at: &str, value: &'v Value, known: &[&'static str]) -> Vec<(&'static str, &'v Value)> {
-        let Some(map) = self.object(at, value) else { return Vec::new() };
-        let mut found = Vec::new();
-        for (key, value) in map {
-            if let Some(name) = known.iter().find(|name| *name == key) {
-                found.push((*name, value));
-                continue;
-            }
-            let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
-            if NOT_YET.contains(&key.as_str()) {
-                self.mistake(&path, "is not supported by this version: remove it");
-            } else {
-                let near = known.iter().min_by_key(|name| distance(name, key)).filter(|name| distance(name, key) <= 3);
-                let hint = near
-                    .map_or_else(|| format!("known are {}", known.join(", ")), |name| format!("did you mean {name}?"));
-                self.mistake(&path, format!("unknown key, {hint}"));
-            }
-        }
-        found
-    }
-
-    fn mistake(&mut self, key: &str, message: impl Into<String>) {
-        self.mistakes.push(Mistake { key: key.to_owned(), message: message.into() });
+fn size(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    (min, max): (usize, usize),
+    slot: &mut usize,
+    problems: &mut Problems,
+) {
+    let bytes = fields.bytes(key, min as u64..=max as u64, problems);
+    if let Some(bytes) = bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
+        *slot = bytes;
     }
 }
 
@@ -348,19 +188,4 @@ pub(crate) fn check_url(text: &str) -> Result<String, String> {
         return Err(format!("{text:?} must begin with http:// or https:// and name a host"));
     }
     Ok(text.trim_end_matches('/').to_owned())
-}
-
-/// Edits from one word to another.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let change = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

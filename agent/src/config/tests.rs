@@ -7,7 +7,7 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn mistakes(text: &str, want: &Expect) {
-    let mistakes = Config::parse(text, &env).expect_err("it has mistakes");
+    let mistakes = Config::parse("agent.yaml", text, &env).expect_err("it has mistakes");
     let shown: String = mistakes.iter().map(|mistake| format!("{mistake}\n")).collect();
     want.assert_eq(&shown);
 }
@@ -25,7 +25,7 @@ files:
   - { paths: [/srv/x.log], format: '$remote_addr "$request" ${status}' }
 limits: { memory_bytes: 32MiB, line_bytes: 1MiB, batch_bytes: 1MiB, batch_age: 1s, open_files: 4096 }
 "#;
-    let config = Config::parse(text, &env).expect("it is right");
+    let config = Config::parse("agent.yaml", text, &env).expect("it is right");
     assert_eq!(config.server_url.as_deref(), Some("https://logs.example.net:7171"));
     assert_eq!(config.labels["team"], "pay");
     assert_eq!(config.discover, Discover { pm2: true, nginx: true, ..Discover::NONE });
@@ -39,8 +39,8 @@ limits: { memory_bytes: 32MiB, line_bytes: 1MiB, batch_bytes: 1MiB, batch_age: 1
 
 #[test]
 fn nothing_is_fine() {
-    assert_eq!(Config::parse("", &env).expect("it is right").discover, Discover::ALL);
-    assert_eq!(Config::parse("# later\n", &env).expect("it is right").limits, Limits::default());
+    assert_eq!(Config::parse("agent.yaml", "", &env).expect("it is right").discover, Discover::ALL);
+    assert_eq!(Config::parse("agent.yaml", "# later\n", &env).expect("it is right").limits, Limits::default());
 }
 
 #[test]
@@ -57,19 +57,19 @@ files:
 limits: { batch_bytes: 1GiB, batch_age: soon, line_bytes: lots }
 "#,
         &expect![[r#"
-            redact: is not supported by this version: remove it
-            server.tokenfile: unknown key, did you mean token_file?
-            server.url: "logs.example.net" is not a url: relative URL without a base
-            labels: must be a map of keys
-            discover[1]: "apache" is none of pm2, nginx, docker, kubernetes
-            files[0].paths: is missing: name at least one path or glob
-            files[1].paths[0]: not a glob: recursive wildcards must form a single path component
-            files[1].format: "apache" is none of auto, nginx, nginx_error, pm2, docker, cri, or an nginx log_format with its $variables
-            files[1].start_at: "middle" is none of end, beginning
-            files[1].service: environment variable NOBODY is not set
-            limits.batch_bytes: 1GiB is outside 65536 to 8388608
-            limits.batch_age: must be a duration from 10ms to 1m, such as 1s
-            limits.line_bytes: "lots" is not a size such as 512KiB or 1MiB
+            agent.yaml:2:16: server.url: "logs.example.net" is not a url: relative URL without a base
+            agent.yaml:2:36: unknown key 'tokenfile' in server (did you mean 'token_file'?)
+            agent.yaml:3:1: 'redact' is not supported by this version
+            agent.yaml:4:9: labels must be a mapping, not a list
+            agent.yaml:5:17: discover[1] must be one of pm2, nginx, docker, kubernetes, not 'apache'
+            agent.yaml:7:5: files[0].paths is missing: name at least one path or glob
+            agent.yaml:8:15: files[1].paths[0] is not a glob: recursive wildcards must form a single path component
+            agent.yaml:8:34: files[1].format must be one of auto, nginx, nginx_error, pm2, docker, cri, or an nginx log_format with its $variables, not 'apache'
+            agent.yaml:8:52: files[1].start_at must be one of end, beginning, not 'middle'
+            agent.yaml:8:69: the environment variable NOBODY is not set
+            agent.yaml:9:24: limits.batch_bytes must be a size from 64KiB to 8MiB, not 1GiB
+            agent.yaml:9:41: limits.batch_age must be a duration (for example 30s, 5m or 1h30m)
+            agent.yaml:9:59: limits.line_bytes must be a size (for example 512KiB, 64MiB or 1GiB)
         "#]],
     );
 }
@@ -79,13 +79,21 @@ fn limits_that_do_not_fit_together() {
     mistakes(
         "limits: { memory_bytes: 16MiB, batch_bytes: 4MiB }",
         &expect![[r#"
-            limits.memory_bytes: batch_bytes and line_bytes need 32MiB: raise it or lower them
+            agent.yaml:1:25: limits.memory_bytes is too small: batch_bytes and line_bytes need 32MiB; raise it or lower them
         "#]],
     );
 }
 
 #[test]
 fn what_is_no_yaml() {
-    let mistakes = Config::parse("files: [", &env).expect_err("it is broken");
-    assert!(mistakes[0].message.starts_with("not valid yaml: "), "{mistakes:?}");
+    let mistakes = Config::parse("agent.yaml", "files: [", &env).expect_err("it is broken");
+    assert!(mistakes[0].to_string().starts_with("agent.yaml:1:8: "), "{mistakes:?}");
+}
+
+#[test]
+fn formats_keep_what_looks_like_the_environment() {
+    let text = "files:\n  - { paths: '/x/${TEAM}.log', format: '${TEAM} $$ $status' }\n";
+    let config = Config::parse("agent.yaml", text, &env).expect("it is right");
+    assert_eq!(config.files[0].paths, ["/x/pay.log"]);
+    assert_eq!(config.files[0].format, "${TEAM} $$ $status");
 }

@@ -16,6 +16,7 @@ use super::error::ApiError;
 use super::extract::{Path, Query};
 use super::query::{put_id, search_error};
 use crate::auth::Scope;
+use crate::search::aggregate::AGGREGATE_BYTES_MAX;
 use crate::search::context::{self, Around, BY_DEFAULT, CONTEXT_ROWS_MAX};
 use crate::search::execute::Request;
 use crate::search::rows::names;
@@ -109,5 +110,16 @@ fn missing(id: EventId) -> ApiError {
 }
 
 fn request(now_ns: i64, deadline: Instant, cancel: &AtomicBool, fields: Option<Vec<String>>) -> Request<'_> {
-    Request { from_ns: None, to_ns: None, limit: 1, order: Order::Asc, cursor: None, fields, now_ns, deadline, cancel }
+    Request {
+        from_ns: None,
+        to_ns: None,
+        limit: 1,
+        order: Order::Asc,
+        cursor: None,
+        fields,
+        now_ns,
+        deadline,
+        memory_bytes: AGGREGATE_BYTES_MAX,
+        cancel,
+    }
 }

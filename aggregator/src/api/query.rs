@@ -157,7 +157,7 @@ pub fn start(app: &App, pool: &Pool, asked: Asked, view: Option<Arc<View>>) -> R
     let (done, end) = oneshot::channel();
     let guard = CancelOnDrop::default();
     let (flag, store, runtime) = (guard.flag(), app.store.clone(), Handle::current());
-    let deadline = Instant::now() + asked.timeout;
+    let (deadline, memory_bytes) = (Instant::now() + asked.timeout, app.query_memory_bytes);
     let job = move || {
         let view = view.unwrap_or_else(|| store.view());
         let request = execute::Request {
@@ -169,6 +169,7 @@ pub fn start(app: &App, pool: &Pool, asked: Asked, view: Option<Arc<View>>) -> R
             fields: asked.fields.clone(),
             now_ns: asked.now_ns,
             deadline,
+            memory_bytes,
             cancel: &flag,
         };
         let mut stopped = None;

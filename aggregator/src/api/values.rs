@@ -129,7 +129,7 @@ pub(super) async fn run<T: Send + 'static>(
     + 'static,
 ) -> Result<T, ApiError> {
     let store = app.store.clone();
-    let deadline = Instant::now() + asked.timeout;
+    let (deadline, memory_bytes) = (Instant::now() + asked.timeout, app.query_memory_bytes);
     let job = move |cancel: &AtomicBool| {
         let request = execute::Request {
             from_ns: asked.from_ns,
@@ -140,6 +140,7 @@ pub(super) async fn run<T: Send + 'static>(
             fields: None,
             now_ns: asked.now_ns,
             deadline,
+            memory_bytes,
             cancel,
         };
         search(&asked, &request, &store.view().segments)

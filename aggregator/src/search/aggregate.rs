@@ -28,7 +28,7 @@ pub const GROUPS_MAX: usize = 10_000;
 /// Most values that `top` and `rare` count: only the best of them are shown.
 pub const TOP_GROUPS_MAX: usize = 200_000;
 
-/// Most memory of one aggregation, in bytes, by estimate.
+/// Most memory of one aggregation, in bytes, by estimate, when nobody says.
 pub const AGGREGATE_BYTES_MAX: usize = 256 << 20;
 
 /// Most buckets of a `timechart`.
@@ -61,6 +61,7 @@ pub struct Aggregator {
     accumulators: Vec<Accumulator>,
     shape: Shape,
     bytes: usize,
+    bytes_max: usize,
     /// Rows seen, the place of rows that are no events.
     seen: u64,
 }
@@ -82,8 +83,18 @@ enum Shape {
 }
 
 impl Aggregator {
-    /// `range` is that of the rows to come: rates and buckets are over it.
-    pub fn new(pipe: &PipeKind, range: TimeRange, compile: &mut CompileFilter<'_>) -> Result<Aggregator, Error> {
+    /// `range` is that of the rows to come: rates and buckets are over it. It fails beyond `bytes_max` of memory.
+    pub fn new(
+        pipe: &PipeKind,
+        range: TimeRange,
+        bytes_max: usize,
+        compile: &mut CompileFilter<'_>,
+    ) -> Result<Aggregator, Error> {
+        let made = Aggregator::of_pipe(pipe, range, compile)?;
+        Ok(Aggregator { bytes_max, ..made })
+    }
+
+    fn of_pipe(pipe: &PipeKind, range: TimeRange, compile: &mut CompileFilter<'_>) -> Result<Aggregator, Error> {
         let span_ns = range.last_ns.saturating_sub(range.first_ns).saturating_add(1).max(1);
         match pipe {
             PipeKind::Stats { aggs, by } => {
@@ -126,7 +137,7 @@ impl Aggregator {
     ) -> Result<Aggregator, Error> {
         let accumulators: Result<_, _> = aggs.iter().map(|agg| Accumulator::new(&agg.func, seconds, compile)).collect();
         let names = groups.by().iter().map(|by| by.field.clone()).chain(aggs.iter().map(Agg::column)).collect();
-        Ok(Aggregator { groups, names, accumulators: accumulators?, shape, bytes: 0, seen: 0 })
+        Ok(Aggregator { groups, names, accumulators: accumulators?, shape, bytes: 0, bytes_max: 0, seen: 0 })
     }
 
     /// The fields that it reads.
@@ -175,11 +186,9 @@ impl Aggregator {
         for accumulator in &mut self.accumulators {
             self.bytes += accumulator.add(&input, self.groups.values.len());
         }
-        if self.bytes > AGGREGATE_BYTES_MAX {
-            return Err(Error::Limit {
-                what: "the memory of an aggregation in bytes",
-                limit: AGGREGATE_BYTES_MAX as u64,
-            });
+        if self.bytes > self.bytes_max {
+            let limit = self.bytes_max as u64;
+            return Err(Error::Limit { what: "the memory of an aggregation in bytes", limit });
         }
         Ok(())
     }

@@ -57,6 +57,8 @@ pub struct Request<'a> {
     pub fields: Option<Vec<String>>,
     pub now_ns: i64,
     pub deadline: Instant,
+    /// Most memory of each of its aggregations, by estimate.
+    pub memory_bytes: usize,
     pub cancel: &'a AtomicBool,
 }
 

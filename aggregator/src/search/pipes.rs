@@ -13,11 +13,12 @@ use super::order::SortValue;
 use super::scan::TimeRange;
 use super::table::{Table, TableRow};
 
-/// Runs a pipe over a table.
+/// Runs a pipe over a table; `range` and `bytes_max` are those of an [`Aggregator`].
 pub fn apply(
     mut table: Table,
     pipe: &PipeKind,
     range: TimeRange,
+    bytes_max: usize,
     compile: &mut CompileFilter<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Table, Error> {
@@ -41,7 +42,7 @@ pub fn apply(
             table = table.select(&names, *exclude);
         }
         PipeKind::Stats { .. } | PipeKind::Timechart { .. } | PipeKind::Top { .. } => {
-            let mut aggregator = Aggregator::new(pipe, range, compile)?;
+            let mut aggregator = Aggregator::new(pipe, range, bytes_max, compile)?;
             if let Some(batch) = table.to_batch() {
                 aggregator.add(&batch, &Mask::all(batch.num_rows()), &[])?;
             }

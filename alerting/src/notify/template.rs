@@ -229,7 +229,7 @@ impl io::Write for Capped {
 mod tests {
     use super::*;
     use crate::check::tests::rule;
-    use logweir_rules::yaml::At;
+    use logweir_proto::yaml::At;
 
     fn template(text: &str) -> Template {
         Template { text: text.to_owned(), at: At::default() }

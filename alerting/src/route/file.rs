@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use logweir_proto::text;
-use logweir_rules::yaml::{self, At, Fields, Node, Problem, Problems};
+use logweir_proto::yaml::{self, At, Environment, Fields, Node, Problem, Problems};
 use logweir_runtime::secrets::Secret;
 
 use super::matcher::Matcher;
@@ -92,9 +92,6 @@ impl SecretSource {
     }
 }
 
-/// Looks up an environment variable; a parameter so that tests need no environment.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
-
 /// The environment of the process.
 pub fn process_environment(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "reading a configuration file is where the environment is read")]
@@ -104,7 +101,7 @@ pub fn process_environment(name: &str) -> Option<String> {
 /// Reads the file, with every mistake at once.
 pub fn load(file: &str, source: &str, environment: Environment<'_>) -> Result<Routing, Vec<Problem>> {
     let mut problems = Problems::new(file, source);
-    let root = yaml::parse(source, &mut problems);
+    let root = yaml::parse_config(source, environment, &[], &mut problems);
     let routing = root.and_then(|root| read(&root, Path::new(file), environment, &mut problems));
     match routing {
         Some(routing) if problems.is_empty() => Ok(routing),

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use logweir_aggregator::config::Config;
-use logweir_alerting::route;
+use logweir_alerting::{check, route};
+use logweir_proto::yaml::{self, Environment, Node, Problem, Problems, Value};
+use logweir_runtime::text_file;
 
 use crate::args::{self, CheckArgs};
 use crate::error::{CliError, Result};
@@ -19,67 +21,82 @@ enum Kind {
     Routing,
 }
 
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Kind::Server => "a server's configuration",
+            Kind::Agent => "an agent's configuration",
+            Kind::Rules => "a rule file",
+            Kind::Routing => "a routing file",
+        }
+    }
+}
+
 pub fn run(args: &CheckArgs, console: &mut Console) -> Result<Exit> {
     let path = &args.config;
-    let text = std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.clone(), source })?;
-    let kind = kind_of(&text);
-    let mistakes = match kind {
-        Kind::Server => server(&text),
-        Kind::Agent => lines(logweir_agent::Config::parse(&text, &args::environment)),
-        Kind::Rules => lines(logweir_alerting::check::paths(std::slice::from_ref(path))),
-        Kind::Routing => lines(route::file::load(&path.display().to_string(), &text, &args::environment)),
-    };
-    let what = match kind {
-        Kind::Server => "a server's configuration",
-        Kind::Agent => "an agent's configuration",
-        Kind::Rules => "a rule file",
-        Kind::Routing => "a routing file",
-    };
-    if mistakes.is_empty() {
-        console.line(&format!("{}: {what}, without mistakes", path.display()))?;
+    let name = path.display().to_string();
+    let text = text_file::read_file(path).map_err(|source| CliError::Read { path: path.clone(), source })?;
+    let (kind, problems) = examine(&name, &text, &args::environment);
+    let kind = kind.map_or("no YAML", Kind::name);
+    if problems.is_empty() {
+        console.line(&format!("{name}: {kind}, without mistakes"))?;
         return Ok(Exit::Ok);
     }
-    console.note(&format!("{}: read as {what}", path.display()));
-    for mistake in mistakes {
-        console.note(&format!("  {mistake}"));
+    console.note(&format!("{name}: read as {kind}"));
+    for problem in problems {
+        console.note(&problem.to_string());
     }
     Ok(Exit::Usage)
 }
 
-/// The file, and the files that it names.
-fn server(text: &str) -> Vec<String> {
-    let config = match Config::parse(text, args::environment) {
-        Ok(config) => config,
-        Err(mistakes) => return mistakes.0.iter().map(ToString::to_string).collect(),
+/// What the file is, unless its YAML is broken, and all its mistakes.
+fn examine(name: &str, text: &str, env: Environment<'_>) -> (Option<Kind>, Vec<Problem>) {
+    let mut broken = Problems::new(name, text);
+    let Some(root) = yaml::parse_or_empty(text, &mut broken) else { return (None, broken.into_sorted()) };
+    let kind = kind_of(&root);
+    let problems = match kind {
+        Kind::Server => server(name, text, env),
+        Kind::Agent => problems(logweir_agent::Config::parse(name, text, env)),
+        Kind::Rules => problems(check::rules(&[(name.to_owned(), text.to_owned())])),
+        Kind::Routing => problems(route::file::load(name, text, env)),
     };
-    let mut mistakes = lines(logweir_alerting::check::paths(&config.alerting.rules));
+    (Some(kind), problems)
+}
+
+/// The file, and the files that it names.
+fn server(name: &str, text: &str, env: Environment<'_>) -> Vec<Problem> {
+    let config = match Config::parse(name, text, env) {
+        Ok(config) => config,
+        Err(problems) => return problems,
+    };
+    let mut found = problems(check::paths(&config.alerting.rules));
     if let Some(path) = &config.alerting.config {
-        mistakes.extend(routing_file(path));
+        found.extend(routing_file(path, env));
     }
-    mistakes
+    found
 }
 
-fn routing_file(path: &Path) -> Vec<String> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => lines(route::file::load(&path.display().to_string(), &text, &args::environment)),
-        Err(error) => vec![format!("alerting.config: {}: {error}", path.display())],
+fn routing_file(path: &Path, env: Environment<'_>) -> Vec<Problem> {
+    let name = path.display().to_string();
+    match text_file::read_file(path) {
+        Ok(text) => problems(route::file::load(&name, &text, env)),
+        Err(error) => vec![check::unread(&name, &error.to_string())],
     }
 }
 
-fn lines<T, E: ToString>(result: std::result::Result<T, Vec<E>>) -> Vec<String> {
-    result.map_or_else(|mistakes| mistakes.iter().map(ToString::to_string).collect(), |_| Vec::new())
+fn problems<T>(result: std::result::Result<T, Vec<Problem>>) -> Vec<Problem> {
+    result.err().unwrap_or_default()
 }
 
 /// Keys that only one kind of file has decide; without any it is a server's.
-fn kind_of(text: &str) -> Kind {
-    let has = |keys: &[&str]| {
-        text.lines().any(|line| keys.iter().any(|key| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':'))))
-    };
+fn kind_of(root: &Node) -> Kind {
+    let Value::Map(entries) = &root.value else { return Kind::Server };
+    let has = |keys: &[&str]| entries.iter().any(|entry| keys.contains(&entry.key.as_str()));
     if has(&["groups"]) {
         Kind::Rules
     } else if has(&["route", "receivers", "inhibit_rules", "time_intervals"]) {
         Kind::Routing
-    } else if has(&["server", "state_dir", "discover", "files", "labels", "redact", "roots"]) {
+    } else if has(&["server", "state_dir", "discover", "discover_roots", "files", "labels", "host", "redact"]) {
         Kind::Agent
     } else {
         Kind::Server
@@ -97,10 +114,37 @@ mod tests {
             ("", Kind::Server),
             ("alerting: { config: x }\n", Kind::Server),
             ("server: { url: http://x }\n", Kind::Agent),
+            ("\"server\" : { url: http://x }\n", Kind::Agent),
+            ("{ discover: [pm2], limits: {} }\n", Kind::Agent),
             ("version: 1\ngroups: []\n", Kind::Rules),
             ("route: { receiver: x }\n", Kind::Routing),
+            ("public_url: |\n  x\n# groups: no\n", Kind::Server),
         ] {
-            assert_eq!(kind_of(text), kind, "{text}");
+            let mut problems = Problems::new("f", text);
+            let root = yaml::parse_or_empty(text, &mut problems).expect("it is YAML");
+            assert_eq!(kind_of(&root), kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_kind_tells_the_place() {
+        for (text, kind, at) in [
+            ("data_dir: x\nlistn: 127.0.0.1:1\n", Some(Kind::Server), "f.yaml:2:1: "),
+            ("server: { url: nowhere }\n", Some(Kind::Agent), "f.yaml:1:16: "),
+            ("version: 1\ngroups: 7\n", Some(Kind::Rules), "f.yaml:2:9: "),
+            ("route: { receiver: ops }\nreceivers: []\n", Some(Kind::Routing), "f.yaml:1:20: "),
+            ("listen: [\n", None, "f.yaml:1:9: "),
+            ("data_dir: ${NOPE}\n", Some(Kind::Server), "f.yaml:1:11: "),
+            (
+                "alerting: { config: /nowhere/alerting.yaml }\n",
+                Some(Kind::Server),
+                "/nowhere/alerting.yaml: cannot be read",
+            ),
+        ] {
+            let (found, problems) = examine("f.yaml", text, &|_| None);
+            assert_eq!(found, kind, "{text}");
+            let shown: Vec<String> = problems.iter().map(Problem::to_string).collect();
+            assert!(shown.len() == 1 && shown[0].starts_with(at), "{text} {shown:?}");
         }
     }
 }

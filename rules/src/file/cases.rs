@@ -3,7 +3,7 @@
 use logweir_proto::text;
 
 use crate::model::{ExpectState, ExpectText, Expectation, Labels, Severity, TestBody, TestCase, TestCounts, TestLogs};
-use crate::yaml::{Fields, Node, Problems, Value};
+use logweir_proto::yaml::{Fields, Node, Problems, Value};
 
 /// Longest time that a test may span.
 const TEST_SPAN_MAX_NS: i64 = 40 * 86_400 * 1_000_000_000;
@@ -80,7 +80,7 @@ fn read_json(node: &Node, problems: &mut Problems) -> Option<String> {
 
 fn to_json(node: &Node) -> serde_json::Value {
     match &node.value {
-        Value::Null => serde_json::Value::Null,
+        Value::Null | Value::Unset => serde_json::Value::Null,
         Value::Bool(yes) => (*yes).into(),
         Value::Int(number) => (*number).into(),
         Value::Float(number) => (*number).into(),

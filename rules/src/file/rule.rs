@@ -7,7 +7,7 @@ use crate::condition::Known;
 use crate::model::{
     Alternative, Context, Expected, Labels, Level, OnEmpty, Rule, SAMPLES_DEFAULT, SAMPLES_MAX, Severity, Template,
 };
-use crate::yaml::{Fields, Node, Problems};
+use logweir_proto::yaml::{Fields, Node, Problems};
 
 /// What a later version does; a file that uses it is told so.
 const LATER: [&str; 12] = [
@@ -99,7 +99,11 @@ pub(super) fn read(node: &Node, defaults: &Defaults, problems: &mut Problems) ->
     Some(rule)
 }
 
-fn read_labels(defaults: &Defaults, own: &[(String, String, crate::yaml::At)], problems: &mut Problems) -> Labels {
+fn read_labels(
+    defaults: &Defaults,
+    own: &[(String, String, logweir_proto::yaml::At)],
+    problems: &mut Problems,
+) -> Labels {
     let mut labels = Labels::new();
     for (key, text, at) in defaults.labels.iter().chain(own) {
         if ["alertname", "severity"].contains(&key.as_str()) {
@@ -142,7 +146,7 @@ fn read_levels(node: &Node, known: &[Known], for_ns: i64, problems: &mut Problem
             levels.push(Level { severity, any });
         }
     }
-    if let crate::yaml::Value::Map(entries) = &node.value
+    if let logweir_proto::yaml::Value::Map(entries) = &node.value
         && entries.is_empty()
     {
         problems.add(node.at, "levels needs at least one of critical, warning, info");

@@ -4,7 +4,7 @@ use logweir_proto::{query, text};
 
 use crate::condition::{self, Condition, ConditionError, Known};
 use crate::model::{Agg, BY_MAX, SIGNALS_MAX, Signal, SignalQuery, SignalSource, WINDOW_MAX_NS};
-use crate::yaml::{At, Entry, Fields, Node, Problems, Value};
+use logweir_proto::yaml::{At, Entry, Fields, Node, Problems, Value};
 
 const AGGS: [(&str, Agg); 11] = [
     ("count", Agg::Count),

@@ -94,7 +94,8 @@ impl Search<'_, '_, '_> {
     pub(super) fn aggregate(&mut self, pipe: &PipeKind) -> Result<Outcome, Error> {
         let plan = self.plan;
         let range = self.known_range();
-        let mut aggregator = Aggregator::new(pipe, range, &mut |filter| self.compile(filter))?;
+        let mut aggregator =
+            Aggregator::new(pipe, range, self.request.memory_bytes, &mut |filter| self.compile(filter))?;
         let mut scan = Scan::new(self.segments, self.filter, plan.range, Order::Desc, self.request.patience());
         while let Some(block) = scan.next_block() {
             let counted = aggregator
@@ -126,9 +127,9 @@ impl Search<'_, '_, '_> {
 
     fn pipe(&mut self, mut table: Table, pipes: &[PipeKind]) -> Result<Table, Error> {
         let mut warnings = Vec::new();
-        let range = self.known_range();
+        let (range, bytes_max) = (self.known_range(), self.request.memory_bytes);
         for pipe in pipes {
-            table = pipes::apply(table, pipe, range, &mut |filter| self.compile(filter), &mut warnings)?;
+            table = pipes::apply(table, pipe, range, bytes_max, &mut |filter| self.compile(filter), &mut warnings)?;
         }
         self.warnings.extend(warnings);
         Ok(table)

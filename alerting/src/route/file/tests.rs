@@ -92,3 +92,25 @@ fn mistakes_come_at_once() {
         "#]],
     );
 }
+
+#[test]
+fn the_environment_stands_in_any_value() {
+    let source = "route: {receiver: '${TEAM}', group_wait: '${WAIT}'}\nreceivers:\n  - {name: '${TEAM}', webhook: [{url: 'https://${NAME}/x$$'}]}\n";
+    let env = |name: &str| match name {
+        "TEAM" => Some("ops".to_owned()),
+        "NAME" => Some("hooks.example.com".to_owned()),
+        "WAIT" => Some("5s".to_owned()),
+        _ => None,
+    };
+    let routing = load("alerting.yaml", source, &env).expect("it is right");
+    assert_eq!(routing.root.receiver, "ops");
+    assert_eq!(routing.root.group_wait_ns, 5_000_000_000);
+    let Some(Channel::Webhook(hook)) = routing.channel("ops", "webhook[0]") else { panic!("a webhook") };
+    assert_eq!(hook.url.read().expect("known").expose(), "https://hooks.example.com/x$");
+    check(
+        "route: {receiver: '${NOPE}'}\nreceivers:\n  - {name: ops, webhook: [{url: 'https://a.example'}]}\n",
+        &expect![[r#"
+            etc/alerting.yaml:1:19: the environment variable NOPE is not set
+        "#]],
+    );
+}

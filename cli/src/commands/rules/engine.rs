@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use logweir_aggregator::offline::Offline;
+use logweir_aggregator::search::aggregate::AGGREGATE_BYTES_MAX;
 use logweir_aggregator::search::execute::{self, Event, LIMIT_MAX};
 use logweir_aggregator::store::segment::Segment;
 use logweir_alerting::check::cases::LineEngine;
@@ -58,6 +59,7 @@ impl LineEngine for InMemory {
             fields: None,
             now_ns: to_ns,
             deadline: Instant::now() + PATIENCE,
+            memory_bytes: AGGREGATE_BYTES_MAX,
             cancel: &AtomicBool::new(false),
         };
         let mut rows = Vec::new();
