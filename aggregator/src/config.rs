@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use logweir_proto::yaml::{self, Environment, Fields, Problem, Problems};
 
-use crate::search::aggregate::AGGREGATE_BYTES_MAX;
-
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7171";
 pub const RETENTION_DAYS_DEFAULT: u64 = 30;
 pub const RETENTION_DAYS_MAX: i64 = 36_500;
@@ -17,6 +15,8 @@ pub const QUERY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub const QUERY_TIMEOUT_MIN: Duration = Duration::from_millis(1);
 /// Longest `query_timeout`, in the file and in a request.
 pub const QUERY_TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// Most memory of one aggregation, by estimate, when nobody says.
+pub const QUERY_MEMORY_BYTES_DEFAULT: usize = 256 << 20;
 /// Range of `query_memory`: less answers nothing, and more is surely a slip of the pen.
 pub const QUERY_MEMORY_BYTES_MIN: u64 = 1 << 20;
 pub const QUERY_MEMORY_BYTES_MAX: u64 = 64 << 30;
@@ -84,7 +84,7 @@ impl Config {
             limits: Limits {
                 ingest_bytes_per_s: INGEST_BYTES_PER_S_DEFAULT,
                 query_timeout: QUERY_TIMEOUT_DEFAULT,
-                query_memory_bytes: AGGREGATE_BYTES_MAX,
+                query_memory_bytes: QUERY_MEMORY_BYTES_DEFAULT,
                 seal_bytes: SEAL_BYTES_DEFAULT,
                 seal_age: SEAL_AGE_DEFAULT,
             },
@@ -217,7 +217,8 @@ mod tests {
             logweir.yaml:3:6: tls.key_file is needed for tls
             logweir.yaml:4:25: limits.query_timeout must be a duration from 1ms to 5m
             logweir.yaml:5:1: 'backup' is not supported by this version
-        "#]].assert_eq(&parse(text).expect_err("six mistakes"));
+        "#]]
+        .assert_eq(&parse(text).expect_err("six mistakes"));
     }
 
     #[test]
@@ -236,11 +237,12 @@ mod tests {
         assert_eq!(config.limits.query_memory_bytes, 64 << 20);
         assert_eq!(config.limits.seal_age, Duration::from_secs(5400));
         assert_eq!(config.retention.bytes, Some(10_000));
-        assert_eq!(parse("").expect("nothing").limits.query_memory_bytes, AGGREGATE_BYTES_MAX);
+        assert_eq!(parse("").expect("nothing").limits.query_memory_bytes, QUERY_MEMORY_BYTES_DEFAULT);
         let error = parse("limits: {query_memory: 1KiB}\ndata_dir: ${NOPE}").expect_err("too little");
         expect_test::expect![[r#"
             logweir.yaml:1:24: limits.query_memory must be a size from 1MiB to 64GiB, not 1KiB
             logweir.yaml:2:11: the environment variable NOPE is not set
-        "#]].assert_eq(&error);
+        "#]]
+        .assert_eq(&error);
     }
 }

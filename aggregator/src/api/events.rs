@@ -15,7 +15,7 @@ use super::App;
 use super::error::ApiError;
 use super::query::{put_id, search_error};
 use crate::auth::Scope;
-use crate::search::aggregate::AGGREGATE_BYTES_MAX;
+use crate::config::QUERY_MEMORY_BYTES_DEFAULT;
 use crate::search::context::{self, Around, BY_DEFAULT, CONTEXT_ROWS_MAX};
 use crate::search::execute::Request;
 use crate::search::rows::names;
@@ -118,7 +118,7 @@ fn request(now_ns: i64, deadline: Instant, cancel: &AtomicBool, fields: Option<V
         fields,
         now_ns,
         deadline,
-        memory_bytes: AGGREGATE_BYTES_MAX,
+        memory_bytes: QUERY_MEMORY_BYTES_DEFAULT,
         cancel,
     }
 }

@@ -28,9 +28,6 @@ pub const GROUPS_MAX: usize = 10_000;
 /// Most values that `top` and `rare` count: only the best of them are shown.
 pub const TOP_GROUPS_MAX: usize = 200_000;
 
-/// Most memory of one aggregation, in bytes, by estimate, when nobody says.
-pub const AGGREGATE_BYTES_MAX: usize = 256 << 20;
-
 /// Most buckets of a `timechart`.
 pub const BUCKETS_MAX: i64 = 10_000;
 

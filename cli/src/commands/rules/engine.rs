@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use logweir_aggregator::config::QUERY_MEMORY_BYTES_DEFAULT;
 use logweir_aggregator::offline::Offline;
-use logweir_aggregator::search::aggregate::AGGREGATE_BYTES_MAX;
 use logweir_aggregator::search::execute::{self, Event, LIMIT_MAX};
 use logweir_aggregator::store::segment::Segment;
 use logweir_alerting::check::cases::LineEngine;
@@ -59,7 +59,7 @@ impl LineEngine for InMemory {
             fields: None,
             now_ns: to_ns,
             deadline: Instant::now() + PATIENCE,
-            memory_bytes: AGGREGATE_BYTES_MAX,
+            memory_bytes: QUERY_MEMORY_BYTES_DEFAULT,
             cancel: &AtomicBool::new(false),
         };
         let mut rows = Vec::new();

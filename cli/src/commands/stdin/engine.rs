@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use logweir_aggregator::api::query::event_frame;
+use logweir_aggregator::config::QUERY_MEMORY_BYTES_DEFAULT;
 use logweir_aggregator::offline::Offline;
-use logweir_aggregator::search::aggregate::AGGREGATE_BYTES_MAX;
 use logweir_aggregator::search::execute::{self, LIMIT_MAX};
 use logweir_aggregator::search::rows::names;
 use logweir_proto::api::{ErrorCode, ErrorDetail, Frame, QueryRequest};
@@ -56,7 +56,7 @@ impl StdinEngine for InMemory {
             fields: request.fields.as_deref().map(names),
             now_ns,
             deadline: begun + timeout,
-            memory_bytes: AGGREGATE_BYTES_MAX,
+            memory_bytes: QUERY_MEMORY_BYTES_DEFAULT,
             cancel: &cancel,
         };
         loop {
