@@ -20,7 +20,7 @@ pub struct Args {
     /// Configuration file [default: /etc/logweir/agent.yaml if it exists]
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// Address of the server, such as https://logs.example.net:7171 [env: LOGWEIR_URL]
+    /// Address of the server, with scheme and port [env: LOGWEIR_URL]
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// File with the token for the server [env: LOGWEIR_TOKEN holds a token itself]

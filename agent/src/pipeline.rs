@@ -106,6 +106,7 @@ impl Agent {
             collect_at: None,
             hold_until: None,
             probing: None,
+            last_try: false,
             backlog: false,
             changes: Changes::default(),
         };
@@ -139,8 +140,10 @@ struct Run {
     collect_at: Option<Instant>,
     /// Nothing is sent before.
     hold_until: Option<Instant>,
-    /// A record was refused on its own: if the empty batch before it is stored, the record is to blame.
+    /// A record was refused on its own: if the empty batch before it is stored, the record may be to blame.
     probing: Option<String>,
+    /// The empty batch was stored: the record is tried once more, on its own.
+    last_try: bool,
     /// The last build left bytes unread.
     backlog: bool,
     changes: Changes,
@@ -151,7 +154,7 @@ impl Run {
         loop {
             self.advance().await?;
             if self.parts.once && self.is_done() {
-                return self.with_tail(Tail::save).await?;
+                return self.with_tail(|tail, _| tail.save()).await?;
             }
             let event = self.next_event().await;
             match event {
@@ -272,7 +275,7 @@ impl Run {
         self.rescanned_at = now.mono;
         self.rescan_at = now.mono + RESCAN_EVERY;
         let unsaved = self.tail.as_ref().is_some_and(Tail::is_unsaved);
-        if unsaved && let Err(error) = self.with_tail(Tail::save).await? {
+        if unsaved && let Err(error) = self.with_tail(|tail, _| tail.save()).await? {
             tracing::error!(error = %error, "cannot write the checkpoint, trying on");
         }
         Ok(())
@@ -289,7 +292,7 @@ impl Run {
         let bytes = built.bytes.clone();
         if !built.plan.is_empty() {
             let built = built.clone();
-            let committed = self.with_tail(move |tail, now| tail.commit(&built, now)).await?;
+            let committed = self.with_tail(move |tail, _| tail.commit(&built)).await?;
             if let Err(error) = committed {
                 // A full disk, most likely. Without a plan nothing may leave: the files are the spool.
                 tracing::error!(error = %error, "cannot plan a batch, trying on");
@@ -320,12 +323,7 @@ impl Run {
                         tail.discard(&waiting);
                     }
                 }
-                if let Some(reason) = self.probing.take()
-                    && let Some(refused) = self.queue.pop_front()
-                    && let Some(tail) = &mut self.tail
-                {
-                    tail.dropped(&refused, &reason);
-                }
+                self.last_try = self.probing.take().is_some();
                 // The next plan or rescan writes it down: until then a crash sends again what the server knows.
                 Ok(())
             }
@@ -335,10 +333,14 @@ impl Run {
         }
     }
 
-    /// Halves the batch until one record is alone, and drops that only if the server takes a batch without it.
+    /// Halves the batch until one record is alone; drops that only if the server takes a batch without it and refuses
+    /// it again.
     async fn refused(&mut self, reason: String) -> Result<()> {
         let Some(built) = self.queue.pop_front() else { return Ok(()) };
         if built.plan.is_empty() {
+            if let Some(tail) = &mut self.tail {
+                tail.release(&built);
+            }
             if self.probing.take().is_some() {
                 tracing::warn!(reason, "the server refuses even an empty batch: waiting");
             } else {
@@ -353,6 +355,11 @@ impl Run {
                 tracing::info!(reason, "batch refused: sending its halves");
                 self.queue.push_front(second);
                 self.queue.push_front(first);
+            }
+            (built, None) if std::mem::take(&mut self.last_try) => {
+                if let Some(tail) = &mut self.tail {
+                    tail.dropped(&built, &reason);
+                }
             }
             (built, None) => {
                 let probe = self.with_tail(Tail::heartbeat).await??;
@@ -379,7 +386,7 @@ impl Run {
                 tail.acked(&built, &answer.offsets);
             }
         }
-        self.with_tail(Tail::save).await?
+        self.with_tail(|tail, _| tail.save()).await?
     }
 
     fn now(&self) -> Now {

@@ -3,6 +3,7 @@
 pub mod console;
 pub mod error;
 pub mod events;
+pub mod extract;
 pub mod health;
 pub mod ingest;
 pub mod query;
@@ -15,9 +16,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::handler::Handler;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::Method;
 use logweir_proto::api::ErrorCode;
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
@@ -27,6 +30,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use self::error::ApiError;
 use crate::auth::{Auth, Scope};
 use crate::live::Live;
+use crate::pipeline::stages::Stages;
 use crate::receive::admission::Admission;
 use crate::receive::sources::Sources;
 use crate::receive::writer::{SharedRanges, WriterHandle};
@@ -49,34 +53,80 @@ pub struct App {
     /// Decodes what comes in; apart from the queries, so that neither starves the other.
     pub ingest_pool: Pool,
     pub query_pool: Pool,
+    /// Alerting's own, so that no number of people's searches keeps rules from their turn.
+    pub rules_pool: Pool,
     pub query_timeout: Duration,
+    pub stages: Stages,
     /// Most memory of one aggregation.
     pub query_memory_bytes: usize,
     pub probes: Arc<Vec<(&'static str, Probe)>>,
     pub drain: Drain,
 }
 
-/// All routes of the aggregator.
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Open,
+    Needs(Scope),
+}
+
+/// One path of the API. The handler checks the access itself: it needs to know who asks.
+pub struct Route {
+    pub methods: &'static [Method],
+    pub path: &'static str,
+    pub access: Access,
+    handler: MethodRouter<App>,
+}
+
+impl Route {
+    fn new<H: Handler<T, App>, T: 'static>(
+        methods: &'static [Method],
+        path: &'static str,
+        access: Access,
+        handler: H,
+    ) -> Route {
+        let filters = methods.iter().map(|method| match *method {
+            Method::POST => MethodFilter::POST,
+            _ => MethodFilter::GET,
+        });
+        let filter = filters.reduce(MethodFilter::or).unwrap_or(MethodFilter::GET);
+        Route { methods, path, access, handler: on(filter, handler) }
+    }
+}
+
+const GET: &[Method] = &[Method::GET];
+const POST: &[Method] = &[Method::POST];
+const GET_POST: &[Method] = &[Method::GET, Method::POST];
+
+/// Every route of the aggregator: the router is made of them, and so are its tests.
+pub fn routes() -> Vec<Route> {
+    use self::Access::{Needs, Open};
+    let query = Needs(Scope::Query);
+    vec![
+        Route::new(GET, "/", Open, console::page),
+        Route::new(GET, "/e/{id}", Open, console::page),
+        Route::new(GET, "/assets/{*path}", Open, console::asset),
+        Route::new(GET, "/health/live", Open, health::live),
+        Route::new(GET, "/health/ready", Open, health::ready),
+        Route::new(GET, "/metrics", Needs(Scope::Metrics), health::metrics),
+        Route::new(POST, "/api/v1/batches", Needs(Scope::Ingest), ingest::batches),
+        Route::new(POST, "/api/v1/ingest", Needs(Scope::Ingest), ingest::ingest),
+        Route::new(GET_POST, "/api/v1/query", query, query::query),
+        Route::new(GET_POST, "/api/v1/hits", query, values::hits),
+        Route::new(GET_POST, "/api/v1/facets", query, values::facets),
+        Route::new(GET, "/api/v1/fields", query, values::fields),
+        Route::new(GET_POST, "/api/v1/explain", query, values::explain),
+        Route::new(GET, "/api/v1/events/{id}", query, events::event),
+        Route::new(GET, "/api/v1/events/{id}/context", query, events::context),
+        Route::new(GET, "/api/v1/tail", Needs(Scope::Tail), tail::tail),
+        Route::new(GET, "/api/v1/sources", query, sources::list),
+    ]
+}
+
+/// The router of [`routes`].
 pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/", get(console::page))
-        .route("/e/{id}", get(console::page))
-        .route("/assets/{*path}", get(console::asset))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .route("/api/v1/batches", post(ingest::batches))
-        .route("/api/v1/ingest", post(ingest::ingest))
-        .route("/api/v1/query", get(query::query).post(query::query))
-        .route("/api/v1/hits", get(values::hits).post(values::hits))
-        .route("/api/v1/facets", get(values::facets).post(values::facets))
-        .route("/api/v1/fields", get(values::fields))
-        .route("/api/v1/explain", get(values::explain).post(values::explain))
-        .route("/api/v1/events/{id}", get(events::event))
-        .route("/api/v1/events/{id}/context", get(events::context))
-        .route("/api/v1/tail", get(tail::tail))
-        .route("/api/v1/sources", get(sources::list))
-        .with_state(app)
+    let add = |router: Router<App>, route: Route| router.route(route.path, route.handler);
+    routes().into_iter().fold(Router::new(), add).with_state(app)
 }
 
 /// A middleware that lets requests pass whose token may query: for the routers of other crates.
@@ -96,3 +146,6 @@ pub fn finish(router: Router) -> Router {
             ApiError::new(ErrorCode::Internal, "a bug of the server: its log has the place").into_response()
         }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -359,7 +359,7 @@ mod tests {
         let inside = headers(&[("authorization", &format!("Bearer {}", auth.internal_token().expose()))]);
         assert_eq!(auth.allow(&inside, Scope::Ingest).expect("made before there was a token").name, "internal");
         assert_eq!(auth.allow(&inside, Scope::Query), Err(Denial::ScopeMissing(Scope::Query)));
-        let other = Auth::new(file.clone(), true).expect("another start");
+        let other = Auth::new(file, true).expect("another start");
         assert_eq!(other.allow(&inside, Scope::Ingest), Err(Denial::TokenUnknown), "it ends with the process");
         let wrong = headers(&[("authorization", &format!("Bearer lw_{}_wrong", record.id))]);
         assert_eq!(auth.allow(&wrong, Scope::Ingest), Err(Denial::TokenUnknown));

@@ -2,8 +2,7 @@
 //!
 //! A subscriber that is too slow loses the oldest blocks and is told how many rows that were.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::broadcast;
 
@@ -26,7 +25,9 @@ struct Fresh {
 #[derive(Debug, Clone)]
 pub struct Live {
     sender: broadcast::Sender<Fresh>,
-    rows: Arc<AtomicU64>,
+    /// Rows that were published. Held while a block is sent and while somebody subscribes, so that a subscriber knows
+    /// the number of its first row.
+    rows: Arc<Mutex<u64>>,
 }
 
 impl Default for Live {
@@ -36,23 +37,29 @@ impl Default for Live {
 }
 
 impl Live {
-    /// Costs nothing while nobody watches.
+    /// Costs nothing while nobody watches. Publish what [`Store`](crate::store::service::Store) holds already: a
+    /// subscriber reads the stored rows first, and what came in between must be in one of the two.
     pub fn publish(&self, block: &Arc<Block>) {
-        let before = self.rows.fetch_add(block.len() as u64, Ordering::SeqCst);
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *rows;
+        *rows += block.len() as u64;
         if self.sender.receiver_count() > 0 {
             let _ = self.sender.send(Fresh { before, block: Arc::clone(block) });
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn has_subscribers(&self) -> bool {
+        self.sender.receiver_count() > 0
+    }
+
     /// `None` when [`SUBSCRIBERS_MAX`] watch already.
     pub fn subscribe(&self) -> Option<Subscription> {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         if self.sender.receiver_count() >= SUBSCRIBERS_MAX {
             return None;
         }
-        // The receiver first: what is published in between is in the ring, and counted from here at the latest.
-        let receiver = self.sender.subscribe();
-        let from = self.rows.load(Ordering::SeqCst);
-        Some(Subscription { receiver, from, next: None })
+        Some(Subscription { receiver: self.sender.subscribe(), next: *rows, waiting: None })
     }
 }
 
@@ -69,30 +76,27 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Subscription {
     receiver: broadcast::Receiver<Fresh>,
-    /// Number of the first row after the subscription.
-    from: u64,
-    /// Number of the row that follows the last one seen, and a block that waits behind a notice.
-    next: Option<(u64, Option<Arc<Block>>)>,
+    /// Number of the row that follows the last one seen.
+    next: u64,
+    /// A block that waits behind a notice.
+    waiting: Option<Arc<Block>>,
 }
 
 impl Subscription {
+    /// May be dropped while it waits: nothing is lost.
     pub async fn next(&mut self) -> Next {
-        if let Some((_, waiting)) = &mut self.next
-            && let Some(block) = waiting.take()
-        {
+        if let Some(block) = self.waiting.take() {
             return Next::Rows(block);
         }
         loop {
             match self.receiver.recv().await {
                 Ok(fresh) => {
-                    let after = fresh.before + fresh.block.len() as u64;
-                    let expected = self.next.as_ref().map_or(self.from, |(expected, _)| *expected);
-                    let missed = fresh.before.saturating_sub(expected);
+                    let missed = fresh.before.saturating_sub(self.next);
+                    self.next = fresh.before + fresh.block.len() as u64;
                     if missed > 0 {
-                        self.next = Some((after, Some(fresh.block)));
+                        self.waiting = Some(fresh.block);
                         return Next::Dropped(missed);
                     }
-                    self.next = Some((after, None));
                     return Next::Rows(fresh.block);
                 }
                 // How many rows it was shows in the number of the next block, counted from the subscription on.
@@ -138,5 +142,26 @@ mod tests {
         assert_eq!(rows, 2 * RING_BLOCKS_MAX);
         drop(live);
         assert!(matches!(subscription.next().await, Next::Closed));
+    }
+
+    #[tokio::test]
+    async fn rows_that_are_lost_before_the_first_look_are_told_too() {
+        let live = Live::default();
+        let mut subscription = live.subscribe().expect("there is room");
+        for _ in 0..RING_BLOCKS_MAX + 10 {
+            live.publish(&block(2));
+        }
+        assert!(matches!(subscription.next().await, Next::Dropped(20)));
+        assert!(matches!(subscription.next().await, Next::Rows(rows) if rows.len() == 2));
+    }
+
+    #[test]
+    fn there_is_a_limit_of_subscribers() {
+        let live = Live::default();
+        let all: Vec<_> = (0..SUBSCRIBERS_MAX).map_while(|_| live.subscribe()).collect();
+        assert_eq!(all.len(), SUBSCRIBERS_MAX);
+        assert!(live.subscribe().is_none());
+        drop(all);
+        assert!(live.subscribe().is_some());
     }
 }

@@ -1,6 +1,7 @@
 //! Wires the stages, sink first: store ← index ← WAL writer ← door. The only place that sees them all.
 
 pub mod index;
+pub mod stages;
 mod watch;
 
 use std::num::NonZeroUsize;
@@ -14,6 +15,7 @@ use logweir_runtime::durable::{self, DirLock};
 use logweir_runtime::pool::Pool;
 
 use self::index::Indexer;
+use self::stages::Stages;
 use crate::api::{App, Probe};
 use crate::auth::{Auth, TokenFile};
 use crate::config::{self, Config};
@@ -35,7 +37,6 @@ const INDEX_QUEUE_MAX: usize = 64;
 /// A running aggregator without its HTTP server.
 pub struct Pipeline {
     app: App,
-    threads: Vec<JoinHandle<()>>,
     _lock: DirLock,
 }
 
@@ -76,6 +77,7 @@ impl Pipeline {
             drain: drain.clone(),
         };
         let watch_thread = spawn("store", move || watcher.run())?;
+        let threads = vec![("wal", wal_thread), ("index", index_thread), ("store", watch_thread)];
         let app = App {
             auth,
             clock,
@@ -87,12 +89,14 @@ impl Pipeline {
             live,
             ingest_pool: Pool::new("ingest", NonZeroUsize::MIN).map_err(Error::Thread)?,
             query_pool: Pool::per_core("query").map_err(Error::Thread)?,
+            rules_pool: Pool::new("rules", NonZeroUsize::MIN).map_err(Error::Thread)?,
             query_timeout: config.limits.query_timeout,
+            stages: Stages::new(threads),
             query_memory_bytes: config.limits.query_memory_bytes,
             probes: Arc::new(probes),
             drain,
         };
-        Ok(Pipeline { app, threads: vec![wal_thread, index_thread, watch_thread], _lock: lock })
+        Ok(Pipeline { app, _lock: lock })
     }
 
     pub fn app(&self) -> App {
@@ -102,14 +106,11 @@ impl Pipeline {
     /// Ends the stages in the order of the data. Call it when the HTTP server has ended and every [`App`] is dropped:
     /// the writer ends with its last handle. What is in the head stays in the log. Blocks.
     pub fn shutdown(self) {
-        let Pipeline { app, threads, _lock } = self;
+        let Pipeline { app, _lock } = self;
         app.drain.cancel();
+        let stages = app.stages.clone();
         drop(app);
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a stage ended with a panic");
-            }
-        }
+        stages.join();
     }
 }
 

@@ -76,6 +76,10 @@ impl RangeSet {
         self.by_start.iter().map(|(&start, &end)| (start, end))
     }
 
+    pub fn len(&self) -> usize {
+        self.by_start.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.by_start.is_empty()
     }
@@ -92,6 +96,9 @@ pub enum Coverage {
 /// A source that got no bytes for this many days is forgotten: only a resend could need it, and none is that old.
 pub const SOURCE_DAYS_MAX: u32 = 35;
 
+/// Most sources; beyond, those that were silent longest are forgotten.
+pub const SOURCES_MAX: usize = 500_000;
+
 /// The agent that stands for `POST /api/v1/ingest`: its sources are idempotency keys.
 pub const HTTP_AGENT: &str = "http";
 
@@ -102,12 +109,16 @@ pub const KEY_DAYS_MAX: u32 = 1;
 pub const KEYS_MAX: usize = 200_000;
 
 /// The ranges of all sources. Serialises as `[[agent, source, [[from, to], …], day], …]`.
+///
+/// Silence is counted in days on which records came. When their time leaps by more than a day, forward or back, the
+/// clock was set or nothing ran, and no source was silent for it: all dates move along. So a clock that is wrong for
+/// an hour makes nothing forgotten.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<(String, String, RangeSet, u32)>", into = "Vec<(String, String, RangeSet, u32)>")]
 pub struct SourceRanges {
     sets: HashMap<SourceKey, Entry>,
-    /// Days since the epoch; what is inserted is of this day. Taken from the records, not from a clock: a replay
-    /// forgets what was forgotten.
+    /// Days since the epoch; what is inserted is of this day; 0 is not known. Taken from the records, not from a
+    /// clock: a replay forgets what was forgotten.
     day: u32,
     keys: usize,
 }
@@ -136,7 +147,8 @@ impl SourceKey {
 
 impl From<Vec<(String, String, RangeSet, u32)>> for SourceRanges {
     fn from(list: Vec<(String, String, RangeSet, u32)>) -> SourceRanges {
-        let mut ranges = SourceRanges::default();
+        let day = list.iter().map(|(.., day)| *day).max().unwrap_or(0);
+        let mut ranges = SourceRanges { day, ..SourceRanges::default() };
         for (agent, source, set, day) in list {
             ranges.merge_entry(&SourceKey::new(&agent, &source), &Entry { set, day });
         }
@@ -162,15 +174,30 @@ impl SourceRanges {
     /// Tells the time of what is inserted next; a new day forgets what is too old.
     pub fn set_time(&mut self, time_ns: i64) {
         const DAY_NS: i64 = 86_400_000_000_000;
-        let day = u32::try_from(time_ns / DAY_NS).unwrap_or(0);
-        if day > self.day {
-            self.day = day;
+        self.set_day(u32::try_from(time_ns / DAY_NS).unwrap_or(0));
+    }
+
+    fn set_day(&mut self, day: u32) {
+        let leap = i64::from(day) - i64::from(self.day);
+        // A step back over midnight is no news.
+        if day == 0 || leap == 0 || leap == -1 {
+            return;
+        }
+        self.day = day;
+        if leap == 1 {
             self.forget();
+        } else {
+            for entry in self.sets.values_mut() {
+                entry.day = u32::try_from(i64::from(entry.day) + leap).unwrap_or(0);
+            }
         }
     }
 
     pub fn insert(&mut self, key: &SourceKey, start: u64, end: u64) {
         if !self.sets.contains_key(key) {
+            if self.sets.len() - self.keys >= SOURCES_MAX {
+                self.forget_longest_silent(SOURCES_MAX - SOURCES_MAX / 10);
+            }
             self.sets.insert(key.clone(), Entry { set: RangeSet::default(), day: self.day });
             self.count_key(key);
         }
@@ -180,9 +207,16 @@ impl SourceRanges {
         }
     }
 
+    /// Adds what came later.
     pub fn merge(&mut self, other: &SourceRanges) {
+        if !other.is_empty() {
+            self.set_day(other.day);
+        }
         for (key, entry) in &other.sets {
             self.merge_entry(key, entry);
+        }
+        if self.sets.len() - self.keys > SOURCES_MAX {
+            self.forget_longest_silent(SOURCES_MAX - SOURCES_MAX / 10);
         }
     }
 
@@ -195,19 +229,16 @@ impl SourceRanges {
     }
 
     fn merge_entry(&mut self, key: &SourceKey, entry: &Entry) {
-        if entry.day > self.day {
-            self.day = entry.day;
-            self.forget();
-        }
+        let day = if entry.day == 0 { self.day } else { entry.day.min(self.day) };
         if !self.sets.contains_key(key) {
-            self.sets.insert(key.clone(), Entry { set: RangeSet::default(), day: entry.day });
+            self.sets.insert(key.clone(), Entry { set: RangeSet::default(), day });
             self.count_key(key);
         }
         if let Some(mine) = self.sets.get_mut(key) {
             for (start, end) in entry.set.iter() {
                 mine.set.insert(start, end);
             }
-            mine.day = mine.day.max(entry.day);
+            mine.day = mine.day.max(day);
         }
     }
 
@@ -230,6 +261,21 @@ impl SourceRanges {
             entry.day.saturating_add(keep) >= today
         });
         self.recount();
+    }
+
+    /// Keeps so many sources besides the idempotency keys. Which ones depends on their dates and names alone.
+    fn forget_longest_silent(&mut self, keep: usize) {
+        let sources = self.sets.iter().filter(|(key, _)| !key.is_idempotency_key());
+        let mut by_day: Vec<(u32, SourceKey)> = sources.map(|(key, entry)| (entry.day, key.clone())).collect();
+        by_day.sort_unstable();
+        let surplus = by_day.len().saturating_sub(keep);
+        for (_, key) in &by_day[..surplus] {
+            self.sets.remove(key);
+        }
+        tracing::warn!(
+            sources = surplus,
+            "too many sources: the ranges of those that were silent longest are forgotten"
+        );
     }
 
     fn recount(&mut self) -> usize {
@@ -284,13 +330,74 @@ mod tests {
         ranges.set_time(102 * DAY);
         assert_eq!((ranges.get(&key), ranges.get(&file).is_some()), (None, true));
         ranges.insert(&file, 10, 20);
-        ranges.set_time(137 * DAY);
+        for day in 103..=137 {
+            ranges.set_time(day * DAY);
+        }
         let json = serde_json::to_string(&ranges).unwrap();
         assert_eq!(json, r#"[["a","file",[[0,20]],102]]"#);
         let mut back: SourceRanges = serde_json::from_str(&json).unwrap();
         assert_eq!(back.get(&file), ranges.get(&file));
-        back.set_time(138 * DAY);
+        assert!(!back.is_empty());
+        for day in 103..=138 {
+            back.set_time(day * DAY);
+        }
         assert!(back.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_leaps_makes_nothing_forgotten() {
+        const DAY: i64 = 86_400_000_000_000;
+        let (file, late, key) =
+            (SourceKey::new("a", "file"), SourceKey::new("a", "late"), SourceKey::new(HTTP_AGENT, "key"));
+        let mut batch = SourceRanges::default();
+        batch.set_time(47_000 * DAY);
+        batch.insert(&late, 0, 10);
+        let mut ranges = SourceRanges::default();
+        ranges.set_time(20_000 * DAY);
+        ranges.insert(&file, 0, 10);
+        ranges.set_time(20_001 * DAY);
+        ranges.insert(&key, 0, 10);
+        for _ in 0..50 {
+            ranges.merge(&batch);
+            ranges.set_time(47_001 * DAY);
+            ranges.merge(&batch);
+            ranges = serde_json::from_str(&serde_json::to_string(&ranges).unwrap()).unwrap();
+            ranges.set_time(20_001 * DAY);
+        }
+        for key in [&file, &late, &key] {
+            assert!(ranges.get(key).unwrap().contains(0, 10), "{key:?}");
+        }
+        for day in 20_002..20_100 {
+            ranges.set_time(day * DAY);
+        }
+        assert!(ranges.is_empty(), "days that are counted one by one count");
+    }
+
+    #[test]
+    fn dates_that_were_not_known_are_those_of_the_first_known_day() {
+        let file = SourceKey::new("a", "file");
+        let mut ranges = SourceRanges::default();
+        ranges.insert(&file, 0, 10);
+        ranges.set_time(20_000 * 86_400_000_000_000);
+        assert_eq!(serde_json::to_string(&ranges).unwrap(), r#"[["a","file",[[0,10]],20000]]"#);
+    }
+
+    #[test]
+    fn the_longest_silent_of_too_many_sources_are_forgotten() {
+        let mut ranges = SourceRanges::default();
+        let key = |i: usize| SourceKey::new("a", &format!("{i:07}"));
+        for (day, sources) in [(20_000, 0..SOURCES_MAX / 2), (20_001, SOURCES_MAX / 2..SOURCES_MAX)] {
+            ranges.set_time(day * 86_400_000_000_000);
+            for i in sources {
+                ranges.insert(&key(i), 0, 1);
+            }
+        }
+        ranges.insert(&key(0), 1, 2);
+        assert_eq!(ranges.iter().count(), SOURCES_MAX);
+        ranges.insert(&key(SOURCES_MAX), 0, 1);
+        assert_eq!(ranges.iter().count(), SOURCES_MAX - SOURCES_MAX / 10 + 1);
+        assert!(ranges.get(&key(0)).is_some() && ranges.get(&key(SOURCES_MAX)).is_some());
+        assert!(ranges.get(&key(SOURCES_MAX / 10)).is_none() && ranges.get(&key(SOURCES_MAX / 10 + 1)).is_some());
     }
 
     #[test]

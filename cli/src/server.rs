@@ -1,6 +1,6 @@
 //! The server in this process: aggregator, alerting, page, and with `up` the agent and the demo.
 //!
-//! Only here do aggregator and alerting meet: alerting asks the search engine through [`query::Engine`].
+//! Only here do aggregator and alerting meet: alerting asks the search engine through `query::Engine`.
 
 mod query;
 

@@ -181,6 +181,9 @@ pub struct End {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingRange>,
     pub rows: usize,
+    /// Those that were not in the first frame.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// Continues where this page ended; absent when there is no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,

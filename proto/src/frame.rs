@@ -20,16 +20,26 @@ fn checksum(payload_parts: &[&[u8]], len: u32) -> u32 {
     hasher.finalize()
 }
 
-/// Appends one frame whose payload is the concatenation of `parts`.
-pub fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
-    let len: usize = parts.iter().map(|part| part.len()).sum();
-    debug_assert!(len <= FRAME_PAYLOAD_BYTES_MAX);
-    let len = len as u32;
+/// A payload that no reader would take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a frame of {bytes} bytes is over the limit of {FRAME_PAYLOAD_BYTES_MAX} bytes")]
+pub struct FrameTooLarge {
+    pub bytes: usize,
+}
+
+/// Appends one frame whose payload is the concatenation of `parts`; nothing if it is over the limit.
+pub fn put(out: &mut Vec<u8>, parts: &[&[u8]]) -> Result<(), FrameTooLarge> {
+    let bytes: usize = parts.iter().map(|part| part.len()).sum();
+    if bytes > FRAME_PAYLOAD_BYTES_MAX {
+        return Err(FrameTooLarge { bytes });
+    }
+    let len = bytes as u32;
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(&checksum(parts, len).to_le_bytes());
     for part in parts {
         out.extend_from_slice(part);
     }
+    Ok(())
 }
 
 /// What stands at the front of the input.
@@ -99,8 +109,8 @@ mod tests {
     #[test]
     fn frames_come_back_in_order() {
         let mut bytes = Vec::new();
-        put(&mut bytes, &[b"one", b"two"]);
-        put(&mut bytes, &[]);
+        put(&mut bytes, &[b"one", b"two"]).expect("small");
+        put(&mut bytes, &[]).expect("small");
         let mut input = &bytes[..];
         assert_eq!(take(&mut input), Next::Frame(b"onetwo"));
         assert_eq!(take(&mut input), Next::Frame(b""));
@@ -110,7 +120,7 @@ mod tests {
     #[test]
     fn every_cut_is_torn_and_every_flipped_bit_is_noticed() {
         let mut bytes = Vec::new();
-        put(&mut bytes, &[b"a line of a log"]);
+        put(&mut bytes, &[b"a line of a log"]).expect("small");
         for cut in 1..bytes.len() {
             assert_eq!(take(&mut &bytes[..cut]), Next::Torn, "cut at {cut}");
         }
@@ -119,6 +129,16 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(!matches!(take(&mut &flipped[..]), Next::Frame(_)), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_back_is_not_written() {
+        let half = vec![0u8; FRAME_PAYLOAD_BYTES_MAX / 2];
+        let mut bytes = Vec::new();
+        let error = put(&mut bytes, &[&half, &half, b"x"]).expect_err("one byte too much");
+        assert_eq!((error.bytes, bytes.len()), (FRAME_PAYLOAD_BYTES_MAX + 1, 0));
+        put(&mut bytes, &[&half, &half]).expect("the limit itself");
+        assert!(matches!(take(&mut &bytes[..]), Next::Frame(payload) if payload.len() == FRAME_PAYLOAD_BYTES_MAX));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The async runtime stays free for the network: a handful of searches cannot stall the receive path.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
@@ -26,6 +27,22 @@ pub enum PoolError {
     Full,
     #[error("the work panicked")]
     Panicked,
+}
+
+/// Sets its flag when it is dropped: whoever waits for work holds it, the work asks the flag.
+#[derive(Debug, Default)]
+pub struct CancelOnDrop(Arc<AtomicBool>);
+
+impl CancelOnDrop {
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Pool {
@@ -63,6 +80,16 @@ impl Pool {
         result.await.map_err(|_| PoolError::Panicked)
     }
 
+    /// As [`Pool::run`]; the job asks its flag, which is set when the caller goes away, and then ends early.
+    pub async fn run_cancellable<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&AtomicBool) -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
+        let guard = CancelOnDrop::default();
+        let flag = guard.flag();
+        self.run(move || job(&flag)).await
+    }
+
     /// Hands over work whose result travels by other ways.
     pub fn spawn(&self, job: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {
         self.queue.try_send(Box::new(job)).map_err(|_| PoolError::Full)
@@ -79,5 +106,24 @@ mod tests {
         assert_eq!(pool.run(|| 6 * 7).await, Ok(42));
         assert_eq!(pool.run(|| panic!("on purpose")).await, Err::<(), _>(PoolError::Panicked));
         assert_eq!(pool.run(|| 1).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn work_whose_caller_went_away_sees_its_flag() {
+        let pool = Pool::new("test", NonZeroUsize::MIN).expect("a thread");
+        let (begun, has_begun) = oneshot::channel();
+        let (ended, has_ended) = oneshot::channel();
+        let job = pool.run_cancellable(move |cancel| {
+            let _ = begun.send(());
+            while !cancel.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            let _ = ended.send(());
+        });
+        tokio::select! {
+            _ = job => panic!("nobody cancelled it yet"),
+            begun = has_begun => begun.expect("it runs"),
+        }
+        has_ended.await.expect("the flag ended it");
     }
 }

@@ -37,6 +37,8 @@ struct Fake {
     tokens: Mutex<Vec<String>>,
     /// Records with these bytes are refused with 400.
     poison: Option<&'static [u8]>,
+    /// So often is a record refused that is poisoned and alone; for ever when `None`.
+    patience: Mutex<Option<u32>>,
     /// More records than this are refused with 413.
     records_max: Option<u32>,
     news: Notify,
@@ -70,10 +72,16 @@ fn take(fake: &Fake, headers: &HeaderMap, body: &[u8]) -> Response {
     decoded
         .for_each(&envelope.header, |_, record| poisoned |= fake.poison.is_some_and(|poison| record.text == poison))
         .expect("its records");
-    if poisoned {
+    let records: u32 = envelope.header.chunks.iter().map(|chunk| chunk.records).sum();
+    let mut patience = fake.patience.lock().expect("no panic");
+    if poisoned && *patience != Some(0) {
+        if records == 1
+            && let Some(left) = patience.as_mut()
+        {
+            *left -= 1;
+        }
         return refuse(StatusCode::BAD_REQUEST, "a record is poisoned");
     }
-    let records: u32 = envelope.header.chunks.iter().map(|chunk| chunk.records).sum();
     if fake.records_max.is_some_and(|max| records > max) {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "too many");
     }
@@ -253,6 +261,17 @@ async fn a_record_that_is_refused_is_dropped_alone_and_reported() {
         "refused by the server: status 400 Bad Request: a record is poisoned".replace(" Bad Request", "")
     );
     assert_eq!(headers.last().unwrap().heartbeat.dropped_lines, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_is_refused_once_is_tried_again_before_it_is_dropped() {
+    let fake = Fake { poison: Some(b"line 00013"), patience: Mutex::new(Some(1)), ..Fake::default() };
+    let world = World::new(fake).await;
+    world.write("app.log", &numbered(0..40));
+    let (drain, agent) = world.start(world.config());
+    world.fake.until(|fake| fake.lines().len() == 40).await;
+    end(&drain, agent).await;
+    assert!(world.fake.server.lock().unwrap().gaps.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,8 @@
 //! What the agent remembers: `checkpoint.json` in the state directory, replaced whole (write, fsync, rename, fsync).
 //!
 //! One JSON object, `version` first:
-//! `agent_id`, `next_source` (the counter behind source ids), `saved_ns`, `sources` (each incarnation with its identity
+//! `agent_id`, `next_source` (the counter behind source ids), `saved_ns` (when the last rescan
+//! that was completed began: a file that was born later was not seen yet), `sources` (each incarnation with its identity
 //! and the offset up to which the server has stored it), `in_flight` (the ranges of the batch that was being sent: after
 //! a crash exactly these are cut and sent again), `gaps` (not yet reported), `dropped_lines`, `truncated_lines`.
 
@@ -59,6 +60,9 @@ pub struct SavedSource {
     pub acked: u64,
     /// Size when it was last looked at.
     pub size: u64,
+    /// The bytes from here on are another source's: the file lost its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<u64>,
 }
 
 /// `[from, to)` of one source.

@@ -16,7 +16,7 @@ use super::Now;
 use super::checkpoint::{CHECKPOINT_VERSION, Checkpoint, GAPS_MAX, PlannedRange, Stage};
 use super::identity::FileId;
 use super::reader::{Holds, RECORDS_PER_CHUNK_MAX, Source, Step, Tools, WINDOW_BYTES};
-use crate::batch::{Built, Draft};
+use crate::batch::{Built, Draft, cut, json_bytes};
 use crate::config::Limits;
 use crate::decode::Scratch;
 use crate::error::Result;
@@ -24,6 +24,9 @@ use crate::metrics;
 
 /// Gaps in one header; the others follow with the next.
 pub const GAPS_PER_BATCH_MAX: usize = 100;
+pub const GAPS_BYTES_MAX: usize = 256 << 10;
+/// A reason can quote the answer of a server.
+pub const REASON_BYTES_MAX: usize = 512;
 /// Watermarks in one header; the sources that changed go first.
 pub const WATERMARKS_PER_BATCH_MAX: usize = 10_000;
 /// New sources that one header names without bytes of them.
@@ -53,8 +56,8 @@ pub struct Tail {
     pub(super) sources: BTreeMap<u64, Source>,
     pub(super) by_file: HashMap<FileId, u64>,
     pub(super) next_source: u64,
-    /// When the checkpoint was last written, by the run before this one.
-    pub(super) saved_ns: i64,
+    /// When the last completed rescan began, this run's or the one's before.
+    pub(super) scanned_ns: i64,
     /// There was no checkpoint: nothing was ever seen.
     pub(super) fresh: bool,
     pub(super) scanned: bool,
@@ -64,9 +67,13 @@ pub struct Tail {
     pub(super) dir_mtimes: HashMap<PathBuf, i64>,
     pub(super) warned: HashSet<PathBuf>,
     pub(super) gaps: Vec<Gap>,
+    /// Those of `gaps` that a built batch carries already.
+    carried: Vec<Gap>,
     pub(super) unsaved: bool,
     pub(super) in_flight: Vec<PlannedRange>,
     pub(super) replays: Vec<PlannedRange>,
+    /// Plans of sources whose file could not be looked at, until they are stored after all.
+    pub(super) held: Vec<PlannedRange>,
     pub(super) truncated_lines: u64,
     pub(super) dropped_lines: u64,
     seq: u64,
@@ -97,16 +104,18 @@ impl Tail {
             sources: BTreeMap::new(),
             by_file: HashMap::new(),
             next_source: 1,
-            saved_ns: now.wall_ns,
+            scanned_ns: now.wall_ns,
             fresh: true,
             scanned: false,
             replaced: Vec::new(),
             dir_mtimes: HashMap::new(),
             warned: HashSet::new(),
             gaps: Vec::new(),
+            carried: Vec::new(),
             unsaved: true,
             in_flight: Vec::new(),
             replays: Vec::new(),
+            held: Vec::new(),
             truncated_lines: 0,
             dropped_lines: 0,
             seq: 0,
@@ -131,7 +140,7 @@ impl Tail {
         } else {
             self.replay(&mut draft, now);
         }
-        if draft.is_empty() && self.gaps.is_empty() {
+        if draft.is_empty() && self.gaps.iter().all(|gap| self.carried.contains(gap)) {
             return Ok(None);
         }
         self.finish(draft, all, now).map(Some)
@@ -147,7 +156,7 @@ impl Tail {
         let after: Vec<u64> = self.sources.range(self.cursor..).map(|(key, _)| *key).collect();
         let before: Vec<u64> = self.sources.range(..self.cursor).map(|(key, _)| *key).collect();
         for key in after.into_iter().chain(before) {
-            if draft.raw_bytes() >= budget || draft.records() >= u64::from(RECORDS_PER_CHUNK_MAX) {
+            if draft.is_full() || draft.raw_bytes() >= budget || draft.records() >= u64::from(RECORDS_PER_CHUNK_MAX) {
                 // The next batch begins where this one stopped: a busy source does not starve the others.
                 self.cursor = key;
                 return;
@@ -155,7 +164,7 @@ impl Tail {
             let Some(source) = self.sources.get(&key) else { continue };
             let due = source.dirty || source.deadline(self.holds).is_some_and(|at| at <= now.mono);
             if due && source.file.is_some() {
-                self.step(key, draft, None, now);
+                self.step(key, draft, source.end, now);
             }
         }
     }
@@ -165,7 +174,8 @@ impl Tail {
             let Some(key) = self.key_of(&planned.source) else { continue };
             let Some(source) = self.sources.get(&key) else { continue };
             if source.file.is_some() && source.pos == planned.from {
-                self.step(key, draft, Some(planned.to), now);
+                let to = source.end.map_or(planned.to, |end| planned.to.min(end));
+                self.step(key, draft, Some(to), now);
             }
         }
     }
@@ -192,15 +202,26 @@ impl Tail {
                 *interleaved
             }
             // What was cut before the end of the step stands; whether it was interleaved is not known.
-            Step::Rewritten | Step::Failed(_) => true,
+            Step::Rewritten | Step::Shortened(_) | Step::Failed(_) => true,
         };
         if chunk.records() > 0 {
             draft.push(&source.info, &chunk, whole);
             source.announced = true;
         }
         match step {
-            Step::Took { .. } => {}
+            Step::Took { .. } => {
+                if source.end.is_some_and(|end| source.pos >= end) {
+                    source.let_go();
+                }
+            }
             Step::Rewritten => self.rewritten(key, now),
+            Step::Shortened(len) => {
+                self.shortened(key, len, now);
+                if self.sources.get(&key).is_some_and(|source| source.file.is_some()) {
+                    // What is left of the plan goes first: each turn ends before the one before it.
+                    self.step(key, draft, Some(len), now);
+                }
+            }
             Step::Failed(error) => {
                 source.dirty = false;
                 source.pending = None;
@@ -221,7 +242,7 @@ impl Tail {
             if all {
                 source.look_if_caught_up(now);
             }
-            if !source.announced && announced < ANNOUNCED_PER_BATCH_MAX {
+            if !source.announced && announced < ANNOUNCED_PER_BATCH_MAX && !draft.is_full() {
                 draft.announce(&source.info);
                 source.announced = true;
                 announced += 1;
@@ -231,6 +252,7 @@ impl Tail {
                 watermarks.push(Watermark { source: id, offset: source.pos, time_ns });
             }
         }
+        let gaps = self.take_gaps();
         self.seq += 1;
         let header = Header {
             agent: AgentInfo { utc_offset_minutes: utc_offset_minutes(now.wall_ns), ..self.agent.clone() },
@@ -238,10 +260,23 @@ impl Tail {
             sources: Vec::new(),
             chunks: Vec::new(),
             watermarks,
-            gaps: self.gaps.iter().take(GAPS_PER_BATCH_MAX).cloned().collect(),
+            gaps,
             heartbeat: self.state(now),
         };
         Ok(draft.finish(header)?)
+    }
+
+    /// Gaps for one header, none of which another batch carries.
+    fn take_gaps(&mut self) -> Vec<Gap> {
+        let free = self.gaps.iter().filter(|gap| !self.carried.contains(gap));
+        let mut bytes = 0;
+        let fits = |gap: &&Gap| {
+            bytes += json_bytes(gap);
+            bytes <= GAPS_BYTES_MAX
+        };
+        let gaps: Vec<Gap> = free.take(GAPS_PER_BATCH_MAX).take_while(fits).cloned().collect();
+        self.carried.extend_from_slice(&gaps);
+        gaps
     }
 
     /// What the agent says of itself.
@@ -261,9 +296,9 @@ impl Tail {
     }
 
     /// Writes down that `built` is about to be sent: only afterwards may it leave.
-    pub fn commit(&mut self, built: &Built, now: Now) -> Result<()> {
+    pub fn commit(&mut self, built: &Built) -> Result<()> {
         self.in_flight.clone_from(&built.plan);
-        self.save(now)
+        self.save()
     }
 
     /// The server has stored `built`; `offsets` say how much it has of each source.
@@ -282,7 +317,14 @@ impl Tail {
             }
         }
         self.gaps.retain(|gap| !built.gaps.contains(gap));
+        self.release(built);
         self.in_flight.clear();
+        let sources = &self.sources;
+        self.held.retain(|planned| {
+            sources.values().any(|source| {
+                source.info.id == planned.source && source.acked < planned.to && source.stage != Stage::Finished
+            })
+        });
         self.unsaved = true;
         outcome
     }
@@ -296,8 +338,14 @@ impl Tail {
         }
     }
 
+    /// `built` is not to be sent any more: another batch may carry its gaps.
+    pub fn release(&mut self, built: &Built) {
+        self.carried.retain(|gap| !built.gaps.contains(gap));
+    }
+
     /// `built` was never sent and shall not be: its bytes are read again.
     pub fn discard(&mut self, built: &Built) {
+        self.release(built);
         for planned in &built.plan {
             let Some(source) = self.by_id(&planned.source) else { continue };
             if source.file.is_some() {
@@ -315,6 +363,7 @@ impl Tail {
 
     /// The server will never take the records of `built`: they are counted and reported.
     pub fn dropped(&mut self, built: &Built, reason: &str) {
+        self.release(built);
         self.dropped_lines += built.records;
         metrics::dropped(built.records);
         for planned in &built.plan {
@@ -346,7 +395,8 @@ impl Tail {
     }
 
     /// Adds a gap to those that the next batch reports.
-    pub(super) fn report(&mut self, gap: Gap) {
+    pub(super) fn report(&mut self, mut gap: Gap) {
+        cut(&mut gap.reason, REASON_BYTES_MAX);
         tracing::warn!(path = %gap.path, start = gap.start, end = ?gap.end, reason = %gap.reason, "bytes are lost");
         metrics::gap(gap.end.map_or(0, |end| end - gap.start));
         self.unsaved = true;
@@ -400,14 +450,14 @@ impl Tail {
         self.unsaved
     }
 
-    pub fn save(&mut self, now: Now) -> Result<()> {
+    pub fn save(&mut self) -> Result<()> {
         let checkpoint = Checkpoint {
             version: CHECKPOINT_VERSION,
             agent_id: self.agent.id.clone(),
             next_source: self.next_source,
-            saved_ns: now.wall_ns,
+            saved_ns: self.scanned_ns,
             sources: self.sources.values().map(Source::to_saved).collect(),
-            in_flight: self.in_flight.clone(),
+            in_flight: self.in_flight.iter().chain(&self.held).cloned().collect(),
             gaps: self.gaps.clone(),
             dropped_lines: self.dropped_lines,
             truncated_lines: self.truncated_lines,

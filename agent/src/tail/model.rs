@@ -15,8 +15,10 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::Now;
+use super::checkpoint::{Checkpoint, SavedSource};
 use super::discover::Candidate;
 use super::follow::{Settings, Tail};
+use super::identity::FINGERPRINT_BYTES_MAX;
 use crate::batch::Built;
 use crate::config::{Limits, StartAt};
 use crate::decode::Multiline;
@@ -52,16 +54,16 @@ impl Server {
         header.chunks.iter().map(|c| (header.sources[c.source as usize].id.clone(), c.end)).collect()
     }
 
-    /// The bytes of each source, put together from its records; panics at a hole.
+    /// The bytes of each source from its first record on; panics at a hole.
     pub(crate) fn streams(&self) -> Vec<Vec<u8>> {
-        let mut streams: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+        let mut streams: BTreeMap<&str, (u64, Vec<u8>)> = BTreeMap::new();
         for ((id, start), (advance, text)) in &self.records {
-            let stream = streams.entry(id).or_default();
-            assert_eq!(stream.len() as u64, *start, "{id} has a hole before {start}");
+            let (first, stream) = streams.entry(id).or_insert((*start, Vec::new()));
+            assert_eq!(*first + stream.len() as u64, *start, "{id} has a hole before {start}");
             stream.extend_from_slice(text);
             stream.extend(std::iter::repeat_n(b'\n', *advance as usize - text.len()));
         }
-        streams.into_values().collect()
+        streams.into_values().map(|(_, stream)| stream).collect()
     }
 }
 
@@ -124,7 +126,7 @@ impl World {
         world
     }
 
-    fn at(&self) -> Now {
+    pub(crate) fn at(&self) -> Now {
         Now { mono: self.now, wall_ns: self.clock.now_ns() }
     }
 
@@ -151,7 +153,7 @@ impl World {
         let now = self.at();
         if let Some(tail) = &mut self.tail {
             tail.rescan(&[candidate], now);
-            tail.save(now).expect("the checkpoint");
+            tail.save().expect("the checkpoint");
         }
     }
 
@@ -224,6 +226,44 @@ impl World {
         self.finished.push(std::mem::take(&mut self.current));
     }
 
+    /// The host loses power: what was written last, and stored by the server, is not in the file any more.
+    pub(crate) fn lose_power(&mut self, keep_percent: u64) {
+        self.drain();
+        self.kill();
+        self.shorten(keep_percent);
+        self.start();
+    }
+
+    /// Cuts the log behind its head; shorter ones cannot be told from others.
+    pub(crate) fn shorten(&mut self, keep_percent: u64) {
+        let Ok(meta) = fs::metadata(&self.log) else { return };
+        if meta.len() > FINGERPRINT_BYTES_MAX as u64 {
+            let keep = (meta.len() * keep_percent / 100).max(FINGERPRINT_BYTES_MAX as u64);
+            let file = OpenOptions::new().write(true).open(&self.log).expect("the log");
+            file.set_len(keep).expect("a shorter log");
+            if keep < meta.len() {
+                self.finished.push(std::mem::take(&mut self.current));
+            }
+        }
+    }
+
+    /// As if the numbers of all devices were others after a reboot.
+    pub(crate) fn renumber_devices(&mut self) {
+        self.kill();
+        self.rewrite_checkpoint(|source| source.id.dev += 1);
+    }
+
+    pub(crate) fn saved_ns(&self) -> i64 {
+        Checkpoint::load(&self.settings.state_dir).expect("readable").expect("a checkpoint").saved_ns
+    }
+
+    /// Changes what is remembered of each source.
+    pub(crate) fn rewrite_checkpoint(&mut self, change: impl FnMut(&mut SavedSource)) {
+        let mut checkpoint = Checkpoint::load(&self.settings.state_dir).expect("readable").expect("a checkpoint");
+        checkpoint.sources.iter_mut().for_each(change);
+        checkpoint.save(&self.settings.state_dir).expect("the checkpoint");
+    }
+
     pub(crate) fn pass_time(&mut self, time: Duration) {
         self.now += time;
     }
@@ -233,7 +273,7 @@ impl World {
         let tail = self.tail.as_mut()?;
         tail.touched_all();
         let built = tail.build(false, now).expect("a batch is built")?;
-        tail.commit(&built, now).expect("the checkpoint");
+        tail.commit(&built).expect("the checkpoint");
         Some(built)
     }
 
@@ -245,19 +285,17 @@ impl World {
 
     fn deliver(&mut self, built: &Built) {
         let offsets = self.server.receive(&built.bytes);
-        let now = self.at();
         if let Some(tail) = &mut self.tail {
             tail.acked(built, &offsets);
-            tail.save(now).expect("the checkpoint");
+            tail.save().expect("the checkpoint");
         }
     }
 
     fn ship_in_halves(&mut self, crash: bool) {
         let Some(built) = self.build() else { return };
         let Some((first, second)) = built.split().expect("a whole batch") else { return self.deliver(&built) };
-        let now = self.at();
         if let Some(tail) = &mut self.tail {
-            tail.commit(&first, now).expect("the checkpoint");
+            tail.commit(&first).expect("the checkpoint");
         }
         self.deliver(&first);
         if crash {
@@ -265,7 +303,7 @@ impl World {
             return self.start();
         }
         if let Some(tail) = &mut self.tail {
-            tail.commit(&second, now).expect("the checkpoint");
+            tail.commit(&second).expect("the checkpoint");
         }
         self.deliver(&second);
     }
@@ -302,6 +340,8 @@ impl World {
             17 | 18 => self.start(),
             19 => self.pass_time(Duration::from_millis(2_500)),
             20 => self.ship_in_halves(false),
+            22 => self.lose_power(90),
+            23 => self.renumber_devices(),
             _ => self.ship_in_halves(true),
         }
     }
@@ -367,6 +407,16 @@ proptest! {
         let mut world = World::new(if joined { Multiline::Auto } else { Multiline::None });
         for op in ops {
             world.op(op);
+        }
+        world.check();
+    }
+
+    /// Hosts that lose power, and devices with new numbers.
+    #[test]
+    fn each_byte_once_over_reboots(ops in prop::collection::vec(0u8..24, 1..60), joined: bool) {
+        let mut world = World::new(if joined { Multiline::Auto } else { Multiline::None });
+        for op in ops {
+            world.op(if op == 8 { 7 } else { op });
         }
         world.check();
     }

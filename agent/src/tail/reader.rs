@@ -69,6 +69,10 @@ pub struct Source {
     /// When a rescan met it last.
     pub met: Instant,
     pub announced: bool,
+    /// The bytes from here on are another source's: the file lost its end.
+    pub end: Option<u64>,
+    /// Since when its file cannot be looked at; it is neither read nor given up meanwhile.
+    pub waiting_since: Option<Instant>,
 }
 
 /// How long the undecided may wait.
@@ -109,9 +113,19 @@ pub enum Step {
         truncated: u64,
         interleaved: bool,
     },
-    /// The file is not what it was: its head changed, or it is shorter than what was read.
+    /// The file is not what it was: its head changed.
     Rewritten,
+    /// Its head is what it was, and it ends here, before what was read or planned.
+    Shortened(u64),
     Failed(io::Error),
+}
+
+/// What a file turns out to be after a read.
+#[derive(Debug)]
+enum Seen {
+    Same,
+    Shortened(u64),
+    Another,
 }
 
 /// What a step may use.
@@ -149,6 +163,8 @@ impl Source {
             seen_end: 0,
             met: now.mono,
             announced: false,
+            end: None,
+            waiting_since: None,
         })
     }
 
@@ -174,12 +190,17 @@ impl Source {
             seen_end: 0,
             met: now.mono,
             announced: false,
+            end: saved.end,
+            waiting_since: None,
         }
     }
 
     pub fn to_saved(&self) -> SavedSource {
         // With nothing left to read from it there is nothing to look for after a restart.
-        let read = self.stage == Stage::Rotated && self.file.is_none() && self.acked == self.pos;
+        let read = self.stage == Stage::Rotated
+            && self.file.is_none()
+            && self.waiting_since.is_none()
+            && self.acked == self.pos;
         SavedSource {
             info: self.info.clone(),
             multiline: self.multiline,
@@ -189,6 +210,7 @@ impl Source {
             path_now: self.path_now.clone(),
             acked: self.acked,
             size: self.size,
+            end: self.end,
         }
     }
 
@@ -224,15 +246,16 @@ impl Source {
                 Err(error) => return Step::Failed(error),
             };
             match self.verify() {
-                Ok(true) => {}
-                Ok(false) => return Step::Rewritten,
+                Ok(Seen::Same) => {}
+                Ok(Seen::Shortened(len)) => return Step::Shortened(len),
+                Ok(Seen::Another) => return Step::Rewritten,
                 Err(error) => return Step::Failed(error),
             }
             let at_end = len < limit;
             let end = self.pos + len as u64;
             if at_end && to.is_some() {
                 // Shorter than what was planned: the rest is gone.
-                return Step::Rewritten;
+                return if self.fingerprint.is_empty() { Step::Rewritten } else { Step::Shortened(end) };
             }
             let close = match to {
                 Some(to) if end == to => Close::All,
@@ -275,22 +298,31 @@ impl Source {
     }
 
     /// Whether the file is still the one that was read; its fingerprint grows with it.
-    fn verify(&mut self) -> io::Result<bool> {
-        let Some(file) = &self.file else { return Ok(true) };
+    fn verify(&mut self) -> io::Result<Seen> {
+        let Some(file) = &self.file else { return Ok(Seen::Same) };
         let meta = file.metadata()?;
-        if meta.len() < self.pos {
-            return Ok(false);
-        }
         let head = Head::read(file)?;
         if self.fingerprint.check(head.bytes()) != HeadMatch::Same {
-            return Ok(false);
+            return Ok(Seen::Another);
+        }
+        if meta.len() < self.pos {
+            // Emptied at one moment and filled at the next, the head says nothing of the length.
+            let whole_head = !self.fingerprint.is_empty() && meta.len() >= u64::from(self.fingerprint.len);
+            return Ok(if whole_head { Seen::Shortened(meta.len()) } else { Seen::Another });
         }
         if !self.fingerprint.is_full() {
             self.fingerprint = Fingerprint::of(head.bytes());
         }
         self.size = meta.len();
         self.mtime_ns = mtime_ns(&meta);
-        Ok(true)
+        Ok(Seen::Same)
+    }
+
+    /// Nothing more is read from it.
+    pub fn let_go(&mut self) {
+        self.file = None;
+        self.dirty = false;
+        self.pending = None;
     }
 
     /// An idle file is complete up to now as long as nothing was added to it.

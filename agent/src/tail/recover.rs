@@ -1,19 +1,46 @@
 //! The start: what the checkpoint remembers is found again, wherever it was rotated to meanwhile.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use logweir_proto::batch::Gap;
 use logweir_runtime::durable::{self, DirLock};
 
 use super::Now;
-use super::checkpoint::{Checkpoint, SavedSource, Stage, random_hex};
+use super::checkpoint::{Checkpoint, PlannedRange, SavedSource, Stage, random_hex};
 use super::follow::{Settings, Tail};
 use super::identity::{FileId, Head, HeadMatch, is_compressed, is_rotated_name};
 use super::reader::Source;
 use super::rotate::{Sibling, name_of, siblings};
+use crate::batch::fit;
 use crate::error::{Error, Result};
+
+/// A directory that is missing or empty may be one that is not mounted yet: so long its files are waited for.
+pub(super) const MOUNT_WAIT: Duration = Duration::from_secs(600);
+
+/// What stands at a path, seen from a source.
+#[derive(Debug)]
+enum Look {
+    /// Its file, which may have lost its end.
+    Same(File, Metadata),
+    Another,
+    Absent,
+    /// It cannot be told now.
+    Unknown(io::Error),
+}
+
+/// What a search for the file of a source came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reopened {
+    Here,
+    Elsewhere,
+    /// It cannot be told now: no gap, and no new id.
+    Wait,
+}
 
 /// Where the file of a saved source is now.
 #[derive(Debug)]
@@ -34,18 +61,22 @@ impl Tail {
         let Some(checkpoint) = Checkpoint::load(&dir)? else {
             let mut tail = Tail::empty(settings, random_hex()?, lock, now);
             // The id of the agent is half the key of every byte that the server stores: it is on disk before any is sent.
-            tail.save(now)?;
+            tail.save()?;
             return Ok(tail);
         };
         let mut tail = Tail::empty(settings, checkpoint.agent_id, lock, now);
         tail.fresh = checkpoint.sources.is_empty() && checkpoint.saved_ns == 0;
-        tail.saved_ns = checkpoint.saved_ns;
+        tail.scanned_ns = checkpoint.saved_ns;
         tail.next_source = checkpoint.next_source;
         tail.gaps = checkpoint.gaps;
         tail.dropped_lines = checkpoint.dropped_lines;
         tail.truncated_lines = checkpoint.truncated_lines;
         tail.restore(checkpoint.sources, now);
-        tail.replays = checkpoint.in_flight;
+        let waits = |planned: &PlannedRange| {
+            let of = |source: &Source| source.waiting_since.is_some() && source.info.id == planned.source;
+            tail.sources.values().any(of)
+        };
+        (tail.held, tail.replays) = checkpoint.in_flight.into_iter().partition(waits);
         tail.in_flight.clone_from(&tail.replays);
         Ok(tail)
     }
@@ -59,35 +90,175 @@ impl Tail {
             let Some(key) = saved.info.id.split('-').next().and_then(|key| key.parse::<u64>().ok()) else { continue };
             self.by_file.insert(saved.id, key);
             self.next_source = self.next_source.max(key.saturating_add(1));
-            sources.insert(key, Source::saved(saved, now));
+            let mut source = Source::saved(saved, now);
+            fit(&mut source.info);
+            if source.end.is_some_and(|end| source.acked >= end) {
+                source.stage = Stage::Finished;
+            }
+            sources.insert(key, source);
         }
         let lost: Vec<u64> =
             sources.iter().filter(|(_, source)| source.stage != Stage::Finished).map(|(key, _)| *key).collect();
         self.sources = sources;
         // First those whose inode is there, so that a copy is never taken that is another source's file.
-        let missing: Vec<u64> = lost.into_iter().filter(|key| !self.reopen_here(*key)).collect();
+        let mut missing = Vec::new();
+        for key in lost {
+            match self.reopen_here(key, now) {
+                Reopened::Here => {}
+                Reopened::Elsewhere => missing.push(key),
+                Reopened::Wait => {
+                    if let Some(source) = self.sources.get_mut(&key) {
+                        source.waiting_since = Some(now.mono);
+                    }
+                }
+            }
+        }
         for key in missing {
             self.reopen_elsewhere(key);
         }
     }
 
-    fn reopen_here(&mut self, key: u64) -> bool {
-        let Some(source) = self.sources.get_mut(&key) else { return true };
+    fn reopen_here(&mut self, key: u64, now: Now) -> Reopened {
+        let Some(source) = self.sources.get_mut(&key) else { return Reopened::Here };
         let home = PathBuf::from(&source.info.path);
         let named = [source.path_now.clone(), home.clone()].into_iter();
         let beside = siblings(&home).into_iter().chain(siblings(&source.path_now)).map(|sibling| sibling.path);
+        let mut unknown = None;
+        let mut absent = true;
         for path in named.chain(beside) {
-            if let Some(file) = open_same(source, &path) {
-                let away = path != home;
-                place(source, Whereabouts::Here(path, file));
-                if away && source.stage == Stage::Live {
-                    source.stage = Stage::Rotated;
-                    self.replaced.push(key);
+            match look(source, &path) {
+                Look::Same(file, meta) => {
+                    let (old_id, id, len) = (source.id, FileId::of(&meta), meta.len());
+                    let away = path != home;
+                    place(source, Whereabouts::Here(path, file));
+                    source.id = id;
+                    if away && source.stage == Stage::Live {
+                        source.stage = Stage::Rotated;
+                        self.replaced.push(key);
+                    }
+                    let short = len < source.acked;
+                    self.renamed_device(key, old_id);
+                    if short {
+                        self.shortened(key, len, now);
+                    }
+                    return Reopened::Here;
                 }
-                return true;
+                Look::Absent => {}
+                Look::Another => absent = false,
+                Look::Unknown(error) => unknown = Some((path, error)),
             }
         }
-        false
+        if let Some((path, error)) = unknown {
+            if source.waiting_since.is_none() {
+                tracing::warn!(path = %path.display(), error = %error, "cannot look at a followed file: waiting");
+            }
+            return Reopened::Wait;
+        }
+        let since = source.waiting_since.unwrap_or(now.mono);
+        if absent && is_unmounted(&home) && now.mono.saturating_duration_since(since) < MOUNT_WAIT {
+            return Reopened::Wait;
+        }
+        Reopened::Elsewhere
+    }
+
+    /// Tries again to find the files that could not be looked at.
+    pub(super) fn retry_waiting(&mut self, now: Now) {
+        let waiting: Vec<u64> =
+            self.sources.iter().filter(|(_, source)| source.waiting_since.is_some()).map(|(key, _)| *key).collect();
+        for key in waiting {
+            let reopened = self.reopen_here(key, now);
+            let Some(source) = self.sources.get_mut(&key) else { continue };
+            let id = source.info.id.clone();
+            match reopened {
+                Reopened::Wait => continue,
+                Reopened::Here => {
+                    source.waiting_since = None;
+                    source.dirty = source.file.is_some();
+                    self.replays.extend(self.held.iter().filter(|planned| planned.source == id).cloned());
+                }
+                Reopened::Elsewhere => {
+                    source.waiting_since = None;
+                    self.held.retain(|planned| planned.source != id);
+                    self.reopen_elsewhere(key);
+                }
+            }
+            self.unsaved = true;
+        }
+    }
+
+    /// A finished file is met under another device number: the numbers of devices change over a reboot.
+    pub(super) fn rebind(&mut self, path: &Path, meta: &Metadata) {
+        let id = FileId::of(meta);
+        if self.by_file.contains_key(&id) {
+            return;
+        }
+        let finished = self.sources.iter().rev().find(|(_, source)| {
+            source.stage == Stage::Finished
+                && source.id.ino == id.ino
+                && (source.path_now == path || Path::new(&source.info.path) == path)
+                && !source.fingerprint.is_empty()
+        });
+        let Some((&key, source)) = finished else { return };
+        let head = File::open(path).and_then(|file| Head::read(&file));
+        if head.is_ok_and(|head| source.fingerprint.check(head.bytes()) == HeadMatch::Same) {
+            let old_id = source.id;
+            if let Some(source) = self.sources.get_mut(&key) {
+                source.id = id;
+            }
+            self.renamed_device(key, old_id);
+        }
+    }
+
+    /// The id of the file under a source changed from `old_id`.
+    fn renamed_device(&mut self, key: u64, old_id: FileId) {
+        let Some(source) = self.sources.get(&key) else { return };
+        if source.id == old_id {
+            return;
+        }
+        tracing::info!(path = %source.info.path, from = old_id.dev, to = source.id.dev, "its device has a new number");
+        if self.by_file.get(&old_id) == Some(&key) {
+            self.by_file.remove(&old_id);
+        }
+        self.by_file.insert(source.id, key);
+        self.unsaved = true;
+    }
+
+    /// The file under a source lost its end: its host lost power, or somebody cut it.
+    ///
+    /// The server may have had bytes beyond `len`, so what comes there now needs an id of its own: the old source ends
+    /// here and a new one begins.
+    pub(super) fn shortened(&mut self, key: u64, len: u64, now: Now) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        tracing::warn!(path = %source.info.path, pos = source.pos, len, "lost its end: going on as a new source");
+        let file =
+            if source.pos < len { source.file.as_ref().map(File::try_clone) } else { source.file.take().map(Ok) };
+        let (size, kept) = (source.size, source.pos.max(len));
+        source.size = kept;
+        source.pending = None;
+        source.quiet_since = now.mono;
+        let ended = source.end.replace(len).is_some();
+        let stage = std::mem::replace(&mut source.stage, Stage::Rotated);
+        let (info, multiline, path) = (source.info.clone(), source.multiline, source.path_now.clone());
+        self.unsaved = true;
+        if size > kept {
+            let (source, path) = (info.id.clone(), info.path.clone());
+            let reason = "cut off before it was read".to_owned();
+            self.report(Gap { source, path, start: kept, end: Some(size), reason });
+        }
+        if ended {
+            return;
+        }
+        let Some(file) = file else { return };
+        match file.and_then(|file| Source::new(info, multiline, file, len, now)) {
+            Ok(mut fresh) => {
+                fresh.stage = stage;
+                fresh.path_now = path;
+                self.insert(fresh);
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), error = %error, "cannot follow a file that lost its end")
+            }
+        }
     }
 
     fn reopen_elsewhere(&mut self, key: u64) {
@@ -150,14 +321,44 @@ fn place(source: &mut Source, found: Whereabouts) {
     }
 }
 
-fn open_same(source: &Source, path: &Path) -> Option<File> {
-    let meta = std::fs::metadata(path).ok()?;
-    if FileId::of(&meta) != source.id || meta.len() < source.acked {
-        return None;
+fn look(source: &Source, path: &Path) -> Look {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Look::Absent,
+        _ => Look::Unknown(error),
+    };
+    let is_it = |meta: &Metadata| {
+        // The number of a device can change over a reboot: then the head has to speak for the file, if any was read.
+        let known_by_head = !source.fingerprint.is_empty() || source.acked == 0;
+        meta.ino() == source.id.ino && (meta.dev() == source.id.dev || known_by_head)
+    };
+    match std::fs::metadata(path) {
+        Ok(meta) if is_it(&meta) => {}
+        Ok(_) => return Look::Another,
+        Err(error) => return failed(error),
     }
-    let file = File::open(path).ok()?;
-    let head = Head::read(&file).ok()?;
-    (source.fingerprint.check(head.bytes()) == HeadMatch::Same).then_some(file)
+    let opened = File::open(path).and_then(|file| {
+        let (head, meta) = (Head::read(&file)?, file.metadata()?);
+        Ok((file, head, meta))
+    });
+    let (file, head, meta) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return failed(error),
+    };
+    let same = is_it(&meta) && source.fingerprint.check(head.bytes()) == HeadMatch::Same;
+    if same && (meta.len() >= source.acked || !source.fingerprint.is_empty()) {
+        Look::Same(file, meta)
+    } else {
+        Look::Another
+    }
+}
+
+/// Whether the directory of a log is as it is before its file system is mounted.
+fn is_unmounted(path: &Path) -> bool {
+    let Some(dir) = path.parent() else { return false };
+    match std::fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 fn has_compressed(path: &Path) -> bool {

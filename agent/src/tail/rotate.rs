@@ -21,6 +21,7 @@ use super::identity::{
     FINGERPRINT_BYTES_MAX, FileId, Fingerprint, Head, HeadMatch, is_compressed, is_rotated_name, read_full_at,
 };
 use super::reader::{Source, mtime_ns};
+use crate::batch::fit;
 use crate::config::StartAt;
 
 /// A writer may go on with a renamed file for a while: it is let go after this time without growth.
@@ -61,6 +62,7 @@ impl Tail {
             .collect();
         let at_path: HashMap<&Path, &Metadata> =
             looks.iter().map(|(candidate, meta)| (candidate.path.as_path(), meta)).collect();
+        self.retry_waiting(now);
         let keys: Vec<u64> = self.sources.keys().copied().collect();
         for key in &keys {
             self.look_again(*key, &at_path, now);
@@ -68,11 +70,12 @@ impl Tail {
         for (candidate, meta) in &looks {
             self.adopt(candidate, meta, now);
         }
+        self.look_at_finished(now);
         let replaced = std::mem::take(&mut self.replaced);
         self.find_missed(&replaced, now);
         self.settle(now);
         self.scanned = true;
-        self.saved_ns = now.wall_ns;
+        self.scanned_ns = now.wall_ns;
     }
 
     /// Whether a followed file is still where it was, and whether it grew.
@@ -82,7 +85,7 @@ impl Tail {
         if let Ok(meta) = file.metadata() {
             source.dirty |= meta.len() != source.size || mtime_ns(&meta) != source.mtime_ns;
             let same = |head: Head| source.fingerprint.check(head.bytes()) == HeadMatch::Same;
-            if meta.len() > source.size && Head::read(file).is_ok_and(same) {
+            if source.end.is_none() && meta.len() > source.size && Head::read(file).is_ok_and(same) {
                 // What stood here is known even if it is truncated before it is read.
                 source.size = meta.len();
             }
@@ -104,7 +107,30 @@ impl Tail {
         }
     }
 
+    /// A finished file can grow where no glob looks, and the directory does not show it.
+    fn look_at_finished(&mut self, now: Now) {
+        let finished = self.sources.values().filter(|source| source.stage == Stage::Finished);
+        let paths: Vec<PathBuf> = finished.map(|source| source.path_now.clone()).collect();
+        for path in paths {
+            if let Ok(meta) = std::fs::metadata(&path) {
+                self.grew_after_all(&Sibling { path, meta }, now);
+            }
+        }
+    }
+
+    /// Takes a finished file up again, under its old id, if it is longer than what was read.
+    fn grew_after_all(&mut self, sibling: &Sibling, now: Now) -> bool {
+        let Some(&key) = self.by_file.get(&FileId::of(&sibling.meta)) else { return false };
+        let Some(source) = self.sources.get_mut(&key) else { return false };
+        if source.stage != Stage::Finished {
+            return false;
+        }
+        source.path_now.clone_from(&sibling.path);
+        sibling.meta.len() > source.pos && self.meet(key, &sibling.path, &sibling.meta, now)
+    }
+
     fn adopt(&mut self, candidate: &Candidate, meta: &Metadata, now: Now) {
+        self.rebind(&candidate.path, meta);
         if let Some(&key) = self.by_file.get(&FileId::of(meta))
             && self.meet(key, &candidate.path, meta, now)
         {
@@ -123,7 +149,7 @@ impl Tail {
         if self.by_file.contains_key(&FileId::of(&meta)) || self.is_copy(&candidate.path, &file, &meta) {
             return;
         }
-        let start = self.start_of(candidate, &meta);
+        let start = self.start_of(candidate, &meta, now);
         let at = if start == Start::AtEnd { end_of_lines(&file, meta.len()) } else { 0 };
         let info = SourceInfo {
             id: String::new(),
@@ -146,7 +172,7 @@ impl Tail {
     fn meet(&mut self, key: u64, path: &Path, meta: &Metadata, now: Now) -> bool {
         let Some(source) = self.sources.get_mut(&key) else { return false };
         source.met = now.mono;
-        if source.stage == Stage::Live {
+        if source.stage == Stage::Live || source.waiting_since.is_some() {
             return true;
         }
         let home = path == Path::new(&source.info.path);
@@ -158,9 +184,16 @@ impl Tail {
             let same = |file: &File| {
                 Head::read(file).is_ok_and(|head| source.fingerprint.check(head.bytes()) == HeadMatch::Same)
             };
-            let opened = File::open(path).ok().filter(|file| meta.len() >= source.pos && same(file));
+            let opened = File::open(path).ok().filter(|file| same(file));
             source.mtime_ns = mtime_ns(meta);
-            match opened {
+            if meta.len() < source.pos && opened.is_some() && !source.fingerprint.is_empty() {
+                source.file = opened;
+                source.path_now = path.to_path_buf();
+                source.stage = if home { Stage::Live } else { Stage::Rotated };
+                self.shortened(key, meta.len(), now);
+                return true;
+            }
+            match opened.filter(|_| meta.len() >= source.pos) {
                 None => {
                     self.by_file.remove(&source.id);
                     return false;
@@ -187,13 +220,14 @@ impl Tail {
         for (name, value) in &self.settings.labels {
             source.info.labels.entry(name.clone()).or_insert_with(|| value.clone());
         }
+        fit(&mut source.info);
         self.by_file.insert(source.id, key);
         self.sources.insert(key, source);
         self.unsaved = true;
         key
     }
 
-    fn start_of(&self, candidate: &Candidate, meta: &Metadata) -> Start {
+    fn start_of(&self, candidate: &Candidate, meta: &Metadata, now: Now) -> Start {
         if self.settings.once || candidate.start_at == StartAt::Beginning {
             return Start::Asked;
         }
@@ -206,7 +240,9 @@ impl Tail {
         let path = candidate.path.display().to_string();
         let known_path = self.sources.values().any(|source| source.info.path == path);
         let born_since = match birth_ns(meta) {
-            Some(birth) => birth >= self.saved_ns - BIRTH_SLACK_NS,
+            // The clock was set back since: rather twice than never.
+            Some(_) if self.scanned_ns > now.wall_ns => true,
+            Some(birth) => birth >= self.scanned_ns - BIRTH_SLACK_NS,
             // A file system without birth times: a new file in a known directory is taken for a new log.
             None => {
                 self.sources.values().any(|source| Path::new(&source.info.path).parent() == candidate.path.parent())
@@ -250,14 +286,16 @@ impl Tail {
         let home = PathBuf::from(&source.info.path);
         let copy = self.find_copy(&home, source.fingerprint, source.id, pos);
         let Some(source) = self.sources.get_mut(&key) else { return };
-        let old_file = source.file.take();
+        let old_file = source.file.take().filter(|_| source.end.is_none());
         let (stage, multiline, info) = (source.stage, source.multiline, source.info.clone());
         source.stage = Stage::Rotated;
         source.pending = None;
         source.quiet_since = now.mono;
         let old_id = source.id;
         let mut recovered = 0;
-        self.by_file.remove(&old_id);
+        if self.by_file.get(&old_id) == Some(&key) {
+            self.by_file.remove(&old_id);
+        }
         if let Some((sibling, file)) = copy {
             recovered = sibling.meta.len();
             source.id = FileId::of(&sibling.meta);
@@ -359,7 +397,11 @@ impl Tail {
             if let Some(source) = by_id.get(&id).and_then(|key| self.sources.get_mut(key)) {
                 source.path_now.clone_from(&sibling.path);
             }
-            let born_since = birth_ns(&sibling.meta).map(|birth| birth >= self.saved_ns - BIRTH_SLACK_NS);
+            if self.grew_after_all(&sibling, now) {
+                continue;
+            }
+            let birth = birth_ns(&sibling.meta).filter(|_| self.scanned_ns <= now.wall_ns);
+            let born_since = birth.map(|birth| birth >= self.scanned_ns - BIRTH_SLACK_NS);
             if born_since == Some(false) || self.by_file.contains_key(&id) {
                 continue;
             }
@@ -396,7 +438,7 @@ impl Tail {
     fn settle(&mut self, now: Now) {
         let mut forgotten = Vec::new();
         for (key, source) in &mut self.sources {
-            let stored = source.acked == source.pos && source.pending.is_none();
+            let stored = source.acked == source.pos && source.pending.is_none() && source.waiting_since.is_none();
             let quiet = now.mono.saturating_duration_since(source.quiet_since) >= ROTATED_QUIET;
             if source.stage == Stage::Rotated && stored && (source.file.is_none() || (quiet && !source.dirty)) {
                 tracing::info!(path = %source.path_now.display(), offset = source.acked, "finished");

@@ -1,6 +1,5 @@
 //! The web page and its assets, under a strict content security policy.
 
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -9,6 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use logweir_proto::api::ErrorCode;
 
 use super::error::ApiError;
+use super::extract::Path;
 
 /// `GET /`, and `GET /e/{id}`: the page finds the event by its own address.
 pub async fn page(headers: HeaderMap) -> Response {

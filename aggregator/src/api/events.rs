@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use http::HeaderMap;
 use logweir_proto::api::{ErrorCode, Order, Row};
 use logweir_proto::record::EventId;
@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::App;
 use super::error::ApiError;
+use super::extract::{Path, Query};
 use super::query::{put_id, search_error};
 use crate::auth::Scope;
 use crate::config::QUERY_MEMORY_BYTES_DEFAULT;
@@ -37,16 +38,16 @@ pub struct ContextParameters {
 pub async fn event(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Result<Json<Row>, ApiError> {
     app.auth.allow(&headers, Scope::Query)?;
     let id = id_of(&id)?;
-    let segments = app.store.view().segments.clone();
+    let store = app.store.clone();
     let (deadline, now_ns) = (Instant::now() + app.query_timeout, app.clock.now_ns());
     let found = app
         .query_pool
-        .run(move || {
-            let cancel = AtomicBool::new(false);
-            let mut request = request(now_ns, deadline, &cancel, None);
-            let (_, mut row) = context::event(id, &request, &segments)?;
+        .run_cancellable(move |cancel| {
+            let segments = &store.view().segments;
+            let mut request = request(now_ns, deadline, cancel, None);
+            let (_, mut row) = context::event(id, &request, segments)?;
             request.fields = Some(vec!["raw".to_owned()]);
-            let raw = context::event(id, &request, &segments).and_then(|(_, mut raw)| raw.shift_remove("raw"));
+            let raw = context::event(id, &request, segments).and_then(|(_, mut raw)| raw.shift_remove("raw"));
             put_id(&mut row, id);
             if let Some(raw) = raw {
                 row.insert("raw".to_owned(), raw);
@@ -71,14 +72,14 @@ pub async fn context(
     let after = rows_of("after", parameters.after)?;
     let by = parameters.by.as_deref().map_or_else(|| BY_DEFAULT.map(str::to_owned).to_vec(), names);
     let fields = parameters.fields.as_deref().map(names);
-    let segments = app.store.view().segments.clone();
+    let store = app.store.clone();
     let (deadline, now_ns) = (Instant::now() + app.query_timeout, app.clock.now_ns());
     let found = app
         .query_pool
-        .run(move || {
-            let cancel = AtomicBool::new(false);
-            let request = request(now_ns, deadline, &cancel, fields);
-            context::context(&Around { id, before, after, by: &by }, &request, &segments)
+        .run_cancellable(move |cancel| {
+            let segments = &store.view().segments;
+            let request = request(now_ns, deadline, cancel, fields);
+            context::context(&Around { id, before, after, by: &by }, &request, segments)
         })
         .await
         .map_err(super::query::busy)?;

@@ -12,23 +12,41 @@ use logweir_runtime::telemetry;
 
 use super::App;
 use super::error::ApiError;
-use crate::auth::Scope;
+use crate::auth::{Denial, Scope};
 
 /// `GET /health/live`: the process answers.
 pub async fn live() -> Json<Health> {
     Json(Health { ok: true, parts: BTreeMap::from([("process".to_owned(), "ok".to_owned())]) })
 }
 
-/// `GET /health/ready`: data can be taken and queries answered. 503 with the reason of each part otherwise.
-pub async fn ready(State(app): State<App>) -> Response {
-    let mut parts = BTreeMap::new();
-    let mut part = |name: &str, health: Result<(), String>| {
-        let text = match health {
-            Ok(()) => "ok".to_owned(),
-            Err(reason) => reason,
-        };
-        parts.insert(name.to_owned(), text);
+/// `GET /health/ready`: data can be taken and queries answered; 503 otherwise. The reason of each part is for those
+/// who may ask anything here: it names paths and addresses.
+pub async fn ready(State(app): State<App>, headers: HeaderMap) -> Response {
+    let parts = parts(&app);
+    let ok = parts.values().all(Result::is_ok);
+    let shown = match app.auth.allow(&headers, Scope::Metrics) {
+        // Any token will do.
+        Ok(_) | Err(Denial::ScopeMissing(_)) => {
+            parts.into_iter().map(|(name, health)| (name, health.err().unwrap_or_else(|| "ok".to_owned()))).collect()
+        }
+        Err(_) => BTreeMap::new(),
     };
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Health { ok, parts: shown })).into_response()
+}
+
+/// Each part of the server; of several troubles of one part the first is told.
+fn parts(app: &App) -> BTreeMap<String, Result<(), String>> {
+    let mut parts: BTreeMap<String, Result<(), String>> = BTreeMap::new();
+    let mut part = |name: &str, health: Result<(), String>| {
+        let known = parts.entry(name.to_owned()).or_insert(Ok(()));
+        if known.is_ok() {
+            *known = health;
+        }
+    };
+    for (name, health) in app.stages.health() {
+        part(name, health);
+    }
     part("wal", app.writer.health());
     part("store", app.store.health());
     let disk =
@@ -37,9 +55,7 @@ pub async fn ready(State(app): State<App>) -> Response {
     for (name, probe) in app.probes.iter() {
         part(name, probe());
     }
-    let ok = parts.values().all(|text| text == "ok");
-    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Health { ok, parts })).into_response()
+    parts
 }
 
 /// `GET /metrics`: Prometheus text.

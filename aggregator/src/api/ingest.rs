@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, Request};
@@ -16,6 +16,7 @@ use logweir_proto::frame::DecompressError;
 
 use super::App;
 use super::error::ApiError;
+use super::extract::Query;
 use crate::auth::{Principal, Scope};
 use crate::receive::admission::Ticket;
 use crate::receive::encoding::{self, EncodingError, INGEST_BYTES_MAX, INGEST_WIRE_BYTES_MAX};

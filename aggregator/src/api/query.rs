@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -13,14 +12,16 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request};
-use logweir_proto::api::{ErrorCode, Frame, Order, QueryAnswer, QueryRequest, Row, Warning};
+use logweir_proto::api::{End, ErrorCode, Frame, Order, QueryAnswer, QueryRequest, Row, Warning};
 use logweir_proto::query::ast::Query;
 use logweir_proto::query::parse::parse;
 use logweir_proto::query::value::parse_time;
 use logweir_proto::record::EventId;
 use logweir_proto::text::parse_duration;
-use logweir_runtime::pool::PoolError;
-use tokio::sync::mpsc;
+use logweir_runtime::pool::{CancelOnDrop, Pool, PoolError};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
+use tokio::sync::{mpsc, oneshot};
 
 use super::App;
 use super::error::ApiError;
@@ -29,11 +30,12 @@ use crate::auth::Scope;
 use crate::config::QUERY_TIMEOUT_MAX;
 use crate::search::execute::{self, Event, LIMIT_DEFAULT, LIMIT_MAX, Outcome};
 use crate::search::rows::names;
-use crate::store::segment::Segment;
+use crate::search::scan::Reason;
+use crate::store::service::View;
 
 /// Largest body of a query request.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
-/// Pieces of an answer that wait for a slow reader; then the search waits.
+/// Pieces of an answer that wait for a slow reader; then the search waits, until its deadline.
 const PIECES_MAX: usize = 256;
 
 /// A request whose every part was understood.
@@ -115,28 +117,49 @@ pub async fn read_request<T: serde::de::DeserializeOwned>(request: Request<Body>
 
 /// A running search: its pieces come out, and it ends when this is dropped.
 pub struct Running {
-    pieces: mpsc::Receiver<Piece>,
-    cancel: Arc<AtomicBool>,
+    events: mpsc::Receiver<Event>,
+    /// Apart from the events, so that an answer which nobody takes in time can still tell how it ended.
+    end: Option<oneshot::Receiver<Ended>>,
+    _cancel: CancelOnDrop,
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.cancel.store(true, Ordering::Relaxed);
+type Ended = Result<Outcome, crate::search::Error>;
+
+/// What comes out of a search.
+pub enum Piece {
+    Event(Event),
+    End(Ended),
+}
+
+impl Running {
+    /// The next piece; `None` behind the end, or when the search broke down.
+    pub async fn next(&mut self) -> Option<Piece> {
+        if let Some(event) = self.events.recv().await {
+            return Some(Piece::Event(event));
+        }
+        self.end.take()?.await.ok().map(Piece::End)
+    }
+
+    /// The first piece: a search that cannot be run at all is an error with a status.
+    pub async fn first(&mut self) -> Result<Piece, ApiError> {
+        match self.next().await {
+            Some(Piece::End(Err(error))) => Err(search_error(error)),
+            Some(piece) => Ok(piece),
+            None => Err(without_answer()),
+        }
     }
 }
 
-enum Piece {
-    Event(Event),
-    End(Result<Outcome, crate::search::Error>),
-}
-
-/// Starts a search on the CPU pool.
-pub fn start(app: &App, asked: Asked, segments: Vec<Arc<dyn Segment>>) -> Result<Running, ApiError> {
-    let (sender, pieces) = mpsc::channel(PIECES_MAX);
-    let cancel = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&cancel);
+/// Starts a search on a pool, over a view or, without one, over what is stored when its turn comes. A reader that is
+/// too slow gets what fits before the deadline, and the reason `slow_reader`: the thread belongs to others too.
+pub fn start(app: &App, pool: &Pool, asked: Asked, view: Option<Arc<View>>) -> Result<Running, ApiError> {
+    let (sender, events) = mpsc::channel(PIECES_MAX);
+    let (done, end) = oneshot::channel();
+    let guard = CancelOnDrop::default();
+    let (flag, store, runtime) = (guard.flag(), app.store.clone(), Handle::current());
     let (deadline, memory_bytes) = (Instant::now() + asked.timeout, app.query_memory_bytes);
     let job = move || {
+        let view = view.unwrap_or_else(|| store.view());
         let request = execute::Request {
             from_ns: asked.from_ns,
             to_ns: asked.to_ns,
@@ -149,15 +172,40 @@ pub fn start(app: &App, asked: Asked, segments: Vec<Arc<dyn Segment>>) -> Result
             memory_bytes,
             cancel: &flag,
         };
-        let mut sink = |event| match sender.blocking_send(Piece::Event(event)) {
+        let mut stopped = None;
+        let mut sink = |event| match give(&sender, event, deadline, &runtime) {
             Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
+            Err(reason) => {
+                stopped = Some(reason);
+                ControlFlow::Break(())
+            }
         };
-        let outcome = execute::run(&asked.query, &request, &segments, &mut sink);
-        let _ = sender.blocking_send(Piece::End(outcome));
+        let ended = execute::run(&asked.query, &request, &view.segments, &mut sink);
+        let ended = ended.map(|outcome| Outcome { reason: outcome.reason.or(stopped), ..outcome });
+        let _ = done.send(ended);
     };
-    app.query_pool.spawn(job).map_err(busy)?;
-    Ok(Running { pieces, cancel })
+    pool.spawn(job).map_err(busy)?;
+    Ok(Running { events, end: Some(end), _cancel: guard })
+}
+
+/// Hands over one event, and waits for room until the deadline.
+fn give(sender: &mpsc::Sender<Event>, event: Event, deadline: Instant, runtime: &Handle) -> Result<(), Reason> {
+    let event = match sender.try_send(event) {
+        Ok(()) => return Ok(()),
+        Err(TrySendError::Closed(_)) => return Err(Reason::Cancelled),
+        Err(TrySendError::Full(event)) => event,
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    // The timer has to be made within the runtime too.
+    match runtime.block_on(async { sender.send_timeout(event, left).await }) {
+        Ok(()) => Ok(()),
+        Err(SendTimeoutError::Closed(_)) => Err(Reason::Cancelled),
+        Err(SendTimeoutError::Timeout(_)) => Err(Reason::SlowReader),
+    }
+}
+
+fn without_answer() -> ApiError {
+    ApiError::new(ErrorCode::Internal, "the search ended without an answer")
 }
 
 /// The pool is full, or a search panicked on it.
@@ -176,8 +224,7 @@ pub async fn query(State(app): State<App>, headers: HeaderMap, request: Request<
     let begun = Instant::now();
     tracing::debug!(principal = principal.name, query = request.query, "query");
     let partial = asked.partial;
-    let view = app.store.view();
-    let running = start(&app, asked, view.segments.clone())?;
+    let running = start(&app, &app.query_pool, asked, None)?;
     let wants_object = headers
         .get(ACCEPT)
         .and_then(|accept| accept.to_str().ok())
@@ -197,7 +244,7 @@ pub async fn collect(mut running: Running, begun: Instant) -> Result<QueryAnswer
     let mut columns = Vec::new();
     let mut rows = Vec::new();
     let mut warnings: Vec<Warning> = Vec::new();
-    while let Some(piece) = running.pieces.recv().await {
+    while let Some(piece) = running.next().await {
         match piece {
             Piece::Event(Event::Meta { columns: names, warnings: early, .. }) => {
                 columns = names;
@@ -218,7 +265,7 @@ pub async fn collect(mut running: Running, begun: Instant) -> Result<QueryAnswer
             }
         }
     }
-    Err(ApiError::new(ErrorCode::Internal, "the search ended without an answer"))
+    Err(without_answer())
 }
 
 /// Puts the id of an event before its fields; an own field of that name moves aside.
@@ -260,29 +307,35 @@ fn frames_of(answer: QueryAnswer) -> Response {
 }
 
 async fn stream_frames(mut running: Running, begun: Instant) -> Result<Response, ApiError> {
-    // An error before the first piece is still an error with a status.
-    let first = match running.pieces.recv().await {
-        Some(Piece::End(Err(error))) => return Err(search_error(error)),
-        Some(piece) => piece,
-        None => return Err(ApiError::new(ErrorCode::Internal, "the search ended without an answer")),
+    let first = running.first().await?;
+    let told = match &first {
+        Piece::Event(Event::Meta { warnings, .. }) => warnings.clone(),
+        _ => Vec::new(),
     };
     let query_id = ulid::Ulid::new().to_string();
-    let lines = stream::unfold((running, Some(first), query_id), move |(mut running, first, query_id)| async move {
-        let piece = match first {
-            Some(piece) => piece,
-            None => running.pieces.recv().await?,
-        };
-        let bytes = piece_line(piece, &query_id, begun);
-        Some((bytes, (running, None, query_id)))
+    let lines = stream::unfold((running, Some(first)), move |(mut running, first)| {
+        let (query_id, told) = (query_id.clone(), told.clone());
+        async move {
+            let piece = match first {
+                Some(piece) => piece,
+                None => running.next().await?,
+            };
+            Some((piece_line(piece, &query_id, &told, begun), (running, None)))
+        }
     });
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
 }
 
 /// One line of the answer; an error after the first row breaks the body off, so that no client takes it for whole.
-fn piece_line(piece: Piece, query_id: &str, begun: Instant) -> Result<Bytes, Broken> {
+/// `told` are the warnings of the first line.
+fn piece_line(piece: Piece, query_id: &str, told: &[Warning], begun: Instant) -> Result<Bytes, Broken> {
     let frame = match piece {
         Piece::Event(event) => event_frame(event, query_id),
-        Piece::End(Ok(outcome)) => Frame::End(outcome.into_end(millis(begun))),
+        Piece::End(Ok(mut outcome)) => {
+            let mut warnings = std::mem::take(&mut outcome.warnings);
+            warnings.retain(|warning| !told.contains(warning));
+            Frame::End(End { warnings, ..outcome.into_end(millis(begun)) })
+        }
         Piece::End(Err(error)) => {
             tracing::warn!(error = %error, "a search failed after its first row");
             return Err(Broken(error.to_string()));
@@ -330,4 +383,25 @@ pub fn search_error(error: crate::search::Error) -> ApiError {
 pub fn row_frame(id: EventId, mut row: Row) -> Frame {
     set_aside(&mut row);
     Frame::Row { id: Some(id), row }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_that_come_late_are_in_the_last_line_and_no_other() {
+        let warning = |warn: &str| Warning {
+            warn: warn.to_owned(),
+            field: None,
+            did_you_mean: None,
+            pos: None,
+            message: String::new(),
+        };
+        let told = [warning("unknown_field")];
+        let outcome = Outcome { warnings: vec![told[0].clone(), warning("groups_truncated")], ..Outcome::default() };
+        let bytes = piece_line(Piece::End(Ok(outcome)), "q", &told, Instant::now()).expect("a frame");
+        let Frame::End(end) = serde_json::from_slice(&bytes).expect("JSON") else { panic!("an end") };
+        assert_eq!(end.warnings, [warning("groups_truncated")]);
+    }
 }

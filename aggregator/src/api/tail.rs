@@ -2,33 +2,39 @@
 //!
 //! A subscriber first gets what is stored from `start_offset` (or behind `Last-Event-ID`), oldest first, then every
 //! fresh row. The subscription begins before the stored rows are read, so nothing falls in between; what is in both is
-//! told by the number of its WAL record.
+//! told by the number of its WAL record. Stored rows are read page by page, as the client takes them, and each page is
+//! in memory before its first row is sent: a slow client holds no thread. A part that cannot be read is told by the same frame as rows that came too fast: `{"t":"dropped"}`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use logweir_proto::api::{ErrorCode, Order, Row};
+use logweir_proto::api::{ErrorCode, MissingRange, Order, Row};
 use logweir_proto::record::{EventId, SEQ_INDEX_BITS};
 use logweir_proto::text::parse_duration;
+use logweir_runtime::clock;
 use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::App;
 use super::error::ApiError;
-use super::query::{Asked, collect, parse_query, row_frame, start};
+use super::extract::Query;
+use super::query::{Asked, Piece, Running, busy, parse_query, row_frame, start};
 use crate::auth::Scope;
 use crate::live::{Next, Subscription};
-use crate::search::execute::LIMIT_MAX;
+use crate::search::execute::{Event, Outcome};
 use crate::search::live::Matcher;
+use crate::search::scan::Reason;
 use crate::store::block::Block;
-use crate::store::segment::Segment;
+use crate::store::service::View;
 
 /// A comment is sent after this much silence, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -36,6 +42,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const RECHECK: Duration = Duration::from_secs(5);
 /// Messages that wait for a slow connection; behind it the ring of the subscription fills, and says what it dropped.
 const MESSAGES_MAX: usize = 1024;
+/// Stored rows that are read at once.
+const STORED_PAGE_ROWS: usize = 1000;
+/// A client that takes nothing for this long while it is sent stored rows is let go: they hold a view of the store. It
+/// may come again with the last id that it has.
+const STALLED_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,17 +74,19 @@ pub async fn tail(
     let resume = resume.map(str::parse::<EventId>).transpose();
     let resume = resume.map_err(|_| ApiError::bad_request("Last-Event-ID is no event id"))?;
     let offset = parameters.start_offset.as_deref().map(offset_ns).transpose()?;
-    let busy = || ApiError::new(ErrorCode::RateLimited, "too many tails are open").retry_after(5);
-    let subscription = app.live.subscribe().ok_or_else(busy)?;
-    let view = app.store.view();
+    let full = || ApiError::new(ErrorCode::RateLimited, "too many tails are open").retry_after(5);
+    let subscription = app.live.subscribe().ok_or_else(full)?;
+    let store = app.store.clone();
+    let view = app.query_pool.run(move || store.view()).await.map_err(busy)?;
+    let seen_record = view.last_record;
     let stored = match resume.map(|id| id.time_ns).or(offset.map(|ns| now_ns.saturating_sub(ns))) {
-        None => Vec::new(),
+        None => None,
         Some(from_ns) => {
             let asked = Asked {
                 query,
                 from_ns: Some(from_ns),
                 to_ns: Some(i64::MAX),
-                limit: LIMIT_MAX,
+                limit: STORED_PAGE_ROWS,
                 order: Order::Asc,
                 cursor: resume,
                 fields,
@@ -81,11 +94,11 @@ pub async fn tail(
                 partial: true,
                 now_ns,
             };
-            stored_rows(&app, asked, &view.segments).await?
+            Some(Stored::start(&app, asked, view).await?)
         }
     };
     let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
-    let pump = Pump { app, headers, matcher, subscription, seen_record: view.last_record, sender };
+    let pump = Pump { app, headers, matcher, subscription, seen_record, sender };
     tokio::spawn(pump.run(stored));
     let body = stream::unfold(receiver, |mut receiver| async move {
         let message: Bytes = receiver.recv().await?;
@@ -100,16 +113,83 @@ fn offset_ns(text: &str) -> Result<i64, ApiError> {
     duration.ok_or_else(|| ApiError::bad_request(format!("start_offset: '{text}' is no duration such as 10m")))
 }
 
-async fn stored_rows(app: &App, asked: Asked, segments: &[Arc<dyn Segment>]) -> Result<Vec<Bytes>, ApiError> {
-    let answer = collect(start(app, asked, segments.to_vec())?, Instant::now()).await?;
-    let mut messages = Vec::with_capacity(answer.rows.len());
-    for mut row in answer.rows {
-        let id = row.shift_remove("id").and_then(|id| id.as_str()?.parse().ok());
-        if let Some(id) = id {
-            messages.push(message(id, row));
+/// The stored rows of a tail, of which the first page is being read.
+struct Stored {
+    asked: Asked,
+    view: Arc<View>,
+    running: Running,
+    first: Option<Piece>,
+}
+
+impl Stored {
+    async fn start(app: &App, asked: Asked, view: Arc<View>) -> Result<Stored, ApiError> {
+        let mut running = start(app, &app.query_pool, asked.clone(), Some(Arc::clone(&view)))?;
+        let first = Some(running.first().await?);
+        Ok(Stored { asked, view, running, first })
+    }
+
+    /// The rest of the page.
+    async fn page(&mut self) -> Option<(Vec<Bytes>, Outcome)> {
+        let mut messages = Vec::new();
+        loop {
+            let piece = match self.first.take() {
+                Some(piece) => piece,
+                None => self.running.next().await?,
+            };
+            match piece {
+                Piece::Event(Event::Row { id: Some(id), row }) => messages.push(message(id, row)),
+                Piece::Event(_) => {}
+                Piece::End(Ok(outcome)) => return Some((messages, outcome)),
+                Piece::End(Err(error)) => {
+                    tracing::warn!(error = %error, "the stored rows of a tail cannot be read");
+                    return None;
+                }
+            }
         }
     }
-    Ok(messages)
+
+    /// Starts the page behind `cursor`.
+    fn turn(&mut self, app: &App, cursor: EventId) -> Result<(), ApiError> {
+        self.asked.cursor = Some(cursor);
+        self.running = start(app, &app.query_pool, self.asked.clone(), Some(Arc::clone(&self.view)))?;
+        Ok(())
+    }
+}
+
+/// What follows a page of stored rows.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// The page behind this row.
+    Page(EventId),
+    /// All was read: now what is fresh.
+    Live,
+    /// Nothing more can be read now. The connection ends, and the client comes again with the last id that it has.
+    Break,
+}
+
+/// Decides what follows a page, and whether something of it is missing.
+fn turn(outcome: &Outcome, cursor: Option<EventId>) -> (Turn, Option<Reason>) {
+    let advanced = outcome.cursor.filter(|next| cursor.is_none_or(|cursor| cursor < *next));
+    match (outcome.reason, advanced) {
+        (Some(Reason::Cancelled), _) => (Turn::Break, None),
+        // The page behind goes on exactly there: what is missing before it could not be read.
+        (Some(Reason::Timeout), Some(next))
+            if outcome.missing.iter().any(|part| *part.from < *clock::rfc3339(next.time_ns)) =>
+        {
+            (Turn::Page(next), Some(Reason::Unreadable))
+        }
+        (None | Some(Reason::SlowReader | Reason::Timeout), Some(next)) => (Turn::Page(next), None),
+        (None, None) => (Turn::Live, None),
+        (Some(Reason::SlowReader | Reason::Timeout), None) => (Turn::Break, None),
+        (Some(Reason::Unreadable), Some(next)) => (Turn::Page(next), Some(Reason::Unreadable)),
+        (Some(Reason::Unreadable), None) => (Turn::Live, Some(Reason::Unreadable)),
+    }
+}
+
+/// Says that rows are missing here: so many that came too fast, or an unknown number in these parts of time.
+fn dropped(rows: u64, reason: &str, missing: &[MissingRange]) -> Bytes {
+    let frame = json!({"t": "dropped", "n": rows, "reason": reason, "missing": missing});
+    Bytes::from(format!("data: {frame}\n\n"))
 }
 
 fn message(id: EventId, row: Row) -> Bytes {
@@ -135,51 +215,88 @@ impl Pump {
         self.matcher.rows(block.batch(), &picked, raw.as_deref())
     }
 
-    async fn run(mut self, stored: Vec<Bytes>) {
+    /// Works until the client goes away, its token is revoked, or the server ends, whatever it is waiting for then.
+    async fn run(mut self, stored: Option<Stored>) {
+        let (app, headers, sender) = (self.app.clone(), self.headers.clone(), self.sender.clone());
+        tokio::select! {
+            _ = self.pump(stored) => {}
+            () = sender.closed() => {}
+            () = refused(&app, &headers) => {}
+            () = app.drain.cancelled() => {}
+        }
+    }
+
+    /// `None` when the connection should end.
+    async fn pump(&mut self, stored: Option<Stored>) -> Option<()> {
         // The first bytes tell the client that it is connected.
-        if self.sender.send(Bytes::from_static(b": connected\n\n")).await.is_err() {
-            return;
+        self.send(Bytes::from_static(b": connected\n\n")).await?;
+        if let Some(stored) = stored {
+            self.replay(stored).await?;
         }
-        for message in stored {
-            if self.sender.send(message).await.is_err() {
-                return;
-            }
-        }
-        let mut quiet_since = tokio::time::Instant::now();
+        let keep_alive = tokio::time::sleep(KEEP_ALIVE);
+        tokio::pin!(keep_alive);
         loop {
-            let next = tokio::select! {
-                next = self.subscription.next() => next,
-                () = tokio::time::sleep(RECHECK) => {
-                    if self.app.auth.allow(&self.headers, Scope::Tail).is_err() || self.sender.is_closed() {
-                        return;
-                    }
-                    if quiet_since.elapsed() >= KEEP_ALIVE {
-                        quiet_since = tokio::time::Instant::now();
-                        if self.sender.send(Bytes::from_static(b": alive\n\n")).await.is_err() {
-                            return;
-                        }
-                    }
-                    continue;
-                }
-                () = self.app.drain.cancelled() => return,
+            let messages = tokio::select! {
+                next = self.subscription.next() => self.messages(next)?,
+                () = &mut keep_alive => vec![Bytes::from_static(b": alive\n\n")],
             };
-            let messages = match next {
-                Next::Closed => return,
-                Next::Dropped(rows) => {
-                    vec![Bytes::from(format!("data: {{\"t\":\"dropped\",\"n\":{rows}}}\n\n"))]
-                }
-                Next::Rows(block) => {
-                    let rows = self.matching(&block);
-                    let fresh = rows.into_iter().filter(|(id, _)| id.seq >> SEQ_INDEX_BITS > self.seen_record);
-                    fresh.map(|(id, row)| message(id, row)).collect()
-                }
-            };
+            if messages.is_empty() {
+                continue;
+            }
             for message in messages {
-                quiet_since = tokio::time::Instant::now();
-                if self.sender.send(message).await.is_err() {
-                    return;
-                }
+                self.send(message).await?;
+            }
+            keep_alive.as_mut().reset(Instant::now() + KEEP_ALIVE);
+        }
+    }
+
+    /// Sends what is stored, one page after the other.
+    async fn replay(&mut self, mut stored: Stored) -> Option<()> {
+        loop {
+            let (messages, outcome) = stored.page().await?;
+            for message in messages {
+                self.sender.send_timeout(message, STALLED_MAX).await.ok()?;
+            }
+            let (turn, missing) = turn(&outcome, stored.asked.cursor);
+            if let Some(reason) = missing {
+                self.send(dropped(0, reason.as_str(), &outcome.missing)).await?;
+            }
+            match turn {
+                Turn::Page(next) => stored.turn(&self.app, next).ok()?,
+                Turn::Live => return Some(()),
+                Turn::Break => return None,
             }
         }
     }
+
+    fn messages(&self, next: Next) -> Option<Vec<Bytes>> {
+        match next {
+            Next::Closed => None,
+            Next::Dropped(rows) => Some(vec![dropped(rows, "too_fast", &[])]),
+            Next::Rows(block) => {
+                let rows = self.matching(&block);
+                let fresh = rows.into_iter().filter(|(id, _)| id.seq >> SEQ_INDEX_BITS > self.seen_record);
+                Some(fresh.map(|(id, row)| message(id, row)).collect())
+            }
+        }
+    }
+
+    async fn send(&self, message: Bytes) -> Option<()> {
+        self.sender.send(message).await.ok()
+    }
 }
+
+/// Ends when the token of these headers is no longer good.
+async fn refused(app: &App, headers: &HeaderMap) {
+    let mut ticks = tokio::time::interval(RECHECK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if app.auth.allow(headers, Scope::Tail).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::App;
 use super::error::ApiError;
-use super::query::{Asked, parse_query, read_request, search_error, time_of};
+use super::query::{Asked, busy, parse_query, read_request, search_error, time_of};
 use crate::auth::Scope;
 use crate::search::execute::{self, Explanation, LIMIT_DEFAULT};
 use crate::search::fields::{self, Facets};
@@ -98,7 +98,8 @@ pub async fn fields(
     let from_ns = time_of("from", request.from.as_deref(), now_ns)?;
     let to_ns = time_of("to", request.to.as_deref(), now_ns)?;
     let range = plan::range(&parse_query("")?, from_ns, to_ns, now_ns);
-    let list = fields::list(&app.store.view().segments, range);
+    let store = app.store.clone();
+    let list = app.query_pool.run(move || fields::list(&store.view().segments, range)).await.map_err(busy)?;
     Ok(Json(json!({"fields": list})))
 }
 
@@ -120,16 +121,16 @@ fn asked(app: &App, query: String, from: Option<String>, to: Option<String>) -> 
 }
 
 /// Runs a search whose answer is one value.
-async fn run<T: Send + 'static>(
+pub(super) async fn run<T: Send + 'static>(
     app: &App,
     asked: Asked,
     search: impl FnOnce(&Asked, &execute::Request<'_>, &[Arc<dyn Segment>]) -> Result<T, crate::search::Error>
     + Send
     + 'static,
 ) -> Result<T, ApiError> {
-    let segments = app.store.view().segments.clone();
+    let store = app.store.clone();
     let (deadline, memory_bytes) = (Instant::now() + asked.timeout, app.query_memory_bytes);
-    let job = move || {
+    let job = move |cancel: &AtomicBool| {
         let request = execute::Request {
             from_ns: asked.from_ns,
             to_ns: asked.to_ns,
@@ -140,9 +141,9 @@ async fn run<T: Send + 'static>(
             now_ns: asked.now_ns,
             deadline,
             memory_bytes,
-            cancel: &AtomicBool::new(false),
+            cancel,
         };
-        search(&asked, &request, &segments)
+        search(&asked, &request, &store.view().segments)
     };
-    app.query_pool.run(job).await.map_err(super::query::busy)?.map_err(search_error)
+    app.query_pool.run_cancellable(job).await.map_err(busy)?.map_err(search_error)
 }

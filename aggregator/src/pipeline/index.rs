@@ -4,14 +4,15 @@
 //! shows a single line at once. A WAL record is never split over two publications.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 
 use logweir_proto::batch::{Gap, Header, RecordRef, SourceInfo, SourceKind, Stream};
 use logweir_proto::record::{field, seq_of};
 
 use crate::live::Live;
-use crate::names::Names;
-use crate::parse::line::Line;
+use crate::names::{NameId, Names};
+use crate::parse::line::{Line, Value};
 use crate::parse::{Input, Parser};
 use crate::ranges::{SourceKey, SourceRanges};
 use crate::receive::admission::Ticket;
@@ -30,10 +31,17 @@ const PUBLISH_ROWS_MAX: usize = 16 * BLOCK_ROWS_MAX;
 /// Names that one interner may collect before it is replaced, between two publications.
 const NAMES_RESET: usize = 50_000;
 
+/// Marks an event whose line was cut at the limit of a line, or ended without its end.
+const TRUNCATED: &str = "_truncated";
+
+/// Fills a line from one record: [`Parser::parse`], or what a test puts in its place.
+type Parse = fn(&mut Parser, &mut Names, Input<'_>, &mut Line);
+
 /// The parse stage.
 pub struct Indexer {
     names: Names,
     parsers: HashMap<SourceKey, Parser>,
+    parse: Parse,
     line: Line,
     builder: BlockBuilder,
     blocks: Vec<Arc<Block>>,
@@ -50,6 +58,7 @@ impl Indexer {
         Indexer {
             names: Names::default(),
             parsers: HashMap::new(),
+            parse: Parser::parse,
             line: Line::default(),
             builder: BlockBuilder::default(),
             blocks: Vec::new(),
@@ -116,13 +125,32 @@ impl Indexer {
         if self.parsers.len() >= PARSERS_MAX && !self.parsers.contains_key(&key) {
             self.parsers.clear();
         }
-        let names = &mut self.names;
-        let parser = self.parsers.entry(key).or_insert_with(|| {
-            Parser::new(source, &header.agent.host, names).with_utc_offset(header.agent.utc_offset_minutes)
-        });
         let input = Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
-        self.line.clear();
-        parser.parse(names, input, &mut self.line);
+        let parsed = {
+            let Indexer { names, parsers, line, parse, .. } = self;
+            catch_unwind(AssertUnwindSafe(|| {
+                let parser = parsers.entry(key.clone()).or_insert_with(|| {
+                    Parser::new(source, &header.agent.host, names).with_utc_offset(header.agent.utc_offset_minutes)
+                });
+                parse(parser, names, input, line);
+            }))
+        };
+        if parsed.is_err() {
+            // What the parser has learned may be half done. The log keeps the line, so a replay meets it again.
+            self.parsers.remove(&key);
+            tracing::error!(host = header.agent.host, source = source.id, path = source.path, seq, "a parser panicked");
+            metrics::counter!("logweir_parser_panics_total").increment(1);
+            fill_plain(&mut self.line, &mut self.names, record.text, source, &header.agent.host);
+        }
+        let names = &mut self.names;
+        if record.truncated
+            && let Some(name) = names.intern(TRUNCATED)
+        {
+            self.line.push(name, Value::Bool(true), None);
+        }
+        if self.line.fields_dropped > 0 {
+            metrics::counter!("logweir_fields_dropped_total").increment(u64::from(self.line.fields_dropped));
+        }
         let time_ns = self.line.time_ns.or(record.time_ns).unwrap_or(received_ns);
         self.builder.push(names, &self.line, record.text, time_ns, seq);
         self.rows += 1;
@@ -180,8 +208,8 @@ impl Indexer {
         let Some(record) = self.last_record.take() else { return };
         let blocks = std::mem::take(&mut self.blocks);
         let ranges = std::mem::take(&mut self.ranges);
-        // Into the view first: who subscribes in between finds the rows there, and knows them by their record.
         self.store.append(blocks.clone(), record, ranges);
+        // After the store: who subscribes and then reads the store must find a row in at least one of them.
         for block in &blocks {
             self.live.publish(block);
         }
@@ -194,3 +222,23 @@ impl Indexer {
         }
     }
 }
+
+/// A line that no parser could read: its text, and the labels of its source.
+fn fill_plain(line: &mut Line, names: &mut Names, text: &[u8], source: &SourceInfo, host: &str) {
+    line.clear();
+    let message = line.scratch(String::from_utf8_lossy(text.trim_ascii_end()).as_bytes());
+    line.push(NameId::MESSAGE, Value::Text(message), None);
+    for (label, value) in &source.labels {
+        if let Some(name) = names.intern(label) {
+            let value = line.scratch(value.as_bytes());
+            line.push_default(name, Value::Text(value));
+        }
+    }
+    if !host.is_empty() {
+        let host = line.scratch(host.as_bytes());
+        line.push_default(NameId::HOST, Value::Text(host));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -110,13 +110,14 @@ impl Outcome {
         self.reason.is_none()
     }
 
-    /// The last frame of the answer, after `ms` milliseconds.
+    /// The last frame of the answer, after `ms` milliseconds; without warnings, of which the first frame had some.
     pub fn into_end(self, ms: f64) -> End {
         End {
             complete: self.reason.is_none(),
             reason: self.reason.map(|reason| reason.as_str().to_owned()),
             missing: self.missing,
             rows: self.rows,
+            warnings: Vec::new(),
             cursor: self.cursor.map(|cursor| cursor.to_string()),
             stats: Stats { ms, ..self.stats },
         }
@@ -330,14 +331,15 @@ impl Search<'_, '_, '_> {
         let newest = Newest { order, limit, cursor: self.request.cursor };
         let range = newest.left_of(self.plan.range);
         let mut scan = Scan::new(self.segments, self.filter, range, order, self.request.patience());
-        let (mut given, mut last) = (0, None);
+        let (mut given, mut last, mut taken) = (0, None, self.request.cursor);
         let (sink, show) = (&mut *self.sink, &self.plan.show);
         let ended = newest.run(&mut scan, &mut |scan, refs| {
             last = refs.last().map(|row| row.id).or(last);
             for refs in refs.chunks(SHOWN_ROWS) {
                 for (id, row) in materialise(scan, refs, show) {
-                    given += 1;
                     sink(Event::Row { id: Some(id), row })?;
+                    given += 1;
+                    taken = Some(id);
                 }
             }
             if refs.is_empty() {
@@ -347,7 +349,9 @@ impl Search<'_, '_, '_> {
             ControlFlow::Continue(())
         });
         let cursor = match ended {
-            Ended::AllRows | Ended::NotWanted => None,
+            Ended::AllRows => None,
+            // For a sink that took no more in time.
+            Ended::NotWanted => taken,
             // A `head` that fits has been answered in full.
             Ended::Enough { more } => last.filter(|_| more && head.is_none_or(|head| head > limit)),
             Ended::Early { resume } => resume,

@@ -70,6 +70,8 @@ impl Patience<'_> {
 pub enum Reason {
     Timeout,
     Cancelled,
+    /// Whoever asked took the rows too slowly.
+    SlowReader,
     /// A block or a whole segment could not be read.
     Unreadable,
 }
@@ -79,6 +81,7 @@ impl Reason {
         match self {
             Reason::Timeout => "timeout",
             Reason::Cancelled => "cancelled",
+            Reason::SlowReader => "slow_reader",
             Reason::Unreadable => "unreadable",
         }
     }

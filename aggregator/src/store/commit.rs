@@ -5,8 +5,10 @@
 //!
 //! In a directory, record `n` is the file `<n, 20 digits>.commit`: one frame ([`logweir_proto::frame`]) of JSON
 //! ([`Record`]). It is written under another name, fsynced, and linked to its name, which fails if that is taken; so
-//! a crash leaves the whole record or none. The file `checkpoint` is one frame of `upto u64` and the JSON of the
-//! catalogue after record `upto`; records that are [`RECORDS_KEPT`] older are deleted.
+//! a crash leaves the whole record or none. The file `checkpoint` holds the catalogue after record `upto` as JSON: a
+//! frame of `upto u64 | "LWCKPT" | version u16 = 1 | bytes of the JSON u64`, then frames with the JSON, cut into
+//! pieces of [`CHECKPOINT_PIECE_BYTES`]. Integers are little endian. A file of one frame, `upto u64 | JSON`, is what
+//! was written before and is read too. Records that are [`RECORDS_KEPT`] older than a checkpoint are deleted.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,6 +25,11 @@ use crate::ranges::SourceRanges;
 
 /// Records that stay behind a checkpoint, so that a writer that sleeps long still finds its number taken.
 pub const RECORDS_KEPT: u64 = 256;
+
+/// A checkpoint may outgrow a frame, so it is cut into pieces of this size.
+pub const CHECKPOINT_PIECE_BYTES: usize = 16 << 20;
+
+const CHECKPOINT_MAGIC: &[u8; 8] = b"LWCKPT\x01\x00";
 
 /// One step of the catalogue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,7 +181,7 @@ impl CommitLog for LocalCommits {
         let path = self.record_path(seq);
         let tmp = self.dir.join(format!("{seq:020}.{}.tmp", std::process::id()));
         let mut framed = Vec::with_capacity(record.len() + frame::FRAME_HEADER_BYTES);
-        frame::put(&mut framed, &[record]);
+        frame::put(&mut framed, &[record]).map_err(|error| self.io(&path, io::Error::other(error)))?;
         let linked = self.link(&tmp, &path, &framed);
         // The record is there or not; its other name does not matter any more.
         let _ = fs::remove_file(&tmp);
@@ -205,8 +212,7 @@ impl CommitLog for LocalCommits {
 
     fn checkpoint(&self, upto: u64, state: &[u8]) -> Result<(), CommitError> {
         let path = self.checkpoint_path();
-        let mut framed = Vec::with_capacity(state.len() + 16);
-        frame::put(&mut framed, &[&upto.to_le_bytes(), state]);
+        let framed = frame_checkpoint(upto, state).map_err(|error| self.io(&path, io::Error::other(error)))?;
         durable::replace(&path, &framed).map_err(|source| self.io(&path, source))?;
         for number in self.numbers(0)?.into_iter().take_while(|number| number + RECORDS_KEPT < upto) {
             let old = self.record_path(number);
@@ -222,11 +228,34 @@ impl CommitLog for LocalCommits {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(self.io(&path, source)),
         };
-        let parts = whole_frame(&bytes).and_then(|payload| payload.split_at_checked(8));
-        let (upto, state) = parts.ok_or_else(|| CommitError::Damaged { path: path.clone() })?;
-        let upto = upto.try_into().map(u64::from_le_bytes).map_err(|_| CommitError::Damaged { path })?;
-        Ok(Some((upto, state.to_vec())))
+        let read = read_checkpoint(&bytes).ok_or(CommitError::Damaged { path })?;
+        Ok(Some(read))
     }
+}
+
+fn frame_checkpoint(upto: u64, state: &[u8]) -> Result<Vec<u8>, frame::FrameTooLarge> {
+    let pieces = state.len() / CHECKPOINT_PIECE_BYTES + 2;
+    let mut framed = Vec::with_capacity(state.len() + 24 + pieces * frame::FRAME_HEADER_BYTES);
+    frame::put(&mut framed, &[&upto.to_le_bytes(), CHECKPOINT_MAGIC, &(state.len() as u64).to_le_bytes()])?;
+    for piece in state.chunks(CHECKPOINT_PIECE_BYTES) {
+        frame::put(&mut framed, &[piece])?;
+    }
+    Ok(framed)
+}
+
+/// `None` if a byte of it is wrong or missing.
+fn read_checkpoint(mut bytes: &[u8]) -> Option<(u64, Vec<u8>)> {
+    let frame::Next::Frame(first) = frame::take(&mut bytes) else { return None };
+    let (upto, rest) = first.split_first_chunk().map(|(upto, rest)| (u64::from_le_bytes(*upto), rest))?;
+    let Some(len) = rest.strip_prefix(CHECKPOINT_MAGIC) else {
+        return bytes.is_empty().then(|| (upto, rest.to_vec()));
+    };
+    let len = u64::from_le_bytes(len.try_into().ok()?);
+    let mut state = Vec::with_capacity(bytes.len());
+    while let frame::Next::Frame(piece) = frame::take(&mut bytes) {
+        state.extend_from_slice(piece);
+    }
+    (bytes.is_empty() && state.len() as u64 == len).then_some((upto, state))
 }
 
 fn whole_frame(mut bytes: &[u8]) -> Option<&[u8]> {
@@ -280,6 +309,44 @@ mod tests {
             assert!(matches!(log.append(20, b"late"), Err(AppendError::Taken(20))));
             assert_eq!(log.read_from(RECORDS_KEPT + 11).unwrap(), []);
         }
+    }
+
+    #[test]
+    fn a_checkpoint_may_be_larger_than_a_frame_and_old_ones_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = LocalCommits::open(dir.path()).unwrap();
+        let large: Vec<u8> = (0..frame::FRAME_PAYLOAD_BYTES_MAX + 5).map(|i| (i % 251) as u8).collect();
+        log.checkpoint(7, &large).unwrap();
+        let (upto, state) = log.latest_checkpoint().unwrap().unwrap();
+        assert!(upto == 7 && state == large);
+        let mut old = Vec::new();
+        frame::put(&mut old, &[&9u64.to_le_bytes(), br#"{"splits":[]}"#]).unwrap();
+        fs::write(log.checkpoint_path(), &old).unwrap();
+        assert_eq!(log.latest_checkpoint().unwrap(), Some((9, br#"{"splits":[]}"#.to_vec())));
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_bit_of_a_checkpoint_is_noticed() {
+        let whole = frame_checkpoint(3, b"some state").unwrap();
+        assert_eq!(read_checkpoint(&whole), Some((3, b"some state".to_vec())));
+        assert_eq!(read_checkpoint(&frame_checkpoint(3, b"").unwrap()), Some((3, Vec::new())));
+        for cut in 0..whole.len() {
+            assert_eq!(read_checkpoint(&whole[..cut]), None, "cut at {cut}");
+        }
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(read_checkpoint(&flipped), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_could_not_be_read_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = LocalCommits::open(dir.path()).unwrap();
+        let error = log.append(1, &vec![b' '; frame::FRAME_PAYLOAD_BYTES_MAX + 1]).unwrap_err();
+        assert!(error.to_string().contains("over the limit"), "{error}");
+        log.append(1, b"small").unwrap();
     }
 
     #[test]

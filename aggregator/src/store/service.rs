@@ -109,8 +109,8 @@ struct State {
     open: Part,
     open_snapshot: Option<Arc<HeadSegment>>,
     last_record: u64,
-    /// Why the last try of a step failed, by step.
-    faults: BTreeMap<&'static str, String>,
+    /// Why the last try to seal failed.
+    seal_fault: Option<String>,
 }
 
 /// What the one who seals needs.
@@ -146,7 +146,7 @@ impl Store {
             open: Part::default(),
             open_snapshot: None,
             last_record: recovered.wal_upto.saturating_sub(1),
-            faults: BTreeMap::new(),
+            seal_fault: None,
         };
         let work = Work {
             sealer: Sealer::new(clock.now_ns()),
@@ -207,10 +207,11 @@ impl Store {
         let mut work = self.inner.work();
         let now = self.inner.clock.now_ns();
         if self.inner.seal_is_due(&work, now) {
-            self.inner.note("seal", &self.inner.seal(&mut work));
+            // Noted for the health; the next try is when its pause is over.
+            let _ = self.inner.seal(&mut work);
         }
         if work.retention.is_due(now) {
-            self.inner.note("retention", &self.inner.retain(&mut work, now));
+            self.inner.warn("retention", &self.inner.retain(&mut work, now));
         }
         if work.compaction.is_due(now) {
             self.inner.compact(&mut work, now);
@@ -224,10 +225,7 @@ impl Store {
 
     /// Seals the head whatever its size and age.
     pub fn seal_now(&self) -> Result<(), StoreError> {
-        let mut work = self.inner.work();
-        let sealed = self.inner.seal(&mut work);
-        self.inner.note("seal", &sealed);
-        sealed
+        self.inner.seal(&mut self.inner.work())
     }
 
     /// Drops what is too old or too much, now.
@@ -237,10 +235,11 @@ impl Store {
         self.inner.retain(&mut work, now)
     }
 
-    /// The reason why sealing or retention fails at present.
+    /// The reason why sealing fails at present: rows pile up in memory. Other steps that fail are logged and counted,
+    /// and data is taken and found all the same.
     pub fn health(&self) -> Result<(), String> {
-        match self.inner.state().faults.iter().next() {
-            Some((step, reason)) => Err(format!("{step}: {reason}")),
+        match &self.inner.state().seal_fault {
+            Some(reason) => Err(format!("seal: {reason}")),
             None => Ok(()),
         }
     }
@@ -270,24 +269,20 @@ impl Inner {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers how a step went, for [`Store::health`].
-    fn note(&self, step: &'static str, outcome: &Result<(), StoreError>) {
-        match outcome {
-            Ok(()) => {
-                self.state().faults.remove(step);
-            }
-            Err(error) => {
-                tracing::error!(step, error = %error, "a step of the store failed; it is tried again");
-                metrics::counter!("logweir_store_failures_total", "step" => step).increment(1);
-                self.state().faults.insert(step, error.to_string());
-            }
+    /// Reports a step that failed and is tried again.
+    fn warn(&self, step: &'static str, outcome: &Result<(), StoreError>) {
+        if let Err(error) = outcome {
+            tracing::warn!(step, error = %error, "a step of the store failed; it is tried again");
+            metrics::counter!("logweir_store_failures_total", "step" => step).increment(1);
         }
     }
 
     /// Shows in one step what a commit changed: what was added and removed, and that the sealed part is a split now.
-    fn publish(&self, catalogue: &Catalogue, sealed: bool) {
+    /// That may be by another commit than the seal's: it folds the seal's record if only the answer to it was lost.
+    fn publish(&self, work: &mut Work) {
+        let sealed = work.sealer.take_sealed(&work.catalogue);
         let mut state = self.state();
-        state.splits = catalogue.splits().clone();
+        state.splits = work.catalogue.splits().clone();
         if sealed {
             state.sealing = None;
         }

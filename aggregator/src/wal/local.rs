@@ -127,7 +127,7 @@ impl Wal for LocalWal {
         all.push(&number);
         all.extend_from_slice(parts);
         self.buffer.clear();
-        frame::put(&mut self.buffer, &all);
+        frame::put(&mut self.buffer, &all).map_err(|error| WalError::Append(std::io::Error::other(error)))?;
         if let Err(error) = self.file.write_all(&self.buffer) {
             // A full disk leaves half a frame: it must go before the next one is written behind it.
             return match self.file.set_len(self.end) {

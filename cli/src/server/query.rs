@@ -1,4 +1,4 @@
-//! The search engine as alerting asks it: in this process, on the same pool as everybody's queries.
+//! The search engine as alerting asks it: in this process, on a pool of its own beside everybody's queries.
 
 use std::time::Instant;
 
@@ -32,8 +32,7 @@ impl Engine {
         let mut asked = Asked::new(&request, &self.app)?;
         asked.from_ns = Some(from_ns);
         asked.to_ns = Some(to_ns);
-        let segments = self.app.store.view().segments.clone();
-        let answer = collect(start(&self.app, asked, segments)?, Instant::now()).await?;
+        let answer = collect(start(&self.app, &self.app.rules_pool, asked, None)?, Instant::now()).await?;
         Ok(Answer { rows: answer.rows, complete: answer.end.complete, reason: answer.end.reason })
     }
 }

@@ -51,3 +51,29 @@ fn one_command_gives_rows_and_an_alert_with_lines_in_it() -> anyhow::Result<()> 
         Ok(())
     })
 }
+
+/// From the first token on nobody is let in without one, but what tails this machine was there before.
+#[test]
+fn the_first_token_does_not_stop_the_agents_inside() -> anyhow::Result<()> {
+    run("up-token", async |scratch| {
+        // A proxy that is not there: nothing that stays on this machine asks it.
+        let proxy = vec![("http_proxy".to_owned(), "http://127.0.0.1:1".to_owned())];
+        let server = Server::up(scratch, &["--demo"], proxy).await?;
+        server.wait_count("*", 1, Duration::from_secs(30)).await?;
+        let data = server.data().to_str().context("path")?;
+        let made = server.cli(&["tokens", "create", "--scope", "query", "--data", data]).await?.expect_code(0)?;
+        let token = scratch.file("token", made.text())?;
+        let token = token.to_str().context("path")?;
+
+        server.cli(&["search", "*", "--count"]).await?.expect_code(2)?;
+        let count = async || {
+            let counted = server.cli(&["search", "*", "--count", "--token-file", token]).await?.expect_code(0)?;
+            counted.text().trim().parse::<u64>().context("a count")
+        };
+        let before = count().await?;
+        eventually(Duration::from_secs(30), "lines that were written since", async || {
+            Ok((count().await? > before).then_some(()))
+        })
+        .await
+    })
+}

@@ -1,10 +1,17 @@
 //! What becomes of bytes that cannot all be had: gaps equal what was lost, and nothing else is reported.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use logweir_proto::batch::{Envelope, SourceKind};
+
+use crate::batch::FORMAT_BYTES_MAX;
+use crate::config::StartAt;
 use crate::decode::Multiline;
+use crate::tail::discover::Candidate;
 use crate::tail::model::World;
+use crate::tail::recover::MOUNT_WAIT;
 use crate::tail::rotate::{FINISHED_KEEP, ROTATED_QUIET};
 
 fn world() -> World {
@@ -167,4 +174,255 @@ fn files_that_were_there_before_the_first_start_begin_at_their_end() {
     // Not the lines before, but the whole of the line that was half written.
     let texts: Vec<&[u8]> = world.server.records.values().map(|(_, text)| text.as_slice()).collect();
     assert_eq!(texts, [b"half a line"]);
+}
+
+/// Each source's first offset and what the server has of it.
+fn streams(world: &World) -> Vec<(u64, u64)> {
+    let mut streams = std::collections::BTreeMap::new();
+    for ((id, start), (advance, _)) in &world.server.records {
+        streams.entry(id.clone()).or_insert((*start, 0)).1 = start + advance;
+    }
+    streams.into_values().collect()
+}
+
+#[test]
+fn a_log_that_lost_its_end_with_the_power_goes_on_as_a_new_source() {
+    let mut world = world();
+    world.lines(100);
+    let full = fs::metadata(&world.log).unwrap().len();
+    world.lose_power(90);
+    let cut = fs::metadata(&world.log).unwrap().len();
+    world.write(b"\n");
+    world.lines(3);
+    world.check();
+    assert_eq!(streams(&world), [(0, full), (cut, fs::metadata(&world.log).unwrap().len())]);
+    // And once more, from its start on: nothing is read again.
+    world.kill();
+    world.lines(2);
+    world.check();
+    assert_eq!(streams(&world).len(), 2);
+}
+
+#[test]
+fn a_plan_beyond_the_end_is_sent_as_far_as_it_goes() {
+    let mut world = world();
+    world.lines(40);
+    world.drain();
+    let read = fs::metadata(&world.log).unwrap().len();
+    world.lines(10);
+    let full = fs::metadata(&world.log).unwrap().len();
+    // Built and planned, never sent; then the power goes.
+    world.build();
+    world.kill();
+    let cut = (read + full) / 2;
+    fs::OpenOptions::new().write(true).open(&world.log).unwrap().set_len(cut).unwrap();
+    world.start();
+    world.ship();
+    world.write(b"\n");
+    world.lines(2);
+    world.drain();
+    let end = fs::metadata(&world.log).unwrap().len();
+    assert_eq!(streams(&world), [(0, cut), (cut, end)]);
+    assert_eq!(gaps(&world), []);
+}
+
+#[test]
+fn cut_while_it_is_followed_is_not_read_again() {
+    let mut world = world();
+    world.lines(60);
+    world.drain();
+    world.shorten(90);
+    world.drain();
+    world.write(b"\n");
+    world.lines(3);
+    world.check();
+    assert_eq!(streams(&world).len(), 2);
+}
+
+#[test]
+fn a_device_with_a_new_number_changes_nothing() {
+    let mut world = world();
+    world.lines(5);
+    world.rename();
+    world.lines(5);
+    world.drain();
+    world.renumber_devices();
+    world.lines(3);
+    world.check();
+    assert_eq!(world.server.records.len(), 13);
+}
+
+#[test]
+fn a_file_that_cannot_be_looked_at_is_waited_for() {
+    let mut world = world();
+    world.lines(20);
+    world.drain();
+    world.lines(3);
+    // Planned, perhaps stored: exactly this range has to come again.
+    let planned = world.build().unwrap().plan;
+    world.kill();
+    // Not mounted: the directory of the log is not there.
+    let mounted = world.log.with_file_name("mounted");
+    let log = world.log.clone();
+    fs::create_dir(&mounted).unwrap();
+    fs::rename(&log, mounted.join("app.log")).unwrap();
+    world.log = mounted.join("app.log");
+    world.rewrite_checkpoint(|source| {
+        source.info.path = mounted.join("app.log").display().to_string();
+        source.path_now = mounted.join("app.log");
+    });
+    let away = mounted.with_file_name("away");
+    fs::rename(&mounted, &away).unwrap();
+    world.start();
+    assert!(!world.ship());
+    world.kill();
+    world.start();
+    assert_eq!(world.tail.as_ref().unwrap().held, planned);
+    fs::rename(&away, &mounted).unwrap();
+    world.rescan();
+    assert_eq!(world.build().unwrap().plan, planned);
+    world.kill();
+    world.lines(2);
+    world.check();
+    assert_eq!(streams(&world).len(), 1);
+    assert_eq!(world.tail.as_ref().unwrap().held, []);
+}
+
+#[test]
+fn a_directory_that_never_comes_back_is_a_gap_in_the_end() {
+    let mut world = world();
+    world.lines(2);
+    world.drain();
+    let read = fs::metadata(&world.log).unwrap().len();
+    world.kill();
+    let gone = world.log.with_file_name("gone").join("app.log");
+    world.rewrite_checkpoint(|source| {
+        source.info.path = gone.display().to_string();
+        source.path_now.clone_from(&gone);
+    });
+    world.start();
+    let waits = |world: &World| world.tail.as_ref().unwrap().sources.values().any(|s| s.waiting_since.is_some());
+    assert!(waits(&world));
+    assert!(world.tail.as_ref().unwrap().gaps.is_empty());
+    world.pass_time(MOUNT_WAIT);
+    world.rescan();
+    assert!(!waits(&world));
+    let reported: Vec<u64> = world.tail.as_ref().unwrap().gaps.iter().map(|gap| gap.start).collect();
+    assert_eq!(reported, [read]);
+}
+
+#[test]
+fn a_rotated_file_that_grows_late_is_taken_up_under_its_old_id() {
+    let mut world = world();
+    world.lines(3);
+    world.drain();
+    world.rename();
+    world.lines(1);
+    world.drain();
+    world.pass_time(ROTATED_QUIET + Duration::from_secs(1));
+    world.rescan();
+    let late = |name: &str| {
+        let path = world.log.with_file_name(name);
+        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, b"late\n").unwrap();
+    };
+    // Its growth does not show in the directory.
+    late("app.log.1");
+    world.drain();
+    assert_eq!((world.server.records.len(), streams(&world).len()), (5, 2));
+    world.pass_time(ROTATED_QUIET + Duration::from_secs(1));
+    world.rescan();
+    fs::rename(world.log.with_file_name("app.log.1"), world.log.with_file_name("app.log.2")).unwrap();
+    world.rescan();
+    let late = |name: &str| {
+        let path = world.log.with_file_name(name);
+        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, b"later\n").unwrap();
+    };
+    late("app.log.2");
+    world.drain();
+    assert_eq!((world.server.records.len(), streams(&world).len()), (6, 2));
+    assert_eq!(gaps(&world), []);
+}
+
+#[test]
+fn a_gap_is_carried_by_one_batch_at_a_time() {
+    let mut world = world();
+    world.lines(3);
+    world.drain();
+    world.lines(3);
+    world.rescan();
+    world.truncate();
+    world.lines(1);
+    let first = world.build().unwrap();
+    assert_eq!(first.gaps.len(), 1);
+    world.lines(1);
+    let second = world.build().unwrap();
+    assert_eq!(second.gaps.len(), 0);
+    // The first is not sent after all: the next one carries it.
+    world.tail.as_mut().unwrap().discard(&first);
+    world.lines(1);
+    assert_eq!(world.build().unwrap().gaps, first.gaps);
+}
+
+#[test]
+fn what_is_born_between_the_last_look_and_the_last_save_is_read_from_its_beginning() {
+    for clock_was_ahead in [false, true] {
+        let mut world = world();
+        world.lines(3);
+        world.drain();
+        world.rescan();
+        let scanned = world.tail.as_ref().unwrap().scanned_ns;
+        let path = world.log.clone();
+        world.log = world.log.with_file_name("other.log");
+        world.write(b"born unseen\n");
+        world.log = path;
+        if clock_was_ahead {
+            world.tail.as_mut().unwrap().scanned_ns = i64::MAX;
+        }
+        world.lines(1);
+        world.ship();
+        if !clock_was_ahead {
+            assert_eq!(world.tail.as_ref().unwrap().scanned_ns, scanned);
+            assert_eq!(world.saved_ns(), scanned);
+        }
+        world.kill();
+        world.log = world.log.with_file_name("other.log");
+        world.drain();
+        assert!(world.server.records.values().any(|(_, text)| text == b"born unseen"), "{clock_was_ahead}");
+    }
+}
+
+#[test]
+fn labels_never_make_a_header_too_large() {
+    let mut world = world();
+    // The worst in JSON: each byte becomes six.
+    let label = |n: usize| (format!("label_{n:03}"), "\u{1}".repeat(50_000));
+    let labels: BTreeMap<String, String> =
+        (0..500).map(label).chain([("service".to_owned(), "billing".to_owned())]).collect();
+    let dir = world.log.with_file_name("many");
+    fs::create_dir(&dir).unwrap();
+    let candidate = |n: usize| {
+        let path = dir.join(format!("{n}.log"));
+        fs::write(&path, "a line\nand another\n").unwrap();
+        let (format, labels) = ("\u{1}".repeat(FORMAT_BYTES_MAX), labels.clone());
+        let multiline = Multiline::None;
+        Candidate { path, kind: SourceKind::File, format, labels, multiline, start_at: StartAt::Beginning }
+    };
+    let candidates: Vec<Candidate> = (0..8).map(candidate).collect();
+    let now = world.at();
+    world.tail.as_mut().unwrap().rescan(&candidates, now);
+    let heartbeat = world.tail.as_mut().unwrap().heartbeat(now).unwrap();
+    assert!(Envelope::parse(&heartbeat.bytes).is_ok());
+    let mut batches = 0;
+    while let Some(built) = world.build() {
+        let (first, _) = built.split().unwrap().expect("two lines");
+        let header = Envelope::parse(&first.bytes).unwrap().header;
+        assert_eq!((header.sources[0].labels.len(), header.sources[0].labels["service"].as_str()), (64, "billing"));
+        let offsets = world.server.receive(&built.bytes);
+        world.tail.as_mut().unwrap().acked(&built, &offsets);
+        batches += 1;
+    }
+    assert!(batches > 1, "{batches}");
+    assert_eq!(world.server.records.len(), 16);
 }

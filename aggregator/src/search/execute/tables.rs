@@ -155,10 +155,10 @@ impl Search<'_, '_, '_> {
                 if events {
                     row.retain(|_, value| !value.is_null());
                 }
-                given += 1;
                 if (self.sink)(Event::Row { id, row }).is_break() {
                     break;
                 }
+                given += 1;
             }
         }
         Outcome { warnings: std::mem::take(&mut self.warnings), ..Outcome::of(coverage, given, None) }

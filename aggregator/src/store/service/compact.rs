@@ -37,7 +37,8 @@ pub(super) struct Compaction {
 
 impl Compaction {
     pub(super) fn is_due(&self, now: Nanos) -> bool {
-        now >= self.next_ns
+        // Later than a period from now is what a clock that was set back leaves.
+        now >= self.next_ns || self.next_ns - now > COMPACT_EVERY_NS
     }
 }
 
@@ -64,7 +65,7 @@ impl Inner {
     pub(super) fn compact(&self, work: &mut Work, now: Nanos) {
         work.compaction.next_ns = now.saturating_add(COMPACT_EVERY_NS);
         let (splits, failed) = (work.catalogue.splits(), &mut work.compaction.failed);
-        failed.retain(|path, until| now < *until && splits.contains_key(path));
+        failed.retain(|path, until| now < *until && *until - now <= RETRY_NS && splits.contains_key(path));
         let Some(inputs) = choose(splits.values().filter(|meta| !failed.contains_key(&meta.path))) else { return };
         match self.merge(work, &inputs, now) {
             Ok(()) => metrics::counter!("logweir_compactions_total").increment(1),
@@ -103,7 +104,7 @@ impl Inner {
             ranges: SourceRanges::default(),
         };
         work.catalogue.commit(&*self.commits, &record)?;
-        self.publish(&work.catalogue, false);
+        self.publish(work);
         work.retention.bury(removed, now);
         Ok(())
     }

@@ -30,7 +30,8 @@ pub(super) struct Schedule {
 
 impl Schedule {
     pub(super) fn is_due(&self, now: Nanos) -> bool {
-        now >= self.next_ns
+        // Later than a period from now is what a clock that was set back leaves.
+        now >= self.next_ns || self.next_ns - now > RETAIN_EVERY_NS
     }
 
     /// Objects that no reader will open any more after a grace.
@@ -55,11 +56,18 @@ pub(super) fn too_old_or_too_much<'a>(
     splits.into_iter().filter(drop).collect()
 }
 
+/// The time that retention counts back from. The clock may be wrong, but not by much more than a day after rows came;
+/// without newer rows nothing more goes.
+fn believed(now: Nanos, sealed_ns: Option<Nanos>) -> Nanos {
+    sealed_ns.map_or(now, |sealed| now.min(sealed.saturating_add(DAY_NS)))
+}
+
 impl Inner {
     pub(super) fn retain(&self, work: &mut Work, now: Nanos) -> Result<(), StoreError> {
         work.retention.next_ns = now.saturating_add(RETAIN_EVERY_NS);
         let days = i64::try_from(self.config.retention_days).unwrap_or(i64::MAX);
-        let oldest_ns = now.saturating_sub(days.saturating_mul(DAY_NS));
+        let today_ns = believed(now, work.catalogue.time_ns());
+        let oldest_ns = today_ns.saturating_sub(days.saturating_mul(DAY_NS));
         let live = work.catalogue.splits().values().map(|meta| &**meta);
         let removed: Vec<String> = too_old_or_too_much(live, oldest_ns, self.config.retention_bytes)
             .into_iter()
@@ -68,12 +76,14 @@ impl Inner {
         if !removed.is_empty() {
             let record = Record { nonce: unique(now), time_ns: now, removed: removed.clone(), ..Record::default() };
             work.catalogue.commit(&*self.commits, &record)?;
-            self.publish(&work.catalogue, false);
+            self.publish(work);
             metrics::counter!("logweir_splits_retired_total").increment(removed.len() as u64);
             work.retention.bury(removed, now);
         }
         let mut failed = None;
-        work.retention.graves.retain(|(path, since)| {
+        work.retention.graves.retain_mut(|(path, since)| {
+            // The clock may have been set back.
+            *since = now.min(*since);
             if now < since.saturating_add(GRACE_NS) {
                 return true;
             }
@@ -95,7 +105,7 @@ impl Inner {
             let old = now.saturating_sub(object.modified_ns) >= ORPHAN_AGE_NS;
             if old && !live.contains(&*object.path) {
                 tracing::info!(path = object.path, "deleting an object that no commit names");
-                self.objects.delete(&object.path)?;
+                self.warn("orphans", &self.objects.delete(&object.path).map_err(StoreError::from));
             }
         }
         Ok(())
@@ -105,6 +115,14 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_is_believed_a_day_beyond_the_last_seal() {
+        assert_eq!(believed(100 * DAY_NS, None), 100 * DAY_NS);
+        assert_eq!(believed(100 * DAY_NS, Some(99 * DAY_NS + 1)), 100 * DAY_NS);
+        assert_eq!(believed(100 * DAY_NS, Some(200 * DAY_NS)), 100 * DAY_NS);
+        assert_eq!(believed(47_000 * DAY_NS, Some(100 * DAY_NS)), 101 * DAY_NS);
+    }
 
     #[test]
     fn the_oldest_go_first() {

@@ -9,6 +9,7 @@ use logweir_runtime::clock::Nanos;
 use super::{Inner, SPLITS, StoreError, Work, day_of, unique};
 use crate::ranges::SourceRanges;
 use crate::store::block::Block;
+use crate::store::catalogue::Catalogue;
 use crate::store::commit::Record;
 use crate::store::head::{Head, HeadSegment};
 use crate::store::split::footer::SplitMeta;
@@ -18,11 +19,16 @@ use crate::store::split::writer::{SplitSource, write};
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// A part is sealed when so many ranges were added to it: they have to fit into its commit record and footer.
+const PART_RANGES_MAX: usize = 100_000;
+
 /// The rows of consecutive WAL records.
 pub(super) struct Part {
     pub(super) head: Head,
     pub(super) snapshot: Arc<HeadSegment>,
     ranges: SourceRanges,
+    /// How many ranges were added; those that touch count each.
+    ranges_added: usize,
     /// The first and the last WAL record.
     records: Option<(u64, u64)>,
     since_ns: Nanos,
@@ -34,6 +40,7 @@ impl Default for Part {
             head: Head::default(),
             snapshot: Arc::new(HeadSegment::new("head", Vec::new())),
             ranges: SourceRanges::default(),
+            ranges_added: 0,
             records: None,
             since_ns: 0,
         }
@@ -52,6 +59,7 @@ impl Part {
             }
         }
         self.ranges.merge(ranges);
+        self.ranges_added += ranges.iter().map(|(_, set)| set.len()).sum::<usize>();
         self.records = Some((self.records.map_or(wal_record, |(first, _)| first), wal_record));
     }
 }
@@ -74,29 +82,42 @@ impl Sealer {
     pub(super) fn new(now: Nanos) -> Sealer {
         Sealer { under_way: None, backoff: Backoff::new(RETRY_MIN, RETRY_MAX, now as u64), not_before_ns: 0 }
     }
+
+    /// Lets go of what is under way if its record is in the catalogue, and says so.
+    pub(super) fn take_sealed(&mut self, catalogue: &Catalogue) -> bool {
+        self.under_way.take_if(|under_way| catalogue.has_folded(&under_way.nonce)).is_some()
+    }
 }
 
 impl Inner {
     pub(super) fn seal_is_due(&self, work: &Work, now: Nanos) -> bool {
-        if now < work.sealer.not_before_ns {
+        let pause_ns = work.sealer.not_before_ns.saturating_sub(now);
+        // A pause that is longer than any was begun before the clock was set back.
+        if pause_ns > 0 && pause_ns <= RETRY_MAX.as_nanos() as Nanos {
             return false;
         }
         if work.sealer.under_way.is_some() {
             return true;
         }
-        let state = self.state();
+        let mut state = self.state();
+        // The clock may have been set back.
+        state.open.since_ns = state.open.since_ns.min(now);
         let age = Duration::from_nanos(u64::try_from(now.saturating_sub(state.open.since_ns)).unwrap_or(0));
-        state.open.records.is_some()
-            && (state.open.head.raw_bytes() >= self.config.seal_bytes || age >= self.config.seal_age)
+        let open = &state.open;
+        let full = open.head.raw_bytes() >= self.config.seal_bytes || open.ranges_added >= PART_RANGES_MAX;
+        open.records.is_some() && (full || age >= self.config.seal_age)
     }
 
     /// Seals what is under way, or else the open part. After an error everything is as before, for the next try.
     pub(super) fn seal(&self, work: &mut Work) -> Result<(), StoreError> {
         let sealed = self.try_seal(work);
+        self.warn("seal", &sealed);
+        self.state().seal_fault = sealed.as_ref().err().map(ToString::to_string);
         match &sealed {
             Ok(()) => {
                 work.sealer.backoff.reset();
                 work.sealer.not_before_ns = 0;
+                self.warn("checkpoint", &work.catalogue.checkpoint_if_due(&*self.commits).map_err(StoreError::from));
             }
             Err(_) => {
                 let pause = i64::try_from(work.sealer.backoff.next_delay().as_nanos()).unwrap_or(i64::MAX);
@@ -131,11 +152,9 @@ impl Inner {
             wal_upto: Some(last + 1),
             ranges: part.ranges.clone(),
         };
-        work.catalogue.commit(&*self.commits, &record)?;
-        work.sealer.under_way = None;
-        self.publish(&work.catalogue, true);
+        work.catalogue.commit_seal(&*self.commits, &record, first)?;
+        self.publish(work);
         metrics::counter!("logweir_seals_total").increment(1);
-        work.catalogue.checkpoint_if_due(&*self.commits)?;
         Ok(())
     }
 
@@ -156,9 +175,7 @@ impl Inner {
         let mut work = self.work();
         // The thread that seals may have come first, or wait for its next try.
         while self.seal_is_due(&work, self.clock.now_ns()) {
-            let sealed = self.seal(&mut work);
-            self.note("seal", &sealed);
-            if sealed.is_err() {
+            if self.seal(&mut work).is_err() {
                 break;
             }
         }

@@ -44,6 +44,7 @@ impl Fault {
 struct Faulty {
     inner: InMemory,
     put: Arc<AtomicU32>,
+    delete: Arc<AtomicU32>,
 }
 
 impl std::fmt::Display for Faulty {
@@ -114,7 +115,12 @@ impl ObjectStore for Faulty {
         'b: 'c,
         Self: 'c,
     {
-        self.inner.delete(location)
+        Box::pin(async move {
+            match Fault::of(&self.delete) {
+                Fault::None => self.inner.delete(location).await,
+                Fault::Before | Fault::After => Err(full()),
+            }
+        })
     }
 
     fn list(
@@ -210,7 +216,7 @@ fn config() -> StoreConfig {
 
 impl World {
     fn new() -> World {
-        let objects = Faulty { inner: InMemory::new(), put: Arc::default() };
+        let objects = Faulty { inner: InMemory::new(), put: Arc::default(), delete: Arc::default() };
         World {
             runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
             objects: Arc::new(objects),
@@ -252,6 +258,16 @@ impl World {
         };
         self.wal.push((0..rows).map(line).collect());
         self.append_to(store, record);
+    }
+
+    /// On each of so many days a row comes and is sealed.
+    fn days_pass(&mut self, store: &Store, days: u32) {
+        for _ in 0..days {
+            self.clock.set(self.clock.now_ns() + DAY_NS);
+            self.next_time.store(self.clock.now_ns() + DAY_NS / 4, Ordering::SeqCst);
+            self.write(store, 1);
+            store.seal_now().expect("seal");
+        }
     }
 
     fn check(&self, store: &Store) {
@@ -366,15 +382,111 @@ fn records_without_new_rows_move_the_wal_position_too() {
 }
 
 #[test]
+fn a_part_with_too_many_ranges_is_sealed_early() {
+    let world = World::new();
+    let (store, _) = world.open();
+    let mut ranges = SourceRanges::default();
+    for i in 0..50_000u64 {
+        ranges.insert(&SourceKey::new("agent", "file"), i * 10, i * 10 + 5);
+    }
+    store.append(Vec::new(), 1, ranges.clone());
+    assert_eq!(store.maintain(), None);
+    store.append(Vec::new(), 2, ranges);
+    assert_eq!(store.maintain(), Some(3));
+}
+
+#[test]
 fn a_second_owner_stops_the_first() {
     let mut world = World::new();
     let (first, _) = world.open();
     world.write(&first, 10);
     let (second, _) = world.open();
     second.seal_now().expect("the second owner seals");
-    let error = first.seal_now().expect_err("the first is fenced").to_string();
-    assert_eq!(error, "another process writes this store: this one has to stop");
+    for _ in 0..3 {
+        let error = first.seal_now().expect_err("the first is fenced").to_string();
+        assert_eq!(error, "another process writes this store: this one has to stop");
+    }
     world.check(&world.open().0);
+}
+
+/// The answer to a seal is lost; retention or compaction commits next and folds it.
+#[test]
+fn a_seal_that_another_commit_folds_is_seen_once_and_done() {
+    for compaction in [false, true] {
+        let mut world = World::new();
+        let (store, _) = world.open();
+        for i in 0..compact::INPUTS_MIN {
+            world.write(&store, 30 + i as u32);
+            store.seal_now().expect("seal");
+        }
+        if !compaction {
+            world.days_pass(&store, 32);
+        }
+        world.write(&store, 5);
+        world.fault(Fault::None, Fault::After);
+        assert!(store.seal_now().is_err());
+        world.fault(Fault::None, Fault::None);
+        if compaction {
+            store.maintain();
+            world.check(&store);
+            let segments = store.view().segments.len();
+            assert!(segments <= 2, "{segments} are left of {}", world.wal.len());
+        } else {
+            store.retain().expect("retention");
+            assert_eq!(ids(&store).len(), 31 + 5, "the old rows are gone, and no others");
+        }
+        assert!(store.inner.state().sealing.is_none(), "its commit is known");
+        let have = ids(&store);
+        store.seal_now().expect("there is nothing left to seal");
+        world.write(&store, 7);
+        store.seal_now().expect("the next part");
+        assert_eq!(ids(&store).len(), have.len() + 7);
+        let (store, recovered) = world.open();
+        assert_eq!((recovered.wal_upto, ids(&store).len()), (world.wal.len() as u64 + 1, have.len() + 7));
+    }
+}
+
+#[test]
+fn a_clock_that_leaps_retires_nothing_and_stops_nothing_when_it_comes_back() {
+    let mut world = World::new();
+    let (store, _) = world.open();
+    world.write(&store, 10);
+    store.seal_now().expect("seal");
+    let now = world.clock.now_ns();
+    world.clock.set(47_000 * DAY_NS);
+    store.maintain();
+    world.check(&store);
+    world.write(&store, 5);
+    store.seal_now().expect("a seal in another century");
+    store.retain().expect("retention");
+    world.check(&store);
+    world.write(&store, 6);
+    world.fault(Fault::Before, Fault::None);
+    assert!(store.seal_now().is_err());
+    world.fault(Fault::None, Fault::None);
+    world.clock.set(now + 60_000_000_000);
+    assert_eq!(store.maintain(), Some(4), "the pause of the other century is over");
+    world.check(&store);
+    world.days_pass(&store, 32);
+    store.retain().expect("retention");
+    assert_eq!(ids(&store).len(), 31, "retention goes on when newer rows come");
+}
+
+#[test]
+fn objects_that_cannot_be_deleted_leave_the_store_ready() {
+    let mut world = World::new();
+    let (store, _) = world.open();
+    world.write(&store, 10);
+    store.seal_now().expect("seal");
+    world.days_pass(&store, 31);
+    store.retain().expect("retention");
+    world.objects.delete.store(Fault::Before as u32, Ordering::SeqCst);
+    world.clock.set(world.clock.now_ns() + retention::GRACE_NS);
+    assert!(store.retain().is_err());
+    store.maintain();
+    assert_eq!((store.health(), ids(&store).len()), (Ok(()), 31));
+    world.objects.delete.store(Fault::None as u32, Ordering::SeqCst);
+    store.retain().expect("the second try");
 }
 
 #[test]
@@ -384,19 +496,17 @@ fn what_is_too_old_goes_and_its_object_after_a_grace() {
     world.write(&store, 10);
     store.seal_now().expect("seal");
     let view = store.view();
-    world.clock.set(world.clock.now_ns() + 31 * DAY_NS);
-    world.next_time.store(131 * DAY_NS, Ordering::SeqCst);
-    world.write(&store, 5);
+    world.days_pass(&store, 31);
     store.maintain();
-    assert_eq!(ids(&store).len(), 5);
+    assert_eq!(ids(&store).len(), 31);
     assert_eq!(view.segments[0].raw(0, &[0]).expect("a view goes on reading").len(), 1);
     world.clock.set(world.clock.now_ns() + retention::GRACE_NS);
     store.maintain();
     let objects = Objects::new(Arc::clone(&world.objects) as _, world.runtime.handle().clone());
     let left = objects.list(SPLITS).expect("list");
-    assert_eq!(left.len(), 1, "the open part was sealed by its age meanwhile: {left:?}");
-    assert!(left[0].path.starts_with("splits/1970-05-12/"), "{left:?}");
-    assert_eq!(ids(&world.open().0).len(), 5);
+    assert_eq!(left.len(), 31);
+    assert!(!left.iter().any(|object| object.path.starts_with("splits/1970-04-11/")), "{left:?}");
+    assert_eq!(ids(&world.open().0).len(), 31);
 }
 
 #[test]

@@ -116,8 +116,12 @@ impl Footer {
         Layout::new(self.columns.clone())
     }
 
-    /// The bytes in the object.
+    /// The bytes in the object; an error if no reader would take them.
     pub fn encode(&self) -> std::io::Result<Vec<u8>> {
+        self.encode_within(FOOTER_BYTES_MAX)
+    }
+
+    fn encode_within(&self, bytes_max: usize) -> std::io::Result<Vec<u8>> {
         let stored = Stored {
             meta: self.meta.clone(),
             sections: self.sections,
@@ -130,7 +134,12 @@ impl Footer {
             scan_values: self.scan_values.clone(),
             counts: self.counts.iter().map(|(name, blocks)| (name.clone(), stored_counts(blocks))).collect(),
         };
-        zstd::bulk::compress(&serde_json::to_vec(&stored)?, 3)
+        let json = serde_json::to_vec(&stored)?;
+        if json.len() > bytes_max {
+            let reason = format!("{} bytes are over the limit of {bytes_max} bytes", json.len());
+            return Err(std::io::Error::other(reason));
+        }
+        zstd::bulk::compress(&json, 3)
     }
 
     /// Reads the bytes of a footer.
@@ -252,4 +261,37 @@ pub fn check_section(name: &str, section: Section, bytes: &Bytes) -> Result<(), 
 pub struct Known {
     pub footer: Footer,
     pub layout: Arc<Layout>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_footer_that_could_not_be_read_is_not_written() {
+        let meta = SplitMeta {
+            path: "a".into(),
+            bytes: 0,
+            rows: 1,
+            raw_bytes: 1,
+            min_time_ns: 0,
+            max_time_ns: 0,
+            wal: (1, 2),
+        };
+        let footer = Footer {
+            meta,
+            sections: Sections::default(),
+            ranges: SourceRanges::default(),
+            columns: Vec::new(),
+            fields: BTreeMap::new(),
+            blocks: Vec::new(),
+            extra_blocks: Vec::new(),
+            scan_words: Vec::new(),
+            scan_values: Vec::new(),
+            counts: BTreeMap::new(),
+        };
+        assert_eq!(Footer::decode(&footer.encode().unwrap()), Ok(footer.clone()));
+        let error = footer.encode_within(100).unwrap_err().to_string();
+        assert!(error.ends_with("bytes are over the limit of 100 bytes"), "{error}");
+    }
 }

@@ -1,0 +1,257 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use logweir_proto::api::{QueryAnswer, QueryRequest};
+use logweir_runtime::clock::NANOS_PER_SECOND;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::*;
+use crate::auth::TokenFile;
+use crate::config::Config;
+use crate::pipeline::Pipeline;
+
+/// 2026-11-20T12:00:00Z
+pub(super) const NOW_NS: i64 = 1_795_176_000 * NANOS_PER_SECOND;
+
+/// A whole aggregator on a temporary directory, without a socket.
+pub(super) struct World {
+    pub(super) pipeline: Pipeline,
+    pub(super) router: Router,
+    pub(super) tokens: BTreeMap<&'static str, String>,
+    pub(super) dir: tempfile::TempDir,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // The threads end by themselves when the last tail has let go of its handles.
+        self.pipeline.app().drain.cancel();
+    }
+}
+
+impl World {
+    pub(super) fn open() -> World {
+        World::of(&[])
+    }
+
+    /// With a token for each of these scopes.
+    pub(super) fn of(scopes: &[Scope]) -> World {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = TokenFile::new(dir.path());
+        let token = |scope: &Scope| {
+            let made = file.create("test", &[*scope], "2026-11-20T00:00:00Z".to_owned());
+            (scope.as_str(), made.expect("a token").1)
+        };
+        let tokens = scopes.iter().map(token).collect();
+        let config = Config::local("127.0.0.1:7171".parse().expect("an address"), dir.path().to_owned());
+        let probe: Probe = Arc::new(|| Ok(()));
+        // It blocks, which a thread of the runtime must not.
+        let build = || Pipeline::build(&config, vec![("alerting", probe)], Clock::manual(NOW_NS), Drain::new());
+        let pipeline = std::thread::scope(|scope| scope.spawn(build).join().expect("no panic"));
+        let pipeline = pipeline.expect("it starts");
+        let router = finish(router(pipeline.app()));
+        World { pipeline, router, tokens, dir }
+    }
+
+    pub(super) async fn call(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.expect("a router always answers")
+    }
+
+    pub(super) async fn get(&self, uri: &str) -> Response {
+        self.call(Request::get(uri).body(Body::empty()).expect("a request")).await
+    }
+
+    pub(super) async fn get_as(&self, uri: &str, scope: &str) -> Response {
+        let bearer = format!("Bearer {}", self.tokens[scope]);
+        self.call(Request::get(uri).header(AUTHORIZATION, bearer).body(Body::empty()).expect("a request")).await
+    }
+
+    /// Takes in events of one each millisecond before now, the last `rows` of them, and waits until they are found.
+    pub(super) async fn ingest(&self, rows: std::ops::Range<usize>) {
+        let from_ns = NOW_NS - 60 * NANOS_PER_SECOND;
+        let line = |n: usize| {
+            let time = logweir_runtime::clock::rfc3339(from_ns + n as i64 * 1_000_000);
+            format!("{{\"time\":\"{time}\",\"level\":\"info\",\"message\":\"event {n}\",\"n\":{n}}}\n")
+        };
+        let (last, body) = (rows.end, rows.map(line).collect::<String>());
+        let answer = self.call(Request::post("/api/v1/ingest").body(Body::from(body)).expect("a request")).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let app = self.pipeline.app();
+        let stored = || {
+            let view = app.store.view();
+            view.segments.iter().flat_map(|segment| segment.blocks()).map(|block| block.rows as usize).sum::<usize>()
+        };
+        while stored() < last {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+pub(super) async fn body(response: Response) -> Bytes {
+    response.into_body().collect().await.expect("a whole body").to_bytes()
+}
+
+async fn json(response: Response) -> Value {
+    serde_json::from_slice(&body(response).await).expect("JSON")
+}
+
+fn frames(body: &Bytes) -> Vec<Value> {
+    body.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).expect("a frame"))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_route_asks_for_its_scope_and_for_no_other() {
+    let world = World::of(&Scope::ALL);
+    let id = "40000000000000000000000001";
+    for route in routes() {
+        let uri = route.path.replace("{id}", id).replace("{*path}", "app.js");
+        for method in route.methods {
+            let status = async |scope: Option<Scope>| {
+                let mut request = Request::builder().method(method).uri(&uri);
+                if let Some(scope) = scope {
+                    request = request.header(AUTHORIZATION, format!("Bearer {}", world.tokens[scope.as_str()]));
+                }
+                world.call(request.body(Body::empty()).expect("a request")).await.status()
+            };
+            let place = format!("{method} {uri}");
+            let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+            let expected = match route.access {
+                Access::Open => None,
+                Access::Needs(scope) => Some(scope),
+            };
+            match expected {
+                None => assert!(!refused.contains(&status(None).await), "{place}"),
+                Some(_) => assert_eq!(status(None).await, StatusCode::UNAUTHORIZED, "{place}"),
+            }
+            for scope in Scope::ALL {
+                let answer = status(Some(scope)).await;
+                match expected.is_none_or(|expected| scope == expected || scope == Scope::Admin) {
+                    true => assert!(!refused.contains(&answer), "{place} as {}: {answer}", scope.as_str()),
+                    false => assert_eq!(answer, StatusCode::FORBIDDEN, "{place} as {}", scope.as_str()),
+                }
+                assert_ne!(answer, StatusCode::METHOD_NOT_ALLOWED, "{place}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn strangers_learn_only_whether_the_server_is_ready() {
+    let world = World::of(&[Scope::Ingest]);
+    let text = |answer: Value| answer.to_string();
+    assert_eq!(text(json(world.get("/health/ready").await).await), r#"{"ok":true,"parts":{}}"#);
+    let all = r#"{"ok":true,"parts":{"alerting":"ok","disk":"ok","index":"ok","store":"ok","wal":"ok"}}"#;
+    assert_eq!(text(json(world.get_as("/health/ready", "ingest").await).await), all);
+    let local = World::open();
+    assert_eq!(text(json(local.get("/health/ready").await).await), all);
+    let rebound = Request::get("/health/ready").header("host", "evil.example").body(Body::empty()).expect("a request");
+    assert_eq!(text(json(local.call(rebound).await).await), r#"{"ok":true,"parts":{}}"#);
+}
+
+#[tokio::test]
+async fn mistakes_in_parameters_and_paths_are_errors_like_all_others() {
+    let world = World::open();
+    for uri in [
+        "/api/v1/tail?nonsense=1",
+        "/api/v1/events/40000000000000000000000001/context?before=many",
+        "/api/v1/events/%FF",
+        "/api/v1/events/no-id",
+        "/api/v1/query?limit=x",
+    ] {
+        let answer = world.get(uri).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{uri}");
+        assert_eq!(json(answer).await["error"]["code"], "bad_request", "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_gives_its_thread_back_at_the_deadline_and_can_go_on_behind_what_it_took() {
+    let world = World::open();
+    world.ingest(0..3000).await;
+    let mut held = Vec::new();
+    for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        held.push(world.get("/api/v1/query?limit=3000&order=asc&timeout=200ms").await);
+    }
+    // Waits for a thread: each is held until its reader's time is over.
+    let begun = Instant::now();
+    assert!(json(world.get("/api/v1/fields").await).await["fields"].is_array());
+    assert!(begun.elapsed() < Duration::from_secs(20), "the query's own timeout frees the thread");
+    let mut seen = Vec::new();
+    for response in held {
+        let mut frames = frames(&body(response).await);
+        let end = frames.pop().expect("an end");
+        assert_eq!(
+            (&end["t"], &end["complete"], &end["reason"]),
+            (&"end".into(), &false.into(), &"slow_reader".into())
+        );
+        let rows: Vec<Value> = frames.into_iter().filter(|frame| frame["t"] == "row").collect();
+        assert_eq!(end["rows"], rows.len());
+        assert!(rows.len() < 3000);
+        let cursor = end["cursor"].as_str().expect("a cursor").to_owned();
+        let next = world.get(&format!("/api/v1/query?limit=3000&order=asc&cursor={cursor}")).await;
+        let next = self::frames(&body(next).await);
+        seen = rows.into_iter().chain(next).filter(|frame| frame["t"] == "row").map(|row| row["n"].clone()).collect();
+        assert_eq!(seen, (0..3000).map(Value::from).collect::<Vec<_>>());
+    }
+    assert!(!seen.is_empty());
+}
+
+#[tokio::test]
+async fn rules_are_evaluated_while_every_other_search_waits_for_its_reader() {
+    let world = World::open();
+    world.ingest(0..3000).await;
+    let mut held = Vec::new();
+    for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        held.push(world.get("/api/v1/query?limit=3000&timeout=60s").await);
+    }
+    let app = world.pipeline.app();
+    let request = QueryRequest { query: "* | stats count() as n".to_owned(), ..QueryRequest::default() };
+    let asked = query::Asked::new(&request, &app).expect("a query");
+    let running = query::start(&app, &app.rules_pool, asked, None).expect("there is room");
+    let answer = tokio::time::timeout(Duration::from_secs(20), query::collect(running, Instant::now())).await;
+    assert_eq!(answer.expect("in time").expect("an answer").rows[0]["n"], 3000);
+}
+
+#[tokio::test]
+async fn a_search_for_one_value_ends_when_its_client_goes_away() {
+    let world = World::open();
+    let app = world.pipeline.app();
+    let asked = query::Asked::new(&QueryRequest::default(), &app).expect("a query");
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (ended, has_ended) = tokio::sync::oneshot::channel();
+    let search = values::run(&app, asked, move |_, request, _| {
+        let _ = begun.send(());
+        while !request.cancel.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        let _ = ended.send(());
+        Ok(())
+    });
+    tokio::select! {
+        _ = search => panic!("nobody cancelled it yet"),
+        begun = has_begun => begun.expect("it runs"),
+    }
+    has_ended.await.expect("it was cancelled");
+}
+
+#[tokio::test]
+async fn one_object_has_every_warning_and_its_end_has_none() {
+    let world = World::open();
+    world.ingest(0..10).await;
+    let request = Request::get("/api/v1/query?query=nosuch:1").header(ACCEPT, "application/json");
+    let answer = world.call(request.body(Body::empty()).expect("a request")).await;
+    let answer: QueryAnswer = serde_json::from_slice(&body(answer).await).expect("an answer");
+    assert_eq!(answer.warnings[0].field.as_deref(), Some("nosuch"));
+    assert_eq!(answer.end.warnings, []);
+    let streamed = frames(&body(world.get("/api/v1/query?query=nosuch:1").await).await);
+    assert_eq!(streamed[0]["warnings"][0]["field"], "nosuch");
+    assert_eq!(streamed.last().expect("an end").get("warnings"), None);
+}
