@@ -15,7 +15,7 @@ pub const QUERY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub const QUERY_TIMEOUT_MIN: Duration = Duration::from_millis(1);
 /// Longest `query_timeout`, in the file and in a request.
 pub const QUERY_TIMEOUT_MAX: Duration = Duration::from_secs(300);
-/// Memory of the groups of one aggregation.
+/// Most memory of one aggregation, by estimate, when nobody says.
 pub const QUERY_MEMORY_BYTES_DEFAULT: usize = 256 << 20;
 /// Range of `query_memory`: less answers nothing, and more is surely a slip of the pen.
 pub const QUERY_MEMORY_BYTES_MIN: u64 = 1 << 20;

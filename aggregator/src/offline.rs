@@ -120,7 +120,7 @@ mod tests {
             fields: None,
             now_ns: 0,
             deadline: Instant::now() + Duration::from_secs(60),
-            memory_bytes: crate::config::QUERY_MEMORY_BYTES_DEFAULT,
+            memory_bytes: 64 << 20,
             cancel: &AtomicBool::new(false),
         };
         let mut rows = Vec::new();

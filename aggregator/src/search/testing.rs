@@ -267,7 +267,7 @@ pub(crate) fn request(limit: usize) -> Request<'static> {
         fields: None,
         now_ns: NOW_NS,
         deadline: Instant::now() + Duration::from_secs(600),
-        memory_bytes: crate::config::QUERY_MEMORY_BYTES_DEFAULT,
+        memory_bytes: 64 << 20,
         cancel: &NEVER,
     }
 }
