@@ -146,6 +146,7 @@ async function page(cursor, abort, first) {
         }
         if (frame.t === 'end') {
           begin();
+          if (frame.warnings) warnings.value = warnings.value.concat(frame.warnings);
           end.value = frame;
           progress.value = null;
         }

@@ -66,8 +66,12 @@ pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Respo
     let agents = app.sources.agents();
     metrics::gauge!("logweir_agents").set(agents.len() as f64);
     for (_, agent) in &agents {
-        let lag = agent.heartbeat.lag_bytes as f64;
-        metrics::gauge!("logweir_agent_lag_bytes", "host" => agent.host.clone()).set(lag);
+        let heartbeat = &agent.heartbeat;
+        let host = || agent.host.clone();
+        metrics::gauge!("logweir_agent_lag_bytes", "host" => host()).set(heartbeat.lag_bytes as f64);
+        metrics::gauge!("logweir_agent_files", "host" => host()).set(f64::from(heartbeat.files));
+        metrics::gauge!("logweir_agent_dropped_lines", "host" => host()).set(heartbeat.dropped_lines as f64);
+        metrics::gauge!("logweir_agent_truncated_lines", "host" => host()).set(heartbeat.truncated_lines as f64);
     }
     app.store.report_metrics();
     let content_type = [(CONTENT_TYPE, "text/plain; version=0.0.4")];

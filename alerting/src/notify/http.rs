@@ -62,7 +62,7 @@ impl Poster {
     fn checked(&self, url: &Url) -> Result<Client, Outcome> {
         let slot = match url.scheme() {
             "https" => &self.tls,
-            "http" if self.net.insecure_http => &self.plain,
+            "http" if self.net.may_be_plain(url.host_str().unwrap_or_default()) => &self.plain,
             "http" => return Err(Outcome::Refused("http without TLS needs insecure_http: true".to_owned())),
             other => return Err(Outcome::Misconfigured(format!("the scheme '{other}' is not http"))),
         };

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use logweir_proto::text;
 use logweir_proto::yaml::{self, At, Environment, Fields, Node, Problem, Problems};
+use logweir_runtime::loopback::is_loopback_host;
 use logweir_runtime::secrets::Secret;
 
 use super::matcher::Matcher;
@@ -74,6 +75,13 @@ pub struct SlackChannel {
 pub struct NetRules {
     pub allow_private: Vec<Cidr>,
     pub insecure_http: bool,
+}
+
+impl NetRules {
+    /// Whether a message may go there without TLS: on this machine nobody else reads it.
+    pub fn may_be_plain(&self, host: &str) -> bool {
+        self.insecure_http || is_loopback_host(host)
+    }
 }
 
 /// Where a secret comes from: the environment is read when the file is, a file at every use, so that it can rotate.
@@ -240,11 +248,8 @@ struct ChannelReader<'a, 'b> {
 impl ChannelReader<'_, '_> {
     fn webhook(&mut self, node: &Node) -> Option<WebhookChannel> {
         let mut fields = Fields::new(node, "webhook", self.problems)?;
-        let plain = fields.get("url").and_then(|node| {
-            let text = self.problems.text(node, "url")?;
-            check_url(&text, node.at, self.problems);
-            Some(SecretSource::Known(Secret::new(text)))
-        });
+        let written = fields.get("url").and_then(|node| Some((self.problems.text(node, "url")?, node.at)));
+        let plain = written.as_ref().map(|(text, _)| SecretSource::Known(Secret::new(text.clone())));
         let url = plain.or_else(|| self.secret(&mut fields, "url_file", "url_env"));
         if url.is_none() {
             self.problems.add(node.at, "webhook needs one of 'url', 'url_file', 'url_env'");
@@ -254,6 +259,9 @@ impl ChannelReader<'_, '_> {
         }
         let secret = fields.get("sign").and_then(|node| self.sign(node));
         let net = self.net(&mut fields);
+        if let Some((text, at)) = &written {
+            check_url(text, &net, *at, self.problems);
+        }
         let send_resolved = self.send_resolved(&mut fields);
         fields.unsupported(&["payload", "template"], self.problems);
         fields.finish(self.problems);
@@ -341,8 +349,11 @@ impl ChannelReader<'_, '_> {
     }
 }
 
-fn check_url(text: &str, at: At, problems: &mut Problems) {
+fn check_url(text: &str, net: &NetRules, at: At, problems: &mut Problems) {
     match reqwest::Url::parse(text) {
+        Ok(url) if url.scheme() == "http" && !net.may_be_plain(url.host_str().unwrap_or_default()) => {
+            problems.add(at, "http without TLS needs 'insecure_http: true'");
+        }
         Ok(url) if !matches!(url.scheme(), "http" | "https") => problems.add(at, "url must be http or https"),
         Ok(url) if url.host_str().is_none_or(str::is_empty) => problems.add(at, "url has no host"),
         Ok(url) if url.password().is_some() => {

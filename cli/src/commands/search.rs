@@ -169,6 +169,9 @@ impl<'a> Session<'a> {
             Frame::Progress { .. } => console.flush()?,
             Frame::End(end) => {
                 self.ms += end.stats.ms;
+                for warning in &end.warnings {
+                    problem::warn(console, self.query, warning);
+                }
                 if !end.complete {
                     self.complete = false;
                     problem::partial(console, &end);

@@ -49,7 +49,12 @@ enum TailFrame {
         row: Row,
     },
     /// This subscriber was too slow: so many events are missing here.
-    Dropped { n: u64 },
+    Dropped {
+        n: u64,
+        /// `unreadable`: a part of the stored events could not be read.
+        #[serde(default)]
+        reason: Option<String>,
+    },
     Meta {
         #[serde(default)]
         warnings: Vec<logweir_proto::api::Warning>,
@@ -118,9 +123,12 @@ impl<'a> Follower<'a> {
                 }
                 self.printer.row(id, &row, console)?;
             }
-            Ok(TailFrame::Dropped { n }) => {
+            Ok(TailFrame::Dropped { n, reason }) => {
                 console.flush()?;
-                console.warn(&format!("{n} events were left out here: they came faster than they could be shown"));
+                console.warn(&match reason {
+                    Some(reason) => format!("stored events are missing here: {}", visible(&reason)),
+                    None => format!("{n} events were left out here: they came faster than they could be shown"),
+                });
             }
             Ok(TailFrame::Meta { warnings }) => {
                 for warning in &warnings {

@@ -199,8 +199,13 @@ async fn loopback_is_refused_unless_it_is_meant() {
         assert!(reason.contains("loopback"), "{reason}");
     }
     let plain = NetRules { insecure_http: false, ..loopback() };
-    let outcome = send(&channel(receiver.address, plain.clone()), &Poster::new(plain), &message(), T0).await;
-    assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+    let outcome = send(&channel(receiver.address, plain.clone()), &Poster::new(plain.clone()), &message(), T0).await;
+    assert!(matches!(outcome, Outcome::Status { code: 204, .. }), "on this machine TLS is not needed: {outcome:?}");
+    let mut away = channel(receiver.address, plain.clone());
+    away.url = SecretSource::Known(Secret::new("http://192.0.2.1/".to_owned()));
+    let outcome = send(&away, &Poster::new(plain), &message(), T0).await;
+    let Outcome::Refused(reason) = outcome else { panic!("refused, not {outcome:?}") };
+    assert!(reason.contains("insecure_http"), "{reason}");
 }
 
 #[tokio::test]

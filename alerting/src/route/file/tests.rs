@@ -83,11 +83,12 @@ fn mistakes_come_at_once() {
     "#]],
     );
     check(
-        "route: {receiver: a}\nreceivers:\n  - name: a\n    pagerduty: [{}]\n    webhook: [{url: 'ftp://x'}, {}]\ninhibit_rules: []\n",
+        "route: {receiver: a}\nreceivers:\n  - name: a\n    pagerduty: [{}]\n    webhook: [{url: 'ftp://x'}, {}, {url: 'http://hooks.example/'}]\ninhibit_rules: []\n",
         &expect![[r#"
             etc/alerting.yaml:4:5: 'pagerduty' is not supported by this version
             etc/alerting.yaml:5:21: url must be http or https
             etc/alerting.yaml:5:33: webhook needs one of 'url', 'url_file', 'url_env'
+            etc/alerting.yaml:5:43: http without TLS needs 'insecure_http: true'
             etc/alerting.yaml:6:1: 'inhibit_rules' is not supported by this version
         "#]],
     );
