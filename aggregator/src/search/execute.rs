@@ -147,6 +147,7 @@ pub(super) struct RowRef {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
     pub from: String,
+    /// `open` when nothing bounds it.
     pub to: String,
     /// How rows leave the scan: events by time, events sorted, or an aggregation.
     pub first: &'static str,
@@ -176,7 +177,7 @@ pub fn explain(query: &Query, request: &Request<'_>, segments: &[Arc<dyn Segment
     warnings.extend(plan::before_all(range, segments));
     Ok(Explanation {
         from: clock::rfc3339(range.first_ns),
-        to: clock::rfc3339(range.last_ns),
+        to: if range.last_ns == i64::MAX { "open".to_owned() } else { clock::rfc3339(range.last_ns) },
         first: match plan.first {
             First::Events { .. } | First::EventsTail { .. } => "events by time",
             First::Sorted { .. } => "events sorted",

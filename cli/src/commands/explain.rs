@@ -26,7 +26,7 @@ pub(super) async fn run(args: &ExplainArgs, console: &mut Console) -> Result<Exi
     for warning in serde_json::from_value::<Vec<Warning>>(warnings).unwrap_or_default() {
         problem::warn(console, &args.query, &warning);
     }
-    let mut table = Table::new(&["", ""]);
+    let mut table = Table::new(&["WHAT", "VALUE"]);
     for (name, value) in &answer {
         let value = match value {
             Value::Array(items) => items.iter().map(|item| cell(Some(item))).collect::<Vec<_>>().join(", "),
