@@ -1,10 +1,11 @@
 //! `logweir.yaml`, checked: every mistake at once, nothing read and ignored.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use logweir_proto::yaml::{self, Environment, Fields, Problem, Problems};
+use logweir_runtime::loopback::is_loopback;
 
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7171";
 pub const RETENTION_DAYS_DEFAULT: u64 = 30;
@@ -129,10 +130,6 @@ fn read(mut fields: Fields<'_>, problems: &mut Problems) -> Config {
     }
     fields.finish(problems);
     config
-}
-
-pub fn is_loopback(ip: IpAddr) -> bool {
-    ip.to_canonical().is_loopback()
 }
 
 fn read_listen(fields: &mut Fields<'_>, problems: &mut Problems) -> SocketAddr {

@@ -11,12 +11,13 @@ use std::thread::JoinHandle;
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
 use logweir_runtime::durable::{self, DirLock};
+use logweir_runtime::loopback::is_loopback;
 use logweir_runtime::pool::Pool;
 
 use self::index::Indexer;
 use crate::api::{App, Probe};
 use crate::auth::{Auth, TokenFile};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::error::Error;
 use crate::live::Live;
 use crate::ranges::SourceRanges;
@@ -51,7 +52,7 @@ impl Pipeline {
         durable::create_private_dir(dir).map_err(|source| Error::DataDir { path: dir.clone(), source })?;
         let lock = DirLock::acquire(dir).map_err(|source| Error::DataDir { path: dir.clone(), source })?;
         let lock = lock.ok_or_else(|| Error::InUse(dir.clone()))?;
-        let loopback = config::is_loopback(config.listen.ip());
+        let loopback = is_loopback(config.listen.ip());
         let auth = Auth::new(TokenFile::new(dir), loopback)?;
         if !loopback && !auth.has_tokens() {
             return Err(Error::NoToken { listen: config.listen, data_dir: dir.display().to_string() });

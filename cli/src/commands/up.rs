@@ -4,8 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use logweir_agent::config::{Discover, Roots};
-use logweir_aggregator::config::{Config, is_loopback};
+use logweir_aggregator::config::Config;
 use logweir_runtime::clock::Clock;
+use logweir_runtime::loopback::is_loopback;
 use logweir_runtime::telemetry;
 
 use crate::args::{self, UpArgs};
