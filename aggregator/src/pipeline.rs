@@ -169,9 +169,6 @@ fn durable(number: u64, payload: &[u8], ranges: &mut SourceRanges, ticket: Ticke
     let (tenant, received_ns, bytes) = record::decode(payload)?;
     let Received { tenant, received_ns, mut header, body, ticket, .. } =
         Received::decode(tenant, received_ns, bytes, ticket).ok()?;
-    ranges.set_time(received_ns);
-    let plans = dedup::decide(ranges, &header);
-    let news = dedup::new_gaps(ranges, &header);
-    header.gaps = writer::keep(header.gaps, &news);
+    let plans = dedup::apply(ranges, &mut header, received_ns);
     Some(Durable { record: number, received_ns, tenant, header, body, plans, ticket: Some(ticket) })
 }

@@ -361,12 +361,15 @@ impl<'a> Envelope<'a> {
         Ok(Envelope { header, raw_len, body })
     }
 
+    /// A body whose records do not fill their chunks exactly is refused here, so nobody who has one walks it twice.
     pub fn decompress(&self) -> Result<Body, BatchError> {
         let raw = decompress(self.body, self.raw_len)?;
         if raw.len() != self.raw_len {
             return Err(BatchError::Truncated("decompressed body"));
         }
-        Ok(Body { raw })
+        let body = Body { raw };
+        body.check(&self.header)?;
+        Ok(body)
     }
 }
 
@@ -411,13 +414,12 @@ impl Body {
 
     /// Calls `each(chunk index, record)` for every record in order.
     ///
-    /// A body whose records do not fill their chunk exactly is refused as a whole before the first call.
+    /// With the header that the body came with it cannot fail: [`Envelope::decompress`] has checked the two.
     pub fn for_each(&self, header: &Header, mut each: impl FnMut(usize, RecordRef<'_>)) -> Result<(), BatchError> {
-        self.walk(header, &mut |_, _| {})?;
         self.walk(header, &mut each)
     }
 
-    /// Checks that the body is what its header says: done once before a batch is accepted.
+    /// Checks that the body is what its header says.
     pub fn check(&self, header: &Header) -> Result<(), BatchError> {
         self.walk(header, &mut |_, _| {})
     }

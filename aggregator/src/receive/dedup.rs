@@ -15,6 +15,16 @@ pub enum ChunkPlan {
     Trim(RangeSet),
 }
 
+/// Takes a batch into `ranges`: decides for every chunk, and leaves only the gaps in the header that are news. The
+/// writer and the replay of the log both come through here, so they cannot differ.
+pub fn apply(ranges: &mut SourceRanges, header: &mut Header, received_ns: i64) -> Vec<ChunkPlan> {
+    ranges.set_time(received_ns);
+    let plans = decide(ranges, header);
+    let mut news = new_gaps(ranges, header).into_iter();
+    header.gaps.retain(|_| news.next().unwrap_or(true));
+    plans
+}
+
 /// Decides for every chunk of a batch and adds its ranges to `ranges`.
 ///
 /// An agent without an id (one-off requests without an idempotency key) is not accounted: everything is taken.
@@ -37,7 +47,7 @@ pub fn decide(ranges: &mut SourceRanges, header: &Header) -> Vec<ChunkPlan> {
 }
 
 /// Which gaps of a batch are news, added to `ranges` as ranges of their own: a retry reports them again.
-pub fn new_gaps(ranges: &mut SourceRanges, header: &Header) -> Vec<bool> {
+fn new_gaps(ranges: &mut SourceRanges, header: &Header) -> Vec<bool> {
     let mut news = Vec::with_capacity(header.gaps.len());
     for gap in &header.gaps {
         news.push(is_new_gap(ranges, header, gap));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use logweir_proto::api::BatchAnswer;
-use logweir_proto::batch::{Body, Gap, Header};
+use logweir_proto::batch::{Body, Header};
 use tokio::sync::oneshot;
 
 use super::admission::Ticket;
@@ -184,9 +184,7 @@ impl Writer {
             return Ok((None, BatchAnswer { accepted, duplicate, offsets, unknown: Vec::new() }));
         }
         let record = self.wal.append(&[&record::prefix(&tenant, received_ns), &bytes])?;
-        let plans = dedup::decide(&mut ranges, &header);
-        let news = dedup::new_gaps(&mut ranges, &header);
-        header.gaps = keep(header.gaps, &news);
+        let plans = dedup::apply(&mut ranges, &mut header, received_ns);
         let offsets = offsets(&ranges, &header);
         let durable = Durable { record, received_ns, tenant, header, body, plans, ticket: Some(ticket) };
         Ok((Some(durable), BatchAnswer { accepted, duplicate, offsets, unknown: Vec::new() }))
@@ -241,11 +239,6 @@ fn plan_without_effect(ranges: &SourceRanges, header: &Header) -> Vec<ChunkPlan>
         }
     }
     dedup::decide(&mut touched, header)
-}
-
-/// The gaps that are news.
-pub fn keep(gaps: Vec<Gap>, news: &[bool]) -> Vec<Gap> {
-    gaps.into_iter().zip(news).filter(|(_, news)| **news).map(|(gap, _)| gap).collect()
 }
 
 fn count_trim(header: &Header, body: &Body, chunk: usize, stored: &RangeSet) -> (u64, u64) {
