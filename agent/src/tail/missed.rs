@@ -9,7 +9,7 @@ use super::Now;
 use super::body::{Body, Ended, Packed, Packing};
 use super::checkpoint::Stage;
 use super::follow::Tail;
-use super::identity::{FINGERPRINT_BYTES_MAX, FileId, HeadMatch, is_rotated_name, read_full_at};
+use super::identity::{FINGERPRINT_BYTES_MAX, FileId, Head, HeadMatch, is_rotated_name, read_full_at};
 use super::reader::{Source, mtime_ns};
 use super::rotate::{BIRTH_SLACK_NS, birth_ns};
 use super::siblings::{PACKED_LOOKS_MAX, Sibling, name_of, packed_files, plain_files};
@@ -59,7 +59,7 @@ impl Tail {
             }
             let birth = birth_ns(&sibling.meta).filter(|_| self.scanned_ns <= now.wall_ns);
             let born_since = birth.map(|birth| birth >= self.scanned_ns - BIRTH_SLACK_NS);
-            if born_since == Some(false) || self.by_file.contains_key(&id) {
+            if born_since == Some(false) {
                 continue;
             }
             let name = name_of(&sibling.path);
@@ -77,6 +77,9 @@ impl Tail {
             }
             let (info, multiline) = (source.info.clone(), source.multiline);
             let Ok(file) = File::open(&sibling.path) else { continue };
+            if Head::read(&file).map_or(true, |head| self.is_known(&id, head.bytes())) {
+                continue;
+            }
             if self.is_copy(&sibling.path, &file, &sibling.meta) {
                 undecided = true;
                 continue;
@@ -103,7 +106,7 @@ impl Tail {
             let id = FileId::of(&sibling.meta);
             let since = self.scanned_ns - BIRTH_SLACK_NS;
             let old = birth_ns(&sibling.meta).is_none_or(|birth| birth < since) || mtime_ns(&sibling.meta) < since;
-            if old || self.by_file.contains_key(&id) {
+            if old {
                 continue;
             }
             let name = name_of(&sibling.path);
@@ -123,7 +126,8 @@ impl Tail {
                 undecided = true;
                 continue;
             }
-            if head.bytes().is_empty() || !self.is_news(head.bytes(), dir) {
+            let known = self.is_known(&id, head.bytes()) || !self.is_news(head.bytes(), dir);
+            if head.bytes().is_empty() || known {
                 continue;
             }
             if let Ok(mut missed) = Source::new(info, multiline, body, 0, now) {

@@ -51,8 +51,7 @@ impl Tail {
         for sibling in all {
             let id = FileId::of(&sibling.meta);
             let named = fingerprint.is_full() || related(&sibling);
-            let owner = self.by_file.get(&id).and_then(|key| self.sources.get(key));
-            let held = owner.is_some_and(|owner| owner.stage != Stage::Finished);
+            let held = self.owner(&id).is_some_and(|owner| owner.stage != Stage::Finished);
             if id == not || !named || sibling.path == path || held {
                 continue;
             }
@@ -62,9 +61,7 @@ impl Tail {
             }
             let Ok(mut body) = Body::open(&sibling.path) else { continue };
             let Ok(head) = body.head() else { continue };
-            // The inode of a finished file can be another one's by now.
-            let owned = |owner: &Source| !owner.fingerprint.is_empty() && owner.fingerprint.check(head.bytes()) == Same;
-            if fingerprint.check(head.bytes()) != Same || owner.is_some_and(owned) {
+            if fingerprint.check(head.bytes()) != Same || self.is_known(&id, head.bytes()) {
                 continue;
             }
             let rank = |(sibling, body): &(Sibling, Body)| {
@@ -77,6 +74,17 @@ impl Tail {
             }
         }
         best
+    }
+
+    fn owner(&self, id: &FileId) -> Option<&Source> {
+        self.by_file.get(id).and_then(|key| self.sources.get(key))
+    }
+
+    /// Whether the file with this inode and this head is a source's; the inode of a finished one can come back.
+    pub(super) fn is_known(&self, id: &FileId, head: &[u8]) -> bool {
+        self.owner(id).is_some_and(|owner| {
+            owner.stage != Stage::Finished || (!owner.fingerprint.is_empty() && owner.fingerprint.check(head) == Same)
+        })
     }
 }
 
