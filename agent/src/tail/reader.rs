@@ -51,6 +51,8 @@ pub struct Source {
     /// Where a symbolic link leads: the kernel names changes by this path.
     pub real_path: Option<PathBuf>,
     pub file: Option<Body>,
+    /// It is followed and not open: there are more files than descriptors.
+    pub parked: bool,
     /// Cut into records up to here.
     pub pos: u64,
     /// Stored by the server up to here.
@@ -153,6 +155,7 @@ impl Source {
             real_path: real_path(&path_now),
             path_now,
             file: Some(body),
+            parked: false,
             pos: at,
             acked: at,
             size: len.max(at),
@@ -180,6 +183,7 @@ impl Source {
             real_path: real_path(&saved.path_now),
             path_now: saved.path_now,
             file: None,
+            parked: false,
             pos: saved.acked,
             acked: saved.acked,
             size: saved.size,
@@ -323,6 +327,7 @@ impl Source {
     /// Nothing more is read from it.
     pub fn let_go(&mut self) {
         self.file = None;
+        self.parked = false;
         self.dirty = false;
         self.pending = None;
     }
