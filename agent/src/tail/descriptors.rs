@@ -38,7 +38,17 @@ impl Tail {
 
     /// Parks files until one more can be opened; false when all that are open are deleted ones.
     pub(super) fn make_room(&mut self) -> bool {
-        while self.open >= self.settings.limits.open_files {
+        self.park_to(self.settings.limits.open_files.saturating_sub(1))
+    }
+
+    /// What was opened on the way to a moved or grown file may be one too many.
+    pub(super) fn keep_open_files(&mut self) {
+        self.count_open();
+        self.park_to(self.settings.limits.open_files);
+    }
+
+    fn park_to(&mut self, most: usize) -> bool {
+        while self.open > most {
             let next =
                 [Choice::Idle, Choice::Live, Choice::Named].into_iter().find_map(|choice| self.next_to_park(choice));
             let Some(source) = next.and_then(|key| self.sources.get_mut(&key)) else { return false };

@@ -66,6 +66,7 @@ impl Tail {
         let replaced = std::mem::take(&mut self.replaced);
         self.find_missed(&replaced, now);
         self.limit_deleted();
+        self.keep_open_files();
         self.settle(now);
         self.scanned = true;
         self.scanned_ns = now.wall_ns;
