@@ -86,7 +86,9 @@ pub fn decode(format: Format, window: Window<'_>, scratch: &mut Scratch, out: &m
     match format.kind {
         SourceKind::Docker => join::decode(join::Envelope::Docker, format, window, &mut scratch.joiner, out),
         SourceKind::Cri => join::decode(join::Envelope::Cri, format, window, &mut scratch.joiner, out),
-        SourceKind::NginxAccess | SourceKind::Json => lines::decode(format, window, out),
+        SourceKind::NginxAccess | SourceKind::Json | SourceKind::Syslog | SourceKind::Journald => {
+            lines::decode(format, window, out)
+        }
         SourceKind::NginxError | SourceKind::Pm2 | SourceKind::Pm2Daemon | SourceKind::File => match format.multiline {
             Multiline::None => lines::decode(format, window, out),
             Multiline::Auto => lines::decode_joined(format, window, out),
