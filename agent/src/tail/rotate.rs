@@ -159,7 +159,7 @@ impl Tail {
             format: candidate.format.clone(),
             labels: candidate.labels.clone(),
         };
-        match Source::new(info, candidate.multiline, file, at, now) {
+        match Source::new(info, candidate.multiline.clone(), file, at, now) {
             Ok(source) => {
                 self.warned.remove(&candidate.path);
                 tracing::info!(path = %candidate.path.display(), offset = at, reason = ?start, "following");
@@ -288,7 +288,7 @@ impl Tail {
         let copy = self.find_copy(&home, source.fingerprint, source.id, pos);
         let Some(source) = self.sources.get_mut(&key) else { return };
         let old_file = source.file.take().filter(|_| source.end.is_none());
-        let (stage, multiline, info) = (source.stage, source.multiline, source.info.clone());
+        let (stage, multiline, info) = (source.stage, source.multiline.clone(), source.info.clone());
         source.stage = Stage::Rotated;
         source.pending = None;
         source.quiet_since = now.mono;
@@ -420,7 +420,7 @@ impl Tail {
                 undecided = true;
                 continue;
             }
-            let (info, multiline) = (source.info.clone(), source.multiline);
+            let (info, multiline) = (source.info.clone(), source.multiline.clone());
             let Ok(file) = File::open(&sibling.path) else { continue };
             if self.is_copy(&sibling.path, &file, &sibling.meta) {
                 undecided = true;
