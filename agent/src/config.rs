@@ -16,8 +16,10 @@ use crate::decode::Multiline;
 use crate::error::{Error, Result};
 
 mod read;
+mod sources;
 
 pub(crate) use read::{COMBINED, check_url};
+pub use sources::format_of;
 
 /// Docker and CRI cut their pieces at 16 KiB: a shorter limit would cut within a piece.
 pub const LINE_BYTES_MIN: usize = 32 << 10;

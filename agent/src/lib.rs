@@ -10,6 +10,7 @@ pub mod decode;
 pub mod error;
 mod metrics;
 pub mod pipeline;
+pub mod preview;
 pub mod ship;
 pub mod show;
 pub mod tail;

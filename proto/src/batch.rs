@@ -48,6 +48,10 @@ pub enum SourceKind {
     File,
     /// Records of `POST /api/v1/ingest`: each one a JSON object.
     Json,
+    /// RFC 3164 and 5424, a message each.
+    Syslog,
+    /// Entries of the journal, each one a JSON object as `journalctl -o json` writes it.
+    Journald,
 }
 
 impl SourceKind {
@@ -60,6 +64,8 @@ impl SourceKind {
             SourceKind::Cri => "cri",
             SourceKind::File => "file",
             SourceKind::Json => "json",
+            SourceKind::Syslog => "syslog",
+            SourceKind::Journald => "journald",
         }
     }
 }

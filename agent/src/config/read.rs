@@ -9,7 +9,7 @@ use logweir_proto::yaml::{self, Environment, Fields, Problem, Problems};
 use logweir_runtime::secrets::Secret;
 
 use super::{
-    BATCH_BYTES_MAX, BATCH_BYTES_MIN, Config, Discover, FileRule, LINE_BYTES_MIN, Limits, Multiline, Roots, StartAt,
+    BATCH_BYTES_MAX, BATCH_BYTES_MIN, Config, Discover, FileRule, LINE_BYTES_MIN, Limits, Roots, StartAt, sources,
 };
 
 /// What `log_format` names when an access log names none.
@@ -18,8 +18,8 @@ pub(crate) const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$
 /// Keys of issue 3 and later: known, so that the message says more than "unknown".
 const NOT_YET: [&str; 6] = ["redact", "sample", "drop", "spool", "syslog", "journald"];
 
-/// A `log_format` is full of dollars of its own.
-const RAW: [&str; 1] = ["files.format"];
+/// A `log_format` and a pattern are full of dollars of their own.
+const RAW: [&str; 2] = ["files.format", "files.multiline.start"];
 
 const BATCH_AGE_MIN: Duration = Duration::from_millis(10);
 const BATCH_AGE_MAX: Duration = Duration::from_secs(60);
@@ -106,8 +106,7 @@ fn file_rule(mut fields: Fields<'_>, problems: &mut Problems) -> FileRule {
     rule.exclude = globs(&mut fields, "exclude", problems).unwrap_or_default();
     rule.service = fields.text("service", problems);
     (rule.kind, rule.format) = format(&mut fields, problems);
-    let multiline = [("auto", Multiline::Auto), ("none", Multiline::None)];
-    rule.multiline = fields.word("multiline", &multiline, problems).unwrap_or_default();
+    rule.multiline = sources::multiline(&mut fields, rule.kind, problems);
     let start_at = [("end", StartAt::End), ("beginning", StartAt::Beginning)];
     rule.start_at = fields.word("start_at", &start_at, problems).unwrap_or_default();
     fields.unsupported(&NOT_YET, problems);
@@ -132,21 +131,10 @@ fn globs(fields: &mut Fields<'_>, key: &'static str, problems: &mut Problems) ->
 
 fn format(fields: &mut Fields<'_>, problems: &mut Problems) -> (SourceKind, String) {
     let Some(text) = fields.text("format", problems) else { return (SourceKind::File, String::new()) };
-    let kind = match text.as_str() {
-        "auto" => SourceKind::File,
-        "nginx" => return (SourceKind::NginxAccess, COMBINED.to_owned()),
-        "nginx_error" => SourceKind::NginxError,
-        "pm2" => SourceKind::Pm2,
-        "docker" => SourceKind::Docker,
-        "cri" => SourceKind::Cri,
-        format if format.contains('$') => return (SourceKind::NginxAccess, text),
-        other => {
-            let known = "auto, nginx, nginx_error, pm2, docker, cri, or an nginx log_format with its $variables";
-            fields.mistake("format", &format!("must be one of {known}, not '{other}'"), problems);
-            SourceKind::File
-        }
-    };
-    (kind, String::new())
+    sources::format_of(&text).unwrap_or_else(|message| {
+        fields.mistake("format", &message, problems);
+        (SourceKind::File, String::new())
+    })
 }
 
 fn limits(mut fields: Fields<'_>, problems: &mut Problems) -> Limits {
