@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use logweir_agent::args::{Args, Command};
 use logweir_agent::error::exit;
+use logweir_agent::redact::{Action, Detector, Redactor};
 use logweir_agent::{Agent, Config, Error, discover, show};
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::{self, Drain};
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     telemetry::init_logs(&env("LOGWEIR_LOG").unwrap_or_else(|| "info".to_owned()), false);
     let result = args.settings(&env).and_then(|config| match args.command {
         Some(Command::Discover { json }) => print(&config, json),
+        Some(Command::Redact { detector }) => redact(&config, &detector),
         None => run(config),
     });
     match result {
@@ -45,6 +47,25 @@ fn print(config: &Config, json: bool) -> Result<u8, Error> {
         }
         _ if findings.iter().any(|finding| !finding.skipped) => Ok(exit::OK),
         _ => Ok(exit::NEGATIVE),
+    }
+}
+
+fn redact(config: &Config, detectors: &[Detector]) -> Result<u8, Error> {
+    let mut settings = config.redact.clone();
+    if !detectors.is_empty() {
+        settings.detectors = detectors.iter().map(|detector| (*detector, Action::Mask)).collect();
+    }
+    if settings.is_empty() {
+        let reason = "nothing to redact: give --detector or a --config with redact".to_owned();
+        return Err(Error::Argument { from: "redact", reason });
+    }
+    let redactor = Redactor::new(&settings)?;
+    let done = show::redact(&redactor, &mut io::stdin().lock(), &mut io::stdout().lock(), &mut io::stderr().lock());
+    match done {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Io { action: "redact", path: "stdin".into(), source: error })
+        }
+        _ => Ok(exit::OK),
     }
 }
 

@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::batch::Built;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::filter::Filter;
 use crate::metrics;
 use crate::ship::client::{Client, Outcome};
 use crate::tail::Now;
@@ -73,7 +74,9 @@ impl Agent {
             limits: config.limits,
             once: config.once,
         };
-        let tail = Tail::open(settings, Now { mono: Instant::now(), wall_ns: clock.now_ns() })?;
+        let filter = Filter::new(&config.rules, &config.redact)?;
+        let mut tail = Tail::open(settings, Now { mono: Instant::now(), wall_ns: clock.now_ns() })?;
+        tail.set_filter(filter);
         let seed = tail.agent().id.bytes().fold(1u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
         let parts = Parts {
             client: Client::new(&config, seed)?,
