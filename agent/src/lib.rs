@@ -14,6 +14,7 @@ pub mod pipeline;
 pub mod redact;
 pub mod ship;
 pub mod show;
+pub mod status;
 pub mod tail;
 pub mod watch;
 

@@ -46,6 +46,10 @@ pub(crate) fn attempt_failed(why: &'static str) {
     counter!("logweir_agent_failed_attempts_total", "why" => why).increment(1);
 }
 
+pub(crate) fn switched() {
+    counter!("logweir_agent_server_switches_total").increment(1);
+}
+
 pub(crate) fn state(files: u32, lag_bytes: u64) {
     gauge!("logweir_agent_open_files").set(f64::from(files));
     gauge!("logweir_agent_lag_bytes").set(lag_bytes as f64);
