@@ -4,11 +4,10 @@
 //! leaves the old one in force, and says so once.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use logweir_runtime::tls;
+use logweir_runtime::tls::{self, Stamps};
 use reqwest::{Certificate, Identity, NoProxy, Proxy};
 
 use crate::config::{ClientCert, Config, Proxies};
@@ -20,16 +19,13 @@ pub const TRY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The loopback of a proxy is another machine's.
 const NEVER_BY_PROXY: &str = "localhost,127.0.0.0/8,::1";
 
-/// What tells a file from its successor: inode, size and time.
-type Stamp = Option<(u64, u64, i64, i64)>;
-
 #[derive(Debug)]
 pub struct Connector {
     ca_file: Option<PathBuf>,
     client_cert: Option<ClientCert>,
     proxies: Proxies,
     timeout: Duration,
-    stamps: Vec<Stamp>,
+    stamps: Stamps,
     http: reqwest::Client,
 }
 
@@ -41,7 +37,7 @@ impl Connector {
             client_cert: config.client_cert.clone(),
             proxies: config.proxies.clone().unwrap_or_default(),
             timeout,
-            stamps: Vec::new(),
+            stamps: Stamps::of([]),
             http: reqwest::Client::new(),
         };
         connector.stamps = connector.stamps();
@@ -65,13 +61,9 @@ impl Connector {
         self.http.clone()
     }
 
-    fn stamps(&self) -> Vec<Stamp> {
+    fn stamps(&self) -> Stamps {
         let cert = self.client_cert.iter().flat_map(|cert| [&cert.cert_file, &cert.key_file]);
-        let stamp = |path: &PathBuf| {
-            let meta = fs::metadata(path).ok()?;
-            Some((meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
-        };
-        self.ca_file.iter().chain(cert).map(stamp).collect()
+        Stamps::of(self.ca_file.iter().chain(cert))
     }
 
     fn build(&self) -> Result<reqwest::Client> {
@@ -120,3 +112,6 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 fn tls_error(path: &Path, reason: String) -> Error {
     Error::Tls { path: path.to_owned(), reason }
 }
+
+#[cfg(test)]
+mod tests;
