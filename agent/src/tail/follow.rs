@@ -225,6 +225,7 @@ impl Tail {
                 if source.end.is_some_and(|end| source.pos >= end) {
                     source.let_go();
                 }
+                self.unpacked(key, false);
             }
             Step::Rewritten => self.rewritten(key, now),
             Step::Shortened(len) => {
