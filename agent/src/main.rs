@@ -12,6 +12,7 @@ use logweir_agent::config::format_of;
 use logweir_agent::decode::multiline::StartRule;
 use logweir_agent::decode::{Format, Multiline};
 use logweir_agent::error::exit;
+use logweir_agent::redact::{Action, Detector, Redactor};
 use logweir_agent::{Agent, Config, Error, discover, preview, show};
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::{self, Drain};
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let result = args.settings(&env).and_then(|config| match args.command {
         Some(Command::Discover { json }) => print(&config, json),
         Some(Command::Multiline { format, start, file }) => multiline(&config, &format, start.as_deref(), &file),
+        Some(Command::Redact { detector }) => redact(&config, &detector),
         None => run(config),
     });
     match result {
@@ -69,6 +71,25 @@ fn multiline(config: &Config, format: &str, start: Option<&str>, file: &Path) ->
     let format = Format::new(kind, &format, &multiline, config.limits.line_bytes);
     match preview::print(format, &mut input, &mut BufWriter::new(io::stdout().lock())) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(io("read")(error)),
+        _ => Ok(exit::OK),
+    }
+}
+
+fn redact(config: &Config, detectors: &[Detector]) -> Result<u8, Error> {
+    let mut settings = config.redact.clone();
+    if !detectors.is_empty() {
+        settings.detectors = detectors.iter().map(|detector| (*detector, Action::Mask)).collect();
+    }
+    if settings.is_empty() {
+        let reason = "nothing to redact: give --detector or a --config with redact".to_owned();
+        return Err(Error::Argument { from: "redact", reason });
+    }
+    let redactor = Redactor::new(&settings)?;
+    let done = show::redact(&redactor, &mut io::stdin().lock(), &mut io::stdout().lock(), &mut io::stderr().lock());
+    match done {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Io { action: "redact", path: "stdin".into(), source: error })
+        }
         _ => Ok(exit::OK),
     }
 }
