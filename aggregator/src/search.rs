@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod cell;
 pub mod context;
 pub mod counted;
+pub mod crew;
 pub mod execute;
 pub mod fields;
 pub mod filter;

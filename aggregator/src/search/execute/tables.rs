@@ -13,11 +13,12 @@ use crate::search::Error;
 use crate::search::aggregate::Aggregator;
 use crate::search::cell::Value;
 use crate::search::counted::counted;
+use crate::search::crew::{self, Look};
 use crate::search::filter::Filter;
 use crate::search::pipes;
 use crate::search::plan::{self, First};
 use crate::search::rows::Show;
-use crate::search::scan::{Coverage, Scan, TimeRange};
+use crate::search::scan::{BlockRef, Coverage, Reader, Scan, TimeRange};
 use crate::search::table::Table;
 
 impl Search<'_, '_, '_> {
@@ -97,18 +98,26 @@ impl Search<'_, '_, '_> {
         let mut aggregator =
             Aggregator::new(pipe, range, self.request.memory_bytes, &mut |filter| self.compile(filter))?;
         let mut scan = Scan::new(self.segments, self.filter, plan.range, Order::Desc, self.request.patience());
-        while let Some(block) = scan.next_block() {
-            let counted = aggregator
-                .counts_only()
-                .and_then(|(by, width)| counted(scan.segment(&block), &block, scan.range(), self.filter, &by, width));
+        let empty = aggregator.clone();
+        let counts_only = empty.counts_only();
+        let columns = empty.columns();
+        let look = |aggregator: &mut Aggregator, reader: Reader<'_>, block: &BlockRef| {
+            let counted = counts_only.as_ref().and_then(|(by, width)| {
+                counted(reader.segment(block), block, reader.range(), reader.filter(), by, *width)
+            });
             if let Some(counted) = counted {
                 aggregator.add(&counted.batch, &counted.mask, &counted.weights)?;
-                continue;
+                return Ok(Look::Known);
             }
-            let columns = aggregator.columns();
-            if let Some((batch, mask)) = scan.select(&block, &columns) {
-                aggregator.add(&batch, &mask, &[])?;
+            match reader.select(block, &columns) {
+                Ok(Some((batch, mask))) => aggregator.add(&batch, &mask, &[])?,
+                Ok(None) => {}
+                Err(error) => return Ok(Look::Failed(error)),
             }
+            Ok(Look::Read)
+        };
+        for more in crew::each_block(&mut scan, || empty.clone(), &look)? {
+            aggregator.merge(more)?;
         }
         let coverage = scan.finish(false);
         let (table, warnings) = aggregator.finish();
