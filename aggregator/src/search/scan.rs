@@ -17,6 +17,7 @@ use logweir_runtime::clock;
 use super::cell::EXTRA;
 use super::filter::Filter;
 use super::mask::Mask;
+use super::steps::Steps;
 use crate::store::segment::{BlockStat, Projection, Segment, SegmentError};
 
 /// Most parts of time that an answer names as missing; neighbours are joined until they fit.
@@ -107,6 +108,7 @@ pub struct Coverage {
 pub struct Scan<'a> {
     segments: &'a [Arc<dyn Segment>],
     filter: &'a Filter,
+    steps: Option<&'a Steps>,
     range: TimeRange,
     order: Order,
     patience: Patience<'a>,
@@ -142,6 +144,7 @@ impl<'a> Scan<'a> {
         Scan {
             segments,
             filter,
+            steps: None,
             range,
             order,
             patience,
@@ -155,6 +158,16 @@ impl<'a> Scan<'a> {
             bytes_before: segments.iter().map(|segment| segment.bytes_read()).collect(),
             used: BTreeSet::new(),
         }
+    }
+
+    /// Rows that pass the filter go through these pipes as well, and so do rows that are shown.
+    pub fn with_steps(mut self, steps: &'a Steps) -> Scan<'a> {
+        self.steps = (!steps.is_empty()).then_some(steps);
+        self
+    }
+
+    pub fn steps(&self) -> Option<&'a Steps> {
+        self.steps
     }
 
     pub fn segment(&self, block: &BlockRef) -> &'a dyn Segment {
@@ -260,6 +273,7 @@ impl<'a> Scan<'a> {
     pub fn select(&mut self, block: &BlockRef, more: &BTreeSet<&str>) -> Option<(RecordBatch, Mask)> {
         let mut fields = self.filter.columns();
         fields.extend(more);
+        fields.extend(self.steps.iter().flat_map(|steps| steps.inputs()));
         let batch = self.read(block, Some(&fields), None)?;
         self.blocks_read += 1;
         self.rows_scanned += batch.num_rows() as u64;
@@ -270,7 +284,10 @@ impl<'a> Scan<'a> {
             Mask::from_fn(times.len(), |row| (times[row] >= self.range.first_ns) & (times[row] <= self.range.last_ns))
         };
         let mask = self.filter.eval(&batch, &within);
-        Some((batch, mask))
+        Some(match self.steps {
+            Some(steps) => steps.apply(batch, mask),
+            None => (batch, mask),
+        })
     }
 
     /// Ends the walk. With `early` the blocks still to come were not needed and are not missing.

@@ -14,7 +14,6 @@ use nom::bytes::complete::tag;
 use super::super::{CONTEXT_ROWS_MAX, Cursor, ParseError, Parsed, ROWS_DEFAULT, lex};
 use crate::query::ast::{Field, PipeKind, Span, TimeExpr};
 use crate::query::value::parse_time_expr;
-use crate::text::visible;
 
 impl Cursor<'_> {
     pub(super) fn patterns(&mut self) -> Parsed<PipeKind> {
@@ -85,9 +84,7 @@ impl Cursor<'_> {
         };
         let on = self.field_list(sign)?;
         let Some((_, open)) = self.take(tag("(")) else {
-            let found = visible(self.slice(self.here()));
-            return Err(ParseError::new(self.here(), format!("expected a query in parentheses, not '{found}'"))
-                .hint(usage));
+            return Err(ParseError::new(self.here(), "expected a query in parentheses").hint(usage));
         };
         let query = self.nested(open, |cursor| cursor.query_within(open))?;
         Ok(PipeKind::Join { left, on, query: Box::new(query) })
