@@ -18,7 +18,8 @@ use super::error::ApiError;
 use super::query::{Asked, busy, parse_query, read_request, search_error, time_of};
 use crate::auth::Scope;
 use crate::search::execute::{self, Explanation, LIMIT_DEFAULT};
-use crate::search::fields::{self, Facets};
+use crate::search::facets::{self, Facets};
+use crate::search::fields;
 use crate::search::hits::{self, BUCKETS_DEFAULT, BUCKETS_MAX};
 use crate::search::plan;
 use crate::search::rows::names;
@@ -74,7 +75,7 @@ pub async fn facets(
     let fields = request.fields.as_deref().map(names);
     let asked = asked(&app, request.query, request.from, request.to)?;
     let answer = run(&app, asked, move |asked, request, segments| {
-        fields::facets(&asked.query, request, fields.as_deref(), limit, segments)
+        facets::facets(&asked.query, request, fields.as_deref(), limit, segments)
     });
     answer.await.map(Json)
 }

@@ -10,7 +10,7 @@ use logweir_proto::query::ast::{Field, PipeKind, SortKey};
 use super::Error;
 use super::aggregate::{Aggregator, CompileFilter};
 use super::cell::{Value, canonical};
-use super::facets::Facets;
+use super::facets::Counters;
 use super::mask::Mask;
 use super::order::SortValue;
 use super::patterns::Patterns;
@@ -29,14 +29,14 @@ pub struct Ground {
 
 /// `facets` or `patterns` under way: aggregations whose columns are not known before the rows.
 pub enum Gather {
-    Facets(Facets),
+    Facets(Counters),
     Patterns(Patterns),
 }
 
 impl Gather {
     pub fn new(pipe: &PipeKind, now_ns: i64) -> Option<Gather> {
         match pipe {
-            PipeKind::Facets(limit) => Some(Gather::Facets(Facets::new(*limit))),
+            PipeKind::Facets(limit) => Some(Gather::Facets(Counters::new(*limit))),
             PipeKind::Patterns { new_ns, limit } => {
                 let since_ns = new_ns.map(|new_ns| now_ns.saturating_sub(new_ns));
                 Some(Gather::Patterns(Patterns::new(since_ns, *limit)))
@@ -48,7 +48,7 @@ impl Gather {
     /// The fields that it wants of a segment.
     pub fn columns(&self, segment: &dyn Segment) -> Vec<String> {
         match self {
-            Gather::Facets(_) => Facets::columns(segment),
+            Gather::Facets(_) => Counters::columns(segment),
             Gather::Patterns(_) => Patterns::columns(),
         }
     }

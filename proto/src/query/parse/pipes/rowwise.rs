@@ -56,7 +56,7 @@ impl Cursor<'_> {
             return Err(ParseError::new(self.here(), format!("'{}' needs {what}", self.slice(span))).hint(hint));
         }
         let extractor = if is_regex { self.named_groups(span)? } else { self.pattern()? };
-        Ok(PipeKind::Extract { extractor, from: self.from_field()? })
+        Ok(PipeKind::Extract { extractor, from: self.source_field()? })
     }
 
     fn named_groups(&mut self, span: Span) -> Parsed<Extractor> {
@@ -83,10 +83,10 @@ impl Cursor<'_> {
     }
 
     pub(super) fn unpack(&mut self, extractor: Extractor) -> Parsed<PipeKind> {
-        Ok(PipeKind::Extract { extractor, from: self.from_field()? })
+        Ok(PipeKind::Extract { extractor, from: self.source_field()? })
     }
 
-    fn from_field(&mut self) -> Parsed<Option<Field>> {
+    fn source_field(&mut self) -> Parsed<Option<Field>> {
         match self.take(lex::keyword("FROM")) {
             Some((_, at)) => self.required_field(at).map(Some),
             None => Ok(None),
