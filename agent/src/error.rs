@@ -30,8 +30,10 @@ pub enum Error {
     Checkpoint { path: PathBuf, reason: String },
     #[error("no server: give --server, set LOGWEIR_URL or write server.url")]
     NoServer,
-    #[error("certificate authority {path}: {reason}")]
-    Ca { path: PathBuf, reason: String },
+    #[error("tls file {path}: {reason}")]
+    Tls { path: PathBuf, reason: String },
+    #[error("redact: {what} {reason}")]
+    Redact { what: String, reason: String },
     #[error("http client: {0}")]
     Client(#[from] reqwest::Error),
     #[error("batch: {0}")]
@@ -58,7 +60,9 @@ pub enum ErrorKind {
 impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Config(_) | Error::Argument { .. } | Error::NoServer | Error::Ca { .. } => ErrorKind::Usage,
+            Error::Config(_) | Error::Argument { .. } | Error::NoServer | Error::Tls { .. } | Error::Redact { .. } => {
+                ErrorKind::Usage
+            }
             Error::Io { .. } | Error::StateHeld(_) | Error::Checkpoint { .. } | Error::Client(_) => {
                 ErrorKind::Environment
             }

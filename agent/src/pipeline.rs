@@ -17,8 +17,10 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::batch::Built;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::filter::Filter;
 use crate::metrics;
 use crate::ship::client::{Client, Outcome};
+use crate::status::Status;
 use crate::tail::Now;
 use crate::tail::discover::{Discovery, candidates};
 use crate::tail::follow::{Acked, Settings, Tail};
@@ -55,6 +57,7 @@ struct Parts {
     client: Client,
     discovery: Arc<Discovery>,
     watch: Watch,
+    status: Status,
     linger: Duration,
     once: bool,
 }
@@ -73,14 +76,18 @@ impl Agent {
             limits: config.limits,
             once: config.once,
         };
-        let tail = Tail::open(settings, Now { mono: Instant::now(), wall_ns: clock.now_ns() })?;
+        let filter = Filter::new(&config.rules, &config.redact)?;
+        let mut tail = Tail::open(settings, Now { mono: Instant::now(), wall_ns: clock.now_ns() })?;
+        tail.set_filter(filter);
         let seed = tail.agent().id.bytes().fold(1u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let status = Status::new();
         let parts = Parts {
-            client: Client::new(&config, seed)?,
+            client: Client::new(&config, seed, status.clone())?,
             watch: Watch::new(),
             linger: linger(config.limits.batch_age),
             once: config.once,
             discovery: Arc::new(Discovery::new(config)),
+            status,
             clock,
             drain,
         };
@@ -90,6 +97,11 @@ impl Agent {
     /// The id under which the server knows this installation.
     pub fn id(&self) -> &str {
         &self.tail.agent().id
+    }
+
+    /// What others may ask the agent while it runs.
+    pub fn status(&self) -> Status {
+        self.parts.status.clone()
     }
 
     /// Runs until the drain, or with `once` until everything is stored.
@@ -155,6 +167,7 @@ impl Run {
     async fn run(&mut self) -> Result<()> {
         loop {
             self.advance().await?;
+            self.parts.status.turned();
             if self.parts.once && self.is_done() {
                 return self.with_tail(|tail, _| tail.save()).await?;
             }
@@ -273,6 +286,7 @@ impl Run {
             })
             .await?;
         metrics::state(state.files, state.lag_bytes);
+        self.parts.status.saw(state.files, state.lag_bytes);
         self.parts.watch.set(&dirs);
         self.rescanned_at = now.mono;
         self.rescan_at = now.mono + RESCAN_EVERY;

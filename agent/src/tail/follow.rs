@@ -20,6 +20,7 @@ use crate::batch::{Built, Draft, cut, json_bytes};
 use crate::config::Limits;
 use crate::decode::Scratch;
 use crate::error::Result;
+use crate::filter::Filter;
 use crate::metrics;
 
 /// Gaps in one header; the others follow with the next.
@@ -82,6 +83,7 @@ pub struct Tail {
     cursor: u64,
     window: Vec<u8>,
     scratch: Scratch,
+    filter: Filter,
     /// Held as long as anything can be written to the state directory.
     _lock: DirLock,
 }
@@ -124,12 +126,19 @@ impl Tail {
             cursor: 0,
             window: Vec::new(),
             scratch: Scratch::default(),
+            filter: Filter::default(),
             _lock: lock,
         }
     }
 
     pub fn agent(&self) -> &AgentInfo {
         &self.agent
+    }
+
+    /// What is cut from now on goes through this filter.
+    pub fn set_filter(&mut self, filter: Filter) {
+        self.filter.report();
+        self.filter = filter.with_counts(self.filter.counts());
     }
 
     /// Cuts the next batch; `None` when there is nothing to send. First of all, what was planned before a crash.
@@ -206,7 +215,8 @@ impl Tail {
             // What was cut before the end of the step stands; whether it was interleaved is not known.
             Step::Rewritten | Step::Shortened(_) | Step::Failed(_) => true,
         };
-        if chunk.records() > 0 {
+        if chunk.end() > chunk.start() {
+            let chunk = self.filter.apply(&source.info, chunk);
             draft.push(&source.info, &chunk, whole);
             source.announced = true;
         }
@@ -215,6 +225,7 @@ impl Tail {
                 if source.end.is_some_and(|end| source.pos >= end) {
                     source.let_go();
                 }
+                self.unpacked(key, false);
             }
             Step::Rewritten => self.rewritten(key, now),
             Step::Shortened(len) => {
@@ -255,6 +266,7 @@ impl Tail {
             }
         }
         let gaps = self.take_gaps();
+        self.filter.report();
         self.seq += 1;
         let header = Header {
             agent: AgentInfo { utc_offset_minutes: utc_offset_minutes(now.wall_ns), ..self.agent.clone() },
@@ -289,6 +301,8 @@ impl Tail {
             lag_bytes: self.lag_bytes(),
             dropped_lines: self.dropped_lines,
             truncated_lines: self.truncated_lines,
+            filtered_lines: self.filter.counts().filtered_lines,
+            redacted_values: self.filter.counts().redacted_values,
         }
     }
 
