@@ -210,7 +210,11 @@ fn lines(set: &str, bytes: usize) -> Vec<Vec<u8>> {
     let mut generator = Generator::new(DAY_NS, count);
     let mut generated = |nginx: bool| {
         let mut line = String::new();
-        if nginx { generator.nginx(&mut line) } else { generator.json(&mut line) };
+        if nginx {
+            generator.nginx(&mut line)
+        } else {
+            generator.json(&mut line)
+        };
         line.into_bytes()
     };
     let mut random = |count: usize, of: &[char]| -> String {
@@ -224,7 +228,9 @@ fn lines(set: &str, bytes: usize) -> Vec<Vec<u8>> {
         "random" => (0..bytes / 200).map(|_| random(199, &printable).into_bytes()).collect(),
         "hex" => {
             let hex: Vec<char> = "0123456789abcdef".chars().collect();
-            (0..bytes / 100).map(|_| format!("id {} done {}", random(32, &hex), random(16, &hex)).into_bytes()).collect()
+            (0..bytes / 100)
+                .map(|_| format!("id {} done {}", random(32, &hex), random(16, &hex)).into_bytes())
+                .collect()
         }
         "non-ascii" => (0..bytes / 200).map(|_| random(70, &letters).into_bytes()).collect(),
         "huge" => vec![random((bytes / 4).min(15 << 20), &printable).into_bytes()],
