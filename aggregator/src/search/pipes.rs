@@ -30,7 +30,7 @@ pub struct Ground {
 /// `facets` or `patterns` under way: aggregations whose columns are not known before the rows.
 pub enum Gather {
     Facets(Counters),
-    Patterns(Patterns),
+    Patterns(Box<Patterns>),
 }
 
 impl Gather {
@@ -39,7 +39,7 @@ impl Gather {
             PipeKind::Facets(limit) => Some(Gather::Facets(Counters::new(*limit))),
             PipeKind::Patterns { new_ns, limit } => {
                 let since_ns = new_ns.map(|new_ns| now_ns.saturating_sub(new_ns));
-                Some(Gather::Patterns(Patterns::new(since_ns, *limit)))
+                Some(Gather::Patterns(Box::new(Patterns::new(since_ns, *limit))))
             }
             _ => None,
         }

@@ -269,7 +269,8 @@ fn of_text(value: &Value, made: impl FnOnce(&str) -> Value) -> Value {
 
 fn bounded(mut text: String) -> Value {
     if text.len() > TEXT_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
     }
     Value::Text(text.into())
 }
