@@ -183,7 +183,7 @@ impl Tail {
                 source.info = info;
                 source.announced = false;
             }
-            source.multiline = candidate.multiline;
+            source.multiline = candidate.multiline.clone();
         }
     }
 

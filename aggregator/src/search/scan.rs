@@ -19,6 +19,7 @@ use logweir_runtime::clock;
 use super::cell::EXTRA;
 use super::filter::Filter;
 use super::mask::Mask;
+use super::steps::Steps;
 use crate::store::segment::{BlockStat, Projection, Segment, SegmentError};
 
 /// Most parts of time that an answer names as missing; neighbours are joined until they fit.
@@ -113,6 +114,7 @@ pub type Selected = (RecordBatch, Mask);
 pub struct Reader<'a> {
     segments: &'a [Arc<dyn Segment>],
     filter: &'a Filter,
+    steps: Option<&'a Steps>,
     range: TimeRange,
 }
 
@@ -156,14 +158,19 @@ impl<'a> Reader<'a> {
         if mask.is_empty() {
             return Ok(None);
         }
-        let rest: BTreeSet<&str> = more.difference(&fields).copied().collect();
-        if rest.is_empty() {
-            return Ok(Some((batch, mask)));
-        }
-        let rest = segment.read(block.block, &projection(&rest), None)?;
-        let batch =
-            if batch.num_columns() == 0 { rest } else { join(&batch, &rest).map_err(|e| failed(segment, &e))? };
-        Ok(Some((batch, mask)))
+        let inputs = self.steps.into_iter().flat_map(Steps::inputs);
+        let rest: BTreeSet<&str> =
+            more.iter().copied().chain(inputs).filter(|name| !fields.contains(name)).collect();
+        let batch = if rest.is_empty() {
+            batch
+        } else {
+            let rest = segment.read(block.block, &projection(&rest), None)?;
+            if batch.num_columns() == 0 { rest } else { join(&batch, &rest).map_err(|e| failed(segment, &e))? }
+        };
+        Ok(Some(match self.steps {
+            Some(steps) => steps.apply(batch, mask),
+            None => (batch, mask),
+        }))
     }
 }
 
@@ -216,7 +223,7 @@ impl<'a> Scan<'a> {
             Order::Asc => blocks.sort_by_key(|block| block.stat.min_time_ns),
         }
         Scan {
-            reader: Reader { segments, filter, range },
+            reader: Reader { segments, filter, steps: None, range },
             order,
             patience,
             blocks,
@@ -229,6 +236,16 @@ impl<'a> Scan<'a> {
             bytes_before: segments.iter().map(|segment| segment.bytes_read()).collect(),
             used: BTreeSet::new(),
         }
+    }
+
+    /// Rows that pass the filter go through these pipes as well, and so do rows that are shown.
+    pub fn with_steps(mut self, steps: &'a Steps) -> Scan<'a> {
+        self.reader.steps = (!steps.is_empty()).then_some(steps);
+        self
+    }
+
+    pub fn steps(&self) -> Option<&'a Steps> {
+        self.reader.steps
     }
 
     pub fn reader(&self) -> Reader<'a> {
