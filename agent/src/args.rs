@@ -43,6 +43,17 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print which lines of a file would be joined into one event, and by which rule; ships nothing
+    Multiline {
+        /// How to read it: auto, pm2, nginx_error, docker or cri
+        #[arg(long, default_value = "auto", value_name = "FORMAT")]
+        format: String,
+        /// An event begins where this pattern is found, as `files.multiline.start` says it
+        #[arg(long, value_name = "PATTERN")]
+        start: Option<String>,
+        /// `-` for standard input
+        file: PathBuf,
+    },
     /// Redact lines from stdin as the configuration says and print them; what was found is counted on stderr
     Redact {
         /// Detector to use instead of what the configuration says; may be repeated
@@ -60,6 +71,7 @@ fn detector(name: &str) -> Result<Detector, String> {
 const AFTER_HELP: &str = "\
 Examples:
   logweir-agent discover
+  logweir-agent multiline /srv/app/log/error.log
   logweir-agent --server https://logs.example.net:7171 --token-file /etc/logweir/token
   logweir-agent redact --detector email --detector card < app.log
   logweir-agent --once --server http://127.0.0.1:7171 --state-dir /tmp/once

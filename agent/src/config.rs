@@ -20,9 +20,11 @@ use crate::redact;
 mod read;
 mod rules;
 mod server;
+mod sources;
 
 pub(crate) use read::COMBINED;
 pub(crate) use server::check_url;
+pub use sources::format_of;
 
 /// Docker and CRI cut their pieces at 16 KiB: a shorter limit would cut within a piece.
 pub const LINE_BYTES_MIN: usize = 32 << 10;

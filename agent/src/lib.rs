@@ -13,6 +13,7 @@ pub mod health;
 pub mod host;
 mod metrics;
 pub mod pipeline;
+pub mod preview;
 pub mod redact;
 pub mod reload;
 pub mod ship;

@@ -1,15 +1,20 @@
 //! `logweir-agent`: arguments, configuration, run until a signal, drain.
 
-use std::io::{self, ErrorKind, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use logweir_agent::args::{Args, Command};
+use logweir_agent::config::format_of;
+use logweir_agent::decode::multiline::StartRule;
+use logweir_agent::decode::{Format, Multiline};
 use logweir_agent::error::exit;
 use logweir_agent::redact::{Action, Detector, Redactor};
 use logweir_agent::status::Status;
-use logweir_agent::{Agent, Config, Error, discover, health, reload, show};
+use logweir_agent::{Agent, Config, Error, discover, health, preview, reload, show};
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::{self, Drain};
 use logweir_runtime::systemd::Manager;
@@ -23,6 +28,7 @@ fn main() -> ExitCode {
     telemetry::init_logs(&env("LOGWEIR_LOG").unwrap_or_else(|| "info".to_owned()), false);
     let result = args.settings(&env).and_then(|config| match args.command.clone() {
         Some(Command::Discover { json }) => print(&config, json),
+        Some(Command::Multiline { format, start, file }) => multiline(&config, &format, start.as_deref(), &file),
         Some(Command::Redact { detector }) => redact(&config, &detector),
         None => run(args, config),
     });
@@ -45,6 +51,25 @@ fn print(config: &Config, json: bool) -> Result<u8, Error> {
         }
         _ if findings.iter().any(|finding| !finding.skipped) => Ok(exit::OK),
         _ => Ok(exit::NEGATIVE),
+    }
+}
+
+fn multiline(config: &Config, format: &str, start: Option<&str>, file: &Path) -> Result<u8, Error> {
+    let bad = |from, reason: String| Error::Argument { from, reason };
+    let (kind, format) = format_of(format).map_err(|reason| bad("--format", reason))?;
+    let multiline = match start.map(StartRule::new) {
+        Some(rule) => Multiline::Start(rule.map_err(|error| bad("--start", error.to_string()))?),
+        None => Multiline::Auto,
+    };
+    let io = |action| move |source| Error::Io { action, path: file.to_path_buf(), source };
+    let mut input: Box<dyn Read> = match file.to_str() {
+        Some("-") => Box::new(io::stdin().lock()),
+        _ => Box::new(File::open(file).map_err(io("open"))?),
+    };
+    let format = Format::new(kind, &format, &multiline, config.limits.line_bytes);
+    match preview::print(format, &mut input, &mut BufWriter::new(io::stdout().lock())) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(io("read")(error)),
+        _ => Ok(exit::OK),
     }
 }
 

@@ -35,6 +35,9 @@ pub const RAW_BYTES_MAX: usize = 32 << 20;
 /// Longest line that a record carries; the agent cuts longer ones and marks the rest.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
+/// The level for a body that is over [`BODY_BYTES_MAX`] at the level that was asked for.
+const ZSTD_LEVEL_SMALL: i32 = 3;
+
 /// What kind of log a source is: it decides where the parser starts looking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -49,6 +52,10 @@ pub enum SourceKind {
     File,
     /// Records of `POST /api/v1/ingest`: each one a JSON object.
     Json,
+    /// RFC 3164 and 5424, a message each.
+    Syslog,
+    /// Entries of the journal, each one a JSON object as `journalctl -o json` writes it.
+    Journald,
 }
 
 impl SourceKind {
@@ -61,6 +68,8 @@ impl SourceKind {
             SourceKind::Cri => "cri",
             SourceKind::File => "file",
             SourceKind::Json => "json",
+            SourceKind::Syslog => "syslog",
+            SourceKind::Journald => "journald",
         }
     }
 }
@@ -338,11 +347,53 @@ impl BodyBuilder {
         self.raw.len()
     }
 
+    /// Adds a chunk of records of which nothing but the text is known; the first begins at `start`.
+    pub fn push_plain(&mut self, source: u32, start: u64, texts: &[&[u8]]) {
+        let before = self.raw.len();
+        let text_len: usize = texts.iter().map(|text| text.len()).sum();
+        let mut meta = Vec::with_capacity(4 * texts.len());
+        for text in texts {
+            meta.push(0);
+            varint::put(&mut meta, text.len() as u64);
+        }
+        self.raw.reserve(varint::VARINT_BYTES_MAX + meta.len() + text_len);
+        varint::put(&mut self.raw, meta.len() as u64);
+        self.raw.extend_from_slice(&meta);
+        for text in texts {
+            self.raw.extend_from_slice(text);
+        }
+        self.chunks.push(ChunkInfo {
+            source,
+            start,
+            end: start + (text_len + texts.len()) as u64,
+            records: texts.len() as u32,
+            bytes: (self.raw.len() - before) as u32,
+        });
+    }
+
     /// Compresses and frames the batch; `header.chunks` is replaced by what was pushed.
-    pub fn finish(self, mut header: Header, zstd_level: i32) -> Result<Vec<u8>, BatchError> {
+    pub fn finish(self, header: Header, zstd_level: i32) -> Result<Vec<u8>, BatchError> {
+        Ok(self.frame(header, zstd_level)?.bytes)
+    }
+
+    /// The same, checked as [`Envelope`] checks what was sent, with what a reader of the bytes would find.
+    pub fn finish_whole(self, header: Header, zstd_level: i32) -> Result<Whole, BatchError> {
+        check_size("decompressed body", self.raw.len(), RAW_BYTES_MAX)?;
+        let whole = self.frame(header, zstd_level)?;
+        check_chunks(&whole.header, whole.body.bytes())?;
+        Ok(whole)
+    }
+
+    fn frame(self, mut header: Header, zstd_level: i32) -> Result<Whole, BatchError> {
         header.chunks = self.chunks;
         let head = serde_json::to_vec(&header)?;
-        let body = zstd::bulk::compress(&self.raw, zstd_level).map_err(DecompressError::Zstd)?;
+        check_size("header", head.len(), HEADER_BYTES_MAX)?;
+        let mut body = zstd::bulk::compress(&self.raw, zstd_level).map_err(DecompressError::Zstd)?;
+        if body.len() > BODY_BYTES_MAX {
+            // A fast level was too fast for this one.
+            body = zstd::bulk::compress(&self.raw, ZSTD_LEVEL_SMALL).map_err(DecompressError::Zstd)?;
+            check_size("body", body.len(), BODY_BYTES_MAX)?;
+        }
         let mut out = Vec::with_capacity(head.len() + body.len() + 32);
         out.extend_from_slice(&MAGIC);
         out.push(VERSION);
@@ -353,8 +404,16 @@ impl BodyBuilder {
         put_u32(&mut out, body.len());
         out.extend_from_slice(&body);
         out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
-        Ok(out)
+        Ok(Whole { bytes: out, header, body: Body { raw: self.raw } })
     }
+}
+
+/// A batch as it goes over the wire or into the log, and what a reader of those bytes finds.
+#[derive(Debug)]
+pub struct Whole {
+    pub bytes: Vec<u8>,
+    pub header: Header,
+    pub body: Body,
 }
 
 /// A checked batch whose body is still compressed: what admission and deduplication need.

@@ -8,8 +8,8 @@ use logweir_proto::batch::{LINE_BYTES_MAX, SourceKind};
 use logweir_proto::yaml::{self, Environment, Fields, Problem, Problems};
 
 use super::{
-    BATCH_BYTES_MAX, BATCH_BYTES_MIN, Config, Discover, FileRule, LINE_BYTES_MIN, Limits, Multiline, Roots, SourceRule,
-    StartAt, rules, server,
+    BATCH_BYTES_MAX, BATCH_BYTES_MIN, Config, Discover, FileRule, LINE_BYTES_MIN, Limits, Roots, SourceRule, StartAt,
+    rules, server, sources,
 };
 
 /// What `log_format` names when an access log names none.
@@ -18,8 +18,8 @@ pub(crate) const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$
 /// Keys of issue 3 and later: known, so that the message says more than "unknown".
 const NOT_YET: [&str; 3] = ["spool", "syslog", "journald"];
 
-/// A `log_format` and a regular expression have dollars of their own.
-const RAW: [&str; 4] = ["files.format", "files.drop", "rules.drop", "redact.patterns"];
+/// A `log_format`, a pattern and a regular expression have dollars of their own.
+const RAW: [&str; 5] = ["files.format", "files.multiline.start", "files.drop", "rules.drop", "redact.patterns"];
 
 const BATCH_AGE_MIN: Duration = Duration::from_millis(10);
 const BATCH_AGE_MAX: Duration = Duration::from_secs(60);
@@ -97,8 +97,7 @@ fn file_rule(mut fields: Fields<'_>, left_out: &mut Vec<SourceRule>, problems: &
     rule.exclude = globs(&mut fields, "exclude", problems).unwrap_or_default();
     rule.service = fields.text("service", problems);
     (rule.kind, rule.format) = format(&mut fields, problems);
-    let multiline = [("auto", Multiline::Auto), ("none", Multiline::None)];
-    rule.multiline = fields.word("multiline", &multiline, problems).unwrap_or_default();
+    rule.multiline = sources::multiline(&mut fields, rule.kind, problems);
     let start_at = [("end", StartAt::End), ("beginning", StartAt::Beginning)];
     rule.start_at = fields.word("start_at", &start_at, problems).unwrap_or_default();
     let (drop, sample) = rules::what_stays(&mut fields, problems);
@@ -126,21 +125,10 @@ pub(super) fn globs(fields: &mut Fields<'_>, key: &'static str, problems: &mut P
 
 fn format(fields: &mut Fields<'_>, problems: &mut Problems) -> (SourceKind, String) {
     let Some(text) = fields.text("format", problems) else { return (SourceKind::File, String::new()) };
-    let kind = match text.as_str() {
-        "auto" => SourceKind::File,
-        "nginx" => return (SourceKind::NginxAccess, COMBINED.to_owned()),
-        "nginx_error" => SourceKind::NginxError,
-        "pm2" => SourceKind::Pm2,
-        "docker" => SourceKind::Docker,
-        "cri" => SourceKind::Cri,
-        format if format.contains('$') => return (SourceKind::NginxAccess, text),
-        other => {
-            let known = "auto, nginx, nginx_error, pm2, docker, cri, or an nginx log_format with its $variables";
-            fields.mistake("format", &format!("must be one of {known}, not '{other}'"), problems);
-            SourceKind::File
-        }
-    };
-    (kind, String::new())
+    sources::format_of(&text).unwrap_or_else(|message| {
+        fields.mistake("format", &message, problems);
+        (SourceKind::File, String::new())
+    })
 }
 
 fn limits(mut fields: Fields<'_>, problems: &mut Problems) -> Limits {

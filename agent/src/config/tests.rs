@@ -162,3 +162,24 @@ fn formats_keep_what_looks_like_the_environment() {
     assert_eq!(config.files[0].paths, ["/x/pay.log"]);
     assert_eq!(config.files[0].format, "${TEAM} $$ $status");
 }
+
+#[test]
+fn where_an_event_begins() {
+    let text = "files:\n  - { paths: [/x], multiline: { start: '^\\d{4}-[$]', lines_max: 20, bytes_max: 64KiB } }\n";
+    let config = Config::parse("agent.yaml", text, &env).expect("it is right");
+    let Multiline::Start(rule) = &config.files[0].multiline else { panic!("{:?}", config.files[0].multiline) };
+    assert_eq!((rule.lines_max(), rule.bytes_max()), (20, 64 << 10));
+    let back: Multiline = serde_json::from_str(&serde_json::to_string(&config.files[0].multiline).expect("json"))
+        .expect("a checkpoint keeps it");
+    assert_eq!(back, config.files[0].multiline);
+    mistakes(
+        "files:\n  - { paths: [/x], multiline: { start: '(', lines: 3 } }\n  - { paths: [/x], multiline: {} }\n  - { paths: [/x], format: nginx, multiline: { start: x } }\n  - { paths: [/x], multiline: all }\n",
+        &expect![[r#"
+            agent.yaml:2:40: files[0].multiline.start is no pattern: unclosed group
+            agent.yaml:2:45: unknown key 'lines' in files[0].multiline (known here: start, lines_max, bytes_max)
+            agent.yaml:3:31: files[1].multiline.start is missing: give the pattern with which an event begins
+            agent.yaml:4:46: files[2].multiline cannot be a pattern: every line of an access log is an event
+            agent.yaml:5:31: files[3].multiline must be one of auto, none, not 'all'
+        "#]],
+    );
+}

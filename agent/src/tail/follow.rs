@@ -178,7 +178,7 @@ impl Tail {
                 source.info = info;
                 source.announced = false;
             }
-            source.multiline = candidate.multiline;
+            source.multiline.clone_from(&candidate.multiline);
         }
     }
 

@@ -75,7 +75,7 @@ impl Tail {
                 undecided = true;
                 continue;
             }
-            let (info, multiline) = (source.info.clone(), source.multiline);
+            let (info, multiline) = (source.info.clone(), source.multiline.clone());
             let Ok(file) = File::open(&sibling.path) else { continue };
             if Head::read(&file).map_or(true, |head| self.is_known(&id, head.bytes())) {
                 continue;
@@ -114,7 +114,7 @@ impl Tail {
             let Some(of) = sources.find(|source| is_rotated_name(&name_of(Path::new(&source.info.path)), &name)) else {
                 continue;
             };
-            let (info, multiline) = (of.info.clone(), of.multiline);
+            let (info, multiline) = (of.info.clone(), of.multiline.clone());
             let Ok(mut body) = Body::open(&sibling.path) else { continue };
             if written_ns(&sibling).is_none_or(|written| written < since) {
                 continue;

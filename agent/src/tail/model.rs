@@ -148,7 +148,7 @@ impl World {
             kind: self.kind,
             format: String::new(),
             labels: BTreeMap::new(),
-            multiline: self.multiline,
+            multiline: self.multiline.clone(),
             start_at: StartAt::End,
         };
         let now = self.at();

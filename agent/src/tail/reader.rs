@@ -15,6 +15,7 @@ use super::Now;
 use super::body::{Body, Ended, Packed};
 use super::checkpoint::{SavedSource, Stage};
 use super::identity::{FileId, Fingerprint, Head, HeadMatch};
+use crate::decode::encoding::Encoding;
 use crate::decode::{Close, Format, Multiline, Open, Scratch, Window, decode};
 
 /// First size of a window; it grows when one record needs more.
@@ -44,6 +45,8 @@ pub struct Pending {
 pub struct Source {
     pub info: SourceInfo,
     pub multiline: Multiline,
+    /// What its first bytes say.
+    pub encoding: Encoding,
     pub stage: Stage,
     pub id: FileId,
     pub fingerprint: Fingerprint,
@@ -147,6 +150,7 @@ impl Source {
         Ok(Source {
             info,
             multiline,
+            encoding: Encoding::Bytes,
             stage: Stage::Live,
             id: FileId::of(&meta),
             fingerprint,
@@ -174,6 +178,7 @@ impl Source {
         Source {
             info: saved.info,
             multiline: saved.multiline,
+            encoding: Encoding::Bytes,
             stage: saved.stage,
             id: saved.id,
             fingerprint: saved.fingerprint,
@@ -204,7 +209,7 @@ impl Source {
             && self.acked == self.pos;
         SavedSource {
             info: self.info.clone(),
-            multiline: self.multiline,
+            multiline: self.multiline.clone(),
             stage: if read { Stage::Finished } else { self.stage },
             id: self.id,
             fingerprint: self.fingerprint,
@@ -266,9 +271,10 @@ impl Source {
                 None => Close::Nothing,
             };
             let close = if to.is_some() && want >= window_bytes_max(tools.line_bytes) { Close::All } else { close };
-            let mid_line = start == 1 && tools.window[0] != b'\n';
+            let mid_line = !self.encoding.begins_line(&tools.window[..start]);
             let bytes = &tools.window[start..start + len];
-            let format = Format { kind: self.info.kind, multiline: self.multiline, line_bytes: tools.line_bytes };
+            let format = Format::new(self.info.kind, &self.info.format, &self.multiline, tools.line_bytes);
+            let format = Format { encoding: self.encoding, ..format };
             let before = chunk.end();
             let decoded = decode(format, Window { bytes, mid_line, close }, tools.scratch, chunk);
             debug_assert_eq!(chunk.end() - before, decoded.consumed as u64);
@@ -287,10 +293,10 @@ impl Source {
         total
     }
 
-    /// Reads from the byte before `pos` on, so that a cut line is known by what stands before it.
+    /// Reads from the character before `pos` on, so that a cut line is known by what stands before it.
     fn read(&mut self, window: &mut Vec<u8>, want: usize) -> io::Result<(usize, usize)> {
         let Some(body) = &mut self.file else { return Ok((0, 0)) };
-        let start = usize::from(self.pos > 0);
+        let start = self.pos.min(2) as usize;
         if window.len() < start + want {
             window.resize(start + want, 0);
         }
@@ -315,6 +321,7 @@ impl Source {
         if !self.fingerprint.is_full() {
             self.fingerprint = Fingerprint::of(head.bytes());
         }
+        self.encoding = Encoding::of(head.bytes());
         self.size = meta.len();
         self.mtime_ns = mtime_ns(&meta);
         Ok(Seen::Same)

@@ -261,7 +261,7 @@ impl Tail {
         source.quiet_since = now.mono;
         let ended = source.end.replace(len).is_some();
         let stage = std::mem::replace(&mut source.stage, Stage::Rotated);
-        let (info, multiline, path) = (source.info.clone(), source.multiline, source.path_now.clone());
+        let (info, multiline, path) = (source.info.clone(), source.multiline.clone(), source.path_now.clone());
         self.unsaved = true;
         if size > kept {
             let (source, path) = (info.id.clone(), info.path.clone());

@@ -173,7 +173,7 @@ impl Tail {
             format: candidate.format.clone(),
             labels: candidate.labels.clone(),
         };
-        match Source::new(info, candidate.multiline, Body::Plain(file), at, now) {
+        match Source::new(info, candidate.multiline.clone(), Body::Plain(file), at, now) {
             Ok(source) => {
                 self.warned.remove(&candidate.path);
                 tracing::info!(path = %candidate.path.display(), offset = at, reason = ?start, "following");
@@ -303,7 +303,7 @@ impl Tail {
         let copy = self.find_copy(&home, source.fingerprint, source.id, pos);
         let Some(source) = self.sources.get_mut(&key) else { return };
         let old_file = source.file.take().and_then(Body::into_plain).filter(|_| source.end.is_none());
-        let (stage, multiline, info) = (source.stage, source.multiline, source.info.clone());
+        let (stage, multiline, info) = (source.stage, source.multiline.clone(), source.info.clone());
         source.stage = Stage::Rotated;
         source.pending = None;
         source.quiet_since = now.mono;
