@@ -89,9 +89,14 @@ fn shipped_configurations_are_right() {
     let all: Vec<&str> = all.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)).skip(2).collect();
     assert_eq!(parses("deploy/agent.yaml", &all.join("\n")).redact.detectors.len(), 4);
 
-    let (_, readme) =
-        read("agent/README.md").split_once("```yaml\n").map(|(a, b)| (a.len(), b.to_owned())).expect("it");
-    let every_key = parses("agent/README.md", readme.split("```").next().expect("its end"));
+    let readme = read("agent/README.md");
+    let (_, example) = readme
+        .split_once(
+            "```yaml
+",
+        )
+        .expect("an example");
+    let every_key = parses("agent/README.md", example.split("```").next().expect("its end"));
     assert_eq!((every_key.rules.len(), every_key.redact.detectors.len()), (2, 8));
 
     let cluster = read("deploy/kubernetes/agent.yaml");
