@@ -183,7 +183,7 @@ impl Tail {
                 source.info = info;
                 source.announced = false;
             }
-            source.multiline = candidate.multiline.clone();
+            source.multiline.clone_from(&candidate.multiline);
         }
     }
 
