@@ -1,6 +1,6 @@
 //! What a byte of log costs on disk and in CPU once it is parsed: `cargo bench -p logweir-aggregator --bench size --
-//! [megabytes] [set]`. Seals the bench sets and the worst cases as the server does, merges small splits, and says what
-//! each column and each section takes.
+//! [megabytes] [set] [again] [/folder to keep the splits in]`. Seals the bench sets and the worst cases
+//! as the server does, merges small splits, and says what each column and each section takes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,6 +64,10 @@ fn measure(set: &str, bytes: usize) {
     let before = cpu_s();
     let blocks = blocks(set, &lines);
     let parse_s = cpu_s() - before;
+    if args_have("again") {
+        // For a profiler: hardly anything but sealing.
+        (0..20).for_each(|_| drop(parts(&blocks, SEAL_BYTES).next().map(seal)));
+    }
     let before = cpu_s();
     let splits: Vec<SplitFile> = parts(&blocks, SEAL_BYTES).map(seal).collect();
     let seal_s = cpu_s() - before;
@@ -80,6 +84,11 @@ fn measure(set: &str, bytes: usize) {
         100.0 * stored as f64 / raw as f64,
     );
     show(&splits, raw, lines.len());
+    if let Some(dir) = std::env::args().find(|arg| arg.starts_with('/')) {
+        for (i, split) in splits.iter().enumerate() {
+            std::fs::write(format!("{dir}/{set}-{i}.split.parquet"), &split.bytes).expect("the folder is there");
+        }
+    }
     let small: Vec<SplitFile> = parts(&blocks, SMALL_BYTES).map(seal).collect();
     let small_bytes: usize = small.iter().map(|split| split.bytes.len()).sum();
     let merged = merge(&small);
@@ -92,7 +101,11 @@ fn measure(set: &str, bytes: usize) {
     );
 }
 
-/// CPU time of this process.
+fn args_have(word: &str) -> bool {
+    std::env::args().any(|arg| arg == word)
+}
+
+/// CPU time of this thread.
 fn cpu_s() -> f64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     stat.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
@@ -210,7 +223,11 @@ fn lines(set: &str, bytes: usize) -> Vec<Vec<u8>> {
     let mut generator = Generator::new(DAY_NS, count);
     let mut generated = |nginx: bool| {
         let mut line = String::new();
-        if nginx { generator.nginx(&mut line) } else { generator.json(&mut line) };
+        if nginx {
+            generator.nginx(&mut line)
+        } else {
+            generator.json(&mut line)
+        };
         line.into_bytes()
     };
     let mut random = |count: usize, of: &[char]| -> String {
@@ -224,7 +241,9 @@ fn lines(set: &str, bytes: usize) -> Vec<Vec<u8>> {
         "random" => (0..bytes / 200).map(|_| random(199, &printable).into_bytes()).collect(),
         "hex" => {
             let hex: Vec<char> = "0123456789abcdef".chars().collect();
-            (0..bytes / 100).map(|_| format!("id {} done {}", random(32, &hex), random(16, &hex)).into_bytes()).collect()
+            (0..bytes / 100)
+                .map(|_| format!("id {} done {}", random(32, &hex), random(16, &hex)).into_bytes())
+                .collect()
         }
         "non-ascii" => (0..bytes / 200).map(|_| random(70, &letters).into_bytes()).collect(),
         "huge" => vec![random((bytes / 4).min(15 << 20), &printable).into_bytes()],

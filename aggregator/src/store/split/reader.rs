@@ -17,6 +17,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 
+use super::derived;
 use super::footer::{Footer, GRANULE_BYTES, Known, PARQUET_TAIL_BYTES, Section, TRAILER_BYTES, Trailer, check_section};
 use super::hashes::HashList;
 use super::lexicon::Lexicon;
@@ -42,6 +43,7 @@ pub struct OpenSplit {
     lexicon: Lazy<Arc<Lexicon>>,
     hashes: Lazy<Arc<HashList>>,
     shapes: Lazy<Arc<[Arc<Skeleton>]>>,
+    derived: derived::Reading,
 }
 
 impl OpenSplit {
@@ -79,6 +81,7 @@ impl OpenSplit {
         let layout = Arc::new(footer.layout());
         let rows = Arc::new(Rows { object, bytes: footer.sections.rows_bytes, sums_at: sums, sums: Lazy::default() });
         Ok(OpenSplit {
+            derived: derived::Reading::new(&footer.derived, &layout),
             known: Known { footer, layout },
             rows,
             parquet: Lazy::default(),
@@ -172,7 +175,8 @@ impl OpenSplit {
         if rows.is_some_and(<[u32]>::is_empty) {
             return Ok(RecordBatch::new_empty(schema));
         }
-        let batch = self.read_pages(block, columns, rows).map_err(|error| format!("block {block}: {error}"))?;
+        let read = self.derived.columns(columns);
+        let batch = self.read_pages(block, &read, rows).map_err(|error| format!("block {block}: {error}"))?;
         let mut arrays = batch.columns().to_vec();
         if columns.first() == Some(&0) {
             let times = arrays[0].as_primitive::<TimestampNanosecondType>().reinterpret_cast::<Int64Type>();
@@ -182,6 +186,8 @@ impl OpenSplit {
         if batch.num_rows() != want {
             return Err(format!("block {block}: {} rows came back for {want}", batch.num_rows()));
         }
+        let arrays = self.derived.put_together(&self.known.layout, columns, &read, &arrays);
+        let arrays = arrays.map_err(|reason| format!("block {block}: {reason}"))?;
         RecordBatch::try_new(schema, arrays).map_err(|error| format!("block {block}: {error}"))
     }
 
