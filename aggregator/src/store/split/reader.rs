@@ -20,6 +20,7 @@ use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::columns::{ColumnAt, Columns};
+use super::derived;
 use super::footer::{Footer, GRANULE_BYTES, Known, PARQUET_TAIL_BYTES, Section, TRAILER_BYTES, Trailer, check_section};
 use super::hashes::HashList;
 use super::lexicon::Lexicon;
@@ -49,6 +50,7 @@ pub struct OpenSplit {
     lexicon: Lazy<Arc<Lexicon>>,
     hashes: Lazy<Arc<HashList>>,
     shapes: Lazy<Arc<[Arc<Skeleton>]>>,
+    derived: derived::Reading,
 }
 
 impl OpenSplit {
@@ -86,6 +88,7 @@ impl OpenSplit {
         let layout = Arc::new(footer.layout());
         let rows = Arc::new(Rows { object, bytes: footer.sections.rows_bytes, sums_at: sums, sums: Lazy::default() });
         Ok(OpenSplit {
+            derived: derived::Reading::new(&footer.derived, &layout),
             known: Known { footer, layout },
             rows,
             parquet: Lazy::default(),
@@ -145,7 +148,9 @@ impl OpenSplit {
             return Ok(array);
         }
         let damaged = |reason: String| format!("block {block}: {reason}");
-        let array = match self.decode(block, column, rows).map_err(damaged)? {
+        let stored = !self.derived.makes(column);
+        let decoded = if stored { self.decode(block, column, rows).map_err(damaged)? } else { None };
+        let array = match decoded {
             Some(array) => array,
             None => Arc::clone(self.read_columns(block, &[column], None)?.column(0)),
         };
@@ -178,8 +183,12 @@ impl OpenSplit {
         }
         let schema = self.known.layout.schema();
         let field = schema.field(column);
-        let storage =
-            Storage { data_type: field.data_type(), nullable: field.is_nullable(), compression: chunk.compression() };
+        let storage = Storage {
+            data_type: field.data_type(),
+            // A column that has a value in every row is written as one that must have one.
+            nullable: chunk.column_descr().max_def_level() > 0,
+            compression: chunk.compression(),
+        };
         let bytes = self.rows.read_span(head.offset, tail.offset + i64::from(tail.compressed_page_size))?;
         let page = |place: &PageLocation| {
             let from = usize::try_from(place.offset - head.offset).ok()?;
@@ -272,7 +281,8 @@ impl OpenSplit {
         if rows.is_some_and(<[u32]>::is_empty) {
             return Ok(RecordBatch::new_empty(schema));
         }
-        let batch = self.read_pages(block, columns, rows).map_err(|error| format!("block {block}: {error}"))?;
+        let read = self.derived.columns(columns);
+        let batch = self.read_pages(block, &read, rows).map_err(|error| format!("block {block}: {error}"))?;
         let mut arrays = batch.columns().to_vec();
         if columns.first() == Some(&0) {
             let times = arrays[0].as_primitive::<TimestampNanosecondType>().reinterpret_cast::<Int64Type>();
@@ -282,6 +292,8 @@ impl OpenSplit {
         if batch.num_rows() != want {
             return Err(format!("block {block}: {} rows came back for {want}", batch.num_rows()));
         }
+        let arrays = self.derived.put_together(&self.known.layout, columns, &read, &arrays);
+        let arrays = arrays.map_err(|reason| format!("block {block}: {reason}"))?;
         RecordBatch::try_new(schema, arrays).map_err(|error| format!("block {block}: {error}"))
     }
 
