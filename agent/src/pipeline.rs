@@ -32,8 +32,12 @@ use crate::watch::{Changes, Watch};
 
 mod reload;
 
-/// Everything is looked at again after this time, whatever the kernel said or did not say.
+/// Everything is looked at again after this time where the kernel does not tell of each change.
 pub const RESCAN_EVERY: Duration = Duration::from_secs(5);
+/// The same where it does: a look at a thousand files costs more than all else that an idle agent does.
+pub const RESCAN_WATCHED_EVERY: Duration = Duration::from_secs(30);
+/// So long after a change in a directory more is expected there.
+pub const RESTLESS: Duration = Duration::from_secs(15);
 /// A rescan that was asked for by a change in a directory follows the one before it by at least this.
 pub const RESCAN_PAUSE: Duration = Duration::from_millis(250);
 /// A batch without lines says that the agent lives, when there was no other for this time.
@@ -128,6 +132,7 @@ impl Agent {
             sent_at: now,
             rescan_at: now,
             rescanned_at: now,
+            directories_at: now,
             heartbeat_at: now,
             collect_at: None,
             hold_until: None,
@@ -162,6 +167,8 @@ struct Run {
     sent_at: Instant,
     rescan_at: Instant,
     rescanned_at: Instant,
+    /// When a directory changed last.
+    directories_at: Instant,
     heartbeat_at: Instant,
     /// The next sample of the host.
     host_at: Option<Instant>,
@@ -242,6 +249,7 @@ impl Run {
         let changes = self.parts.watch.take();
         let now = Instant::now();
         if changes.directories {
+            self.directories_at = now;
             self.rescan_at = self.rescan_at.min((self.rescanned_at + RESCAN_PAUSE).max(now));
         }
         self.changes.paths.extend(changes.paths);
@@ -334,7 +342,9 @@ impl Run {
         self.parts.status.saw(state.files, state.lag_bytes);
         self.parts.watch.set(&dirs);
         self.rescanned_at = now.mono;
-        self.rescan_at = now.mono + RESCAN_EVERY;
+        let restless = now.mono < self.directories_at + RESTLESS;
+        let told = self.parts.watch.is_complete() && !self.tail.as_ref().is_some_and(Tail::needs_looks);
+        self.rescan_at = now.mono + if told && !restless { RESCAN_WATCHED_EVERY } else { RESCAN_EVERY };
         let unsaved = self.tail.as_ref().is_some_and(Tail::is_unsaved);
         if unsaved && let Err(error) = self.with_tail(|tail, _| tail.save()).await? {
             tracing::error!(error = %error, "cannot write the checkpoint, trying on");

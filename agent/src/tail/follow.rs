@@ -62,6 +62,9 @@ pub struct Tail {
     pub(super) sources: BTreeMap<u64, Source>,
     pub(super) by_file: HashMap<FileId, u64>,
     pub(super) next_source: u64,
+    /// Files that are open, and where the search for one to park goes on.
+    pub(super) open: usize,
+    pub(super) hand: u64,
     /// When the last completed rescan began, this run's or the one's before.
     pub(super) scanned_ns: i64,
     /// There was no checkpoint: nothing was ever seen.
@@ -115,6 +118,8 @@ impl Tail {
             sources: BTreeMap::new(),
             by_file: HashMap::new(),
             next_source: 1,
+            open: 0,
+            hand: 0,
             scanned_ns: now.wall_ns,
             fresh: true,
             scanned: false,
@@ -226,8 +231,9 @@ impl Tail {
             }
             let Some(source) = self.sources.get(&key) else { continue };
             let due = source.dirty || source.deadline(self.holds).is_some_and(|at| at <= now.mono);
-            if due && source.file.is_some() {
-                self.step(key, draft, source.end, now);
+            let end = source.end;
+            if due && (source.file.is_some() || (source.parked && self.open_parked(key, now))) {
+                self.step(key, draft, end, now);
             }
         }
     }
@@ -236,8 +242,8 @@ impl Tail {
         for planned in std::mem::take(&mut self.replays) {
             let Some(key) = self.key_of(&planned.source) else { continue };
             let Some(source) = self.sources.get(&key) else { continue };
-            if source.file.is_some() && source.pos == planned.from {
-                let to = source.end.map_or(planned.to, |end| planned.to.min(end));
+            let to = source.end.map_or(planned.to, |end| planned.to.min(end));
+            if source.pos == planned.from && (source.file.is_some() || (source.parked && self.open_parked(key, now))) {
                 self.step(key, draft, Some(to), now);
             }
         }
@@ -349,7 +355,7 @@ impl Tail {
     pub fn state(&self, now: Now) -> Heartbeat {
         Heartbeat {
             sent_ns: now.wall_ns,
-            files: self.sources.values().filter(|source| source.file.is_some()).count() as u32,
+            files: self.sources.values().filter(|source| source.is_followed()).count() as u32,
             lag_bytes: self.lag_bytes(),
             dropped_lines: self.dropped_lines,
             truncated_lines: self.truncated_lines,
@@ -393,7 +399,8 @@ impl Tail {
                 source.info.id == planned.source && source.acked < planned.to && source.stage != Stage::Finished
             })
         });
-        self.unsaved = true;
+        // A heartbeat changes nothing that would have to be remembered.
+        self.unsaved |= !built.plan.is_empty() || !built.gaps.is_empty();
         outcome
     }
 
@@ -416,7 +423,7 @@ impl Tail {
         self.release(built);
         for planned in &built.plan {
             let Some(source) = self.by_id(&planned.source) else { continue };
-            if source.file.is_some() {
+            if source.is_followed() {
                 source.pos = source.acked;
                 source.pending = None;
                 source.dirty = true;
@@ -480,14 +487,14 @@ impl Tail {
         for source in self.sources.values_mut() {
             let named =
                 paths.contains(&source.path_now) || source.real_path.as_ref().is_some_and(|real| paths.contains(real));
-            source.dirty |= source.file.is_some() && (source.stage == Stage::Rotated || named);
+            source.dirty |= source.is_followed() && (source.stage == Stage::Rotated || named);
         }
     }
 
     /// Marks everything: wake-ups were lost.
     pub fn touched_all(&mut self) {
         for source in self.sources.values_mut() {
-            source.dirty |= source.file.is_some();
+            source.dirty |= source.is_followed();
         }
     }
 
@@ -495,21 +502,21 @@ impl Tail {
     pub fn has_work(&self) -> bool {
         !self.replays.is_empty()
             || !self.made.is_empty()
-            || self.sources.values().any(|source| source.dirty && source.file.is_some())
+            || self.sources.values().any(|source| source.dirty && source.is_followed())
     }
 
     /// When time alone makes a build worth its while.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.sources
             .values()
-            .filter(|source| source.file.is_some())
+            .filter(|source| source.is_followed())
             .filter_map(|source| source.deadline(self.holds))
             .min()
     }
 
     /// Whether everything that stands in the files is stored.
     pub fn is_drained(&self) -> bool {
-        let open = |source: &Source| source.file.is_some() && (source.dirty || source.pending.is_some());
+        let open = |source: &Source| source.is_followed() && (source.dirty || source.pending.is_some());
         self.gaps.is_empty()
             && self.replays.is_empty()
             && self.sources.values().all(|source| source.acked == source.pos && !open(source))
@@ -538,10 +545,21 @@ impl Tail {
         Ok(())
     }
 
+    /// Whether something is followed or waited for of which no directory tells: deleted files, links, permissions.
+    pub fn needs_looks(&self) -> bool {
+        !self.scanned
+            || !self.warned.is_empty()
+            || self.sources.values().any(|source| {
+                let away = source.stage == Stage::Rotated && source.is_followed();
+                away || source.waiting_since.is_some() || (source.is_followed() && source.real_path.is_some())
+            })
+    }
+
     /// Directories whose changes are worth a wake-up.
     pub fn directories(&self) -> HashSet<PathBuf> {
-        let open = self.sources.values().filter(|source| source.file.is_some());
-        open.flat_map(|source| [Some(&source.path_now), source.real_path.as_ref()])
+        let followed = self.sources.values().filter(|source| source.is_followed());
+        followed
+            .flat_map(|source| [Some(&source.path_now), source.real_path.as_ref()])
             .filter_map(|path| path?.parent().map(Path::to_path_buf))
             .collect()
     }

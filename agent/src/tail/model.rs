@@ -71,7 +71,7 @@ impl Server {
 pub(crate) struct World {
     _dir: tempfile::TempDir,
     pub log: PathBuf,
-    settings: Settings,
+    pub settings: Settings,
     clock: Clock,
     now: Instant,
     pub tail: Option<Tail>,

@@ -54,6 +54,8 @@ pub struct Source {
     /// Where a symbolic link leads: the kernel names changes by this path.
     pub real_path: Option<PathBuf>,
     pub file: Option<Body>,
+    /// It is followed and not open: there are more files than descriptors.
+    pub parked: bool,
     /// Cut into records up to here.
     pub pos: u64,
     /// Stored by the server up to here.
@@ -157,6 +159,7 @@ impl Source {
             real_path: real_path(&path_now),
             path_now,
             file: Some(body),
+            parked: false,
             pos: at,
             acked: at,
             size: len.max(at),
@@ -185,6 +188,7 @@ impl Source {
             real_path: real_path(&saved.path_now),
             path_now: saved.path_now,
             file: None,
+            parked: false,
             pos: saved.acked,
             acked: saved.acked,
             size: saved.size,
@@ -330,6 +334,7 @@ impl Source {
     /// Nothing more is read from it.
     pub fn let_go(&mut self) {
         self.file = None;
+        self.parked = false;
         self.dirty = false;
         self.pending = None;
     }
