@@ -4,12 +4,13 @@
 //! a delivery runs beside it. At most one batch is under way and one more is built, so order per source needs no care.
 
 use std::collections::{HashSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -18,14 +19,18 @@ use crate::batch::Built;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::host::{Host, SAMPLE_EVERY};
 use crate::metrics;
 use crate::ship::client::{Client, Outcome};
 use crate::status::Status;
 use crate::tail::Now;
+use crate::tail::checkpoint::random_hex;
 use crate::tail::discover::{Discovery, candidates};
 use crate::tail::follow::{Acked, Settings, Tail};
 use crate::tail::reader::linger;
 use crate::watch::{Changes, Watch};
+
+mod reload;
 
 /// Everything is looked at again after this time where the kernel does not tell of each change.
 pub const RESCAN_EVERY: Duration = Duration::from_secs(5);
@@ -61,7 +66,12 @@ struct Parts {
     client: Client,
     discovery: Arc<Discovery>,
     watch: Watch,
+    host: Host,
     status: Status,
+    /// As it is in force.
+    config: Config,
+    reloads: Option<Receiver<Config>>,
+    seed: u64,
     linger: Duration,
     once: bool,
 }
@@ -69,17 +79,8 @@ struct Parts {
 impl Agent {
     /// Takes the state directory and finds again what the checkpoint remembers. Touches no network.
     pub fn build(config: Config, clock: Clock, drain: Drain) -> Result<Agent> {
-        let dir = config.state_dir.clone();
         raise_open_files(config.limits.open_files);
-        let host = config.host.clone().unwrap_or_else(host_name);
-        let settings = Settings {
-            state_dir: dir,
-            machine: machine(&host),
-            host,
-            labels: config.labels.clone(),
-            limits: config.limits,
-            once: config.once,
-        };
+        let settings = follow_settings(&config);
         let filter = Filter::new(&config.rules, &config.redact)?;
         let mut tail = Tail::open(settings, Now { mono: Instant::now(), wall_ns: clock.now_ns() })?;
         tail.set_filter(filter);
@@ -90,7 +91,11 @@ impl Agent {
             watch: Watch::new(),
             linger: linger(config.limits.batch_age),
             once: config.once,
-            discovery: Arc::new(Discovery::new(config)),
+            host: Host::new(Path::new("/proc"), &random_hex()?),
+            discovery: Arc::new(Discovery::new(config.clone())),
+            config,
+            reloads: None,
+            seed,
             status,
             clock,
             drain,
@@ -108,11 +113,18 @@ impl Agent {
         self.parts.status.clone()
     }
 
+    /// Takes what comes here as its new configuration.
+    pub fn with_reloads(mut self, reloads: Receiver<Config>) -> Agent {
+        self.parts.reloads = Some(reloads);
+        self
+    }
+
     /// Runs until the drain, or with `once` until everything is stored.
     pub async fn run(self) -> Result<()> {
         let Agent { parts, tail } = self;
         let now = Instant::now();
         let mut run = Run {
+            host_at: (parts.config.host_stats && !parts.once).then_some(now),
             parts,
             tail: Some(tail),
             queue: VecDeque::new(),
@@ -138,6 +150,7 @@ impl Agent {
 enum Event {
     Delivered(Outcome),
     Changed,
+    Reload(Box<Config>),
     Tick,
     Drain,
 }
@@ -157,6 +170,8 @@ struct Run {
     /// When a directory changed last.
     directories_at: Instant,
     heartbeat_at: Instant,
+    /// The next sample of the host.
+    host_at: Option<Instant>,
     /// Changes are collected until then.
     collect_at: Option<Instant>,
     /// Nothing is sent before.
@@ -182,6 +197,7 @@ impl Run {
             match event {
                 Event::Delivered(outcome) => self.delivered(outcome).await?,
                 Event::Changed => self.changed(),
+                Event::Reload(config) => self.reload(*config).await?,
                 Event::Tick => {}
                 Event::Drain => return self.end().await,
             }
@@ -196,6 +212,12 @@ impl Run {
                 None => std::future::pending().await,
             }
         };
+        let reload = async {
+            match &mut self.parts.reloads {
+                Some(reloads) => reloads.recv().await,
+                None => None,
+            }
+        };
         tokio::select! {
             biased;
             () = self.parts.drain.cancelled() => Event::Drain,
@@ -204,13 +226,14 @@ impl Run {
                 // A panic in a delivery is a bug; the batch is still ours and is sent again.
                 outcome.map_or(Event::Tick, Event::Delivered)
             }
+            Some(config) = reload => Event::Reload(Box::new(config)),
             () = self.parts.watch.changed() => Event::Changed,
             () = tokio::time::sleep_until(tick) => Event::Tick,
         }
     }
 
     fn next_tick(&self) -> Instant {
-        let mut tick = self.rescan_at;
+        let mut tick = self.host_at.map_or(self.rescan_at, |at| at.min(self.rescan_at));
         if self.queue.is_empty() {
             tick = tick.min(self.heartbeat_at);
             let deadline = self.tail.as_ref().and_then(Tail::next_deadline);
@@ -240,6 +263,9 @@ impl Run {
         if now.mono >= self.rescan_at {
             self.rescan(now).await?;
         }
+        if self.host_at.is_some_and(|at| at <= now.mono) {
+            self.sample(now).await?;
+        }
         if self.collect_at.is_some_and(|at| at <= now.mono) {
             self.collect_at = None;
             let changes = std::mem::take(&mut self.changes);
@@ -252,7 +278,11 @@ impl Run {
             if !self.wants_build(now.mono) {
                 break;
             }
+            // What is idle says so although others are busy.
             let all = now.mono >= self.heartbeat_at;
+            if all {
+                self.heartbeat_at = now.mono + HEARTBEAT_EVERY;
+            }
             let built = self.with_tail(move |tail, now| {
                 let built = tail.build(all, now)?;
                 Ok::<_, Error>((built, tail.has_work()))
@@ -266,6 +296,7 @@ impl Run {
         }
         if self.queue.is_empty() && now.mono >= self.heartbeat_at {
             let heartbeat = self.with_tail(Tail::heartbeat).await??;
+            self.heartbeat_at = now.mono + HEARTBEAT_EVERY;
             self.queue.push_back(heartbeat);
             self.send().await?;
         }
@@ -283,11 +314,25 @@ impl Run {
         }
     }
 
+    /// The state of the host, as one more line of the next batch.
+    async fn sample(&mut self, now: Now) -> Result<()> {
+        self.host_at = Some(now.mono + SAMPLE_EVERY);
+        let mut host = self.parts.host.clone();
+        let sampled = spawn_blocking(move || (host.sample(now), host)).await.map_err(|_| Error::Worker)?;
+        self.parts.host = sampled.1;
+        if let (Some((info, chunk)), Some(tail)) = (sampled.0, &mut self.tail) {
+            tail.add(info, chunk);
+        }
+        Ok(())
+    }
+
     async fn rescan(&mut self, now: Now) -> Result<()> {
         let discovery = Arc::clone(&self.parts.discovery);
         let (dirs, state) = self
             .with_tail(move |tail, now| {
-                tail.rescan(&candidates(discovery.find()), now);
+                let found = candidates(discovery.find());
+                tail.rescan(&found, now);
+                tail.refresh(&found);
                 let mut dirs: HashSet<PathBuf> = tail.directories();
                 dirs.extend(discovery.directories());
                 (dirs, tail.state(now))
@@ -327,7 +372,6 @@ impl Run {
             }
         }
         self.sent_at = now;
-        self.heartbeat_at = now + HEARTBEAT_EVERY;
         let client = self.parts.client.clone();
         self.delivery = Some(AbortOnDropHandle::new(tokio::spawn(async move { client.deliver(bytes).await })));
         Ok(())
@@ -433,6 +477,18 @@ impl Run {
         let (tail, result) = done.await.map_err(|_| Error::Worker)?;
         self.tail = Some(tail);
         Ok(result)
+    }
+}
+
+fn follow_settings(config: &Config) -> Settings {
+    let host = config.host.clone().unwrap_or_else(host_name);
+    Settings {
+        state_dir: config.state_dir.clone(),
+        machine: machine(&host),
+        host,
+        labels: config.labels.clone(),
+        limits: config.limits,
+        once: config.once,
     }
 }
 

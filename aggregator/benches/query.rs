@@ -167,8 +167,8 @@ fn cpu_ms() -> f64 {
 
 /// The sealed and merged store of a set; made if it is not there.
 fn store(set: &str, megabytes: u64) -> Store {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join(format!("../target/bench-query/{set}-{megabytes}-v{VERSION}"));
+    let dir =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../target/bench-query/{set}-{megabytes}-v{VERSION}"));
     let config =
         StoreConfig { seal_bytes: SEAL_BYTES, seal_age: Duration::MAX, retention_days: 10_000, retention_bytes: None };
     if !dir.exists() {
@@ -195,7 +195,11 @@ fn make(set: &str, megabytes: u64, dir: &Path, config: StoreConfig) {
     let (mut line, mut builder, mut text, mut raw_bytes) = (Line::default(), BlockBuilder::default(), String::new(), 0);
     for i in 0..lines {
         text.clear();
-        if set == "json" { generator.json(&mut text) } else { generator.nginx(&mut text) }
+        if set == "json" {
+            generator.json(&mut text)
+        } else {
+            generator.nginx(&mut text)
+        }
         line.clear();
         let received_ns = DAY_NS + NS_PER_DAY;
         let input = Input { text: text.as_bytes(), time_ns: None, stream: Stream::None, received_ns };

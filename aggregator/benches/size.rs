@@ -12,6 +12,7 @@ use logweir_aggregator::parse::{Input, Parser};
 use logweir_aggregator::ranges::SourceRanges;
 use logweir_aggregator::store::block::{Block, BlockBuilder};
 use logweir_aggregator::store::objects::Objects;
+use logweir_aggregator::store::split::columns::Columns;
 use logweir_aggregator::store::split::footer::{Footer, TRAILER_BYTES, Trailer};
 use logweir_aggregator::store::split::reader::OpenSplit;
 use logweir_aggregator::store::split::writer::{SplitFile, SplitSource, write};
@@ -107,7 +108,7 @@ fn merge(small: &[SplitFile]) -> (f64, SplitFile) {
     let before = cpu_s();
     let mut blocks = Vec::new();
     for i in 0..small.len() {
-        let split = OpenSplit::open(&objects, &format!("splits/{i}")).expect("a split");
+        let split = OpenSplit::open(&objects, &format!("splits/{i}"), &Arc::new(Columns::new(0))).expect("a split");
         blocks.extend(split.to_blocks().expect("blocks").into_iter().map(Arc::new));
     }
     let merged = seal(&blocks);
@@ -210,7 +211,11 @@ fn lines(set: &str, bytes: usize) -> Vec<Vec<u8>> {
     let mut generator = Generator::new(DAY_NS, count);
     let mut generated = |nginx: bool| {
         let mut line = String::new();
-        if nginx { generator.nginx(&mut line) } else { generator.json(&mut line) };
+        if nginx {
+            generator.nginx(&mut line)
+        } else {
+            generator.json(&mut line)
+        };
         line.into_bytes()
     };
     let mut random = |count: usize, of: &[char]| -> String {
@@ -224,7 +229,9 @@ fn lines(set: &str, bytes: usize) -> Vec<Vec<u8>> {
         "random" => (0..bytes / 200).map(|_| random(199, &printable).into_bytes()).collect(),
         "hex" => {
             let hex: Vec<char> = "0123456789abcdef".chars().collect();
-            (0..bytes / 100).map(|_| format!("id {} done {}", random(32, &hex), random(16, &hex)).into_bytes()).collect()
+            (0..bytes / 100)
+                .map(|_| format!("id {} done {}", random(32, &hex), random(16, &hex)).into_bytes())
+                .collect()
         }
         "non-ascii" => (0..bytes / 200).map(|_| random(70, &letters).into_bytes()).collect(),
         "huge" => vec![random((bytes / 4).min(15 << 20), &printable).into_bytes()],

@@ -4,25 +4,28 @@
 //! are built or under way), `size` (in the file). A batch is planned in the checkpoint before it is sent, so that after
 //! a crash exactly its ranges are cut and sent again; the server knows a range that it has.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-use logweir_proto::batch::{AgentInfo, ChunkBuilder, Gap, Header, Heartbeat, Watermark};
+use logweir_proto::batch::{AgentInfo, ChunkBuilder, Gap, Header, Heartbeat, SourceInfo, Watermark};
 use logweir_proto::record::EVENTS_PER_BATCH_MAX;
 use logweir_runtime::durable::DirLock;
 use tokio::time::Instant;
 
 use super::Now;
 use super::checkpoint::{CHECKPOINT_VERSION, Checkpoint, GAPS_MAX, PlannedRange, Stage};
+use super::discover::Candidate;
 use super::identity::FileId;
 use super::reader::{Holds, RECORDS_PER_CHUNK_MAX, Source, Step, Tools, WINDOW_BYTES};
-use crate::batch::{Built, Draft, cut, json_bytes};
+use crate::batch::{Built, Draft, cut, fit, json_bytes};
 use crate::config::Limits;
 use crate::decode::Scratch;
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::metrics;
 
+/// Records without a file that wait for a batch.
+pub const MADE_MAX: usize = 4;
 /// Gaps in one header; the others follow with the next.
 pub const GAPS_PER_BATCH_MAX: usize = 100;
 pub const GAPS_BYTES_MAX: usize = 256 << 10;
@@ -87,6 +90,10 @@ pub struct Tail {
     window: Vec<u8>,
     scratch: Scratch,
     filter: Filter,
+    /// Records that come from no file, for the next batch.
+    made: VecDeque<(SourceInfo, ChunkBuilder)>,
+    /// Sources are to be named anew by what is found of them.
+    refresh: bool,
     /// Held as long as anything can be written to the state directory.
     _lock: DirLock,
 }
@@ -132,6 +139,8 @@ impl Tail {
             window: Vec::new(),
             scratch: Scratch::default(),
             filter: Filter::default(),
+            made: VecDeque::new(),
+            refresh: false,
             _lock: lock,
         }
     }
@@ -146,12 +155,55 @@ impl Tail {
         self.filter = filter.with_counts(self.filter.counts());
     }
 
+    /// Other labels, limits and host name hold from now on.
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.agent.host.clone_from(&settings.host);
+        self.holds = if settings.once { Holds::NONE } else { Holds::new(settings.limits.batch_age) };
+        self.settings = settings;
+        self.refresh = true;
+        self.unsaved = true;
+    }
+
+    /// After a change of the settings the live sources take over what they are now found as. Offsets stay.
+    pub fn refresh(&mut self, found: &[Candidate]) {
+        if !std::mem::take(&mut self.refresh) {
+            return;
+        }
+        let found: HashMap<&Path, &Candidate> = found.iter().map(|found| (found.path.as_path(), found)).collect();
+        for source in self.sources.values_mut().filter(|source| source.stage == Stage::Live) {
+            let Some(candidate) = found.get(Path::new(&source.info.path)) else { continue };
+            let mut labels = candidate.labels.clone();
+            for (name, value) in &self.settings.labels {
+                labels.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+            let mut info =
+                SourceInfo { kind: candidate.kind, format: candidate.format.clone(), labels, ..source.info.clone() };
+            fit(&mut info);
+            if info != source.info {
+                source.info = info;
+                source.announced = false;
+            }
+            source.multiline.clone_from(&candidate.multiline);
+        }
+    }
+
+    /// Adds records of a source that has no file and is not remembered. When nothing can be sent the oldest go.
+    pub fn add(&mut self, info: SourceInfo, chunk: ChunkBuilder) {
+        if self.made.len() >= MADE_MAX {
+            self.made.pop_front();
+        }
+        self.made.push_back((info, chunk));
+    }
+
     /// Cuts the next batch; `None` when there is nothing to send. First of all, what was planned before a crash.
     ///
     /// With `all` it carries the watermarks of every source, else of those whose bytes it holds.
     pub fn build(&mut self, all: bool, now: Now) -> Result<Option<Built>> {
         let mut draft = Draft::default();
         if self.replays.is_empty() {
+            for (info, chunk) in self.made.drain(..) {
+                draft.push(&info, &chunk, false);
+            }
             self.collect(&mut draft, now);
         } else {
             self.replay(&mut draft, now);
@@ -448,7 +500,9 @@ impl Tail {
 
     /// Whether a build would find something now.
     pub fn has_work(&self) -> bool {
-        !self.replays.is_empty() || self.sources.values().any(|source| source.dirty && source.is_followed())
+        !self.replays.is_empty()
+            || !self.made.is_empty()
+            || self.sources.values().any(|source| source.dirty && source.is_followed())
     }
 
     /// When time alone makes a build worth its while.
