@@ -4,12 +4,13 @@
 //! a delivery runs beside it. At most one batch is under way and one more is built, so order per source needs no care.
 
 use std::collections::{HashSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -17,13 +18,19 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::batch::Built;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::host::{Host, SAMPLE_EVERY};
 use crate::metrics;
 use crate::ship::client::{Client, Outcome};
+use crate::status::Status;
 use crate::tail::Now;
+use crate::tail::checkpoint::random_hex;
 use crate::tail::discover::{Discovery, candidates};
 use crate::tail::follow::{Acked, Settings, Tail};
 use crate::tail::reader::linger;
 use crate::watch::{Changes, Watch};
+
+mod reload;
 
 /// Everything is looked at again after this time, whatever the kernel said or did not say.
 pub const RESCAN_EVERY: Duration = Duration::from_secs(5);
@@ -55,6 +62,12 @@ struct Parts {
     client: Client,
     discovery: Arc<Discovery>,
     watch: Watch,
+    host: Host,
+    status: Status,
+    /// As it is in force.
+    config: Config,
+    reloads: Option<Receiver<Config>>,
+    seed: u64,
     linger: Duration,
     once: bool,
 }
@@ -62,25 +75,24 @@ struct Parts {
 impl Agent {
     /// Takes the state directory and finds again what the checkpoint remembers. Touches no network.
     pub fn build(config: Config, clock: Clock, drain: Drain) -> Result<Agent> {
-        let dir = config.state_dir.clone();
         raise_open_files(config.limits.open_files);
-        let host = config.host.clone().unwrap_or_else(host_name);
-        let settings = Settings {
-            state_dir: dir,
-            machine: machine(&host),
-            host,
-            labels: config.labels.clone(),
-            limits: config.limits,
-            once: config.once,
-        };
-        let tail = Tail::open(settings, Now { mono: Instant::now(), wall_ns: clock.now_ns() })?;
+        let settings = follow_settings(&config);
+        let filter = Filter::new(&config.rules, &config.redact)?;
+        let mut tail = Tail::open(settings, Now { mono: Instant::now(), wall_ns: clock.now_ns() })?;
+        tail.set_filter(filter);
         let seed = tail.agent().id.bytes().fold(1u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let status = Status::new();
         let parts = Parts {
-            client: Client::new(&config, seed)?,
+            client: Client::new(&config, seed, status.clone())?,
             watch: Watch::new(),
             linger: linger(config.limits.batch_age),
             once: config.once,
-            discovery: Arc::new(Discovery::new(config)),
+            host: Host::new(Path::new("/proc"), &random_hex()?),
+            discovery: Arc::new(Discovery::new(config.clone())),
+            config,
+            reloads: None,
+            seed,
+            status,
             clock,
             drain,
         };
@@ -92,11 +104,23 @@ impl Agent {
         &self.tail.agent().id
     }
 
+    /// What others may ask the agent while it runs.
+    pub fn status(&self) -> Status {
+        self.parts.status.clone()
+    }
+
+    /// Takes what comes here as its new configuration.
+    pub fn with_reloads(mut self, reloads: Receiver<Config>) -> Agent {
+        self.parts.reloads = Some(reloads);
+        self
+    }
+
     /// Runs until the drain, or with `once` until everything is stored.
     pub async fn run(self) -> Result<()> {
         let Agent { parts, tail } = self;
         let now = Instant::now();
         let mut run = Run {
+            host_at: (parts.config.host_stats && !parts.once).then_some(now),
             parts,
             tail: Some(tail),
             queue: VecDeque::new(),
@@ -121,6 +145,7 @@ impl Agent {
 enum Event {
     Delivered(Outcome),
     Changed,
+    Reload(Box<Config>),
     Tick,
     Drain,
 }
@@ -138,6 +163,8 @@ struct Run {
     rescan_at: Instant,
     rescanned_at: Instant,
     heartbeat_at: Instant,
+    /// The next sample of the host.
+    host_at: Option<Instant>,
     /// Changes are collected until then.
     collect_at: Option<Instant>,
     /// Nothing is sent before.
@@ -155,6 +182,7 @@ impl Run {
     async fn run(&mut self) -> Result<()> {
         loop {
             self.advance().await?;
+            self.parts.status.turned();
             if self.parts.once && self.is_done() {
                 return self.with_tail(|tail, _| tail.save()).await?;
             }
@@ -162,6 +190,7 @@ impl Run {
             match event {
                 Event::Delivered(outcome) => self.delivered(outcome).await?,
                 Event::Changed => self.changed(),
+                Event::Reload(config) => self.reload(*config).await?,
                 Event::Tick => {}
                 Event::Drain => return self.end().await,
             }
@@ -176,6 +205,12 @@ impl Run {
                 None => std::future::pending().await,
             }
         };
+        let reload = async {
+            match &mut self.parts.reloads {
+                Some(reloads) => reloads.recv().await,
+                None => None,
+            }
+        };
         tokio::select! {
             biased;
             () = self.parts.drain.cancelled() => Event::Drain,
@@ -184,13 +219,14 @@ impl Run {
                 // A panic in a delivery is a bug; the batch is still ours and is sent again.
                 outcome.map_or(Event::Tick, Event::Delivered)
             }
+            Some(config) = reload => Event::Reload(Box::new(config)),
             () = self.parts.watch.changed() => Event::Changed,
             () = tokio::time::sleep_until(tick) => Event::Tick,
         }
     }
 
     fn next_tick(&self) -> Instant {
-        let mut tick = self.rescan_at;
+        let mut tick = self.host_at.map_or(self.rescan_at, |at| at.min(self.rescan_at));
         if self.queue.is_empty() {
             tick = tick.min(self.heartbeat_at);
             let deadline = self.tail.as_ref().and_then(Tail::next_deadline);
@@ -219,6 +255,9 @@ impl Run {
         if now.mono >= self.rescan_at {
             self.rescan(now).await?;
         }
+        if self.host_at.is_some_and(|at| at <= now.mono) {
+            self.sample(now).await?;
+        }
         if self.collect_at.is_some_and(|at| at <= now.mono) {
             self.collect_at = None;
             let changes = std::mem::take(&mut self.changes);
@@ -231,7 +270,11 @@ impl Run {
             if !self.wants_build(now.mono) {
                 break;
             }
+            // What is idle says so although others are busy.
             let all = now.mono >= self.heartbeat_at;
+            if all {
+                self.heartbeat_at = now.mono + HEARTBEAT_EVERY;
+            }
             let built = self.with_tail(move |tail, now| {
                 let built = tail.build(all, now)?;
                 Ok::<_, Error>((built, tail.has_work()))
@@ -245,6 +288,7 @@ impl Run {
         }
         if self.queue.is_empty() && now.mono >= self.heartbeat_at {
             let heartbeat = self.with_tail(Tail::heartbeat).await??;
+            self.heartbeat_at = now.mono + HEARTBEAT_EVERY;
             self.queue.push_back(heartbeat);
             self.send().await?;
         }
@@ -262,17 +306,32 @@ impl Run {
         }
     }
 
+    /// The state of the host, as one more line of the next batch.
+    async fn sample(&mut self, now: Now) -> Result<()> {
+        self.host_at = Some(now.mono + SAMPLE_EVERY);
+        let mut host = self.parts.host.clone();
+        let sampled = spawn_blocking(move || (host.sample(now), host)).await.map_err(|_| Error::Worker)?;
+        self.parts.host = sampled.1;
+        if let (Some((info, chunk)), Some(tail)) = (sampled.0, &mut self.tail) {
+            tail.add(info, chunk);
+        }
+        Ok(())
+    }
+
     async fn rescan(&mut self, now: Now) -> Result<()> {
         let discovery = Arc::clone(&self.parts.discovery);
         let (dirs, state) = self
             .with_tail(move |tail, now| {
-                tail.rescan(&candidates(discovery.find()), now);
+                let found = candidates(discovery.find());
+                tail.rescan(&found, now);
+                tail.refresh(&found);
                 let mut dirs: HashSet<PathBuf> = tail.directories();
                 dirs.extend(discovery.directories());
                 (dirs, tail.state(now))
             })
             .await?;
         metrics::state(state.files, state.lag_bytes);
+        self.parts.status.saw(state.files, state.lag_bytes);
         self.parts.watch.set(&dirs);
         self.rescanned_at = now.mono;
         self.rescan_at = now.mono + RESCAN_EVERY;
@@ -303,7 +362,6 @@ impl Run {
             }
         }
         self.sent_at = now;
-        self.heartbeat_at = now + HEARTBEAT_EVERY;
         let client = self.parts.client.clone();
         self.delivery = Some(AbortOnDropHandle::new(tokio::spawn(async move { client.deliver(bytes).await })));
         Ok(())
@@ -409,6 +467,18 @@ impl Run {
         let (tail, result) = done.await.map_err(|_| Error::Worker)?;
         self.tail = Some(tail);
         Ok(result)
+    }
+}
+
+fn follow_settings(config: &Config) -> Settings {
+    let host = config.host.clone().unwrap_or_else(host_name);
+    Settings {
+        state_dir: config.state_dir.clone(),
+        machine: machine(&host),
+        host,
+        labels: config.labels.clone(),
+        limits: config.limits,
+        once: config.once,
     }
 }
 

@@ -12,6 +12,7 @@ use logweir_aggregator::parse::{Input, Parser};
 use logweir_aggregator::ranges::SourceRanges;
 use logweir_aggregator::store::block::{Block, BlockBuilder};
 use logweir_aggregator::store::objects::Objects;
+use logweir_aggregator::store::split::columns::Columns;
 use logweir_aggregator::store::split::footer::{Footer, TRAILER_BYTES, Trailer};
 use logweir_aggregator::store::split::reader::OpenSplit;
 use logweir_aggregator::store::split::writer::{SplitFile, SplitSource, write};
@@ -120,7 +121,8 @@ fn merge(small: &[SplitFile]) -> (f64, SplitFile) {
     let before = cpu_s();
     let mut blocks = Vec::new();
     for i in 0..small.len() {
-        let split = OpenSplit::open(&objects, &format!("splits/{i}")).expect("a split");
+        let split =
+            OpenSplit::open(&objects, &format!("splits/{i}"), &Arc::new(Columns::new(64 << 20))).expect("a split");
         blocks.extend(split.to_blocks().expect("blocks").into_iter().map(Arc::new));
     }
     let merged = seal(&blocks);

@@ -184,7 +184,7 @@ fn globbed(rule: &FileRule, all: &mut Vec<Finding>) {
                 let mut candidate =
                     Candidate::new(path, rule.kind).label("service", rule.service.clone().unwrap_or(stem));
                 candidate.format.clone_from(&rule.format);
-                candidate.multiline = rule.multiline;
+                candidate.multiline.clone_from(&rule.multiline);
                 candidate.start_at = rule.start_at;
                 all.push(Finding::follow(candidate, format!("matches {pattern}")));
             }

@@ -23,6 +23,7 @@
 
 pub mod bits;
 pub mod cache;
+pub mod columns;
 pub mod derived;
 pub mod encoding;
 pub mod footer;
@@ -30,6 +31,7 @@ pub mod hashes;
 pub mod indexer;
 pub mod lexicon;
 pub mod lookup;
+pub mod pages;
 pub mod reader;
 pub mod writer;
 
