@@ -121,7 +121,8 @@ fn merge(small: &[SplitFile]) -> (f64, SplitFile) {
     let before = cpu_s();
     let mut blocks = Vec::new();
     for i in 0..small.len() {
-        let split = OpenSplit::open(&objects, &format!("splits/{i}"), &Arc::new(Columns::new(0))).expect("a split");
+        let split =
+            OpenSplit::open(&objects, &format!("splits/{i}"), &Arc::new(Columns::new(64 << 20))).expect("a split");
         blocks.extend(split.to_blocks().expect("blocks").into_iter().map(Arc::new));
     }
     let merged = seal(&blocks);

@@ -9,8 +9,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray, StringBuilder, UInt32Array};
-use arrow::datatypes::{Float64Type, Int64Type, UInt32Type};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Float64Array, Int64Array, StringArray, StringBuilder};
+use arrow::datatypes::{Int64Type, UInt16Type};
 use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
 
@@ -94,7 +94,7 @@ impl Deriver {
         let mut templates = Vec::new();
         while templates.len() < TEMPLATES_MAX {
             let fits = |template: &Template, row: &usize| {
-                let sources = sources(template, &all, sample.columns());
+                let sources = sources(template, |key| sample.columns().get(*all.get(key)?));
                 sources.is_some_and(|sources| is_made_by(&sources, texts.value(*row), *row, &mut Vec::new()))
             };
             let counted = candidates.iter().map(|(template, _)| rows.iter().filter(|row| fits(template, row)).count());
@@ -109,23 +109,23 @@ impl Deriver {
     }
 
     /// The number of the template of each row.
-    pub fn numbers(&self, columns: &[ArrayRef]) -> UInt32Array {
+    pub fn numbers(&self, columns: &[ArrayRef]) -> Int64Array {
         let messages = columns[self.message].as_string::<i32>();
         let templates: Vec<_> =
-            self.templates.iter().map(|template| sources(template, &self.columns, columns)).collect();
+            self.templates.iter().map(|template| sources(template, |key| columns.get(self.column(key)?))).collect();
         let mut scratch = Vec::new();
         let number = |row: usize| {
             let message = messages.is_valid(row).then(|| messages.value(row))?;
             let made = |sources: &Option<Vec<Source<'_>>>| {
                 sources.as_ref().is_some_and(|sources| is_made_by(sources, message, row, &mut scratch))
             };
-            templates.iter().position(made).map(|number| number as u32)
+            templates.iter().position(made).map(|number| number as i64)
         };
         (0..messages.len()).map(number).collect()
     }
 
     /// Sets the messages that a template makes to null, and adds [`DERIVED`] to the columns.
-    pub fn take_out(&self, numbers: &UInt32Array, columns: &mut Vec<ArrayRef>) {
+    pub fn take_out(&self, numbers: &Int64Array, columns: &mut Vec<ArrayRef>) {
         let messages = columns[self.message].as_string::<i32>();
         let stays = |row: usize| (numbers.is_null(row) && messages.is_valid(row)).then(|| messages.value(row));
         let kept: StringArray = (0..messages.len()).map(stays).collect();
@@ -225,37 +225,40 @@ fn ends(text: &str, kind: Kind, after: &str) -> bool {
 enum Source<'a> {
     Literal(&'a str),
     Str(&'a StringArray),
+    /// Texts as numbers of a dictionary, as a search reads them.
+    Numbered(&'a DictionaryArray<UInt16Type>, &'a StringArray),
     Int(&'a Int64Array),
     Float(&'a Float64Array),
 }
 
 /// `None` when a column is not there.
-fn sources<'a>(
-    template: &'a Template,
-    columns: &HashMap<ColumnKey, usize>,
-    arrays: &'a [ArrayRef],
-) -> Option<Vec<Source<'a>>> {
+fn sources<'a>(template: &'a Template, find: impl Fn(&ColumnKey) -> Option<&'a ArrayRef>) -> Option<Vec<Source<'a>>> {
     let source = |piece: &'a Piece| match piece {
         Piece::Literal(text) => Some(Source::Literal(text)),
-        Piece::Column(key) => {
-            let array = arrays.get(*columns.get(key)?)?;
-            match key.kind {
-                Kind::Str => array.as_string_opt().map(Source::Str),
-                Kind::Int => array.as_primitive_opt::<Int64Type>().map(Source::Int),
-                Kind::Float => array.as_primitive_opt::<Float64Type>().map(Source::Float),
-                Kind::Bool => None,
-            }
-        }
+        Piece::Column(key) => Source::of(find(key)?, key.kind),
     };
     template.iter().map(source).collect()
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn of(array: &'a ArrayRef, kind: Kind) -> Option<Source<'a>> {
+        match kind {
+            Kind::Str => match array.as_dictionary_opt::<UInt16Type>() {
+                Some(numbered) => Some(Source::Numbered(numbered, numbered.values().as_string_opt()?)),
+                None => array.as_string_opt().map(Source::Str),
+            },
+            Kind::Int => array.as_primitive_opt().map(Source::Int),
+            Kind::Float => array.as_primitive_opt().map(Source::Float),
+            Kind::Bool => None,
+        }
+    }
+
     /// Its text in a row; `None` where there is none.
-    fn text<'a>(&'a self, row: usize, scratch: &'a mut Vec<u8>) -> Option<&'a str> {
+    fn text<'b>(&'b self, row: usize, scratch: &'b mut Vec<u8>) -> Option<&'b str> {
         let number = match self {
             Source::Literal(text) => return Some(text),
             Source::Str(values) => return values.is_valid(row).then(|| values.value(row)),
+            Source::Numbered(numbers, values) => return numbers.key(row).map(|number| values.value(number)),
             Source::Int(values) => Cell::Int(values.is_valid(row).then(|| values.value(row))?),
             Source::Float(values) => Cell::Float(values.is_valid(row).then(|| values.value(row))?),
         };
@@ -296,92 +299,74 @@ pub struct Reading {
     /// The place of the message, if there are templates.
     message: Option<usize>,
     templates: Vec<Template>,
-    /// The places of the columns that templates need, and of [`DERIVED`], ascending.
-    columns: Vec<usize>,
+    /// The places of the columns that templates need.
+    places: HashMap<ColumnKey, usize>,
+    /// The place of [`DERIVED`].
+    numbers: usize,
 }
 
 impl Reading {
     pub fn new(templates: &[Template], layout: &Layout) -> Reading {
-        let message = layout.column(&message_key()).filter(|_| !templates.is_empty());
         let pieces = templates.iter().flatten();
-        let keys = pieces.filter_map(|piece| if let Piece::Column(key) = piece { layout.column(key) } else { None });
-        let mut columns: Vec<usize> = keys.chain([layout.raw() + 1]).collect();
-        columns.sort_unstable();
-        columns.dedup();
-        Reading { message, templates: templates.to_vec(), columns }
+        let keys = pieces.filter_map(|piece| if let Piece::Column(key) = piece { Some(key) } else { None });
+        Reading {
+            message: layout.column(&message_key()).filter(|_| !templates.is_empty()),
+            templates: templates.to_vec(),
+            places: keys.filter_map(|key| Some((key.clone(), layout.column(key)?))).collect(),
+            numbers: layout.raw() + 1,
+        }
     }
 
-    /// Whether a column is put together instead of read.
-    pub fn makes(&self, column: usize) -> bool {
-        self.message == Some(column)
+    /// The place of the message, if it has to be put together.
+    pub fn message(&self) -> Option<usize> {
+        self.message
+    }
+
+    /// The place of [`DERIVED`].
+    pub fn numbers(&self) -> usize {
+        self.numbers
+    }
+
+    /// The columns that templates need.
+    pub fn parts(&self) -> impl Iterator<Item = usize> {
+        self.places.values().copied()
     }
 
     /// The columns to read for these; both ascending.
     pub fn columns(&self, wanted: &[usize]) -> Vec<usize> {
         let mut columns = wanted.to_vec();
         if self.message.is_some_and(|message| wanted.contains(&message)) {
-            columns.extend(&self.columns);
+            columns.extend(self.parts().chain([self.numbers]));
             columns.sort_unstable();
             columns.dedup();
         }
         columns
     }
 
-    /// The wanted columns out of those that [`Reading::columns`] named.
-    pub fn put_together(
-        &self,
-        layout: &Layout,
-        wanted: &[usize],
-        read: &[usize],
-        arrays: &[ArrayRef],
-    ) -> Result<Vec<ArrayRef>, String> {
-        if self.message.is_none_or(|message| !wanted.contains(&message)) {
-            return Ok(arrays.to_vec());
-        }
-        let at = |column: usize| read.binary_search(&column).ok().and_then(|at| arrays.get(at));
-        let found = wanted.iter().map(|column| {
-            let array = at(*column).ok_or("a column is missing")?;
-            if self.message != Some(*column) {
-                return Ok(Arc::clone(array));
-            }
-            let numbers = at(layout.raw() + 1).and_then(|numbers| numbers.as_primitive_opt::<UInt32Type>());
-            let keys = layout.keys().iter().enumerate().map(|(i, key)| (key, i + FIELD_COLUMNS_AT));
-            let places = keys.filter_map(|(key, column)| Some((key.clone(), read.binary_search(&column).ok()?)));
-            let damaged = || "a message cannot be put together".to_owned();
-            self.messages(array.as_string(), numbers.ok_or_else(damaged)?, &places.collect(), arrays)
-                .ok_or_else(damaged)
-        });
-        found.collect()
-    }
-
-    fn messages(
-        &self,
-        kept: &StringArray,
-        numbers: &UInt32Array,
-        places: &HashMap<ColumnKey, usize>,
-        arrays: &[ArrayRef],
-    ) -> Option<ArrayRef> {
+    /// The messages, from the columns that `find` finds by their places. `None` when they are damaged.
+    pub fn put_together<'a>(&'a self, find: impl Fn(usize) -> Option<&'a ArrayRef>) -> Option<ArrayRef> {
         use std::fmt::Write;
-        let templates: Vec<_> = self.templates.iter().map(|template| sources(template, places, arrays)).collect();
-        let mut messages = StringBuilder::with_capacity(kept.len(), kept.len() * 64);
+        let kept = Source::of(find(self.message?)?, Kind::Str)?;
+        let numbers = find(self.numbers)?.as_primitive_opt::<Int64Type>()?;
+        let place = |key: &ColumnKey| find(*self.places.get(key)?);
+        let templates: Vec<_> = self.templates.iter().map(|template| sources(template, place)).collect();
+        let mut messages = StringBuilder::with_capacity(numbers.len(), numbers.len() * 64);
         let mut scratch = Vec::new();
-        let mut bytes = 0usize;
-        for row in 0..kept.len() {
+        // Arrow counts text in 31 bits.
+        let mut left = i32::MAX as usize;
+        for row in 0..numbers.len() {
             if numbers.is_null(row) {
-                messages.append_option(kept.is_valid(row).then(|| kept.value(row)));
-                bytes += if kept.is_valid(row) { kept.value(row).len() } else { 0 };
-            } else {
-                for source in templates.get(numbers.value(row) as usize)?.as_ref()? {
-                    let text = source.text(row, &mut scratch)?;
-                    bytes += text.len();
-                    // Arrow counts text in 31 bits.
-                    if bytes > i32::MAX as usize {
-                        return None;
-                    }
-                    messages.write_str(text).ok()?;
-                }
-                messages.append_value("");
+                let text = kept.text(row, &mut scratch);
+                left = left.checked_sub(text.map_or(0, str::len))?;
+                messages.append_option(text);
+                continue;
             }
+            for source in templates.get(usize::try_from(numbers.value(row)).ok()?)?.as_ref()? {
+                let text = source.text(row, &mut scratch)?;
+                left = left.checked_sub(text.len())?;
+                messages.write_str(text).ok()?;
+            }
+            messages.append_value("");
         }
         Some(Arc::new(messages.finish()))
     }

@@ -26,7 +26,7 @@ pub const SAMPLE_ROWS: usize = 4096;
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Dictionaries grow to this size before a column goes on plainly.
-const DICTIONARY_BYTES_MAX: usize = 1 << 20;
+const DICTIONARY_BYTES_MAX: usize = 2 << 20;
 
 const ZSTD_LEVEL: i32 = 1;
 

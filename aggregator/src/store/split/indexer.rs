@@ -12,7 +12,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-use arrow::array::{Array, AsArray, StringArray, UInt32Array};
+use arrow::array::{Array, AsArray, Int64Array, StringArray};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
@@ -93,7 +93,7 @@ pub struct Indexes {
 pub struct Told<'a> {
     pub deriver: &'a Deriver,
     /// By row the number of the template.
-    pub numbers: UInt32Array,
+    pub numbers: Int64Array,
 }
 
 impl Indexer {
@@ -194,7 +194,7 @@ impl Indexer {
                 .numbers
                 .iter()
                 .enumerate()
-                .filter(|(_, n)| *n == Some(number as u32))
+                .filter(|(_, n)| *n == Some(number as i64))
                 .map(|(row, _)| row)
                 .collect();
             let Some(template) = template.filter(|_| !rows.is_empty()) else { continue };

@@ -11,6 +11,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
 use super::cache::{SplitCache, SplitSegment};
+use super::columns::Columns;
 use super::footer::{Footer, SplitMeta, TRAILER_BYTES, Trailer};
 use super::hashes::{self, HashList};
 use super::indexer::Indexer;
@@ -148,12 +149,8 @@ fn a_split_of_version_1_is_read() {
     let place = place();
     let bytes = Bytes::from_static(include_bytes!("fixtures/v1.split"));
     place.objects.put("splits/one", bytes.clone()).expect("put");
-    let open = super::reader::OpenSplit::open(
-        &place.objects,
-        "splits/one",
-        &std::sync::Arc::new(super::columns::Columns::new(1 << 20)),
-    )
-    .expect("a split");
+    let open = super::reader::OpenSplit::open(&place.objects, "splits/one", &Arc::new(Columns::new(1 << 20)))
+        .expect("a split");
     let meta = SplitMeta { bytes: bytes.len() as u64, path: "splits/one".into(), ..open.known().footer.meta.clone() };
     let split = segment(&place, &SplitFile { meta, bytes });
     let lines = split.raw(0, &(0..100).collect::<Vec<_>>()).expect("lines");

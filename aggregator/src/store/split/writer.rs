@@ -25,8 +25,8 @@ use crate::store::merge::Merge;
 use crate::store::segment::BlockStat;
 use crate::store::skeleton;
 
-/// Blocks of a row group.
-pub const ROW_GROUP_BLOCKS: usize = 16;
+/// Blocks of a row group: its dictionaries serve them all. Readers ask the file, the first versions had 16.
+pub const ROW_GROUP_BLOCKS: usize = 32;
 
 /// A split could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -211,7 +211,7 @@ fn file_schema(merge: &Merge, deriver: Option<&Deriver>) -> Arc<Schema> {
         })
         .collect();
     if deriver.is_some() {
-        fields.push(Arc::new(Field::new(DERIVED, DataType::UInt32, true)));
+        fields.push(Arc::new(Field::new(DERIVED, DataType::Int64, true)));
     }
     Arc::new(Schema::new(fields))
 }
