@@ -25,7 +25,7 @@ struct Row<'a> {
 }
 
 /// Reads `timestamp,value`, writes `timestamp,value,score,alert`. Rows that are no values are named and left out.
-pub fn run(args: &AnomalyArgs, console: &mut Console) -> Result<Exit> {
+pub(super) fn run(args: &AnomalyArgs, console: &mut Console) -> Result<Exit> {
     let read = |source| CliError::Read { path: args.file.clone(), source };
     let bytes = std::fs::metadata(&args.file).map_err(read)?.len();
     if bytes > FILE_BYTES_MAX {
