@@ -55,6 +55,10 @@ pub(crate) fn switched() {
     counter!("logweir_agent_server_switches_total").increment(1);
 }
 
+pub(crate) fn unreadable(files: usize) {
+    gauge!("logweir_agent_unreadable_files").set(files as f64);
+}
+
 pub(crate) fn state(files: u32, lag_bytes: u64) {
     gauge!("logweir_agent_open_files").set(f64::from(files));
     gauge!("logweir_agent_lag_bytes").set(lag_bytes as f64);

@@ -23,6 +23,7 @@ use super::reader::{Source, mtime_ns};
 use super::siblings::{SIBLINGS_MAX, Sibling, name_of, same_bytes};
 use crate::batch::fit;
 use crate::config::StartAt;
+use crate::metrics;
 
 /// A writer may go on with a renamed file for a while: it is let go after this time without growth.
 pub const ROTATED_QUIET: Duration = Duration::from_secs(60);
@@ -53,6 +54,7 @@ impl Tail {
             .collect();
         let at_path: HashMap<&Path, &Metadata> =
             looks.iter().map(|(candidate, meta)| (candidate.path.as_path(), meta)).collect();
+        self.warned.retain(|path| at_path.contains_key(path.as_path()));
         self.count_open();
         self.retry_waiting(now);
         let keys: Vec<u64> = self.sources.keys().copied().collect();
@@ -68,6 +70,7 @@ impl Tail {
         self.limit_deleted();
         self.keep_open_files();
         self.settle(now);
+        metrics::unreadable(self.warned.len());
         self.scanned = true;
         self.scanned_ns = now.wall_ns;
     }
@@ -417,3 +420,6 @@ fn end_of_lines(file: &File, size: u64) -> u64 {
     let len = len.min((size - start) as usize);
     memchr::memrchr(b'\n', &block[..len]).map_or(size, |at| start + at as u64 + 1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -159,8 +159,7 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let inputs = self.steps.into_iter().flat_map(Steps::inputs);
-        let rest: BTreeSet<&str> =
-            more.iter().copied().chain(inputs).filter(|name| !fields.contains(name)).collect();
+        let rest: BTreeSet<&str> = more.iter().copied().chain(inputs).filter(|name| !fields.contains(name)).collect();
         let batch = if rest.is_empty() {
             batch
         } else {
