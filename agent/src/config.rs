@@ -19,7 +19,7 @@ mod read;
 mod sources;
 
 pub(crate) use read::{COMBINED, check_url};
-pub use sources::format_of;
+pub use sources::{Inputs, Journald, Stdin, Syslog, format_of};
 
 /// Docker and CRI cut their pieces at 16 KiB: a shorter limit would cut within a piece.
 pub const LINE_BYTES_MIN: usize = 32 << 10;
@@ -46,6 +46,7 @@ pub struct Config {
     pub roots: Roots,
     pub files: Vec<FileRule>,
     pub limits: Limits,
+    pub inputs: Inputs,
     /// Ships what is there from its beginning, waits for the acks and ends.
     pub once: bool,
 }
@@ -165,6 +166,7 @@ impl Config {
             roots: Roots::default(),
             files: Vec::new(),
             limits: Limits::default(),
+            inputs: Inputs::default(),
             once: false,
         }
     }

@@ -28,6 +28,10 @@ pub enum Error {
         "checkpoint {path} is not readable ({reason}): restore it, or move it away to start anew at the end of each file"
     )]
     Checkpoint { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Spool(#[from] crate::spool::SpoolError),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: std::net::SocketAddr, source: io::Error },
     #[error("no server: give --server, set LOGWEIR_URL or write server.url")]
     NoServer,
     #[error("certificate authority {path}: {reason}")]
@@ -58,8 +62,10 @@ pub enum ErrorKind {
 impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Config(_) | Error::Argument { .. } | Error::NoServer | Error::Ca { .. } => ErrorKind::Usage,
-            Error::Io { .. } | Error::StateHeld(_) | Error::Checkpoint { .. } | Error::Client(_) => {
+            Error::Config(_) | Error::Argument { .. } | Error::NoServer | Error::Ca { .. } | Error::Listen { .. } => {
+                ErrorKind::Usage
+            }
+            Error::Io { .. } | Error::StateHeld(_) | Error::Checkpoint { .. } | Error::Client(_) | Error::Spool(_) => {
                 ErrorKind::Environment
             }
             Error::Unreachable { .. } => ErrorKind::Unreachable,

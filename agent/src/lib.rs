@@ -8,11 +8,13 @@ pub mod batch;
 pub mod config;
 pub mod decode;
 pub mod error;
+pub mod listen;
 mod metrics;
 pub mod pipeline;
 pub mod preview;
 pub mod ship;
 pub mod show;
+pub mod spool;
 pub mod tail;
 pub mod watch;
 

@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::batch::Built;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::listen::Listeners;
 use crate::metrics;
 use crate::ship::client::{Client, Outcome};
 use crate::tail::Now;
@@ -40,6 +41,9 @@ const OTHER_FILES: u64 = 256;
 /// Between two tries of a batch that the server refuses whatever it holds.
 pub const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
+/// Pipes that are shipped at once, each with a state of its own.
+const STDIN_STATES: u32 = 16;
+
 /// One agent, built and ready to run.
 #[derive(Debug)]
 pub struct Agent {
@@ -53,6 +57,7 @@ struct Parts {
     clock: Clock,
     drain: Drain,
     client: Client,
+    config: Config,
     discovery: Arc<Discovery>,
     watch: Watch,
     linger: Duration,
@@ -62,6 +67,22 @@ struct Parts {
 impl Agent {
     /// Takes the state directory and finds again what the checkpoint remembers. Touches no network.
     pub fn build(config: Config, clock: Clock, drain: Drain) -> Result<Agent> {
+        if config.inputs.stdin.is_none() {
+            return Agent::build_in(config, clock, drain);
+        }
+        // The agent of the host has the state directory itself, and several pipes may run at once.
+        let root = config.state_dir.clone();
+        let mut number = 1;
+        loop {
+            let config = Config { state_dir: root.join(format!("stdin-{number}")), ..config.clone() };
+            match Agent::build_in(config, clock.clone(), drain.clone()) {
+                Err(Error::StateHeld(_)) if number < STDIN_STATES => number += 1,
+                built => return built,
+            }
+        }
+    }
+
+    fn build_in(config: Config, clock: Clock, drain: Drain) -> Result<Agent> {
         let dir = config.state_dir.clone();
         raise_open_files(config.limits.open_files);
         let host = config.host.clone().unwrap_or_else(host_name);
@@ -80,7 +101,8 @@ impl Agent {
             watch: Watch::new(),
             linger: linger(config.limits.batch_age),
             once: config.once,
-            discovery: Arc::new(Discovery::new(config)),
+            discovery: Arc::new(Discovery::new(config.clone())),
+            config,
             clock,
             drain,
         };
@@ -96,8 +118,14 @@ impl Agent {
     pub async fn run(self) -> Result<()> {
         let Agent { parts, tail } = self;
         let now = Instant::now();
+        let listeners = match parts.once {
+            true => Listeners::default(),
+            false => Listeners::start(&parts.config, &parts.clock, &parts.drain).await?,
+        };
         let mut run = Run {
             parts,
+            listeners,
+            ended_at: None,
             tail: Some(tail),
             queue: VecDeque::new(),
             delivery: None,
@@ -121,6 +149,8 @@ impl Agent {
 enum Event {
     Delivered(Outcome),
     Changed,
+    /// Standard input is at its end.
+    Ended,
     Tick,
     Drain,
 }
@@ -129,6 +159,9 @@ enum Event {
 #[derive(Debug)]
 struct Run {
     parts: Parts,
+    listeners: Listeners,
+    /// When standard input was at its end and in the spool.
+    ended_at: Option<Instant>,
     /// Away only while the blocking pool works with it.
     tail: Option<Tail>,
     /// The first is under way while `delivery` is there.
@@ -155,13 +188,19 @@ impl Run {
     async fn run(&mut self) -> Result<()> {
         loop {
             self.advance().await?;
-            if self.parts.once && self.is_done() {
+            let ended = self.ended_at.is_some_and(|at| self.rescanned_at >= at);
+            if (self.parts.once || ended) && self.is_done() {
+                self.remove_shipped().await?;
                 return self.with_tail(|tail, _| tail.save()).await?;
             }
             let event = self.next_event().await;
             match event {
                 Event::Delivered(outcome) => self.delivered(outcome).await?,
                 Event::Changed => self.changed(),
+                Event::Ended => {
+                    self.ended_at = Some(Instant::now());
+                    self.rescan_at = Instant::now();
+                }
                 Event::Tick => {}
                 Event::Drain => return self.end().await,
             }
@@ -185,6 +224,7 @@ impl Run {
                 outcome.map_or(Event::Tick, Event::Delivered)
             }
             () = self.parts.watch.changed() => Event::Changed,
+            () = self.listeners.until_ended() => Event::Ended,
             () = tokio::time::sleep_until(tick) => Event::Tick,
         }
     }
@@ -276,8 +316,23 @@ impl Run {
         self.parts.watch.set(&dirs);
         self.rescanned_at = now.mono;
         self.rescan_at = now.mono + RESCAN_EVERY;
+        self.remove_shipped().await?;
         let unsaved = self.tail.as_ref().is_some_and(Tail::is_unsaved);
         if unsaved && let Err(error) = self.with_tail(|tail, _| tail.save()).await? {
+            tracing::error!(error = %error, "cannot write the checkpoint, trying on");
+        }
+        Ok(())
+    }
+
+    /// Frees the spool of what is stored, and counts what found no room in it.
+    async fn remove_shipped(&mut self) -> Result<()> {
+        let discovery = Arc::clone(&self.parts.discovery);
+        let (dropped, ended) = (self.listeners.take_dropped(), self.ended_at.is_some());
+        let removed = self.with_tail(move |tail, now| {
+            tail.count_dropped(dropped);
+            tail.remove_shipped(&discovery.closed_segments(ended), now)
+        });
+        if let Err(error) = removed.await? {
             tracing::error!(error = %error, "cannot write the checkpoint, trying on");
         }
         Ok(())
@@ -379,6 +434,7 @@ impl Run {
 
     /// What is under way may arrive; then the acks are written down.
     async fn end(&mut self) -> Result<()> {
+        self.listeners.end(DRAIN_GRACE).await;
         if let Some(delivery) = &mut self.delivery
             && let Ok(Ok(outcome)) = tokio::time::timeout(DRAIN_GRACE, delivery).await
         {

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod reader;
 mod recover;
 pub mod rotate;
+mod spooled;
 
 #[cfg(test)]
 pub(crate) mod model;

@@ -16,7 +16,7 @@ use super::{
 pub(crate) const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
 
 /// Keys of issue 3 and later: known, so that the message says more than "unknown".
-const NOT_YET: [&str; 6] = ["redact", "sample", "drop", "spool", "syslog", "journald"];
+const NOT_YET: [&str; 3] = ["redact", "sample", "drop"];
 
 /// A `log_format` and a pattern are full of dollars of their own.
 const RAW: [&str; 2] = ["files.format", "files.multiline.start"];
@@ -47,6 +47,7 @@ fn read(mut fields: Fields<'_>, problems: &mut Problems) -> Config {
     let rules = fields.sections("files", problems);
     config.files = rules.into_iter().map(|rule| file_rule(rule, problems)).collect();
     config.limits = limits(fields.section("limits", problems), problems);
+    config.inputs = sources::inputs(&mut fields, problems);
     fields.unsupported(&NOT_YET, problems);
     fields.finish(problems);
     config

@@ -118,3 +118,24 @@ fn where_an_event_begins() {
         "#]],
     );
 }
+
+#[test]
+fn sources_that_are_no_files() {
+    let inputs = |text: &str| Config::parse("agent.yaml", text, &env).expect("it is right").inputs;
+    let here = Some("127.0.0.1:5514".parse().expect("an address"));
+    assert_eq!(inputs("syslog: {}").syslog, Some(Syslog { udp: here, tcp: here, service: None }));
+    let only_tcp = inputs("syslog: { tcp: '[::1]:601', service: net }").syslog.expect("it is on");
+    assert!(only_tcp.udp.is_none() && only_tcp.tcp.is_some() && only_tcp.service.as_deref() == Some("net"));
+    let set = inputs("journald: { units: [a.service], start_at: beginning }\nspool: { bytes: 64MiB }\n");
+    assert_eq!(set.journald.expect("it is on").units, ["a.service"]);
+    assert_eq!((set.spool_bytes, inputs("").syslog), (64 << 20, None));
+    mistakes(
+        "syslog: { udp: 5514, tls: x }\njournald: { unit: a }\nspool: { bytes: 1KiB }\n",
+        &expect![[r#"
+            agent.yaml:1:16: syslog.udp must be an address and a port, as in 127.0.0.1:5514
+            agent.yaml:1:22: unknown key 'tls' in syslog (known here: udp, tcp, service)
+            agent.yaml:2:13: unknown key 'unit' in journald (did you mean 'units'?)
+            agent.yaml:3:17: spool.bytes must be a size from 1MiB to 1TiB, not 1KiB
+        "#]],
+    );
+}

@@ -88,8 +88,17 @@ pub fn open(frame: &[u8], text: &mut Vec<u8>) -> Option<Opened> {
     Some(opened)
 }
 
+/// Whether a frame is all of its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Whole,
+    /// More of the line follows in the next frame.
+    Piece,
+    LastPiece,
+}
+
 /// Appends a frame.
-pub fn write(time_ns: i64, line: &[u8], out: &mut Vec<u8>) {
+pub fn write(time_ns: i64, line: &[u8], part: Part, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.push(0x10);
@@ -97,6 +106,11 @@ pub fn write(time_ns: i64, line: &[u8], out: &mut Vec<u8>) {
     out.push(0x1a);
     varint(line.len() as u64, out);
     out.extend_from_slice(line);
+    match part {
+        Part::Whole => {}
+        Part::Piece => out.extend_from_slice(&[0x20, 1]),
+        Part::LastPiece => out.extend_from_slice(&[0x20, 1, 0x2a, 2, 0x08, 1]),
+    }
     let size = ((out.len() - start - 4) as u32).to_be_bytes();
     out[start..start + 4].copy_from_slice(&size);
     out.extend_from_slice(&size);

@@ -1,0 +1,53 @@
+use super::*;
+use crate::decode::frames::Part;
+use crate::spool::segments;
+
+fn message(text: &[u8]) -> Message {
+    Message { time_ns: 1, text: text.to_vec(), part: Part::Whole }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_spool_makes_readers_wait_and_drops_datagrams() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut listeners = Listeners::default();
+    let spool = Spool::open(dir.path(), "syslog", None, 4_000).expect("a spool");
+    let inbox = listeners.inbox("syslog", spool, &Clock::manual(7));
+    // More than the spool and the queue hold.
+    let sender = inbox.clone();
+    let waiting = tokio::spawn(async move {
+        for _ in 0..40 {
+            assert!(sender.send(vec![message(&[b'x'; 300])]).await);
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(!waiting.is_finished());
+    inbox.send_or_drop(vec![message(b"a"), message(b"b")], Duration::from_millis(200)).await;
+    assert_eq!((listeners.take_dropped(), listeners.take_dropped()), (2, 0));
+    // The server takes something, again and again: everything that waited arrives.
+    let root = crate::spool::root(dir.path()).join("syslog");
+    let mut stored = 0;
+    for _ in 0..200 {
+        if waiting.is_finished() {
+            break;
+        }
+        for segment in segments(&root).iter().filter(|segment| segment.closed) {
+            stored += std::fs::read(&segment.path).expect("a segment").len();
+            std::fs::remove_file(&segment.path).expect("removed");
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+    assert!(waiting.is_finished());
+    drop(inbox);
+    for _ in 0..20 {
+        for segment in segments(&root).iter().filter(|segment| segment.closed) {
+            stored += std::fs::read(&segment.path).expect("a segment").len();
+            std::fs::remove_file(&segment.path).expect("removed");
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+    listeners.end(Duration::from_secs(5)).await;
+    let rest: usize =
+        segments(&root).iter().map(|segment| std::fs::read(&segment.path).expect("a segment").len()).sum();
+    assert_eq!((stored + rest) % 40, 0);
+    assert_eq!((stored + rest) / 40, 8 + 2 + 3 + 300);
+}
