@@ -34,6 +34,9 @@ pub const RAW_BYTES_MAX: usize = 32 << 20;
 /// Longest line that a record carries; the agent cuts longer ones and marks the rest.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
+/// The `format` of a source whose file is a row of frames: Docker's `local` driver, and the spool of an agent.
+pub const SPOOL_FORMAT: &str = "frames";
+
 /// What kind of log a source is: it decides where the parser starts looking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,7 +81,8 @@ pub struct SourceInfo {
     pub kind: SourceKind,
     /// Where the lines come from, as a person would name it: a path.
     pub path: String,
-    /// The `log_format` of an NGINX access log, else empty: it travels with the source so that any format parses.
+    /// The `log_format` of an NGINX access log, which travels with the source so that any format parses; [`SPOOL_FORMAT`];
+    /// else empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub format: String,
     /// Canonical fields that hold for every line: `service`, `container`, `image`, `pm2_app`, `stream`, labels.

@@ -8,12 +8,11 @@
 //! ```
 //! What is no frame (a torn one, somebody's edit) is passed over up to the next one and becomes a record as it is.
 
+pub use logweir_proto::batch::SPOOL_FORMAT as FORMAT;
 use logweir_proto::batch::Stream;
 
 use super::join::Opened;
 
-/// The `format` of a source that is a row of frames.
-pub const FORMAT: &str = "frames";
 /// Docker reads no longer ones either.
 pub const FRAME_BYTES_MAX: usize = 2 << 20;
 /// Length before and length behind.
