@@ -57,7 +57,7 @@ fn a_full_spool_takes_nothing_until_something_is_removed() {
     let big = message(&[b'x'; 300]);
     while spool.append(&mut vec![big.clone()]).is_ok() {}
     assert!(spool.used() <= 2_000 && spool.used() > 1_600);
-    let mut waiting = vec![big.clone()];
+    let mut waiting = vec![big];
     assert!(matches!(spool.append(&mut waiting), Err(SpoolError::Full(_))));
     assert_eq!(waiting.len(), 1);
     fs::remove_file(&segments(&spool.dir)[0].path).expect("removed");
