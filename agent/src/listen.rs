@@ -4,8 +4,8 @@
 //! Readers hand batches to the one writer of their spool over a short queue. A full spool or a full disk makes the
 //! writer wait, the queue fills, and TCP, the pipe or the journal wait in turn; datagrams that find no room are counted.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use logweir_runtime::clock::Clock;
@@ -17,6 +17,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::metrics;
+use crate::redact::{self, Redactor};
 use crate::spool::{Message, Spool, SpoolError};
 
 pub mod journald;
@@ -45,12 +46,20 @@ pub struct State {
     dropped: AtomicU64,
     ended: AtomicBool,
     woken: Notify,
+    /// What must not leave the host does not touch the spool either.
+    redactor: RwLock<Option<Redactor>>,
+}
+
+/// The redactor of these settings; `None` when there is nothing to redact.
+pub fn redactor(settings: &redact::Settings) -> Result<Option<Redactor>> {
+    (!settings.is_empty()).then(|| Redactor::new(settings)).transpose()
 }
 
 impl Listeners {
     /// Starts what the configuration asks for. The state directory must be held.
     pub async fn start(config: &Config, clock: &Clock, drain: &Drain) -> Result<Listeners> {
         let mut listeners = Listeners::default();
+        listeners.set_redactor(redactor(&config.redact)?);
         let bytes_max = config.inputs.spool_bytes;
         let open = |name, service| Spool::open(&config.state_dir, name, service, bytes_max).map_err(Error::Spool);
         if let Some(settings) = &config.inputs.syslog {
@@ -79,6 +88,16 @@ impl Listeners {
         let state = Arc::clone(&self.state);
         self.writers.spawn(write(name, spool, receiver, Arc::clone(&state)));
         Inbox { name, sender, clock: clock.clone(), state }
+    }
+
+    /// Whether anything is written to a spool.
+    pub fn write(&self) -> bool {
+        !self.writers.is_empty()
+    }
+
+    /// What comes from now on is redacted by this.
+    pub fn set_redactor(&self, redactor: Option<Redactor>) {
+        *self.state.redactor.write().unwrap_or_else(PoisonError::into_inner) = redactor;
     }
 
     /// Messages that found no room since the last time.
@@ -146,6 +165,28 @@ impl Inbox {
     }
 }
 
+impl State {
+    fn redact(&self, batch: &mut [Message], journal: bool) {
+        let redactor = self.redactor.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(redactor) = redactor.as_ref() else { return };
+        let mut line = Vec::new();
+        for message in batch {
+            if !redactor.apply(&message.text, &mut line) {
+                continue;
+            }
+            let cursor = journal.then(|| journald::cursor_of(&message.text)).flatten();
+            if let Some(cursor) = cursor.filter(|cursor| journald::cursor_of(&line).as_ref() != Some(cursor)) {
+                // Without its cursor the journal could not be read on: it stands before what is left of it.
+                line.splice(..1.min(line.len()), format!("{{\"__CURSOR\":\"{cursor}\",").into_bytes());
+            }
+            message.text.clone_from(&line);
+        }
+        for (what, found) in redactor.take_counts() {
+            metrics::redacted(what, found);
+        }
+    }
+}
+
 /// Writes what the readers hand over until none of them is left.
 async fn write(name: &'static str, mut spool: Spool, mut inbox: mpsc::Receiver<Vec<Message>>, state: Arc<State>) {
     let mut waiting = false;
@@ -155,6 +196,7 @@ async fn write(name: &'static str, mut spool: Spool, mut inbox: mpsc::Receiver<V
         {
             batch.append(&mut more);
         }
+        state.redact(&mut batch, name == "journald");
         loop {
             let work = spawn_blocking(move || {
                 let result = spool.append(&mut batch);

@@ -12,6 +12,18 @@ pub(crate) fn dropped(lines: u64) {
     counter!("logweir_agent_dropped_lines_total").increment(lines);
 }
 
+/// Lines that a rule left out; `rule` is `drop` or `sample`.
+pub(crate) fn filtered(rule: &'static str, lines: u64) {
+    if lines > 0 {
+        counter!("logweir_agent_filtered_lines_total", "rule" => rule).increment(lines);
+    }
+}
+
+/// `what` is the name of a detector, pattern or field of the configuration.
+pub(crate) fn redacted(what: &str, values: u64) {
+    counter!("logweir_agent_redacted_values_total", "what" => what.to_owned()).increment(values);
+}
+
 pub(crate) fn gap(bytes: u64) {
     counter!("logweir_agent_gaps_total").increment(1);
     counter!("logweir_agent_gap_bytes_total").increment(bytes);
@@ -41,6 +53,15 @@ pub(crate) fn spool_dropped(name: &'static str, messages: u64) {
 
 pub(crate) fn spool_bytes(name: &'static str, bytes: u64) {
     gauge!("logweir_agent_spool_bytes", "spool" => name).set(bytes as f64);
+}
+
+pub(crate) fn reloaded(taken: bool) {
+    let outcome = if taken { "taken" } else { "refused" };
+    counter!("logweir_agent_reloads_total", "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn switched() {
+    counter!("logweir_agent_server_switches_total").increment(1);
 }
 
 pub(crate) fn state(files: u32, lag_bytes: u64) {

@@ -3,7 +3,6 @@
 //! A source keeps no bytes. Each step reads a window from a clean point on, checks that the file is still the one it
 //! was (the check comes after the read, so that a truncation in between cannot slip through), and decodes.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,8 +12,9 @@ use logweir_proto::batch::{ChunkBuilder, SourceInfo};
 use tokio::time::Instant;
 
 use super::Now;
+use super::body::{Body, Ended, Packed};
 use super::checkpoint::{SavedSource, Stage};
-use super::identity::{FileId, Fingerprint, Head, HeadMatch, read_full_at};
+use super::identity::{FileId, Fingerprint, Head, HeadMatch};
 use crate::decode::encoding::Encoding;
 use crate::decode::{Close, Format, Multiline, Open, Scratch, Window, decode};
 
@@ -53,7 +53,9 @@ pub struct Source {
     pub path_now: PathBuf,
     /// Where a symbolic link leads: the kernel names changes by this path.
     pub real_path: Option<PathBuf>,
-    pub file: Option<File>,
+    pub file: Option<Body>,
+    /// It is followed and not open: there are more files than descriptors.
+    pub parked: bool,
     /// Cut into records up to here.
     pub pos: u64,
     /// Stored by the server up to here.
@@ -142,9 +144,10 @@ pub struct Tools<'a> {
 
 impl Source {
     /// A new incarnation at an offset.
-    pub fn new(info: SourceInfo, multiline: Multiline, file: File, at: u64, now: Now) -> io::Result<Source> {
-        let meta = file.metadata()?;
-        let fingerprint = Fingerprint::of(Head::read(&file)?.bytes());
+    pub fn new(info: SourceInfo, multiline: Multiline, mut body: Body, at: u64, now: Now) -> io::Result<Source> {
+        let meta = body.metadata()?;
+        let fingerprint = Fingerprint::of(body.head()?.bytes());
+        let len = if body.plain().is_some() { meta.len() } else { 0 };
         let path_now = PathBuf::from(&info.path);
         Ok(Source {
             info,
@@ -155,10 +158,11 @@ impl Source {
             fingerprint,
             real_path: real_path(&path_now),
             path_now,
-            file: Some(file),
+            file: Some(body),
+            parked: false,
             pos: at,
             acked: at,
-            size: meta.len().max(at),
+            size: len.max(at),
             mtime_ns: mtime_ns(&meta),
             pending: None,
             dirty: true,
@@ -184,6 +188,7 @@ impl Source {
             real_path: real_path(&saved.path_now),
             path_now: saved.path_now,
             file: None,
+            parked: false,
             pos: saved.acked,
             acked: saved.acked,
             size: saved.size,
@@ -293,19 +298,20 @@ impl Source {
     }
 
     /// Reads from the character before `pos` on, so that a cut line is known by what stands before it.
-    fn read(&self, window: &mut Vec<u8>, want: usize) -> io::Result<(usize, usize)> {
-        let Some(file) = &self.file else { return Ok((0, 0)) };
+    fn read(&mut self, window: &mut Vec<u8>, want: usize) -> io::Result<(usize, usize)> {
+        let Some(body) = &mut self.file else { return Ok((0, 0)) };
         let start = self.pos.min(2) as usize;
         if window.len() < start + want {
             window.resize(start + want, 0);
         }
-        let got = read_full_at(file, &mut window[..start + want], self.pos - start as u64)?;
+        let got = body.read_at(&mut window[..start + want], self.pos - start as u64)?;
         Ok((start, got.saturating_sub(start)))
     }
 
     /// Whether the file is still the one that was read; its fingerprint grows with it.
     fn verify(&mut self) -> io::Result<Seen> {
-        let Some(file) = &self.file else { return Ok(Seen::Same) };
+        // Nobody writes to a compressed file once it is there.
+        let Some(file) = self.file.as_ref().and_then(Body::plain) else { return Ok(Seen::Same) };
         let meta = file.metadata()?;
         let head = Head::read(file)?;
         if self.fingerprint.check(head.bytes()) != HeadMatch::Same {
@@ -328,19 +334,29 @@ impl Source {
     /// Nothing more is read from it.
     pub fn let_go(&mut self) {
         self.file = None;
+        self.parked = false;
         self.dirty = false;
         self.pending = None;
     }
 
     /// An idle file is complete up to now as long as nothing was added to it.
     pub fn look_if_caught_up(&mut self, now: Now) {
-        let len = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|meta| meta.len());
+        let file = self.file.as_ref().and_then(Body::plain);
+        let len = file.and_then(|file| file.metadata().ok()).map(|meta| meta.len());
         if len == Some(self.pos) && self.pending.is_none() {
             self.caught_up_ns = now.wall_ns;
         }
     }
 
+    /// Where a compressed file ends, and how, once it was read so far.
+    pub fn packed_end(&self) -> Option<(u64, &Ended)> {
+        self.file.as_ref().and_then(Body::packed).and_then(Packed::end)
+    }
+
     fn close_at(&self, end: u64, holds: Holds, now: Now) -> Close {
+        if self.packed_end().is_some_and(|(_, ended)| *ended != Ended::Torn) {
+            return Close::All;
+        }
         let Some(pending) = self.pending.filter(|pending| pending.end == end) else { return Close::Nothing };
         let waited = now.mono.saturating_duration_since(pending.since);
         if waited < holds.of(pending.open) {

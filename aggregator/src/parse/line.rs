@@ -99,6 +99,14 @@ pub struct Line {
     /// Fields beyond [`FIELDS_MAX`].
     pub fields_dropped: u32,
     scratch: Vec<u8>,
+    /// A bit for each name that may be among the fields, see [`bit`]: most questions for a name end here.
+    maybe: u64,
+}
+
+/// The bit of a name. The canonical ones have one of their own, as long as there are few others.
+#[inline]
+fn bit(name: NameId) -> u64 {
+    1 << (name.0 % 64)
 }
 
 impl Line {
@@ -109,21 +117,27 @@ impl Line {
         self.fields.clear();
         self.fields_dropped = 0;
         self.scratch.clear();
+        self.maybe = 0;
     }
 
     /// Adds a field, or replaces the one of the same name.
+    #[inline]
     pub fn push(&mut self, name: NameId, value: Value, cut: Option<Cut>) {
-        if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
+        if self.maybe & bit(name) != 0
+            && let Some(field) = self.fields.iter_mut().find(|field| field.name == name)
+        {
             // The earlier occurrence stays in the shape as a literal.
             *field = Field { name, value, cut };
         } else if self.fields.len() < FIELDS_MAX {
             self.fields.push(Field { name, value, cut });
+            self.maybe |= bit(name);
         } else {
             self.fields_dropped += 1;
         }
     }
 
     /// Adds a field only if the line does not have it yet: labels of the source never hide what the line says.
+    #[inline]
     pub fn push_default(&mut self, name: NameId, value: Value) {
         if self.get(name).is_none() {
             self.push(name, value, None);
@@ -136,7 +150,11 @@ impl Line {
         self.push(name, Value::Text(Text::Raw(start, end)), Some(Cut { start, end, spelling: Spelling::Plain }));
     }
 
+    #[inline]
     pub fn get(&self, name: NameId) -> Option<&Field> {
+        if self.maybe & bit(name) == 0 {
+            return None;
+        }
         self.fields.iter().find(|field| field.name == name)
     }
 
@@ -146,6 +164,7 @@ impl Line {
     }
 
     /// Copies text that is not in the raw line and says where it went.
+    #[inline]
     pub fn scratch(&mut self, text: &[u8]) -> Text {
         let start = self.scratch.len() as u32;
         self.scratch.extend_from_slice(text);
@@ -160,6 +179,7 @@ impl Line {
     }
 
     /// The bytes of a text.
+    #[inline]
     pub fn text<'a>(&'a self, raw: &'a [u8], text: Text) -> &'a [u8] {
         match text {
             Text::Raw(start, end) => &raw[start as usize..end as usize],
@@ -169,6 +189,7 @@ impl Line {
     }
 
     /// The text of a field, if it is there and is text.
+    #[inline]
     pub fn text_of<'a>(&'a self, raw: &'a [u8], name: NameId) -> Option<&'a [u8]> {
         match self.get(name)?.value {
             Value::Text(text) => Some(self.text(raw, text)),

@@ -140,19 +140,17 @@ impl Layout {
         self.extra() + 2
     }
 
-    /// The columns that a reader gets, ascending. `_extra` is among them whenever the segment has any: it may hold
-    /// whatever is asked for.
+    /// The columns that a reader gets, ascending.
     pub fn project(&self, projection: &Projection, has_extra: bool) -> Vec<usize> {
-        let mut columns = vec![0, 1];
-        match projection {
-            Projection::All => columns.extend(FIELD_COLUMNS_AT..self.extra()),
-            Projection::Fields(names) => {
-                let wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
-                let found = self.keys.iter().enumerate().filter(|(_, key)| wanted.contains(&*key.field));
-                columns.extend(found.map(|(i, _)| i + FIELD_COLUMNS_AT));
-            }
-        }
-        if has_extra {
+        let wanted: HashSet<&str> = match projection {
+            Projection::All => return (0..self.extra() + usize::from(has_extra)).collect(),
+            Projection::Fields(names) => names.iter().map(String::as_str).collect(),
+        };
+        let first = [field::TIME, field::SEQ].into_iter().enumerate().filter(|(_, name)| wanted.contains(name));
+        let mut columns: Vec<usize> = first.map(|(column, _)| column).collect();
+        let found = self.keys.iter().enumerate().filter(|(_, key)| wanted.contains(&*key.field));
+        columns.extend(found.map(|(i, _)| i + FIELD_COLUMNS_AT));
+        if has_extra && wanted.contains(EXTRA) {
             columns.push(self.extra());
         }
         columns
@@ -233,7 +231,9 @@ mod tests {
         let layout = Layout::new(vec![key("a", Kind::Int), key("b", Kind::Str), key("a", Kind::Str)]);
         let names: Vec<_> = layout.schema().fields().iter().map(|f| f.name().as_str()).collect();
         assert_eq!(names, ["time", "seq", "a", "b", "a#str", "_extra", "_shape", "_raw"]);
-        assert_eq!(layout.project(&Projection::Fields(vec!["a".into(), "x".into()]), false), [0, 1, 2, 4]);
+        let fields = |names: [&str; 3]| Projection::Fields(names.map(str::to_owned).to_vec());
+        assert_eq!(layout.project(&fields(["a", "x", "_extra"]), false), [2, 4]);
+        assert_eq!(layout.project(&fields(["seq", "b", "_extra"]), true), [1, 3, 5]);
         assert_eq!(layout.project(&Projection::All, true), [0, 1, 2, 3, 4, 5]);
     }
 

@@ -20,11 +20,13 @@
 //! Every byte that is read is checked first: rows by the granules, everything else by the crc32 of its section.
 
 pub mod cache;
+pub mod columns;
 pub mod footer;
 pub mod hashes;
 pub mod indexer;
 pub mod lexicon;
 pub mod lookup;
+pub mod pages;
 pub mod reader;
 pub mod writer;
 

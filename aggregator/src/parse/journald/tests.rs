@@ -50,29 +50,41 @@ fn entries() {
             message "down" *
             time_ 1"#]],
     );
-    check(r#"{"PRIORITY":"6","MESSAGE":"TypeError: x\n    at f (a.js:1:2)"}"#, &expect![[r#"
+    check(
+        r#"{"PRIORITY":"6","MESSAGE":"TypeError: x\n    at f (a.js:1:2)"}"#,
+        &expect![[r#"
         level error
         PRIORITY "6" |
         message "TypeError: x"
         exception.stack "TypeError: x\n    at f (a.js:1:2)" |
-        exception.type "TypeError""#]]);
+        exception.type "TypeError""#]],
+    );
 }
 
 #[test]
 fn messages_that_are_no_text() {
-    check(r#"{"MESSAGE":[104,105,255,10],"PRIORITY":"2"}"#, &expect![[r#"
+    check(
+        r#"{"MESSAGE":[104,105,255,10],"PRIORITY":"2"}"#,
+        &expect![[r#"
         level fatal
         PRIORITY "2" |
-        message "hi�" *"#]]);
-    check(r#"{"MESSAGE":[256],"PRIORITY":2}"#, &expect![[r#"
+        message "hi�" *"#]],
+    );
+    check(
+        r#"{"MESSAGE":[256],"PRIORITY":2}"#,
+        &expect![[r#"
         level fatal
         MESSAGE "[256]" |
         PRIORITY 2 |
-        message "{\"MESSAGE\":[256],\"PRIORITY\":2}""#]]);
-    check(r#"{"MESSAGE":null,"_COMM":"x"}"#, &expect![[r#"
+        message "{\"MESSAGE\":[256],\"PRIORITY\":2}""#]],
+    );
+    check(
+        r#"{"MESSAGE":null,"_COMM":"x"}"#,
+        &expect![[r#"
         _COMM "x" |
         service "x"
-        message "{\"MESSAGE\":null,\"_COMM\":\"x\"}""#]]);
+        message "{\"MESSAGE\":null,\"_COMM\":\"x\"}""#]],
+    );
     check("torn {", &expect![[r#"message "torn {" |"#]]);
 }
 

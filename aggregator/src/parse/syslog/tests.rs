@@ -10,7 +10,9 @@ fn check(text: &str, want: &Expect) {
 
 #[test]
 fn rfc3164() {
-    check("<131>Nov 20 09:02:43 vm myapp: plain text error: db down", &expect![[r#"
+    check(
+        "<131>Nov 20 09:02:43 vm myapp: plain text error: db down",
+        &expect![[r#"
         time 2026-11-20T09:02:43.000Z
         level error
         syslog_pri 131 |
@@ -18,8 +20,11 @@ fn rfc3164() {
         host "vm" |
         service "myapp" |
         message "plain text error: db down" |
-        syslog_time "Nov 20 09:02:43" |"#]]);
-    check("<13>Nov  2 09:02:43 vm sshd[712]: Accepted publickey for root", &expect![[r#"
+        syslog_time "Nov 20 09:02:43" |"#]],
+    );
+    check(
+        "<13>Nov  2 09:02:43 vm sshd[712]: Accepted publickey for root",
+        &expect![[r#"
         time 2026-11-02T09:02:43.000Z
         level info
         syslog_pri 13 |
@@ -28,8 +33,11 @@ fn rfc3164() {
         service "sshd" |
         procid 712 |
         message "Accepted publickey for root" |
-        syslog_time "Nov  2 09:02:43" |"#]]);
-    check("<13>2026-11-20T09:02:43.807195+00:00 vm cron[7]: started", &expect![[r#"
+        syslog_time "Nov  2 09:02:43" |"#]],
+    );
+    check(
+        "<13>2026-11-20T09:02:43.807195+00:00 vm cron[7]: started",
+        &expect![[r#"
         time 2026-11-20T09:02:43.807Z |
         level info
         syslog_pri 13 |
@@ -37,9 +45,12 @@ fn rfc3164() {
         host "vm" |
         service "cron" |
         procid 7 |
-        message "started" |"#]]);
+        message "started" |"#]],
+    );
     // Without a host, without a time, without anything.
-    check("<30>Nov 20 09:02:43 app[1]: no host", &expect![[r#"
+    check(
+        "<30>Nov 20 09:02:43 app[1]: no host",
+        &expect![[r#"
         time 2026-11-20T09:02:43.000Z
         level info
         syslog_pri 30 |
@@ -47,34 +58,47 @@ fn rfc3164() {
         service "app" |
         procid 1 |
         message "no host" |
-        syslog_time "Nov 20 09:02:43" |"#]]);
-    check("<30>app: no time", &expect![[r#"
+        syslog_time "Nov 20 09:02:43" |"#]],
+    );
+    check(
+        "<30>app: no time",
+        &expect![[r#"
         level info
         syslog_pri 30 |
         facility "daemon"
         service "app" |
-        message "no time" |"#]]);
-    check("<0>only text, it seems", &expect![[r#"
+        message "no time" |"#]],
+    );
+    check(
+        "<0>only text, it seems",
+        &expect![[r#"
         level fatal
         syslog_pri 0 |
         facility "kern"
         message "only text, it seems" |
-        service "router""#]]);
-    check("no priority at all", &expect![[r#"
+        service "router""#]],
+    );
+    check(
+        "no priority at all",
+        &expect![[r#"
         message "no priority at all" |
-        service "router""#]]);
+        service "router""#]],
+    );
 }
 
 #[test]
 fn rfc5424() {
-    check("<131>1 2026-11-20T09:03:38.807195+00:00 vm myapp - - - plain text error: db down", &expect![[r#"
+    check(
+        "<131>1 2026-11-20T09:03:38.807195+00:00 vm myapp - - - plain text error: db down",
+        &expect![[r#"
         time 2026-11-20T09:03:38.807Z |
         level error
         syslog_pri 131 |
         facility "local0"
         host "vm" |
         service "myapp" |
-        message "plain text error: db down" |"#]]);
+        message "plain text error: db down" |"#]],
+    );
     check(
         r#"<165>1 2026-11-20T22:14:15.003Z mymachine.example.com evntslog 42 ID47 [exampleSDID@32473 iut="3" eventID="10\"11"][x@1 a="b"] BOMAn application event"#,
         &expect![[r#"
@@ -91,20 +115,26 @@ fn rfc5424() {
             procid 42 |
             message "BOMAn application event" |"#]],
     );
-    check(r#"<14>1 - - - - - - {"level":"warn","msg":"slow","ms":12}"#, &expect![[r#"
+    check(
+        r#"<14>1 - - - - - - {"level":"warn","msg":"slow","ms":12}"#,
+        &expect![[r#"
         level warn
         syslog_pri 14 |
         facility "user"
         message "slow" |
         ms 12 |
-        service "router""#]]);
-    check(r#"<14>1 - host app - - [torn a="b message"#, &expect![[r#"
+        service "router""#]],
+    );
+    check(
+        r#"<14>1 - host app - - [torn a="b message"#,
+        &expect![[r#"
         level info
         syslog_pri 14 |
         facility "user"
         host "host" |
         service "app" |
-        message "[torn a=\"b message" |"#]]);
+        message "[torn a=\"b message" |"#]],
+    );
 }
 
 #[test]

@@ -32,7 +32,7 @@ struct Place {
 fn place() -> Place {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let objects = Objects::new(Arc::new(InMemory::new()), runtime.handle().clone());
-    Place { cache: Arc::new(SplitCache::new(objects.clone(), 64 << 20)), _runtime: runtime, objects }
+    Place { cache: Arc::new(SplitCache::new(objects.clone(), 64 << 20, 1 << 20)), _runtime: runtime, objects }
 }
 
 fn split_of(blocks: Vec<Block>) -> SplitFile {
@@ -147,7 +147,7 @@ fn fields_beyond_the_limit_are_found_in_extra() {
     let rows: Vec<Row> = (0..2500u64).map(|i| row(i as i64, i, &format!("f{i}=v{i} \"x\" a=1"))).collect();
     let split = segment(&place, &split_of(fixture::blocks(&rows, 800)));
     fixture::check(&split, &rows);
-    let batch = split.read(0, &Projection::Fields(vec!["f2400".into()]), None).expect("read");
+    let batch = split.read(0, &Projection::Fields(vec!["f2400".into(), "_extra".into()]), None).expect("read");
     assert!(batch.column_by_name("_extra").is_some());
     let probe = Probe::Value { field: "f2400".into(), folded: "v2400".into() };
     assert_eq!(split.candidates(&probe).expect("candidates"), [true]);
@@ -156,7 +156,7 @@ fn fields_beyond_the_limit_are_found_in_extra() {
 #[test]
 fn the_cache_keeps_to_its_bytes() {
     let place = place();
-    let cache = Arc::new(SplitCache::new(place.objects.clone(), 1));
+    let cache = Arc::new(SplitCache::new(place.objects.clone(), 1, 1));
     for i in 0..5 {
         let mut file = split_of(fixture::blocks(&service_rows(10), 10));
         file.meta.path = format!("splits/{i}");
