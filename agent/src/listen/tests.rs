@@ -51,3 +51,17 @@ async fn a_full_spool_makes_readers_wait_and_drops_datagrams() {
     assert_eq!((stored + rest) % 40, 0);
     assert_eq!((stored + rest) / 40, 8 + 2 + 3 + 300);
 }
+
+#[test]
+fn what_must_not_leave_does_not_touch_the_spool_and_the_cursor_stays() {
+    let patterns = vec![("number".to_owned(), "[0-9]+".to_owned(), redact::Action::Mask)];
+    let settings = redact::Settings { patterns, ..redact::Settings::default() };
+    let state = State { redactor: RwLock::new(redactor(&settings).expect("a pattern")), ..State::default() };
+    let mut batch =
+        vec![message(b"card 4111"), message(b"nothing"), message(br#"{"__CURSOR":"s=1;i=22","MESSAGE":"7"}"#)];
+    state.redact(&mut batch, true);
+    let texts: Vec<String> = batch.iter().map(|m| String::from_utf8_lossy(&m.text).into_owned()).collect();
+    assert!(!texts[0].contains("4111") && texts[1] == "nothing", "{texts:?}");
+    assert_eq!(journald::cursor_of(&batch[2].text).as_deref(), Some("s=1;i=22"));
+    assert!(!texts[2].contains("\"7\""), "{texts:?}");
+}
