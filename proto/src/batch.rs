@@ -55,9 +55,8 @@ pub enum SourceKind {
     File,
     /// Records of `POST /api/v1/ingest`: each one a JSON object.
     Json,
-    /// RFC 3164 and 5424, a message each.
     Syslog,
-    /// Entries of the journal, each one a JSON object as `journalctl -o json` writes it.
+    /// Entries of the journal, as `journalctl -o json` writes them.
     Journald,
 }
 
@@ -85,8 +84,7 @@ pub struct SourceInfo {
     pub kind: SourceKind,
     /// Where the lines come from, as a person would name it: a path.
     pub path: String,
-    /// The `log_format` of an NGINX access log, which travels with the source so that any format parses; [`SPOOL_FORMAT`];
-    /// else empty.
+    /// The `log_format` of an NGINX access log, so that any format parses; or [`SPOOL_FORMAT`]; else empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub format: String,
     /// Canonical fields that hold for every line: `service`, `container`, `image`, `pm2_app`, `stream`, labels.
