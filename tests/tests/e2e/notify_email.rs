@@ -40,9 +40,14 @@ threading.Event().wait()
 
 async fn smtp(scratch: &Scratch, port: u16) -> anyhow::Result<Process> {
     let (cert, key) = (scratch.join("smtp-cert.pem"), scratch.join("smtp-key.pem"));
+    let (ca, ca_key) = (scratch.join("ca.pem"), scratch.join("ca-key.pem"));
+    let request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"];
     let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);
-    openssl.args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:TRUE"]);
+    openssl.args(request).args(["-subj", "/CN=test-ca"]).arg("-keyout").arg(&ca_key).arg("-out").arg(&ca);
+    process::succeed(openssl).await.context("openssl")?;
+    let mut openssl = Command::new("openssl");
+    openssl.args(request).args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]);
+    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]).arg("-CA").arg(&ca).arg("-CAkey").arg(&ca_key);
     openssl.arg("-keyout").arg(&key).arg("-out").arg(&cert);
     process::succeed(openssl).await.context("openssl")?;
     let script = scratch.file("smtp.py", SMTP_SERVER)?;
@@ -64,7 +69,7 @@ fn an_alert_and_its_end_are_one_thread_over_starttls() -> anyhow::Result<()> {
         let mut smtp = smtp(scratch, port).await?;
         let password = scratch.file("smtp-password", "hush\n")?;
         let alerting = format!(
-            "route: {{receiver: mail, group_wait: 0s, group_interval: 1s}}\nreceivers:\n  - name: mail\n    email: [{{to: oncall@example.com, from: alerts@example.com, smarthost: 'localhost:{port}', ca_file: smtp-cert.pem, password_file: {}}}]\nheartbeats: [{{name: backup, every: 10s, grace: 0s}}]\n",
+            "route: {{receiver: mail, group_wait: 0s, group_interval: 1s}}\nreceivers:\n  - name: mail\n    email: [{{to: oncall@example.com, from: alerts@example.com, smarthost: 'localhost:{port}', ca_file: ca.pem, password_file: {}}}]\nheartbeats: [{{name: backup, every: 10s, grace: 0s}}]\n",
             password.display()
         );
         let alerting = scratch.file("alerting.yaml", alerting)?;
