@@ -13,6 +13,7 @@ pub mod names;
 pub mod offline;
 pub mod parse;
 pub mod pipeline;
+mod quotes;
 pub mod ranges;
 pub mod receive;
 pub mod search;

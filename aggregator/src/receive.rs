@@ -12,7 +12,7 @@ pub mod sources;
 pub mod writer;
 
 use bytes::Bytes;
-use logweir_proto::batch::{BatchError, Body, Envelope, Header};
+use logweir_proto::batch::{BatchError, Body, Envelope, Header, Whole};
 
 use self::admission::{Refusal, Ticket};
 
@@ -62,5 +62,12 @@ impl Received {
         let body = envelope.decompress()?;
         let header = envelope.header;
         Ok(Received { tenant, received_ns, bytes, header, body, ticket })
+    }
+
+    /// A batch that was built here, from a body of another protocol: its parts are at hand.
+    pub fn built(tenant: String, received_ns: i64, whole: Whole, mut ticket: Ticket) -> Result<Received, ReceiveError> {
+        let Whole { bytes, header, body } = whole;
+        ticket.resize((bytes.len() + body.bytes()) as u64)?;
+        Ok(Received { tenant, received_ns, bytes: Bytes::from(bytes), header, body, ticket })
     }
 }

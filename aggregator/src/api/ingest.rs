@@ -103,8 +103,7 @@ fn decode_json(
         return Ok((None, answer));
     }
     let batch = json::batch(sender, &objects.texts).map_err(|error| receive_error(error.into()))?;
-    let received =
-        Received::decode(principal.tenant.clone(), now_ns, Bytes::from(batch), ticket).map_err(receive_error)?;
+    let received = Received::built(principal.tenant.clone(), now_ns, batch, ticket).map_err(receive_error)?;
     Ok((Some(received), answer))
 }
 

@@ -4,12 +4,14 @@
 //! `json/keys.rs`). What the line does not need to be found by (the number behind `level`, `null`) stays in its shape.
 
 mod keys;
+mod known;
 mod scan;
 pub(super) mod unescape;
 
 use logweir_proto::record::Level;
 
-use self::keys::{Keys, ROLES, Role};
+use self::keys::{Key, Keys, ROLES, Role};
+use self::known::Known;
 use self::scan::{Kind, Leaf, Leaves};
 use self::unescape::unescape;
 use super::http::{self, Http};
@@ -31,18 +33,31 @@ const LEVEL_BYTES_MAX: usize = 64;
 pub(super) struct Json {
     http: Http,
     keys: Keys,
+    known: Known,
     leaves: Leaves,
     /// The leaf that has each role, and how good it is.
     winners: [Option<Winner>; ROLES],
+    /// What the winners of these roles say.
+    time: Option<(i64, Spelling)>,
+    level: Option<Level>,
+    duration: Option<(f64, Spelling)>,
     buffer: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Winner {
     rank: u8,
-    leaf: usize,
-    time: Option<(i64, Spelling)>,
-    level: Option<Level>,
+    leaf: u16,
+}
+
+const _: () = assert!(scan::LEAVES_MAX <= u16::MAX as usize);
+
+/// What was found out about a leaf that can have a role.
+enum Judged {
+    Fits,
+    Time(i64, Spelling),
+    Level(Level),
+    Duration(f64, Spelling),
 }
 
 impl Json {
@@ -50,22 +65,26 @@ impl Json {
         Json {
             http: Http::new(names),
             keys: Keys::default(),
+            known: Known::default(),
             leaves: Leaves::default(),
             winners: [None; ROLES],
+            time: None,
+            level: None,
+            duration: None,
             buffer: Vec::new(),
         }
     }
 
     /// Fills `line` from a JSON object; false, and nothing is filled, when `piece` is not one.
     pub(super) fn parse(&mut self, piece: Piece<'_>, context: Context<'_>, names: &mut Names, line: &mut Line) -> bool {
-        if !scan::scan(piece.text, &mut self.keys, names, &mut self.leaves) {
+        if !self.scan(piece.text, names) {
             return false;
         }
         line.fields_dropped += self.leaves.dropped;
         self.choose(piece.text, context.utc_offset_minutes);
         for at in 0..self.leaves.list.len() {
             let leaf = self.leaves.list[at];
-            match self.role_of(at) {
+            match self.role_of(at, self.keys.get(leaf.key)) {
                 Role::Own => self.emit_own(piece, &leaf, line),
                 role => self.emit(piece, role, &leaf, line),
             }
@@ -74,17 +93,39 @@ impl Json {
         true
     }
 
+    fn scan(&mut self, text: &[u8], names: &mut Names) -> bool {
+        if self.known.scan(text, &mut self.leaves.list) {
+            self.leaves.dropped = 0;
+            return true;
+        }
+        if self.keys.begin() {
+            self.known.clear();
+        }
+        let found = scan::scan(text, &mut self.keys, names, &mut self.leaves);
+        if found && self.leaves.dropped == 0 {
+            self.known.learn(text, &self.leaves.list);
+        }
+        found
+    }
+
     /// Gives each role to the best leaf that can have it.
     fn choose(&mut self, text: &[u8], offset_minutes: i16) {
         self.winners = [None; ROLES];
+        (self.time, self.level, self.duration) = (None, None, None);
         for (at, leaf) in self.leaves.list.iter().enumerate() {
-            for (role, rank) in self.keys.get(leaf.key).roles {
+            for &(role, rank) in &self.keys.get(leaf.key).roles {
                 if role == Role::Own {
                     break;
                 }
                 let better = self.winners[role as usize].is_none_or(|best| rank <= best.rank);
-                if better && let Some(winner) = judge(role, leaf, text, offset_minutes) {
-                    self.winners[role as usize] = Some(Winner { rank, leaf: at, ..winner });
+                if better && let Some(judged) = judge(role, leaf, text, offset_minutes) {
+                    self.winners[role as usize] = Some(Winner { rank, leaf: at as u16 });
+                    match judged {
+                        Judged::Fits => {}
+                        Judged::Time(time_ns, spelling) => self.time = Some((time_ns, spelling)),
+                        Judged::Level(level) => self.level = Some(level),
+                        Judged::Duration(value, spelling) => self.duration = Some((value, spelling)),
+                    }
                     break;
                 }
             }
@@ -92,31 +133,36 @@ impl Json {
         if self.winners[Role::Message as usize].is_some() {
             self.winners[Role::MessageStandIn as usize] = None;
         }
-        let numeric =
-            self.winners[Role::Level as usize].is_some_and(|winner| self.leaves.list[winner.leaf].kind == Kind::Number);
+        let numeric = self.winners[Role::Level as usize]
+            .is_some_and(|winner| self.leaves.list[usize::from(winner.leaf)].kind == Kind::Number);
         if !numeric || self.winners[Role::Service as usize].is_some() {
             self.winners[Role::LoggerName as usize] = None;
         }
     }
 
-    fn role_of(&self, at: usize) -> Role {
-        let roles = self.keys.get(self.leaves.list[at].key).roles;
-        let won = |role: &Role| *role != Role::Own && self.winners[*role as usize].is_some_and(|best| best.leaf == at);
-        roles.into_iter().map(|(role, _)| role).find(won).unwrap_or(Role::Own)
+    fn role_of(&self, at: usize, key: &Key) -> Role {
+        for (role, _) in &key.roles {
+            if *role == Role::Own {
+                break;
+            }
+            if self.winners[*role as usize].is_some_and(|best| usize::from(best.leaf) == at) {
+                return *role;
+            }
+        }
+        Role::Own
     }
 
     fn emit(&mut self, piece: Piece<'_>, role: Role, leaf: &Leaf, line: &mut Line) {
-        let winner = self.winners[role as usize];
         let name = match role {
             Role::Time => {
-                if let Some((time_ns, spelling)) = winner.and_then(|winner| winner.time) {
+                if let Some((time_ns, spelling)) = self.time {
                     line.time_ns = Some(time_ns);
                     line.time_cut = piece.cut(leaf.start..leaf.end, spelling);
                 }
                 return;
             }
             Role::Level => {
-                line.level = winner.and_then(|winner| winner.level);
+                line.level = self.level;
                 return;
             }
             Role::Message | Role::MessageStandIn => {
@@ -128,7 +174,7 @@ impl Json {
                 return;
             }
             Role::DurationMs => {
-                if let Some((value, spelling)) = number::decimal(&piece.text[leaf.start..leaf.end]) {
+                if let Some((value, spelling)) = self.duration {
                     let cut = piece.cut(leaf.start..leaf.end, spelling);
                     line.push(NameId::DURATION_MS, Value::Float(value), cut);
                 }
@@ -238,9 +284,8 @@ fn has_milliseconds(text: &[u8]) -> bool {
 }
 
 /// Whether a leaf can have a role, and what was found out about it.
-fn judge(role: Role, leaf: &Leaf, text: &[u8], offset_minutes: i16) -> Option<Winner> {
+fn judge(role: Role, leaf: &Leaf, text: &[u8], offset_minutes: i16) -> Option<Judged> {
     let content = &text[leaf.start..leaf.end];
-    let plain = Winner { rank: 0, leaf: 0, time: None, level: None };
     let string = matches!(leaf.kind, Kind::String { .. });
     let number = leaf.kind == Kind::Number;
     let fits = match role {
@@ -250,11 +295,14 @@ fn judge(role: Role, leaf: &Leaf, text: &[u8], offset_minutes: i16) -> Option<Wi
                 Kind::Number => time::epoch(content),
                 _ => None,
             };
-            return time.map(|time| Winner { time: Some(time), ..plain });
+            return time.map(|(time_ns, spelling)| Judged::Time(time_ns, spelling));
         }
-        Role::Level => return level_of(leaf.kind, content).map(|level| Winner { level: Some(level), ..plain }),
+        Role::Level => return level_of(leaf.kind, content).map(Judged::Level),
         Role::Status => (number || string) && content.len() <= 3 && number::integer(content).is_some(),
-        Role::DurationMs => number && number::decimal(content).is_some(),
+        Role::DurationMs => {
+            let value = if number { number::decimal(content) } else { None };
+            return value.map(|(value, spelling)| Judged::Duration(value, spelling));
+        }
         Role::Bytes => (number || string) && number::integer(content).is_some(),
         Role::RequestTime => (number || string) && has_milliseconds(content),
         Role::UserId | Role::TraceId => number || string && !content.is_empty(),
@@ -262,7 +310,7 @@ fn judge(role: Role, leaf: &Leaf, text: &[u8], offset_minutes: i16) -> Option<Wi
         Role::ExceptionStack => string && content.len() > 1,
         _ => string,
     };
-    fits.then_some(plain)
+    fits.then_some(Judged::Fits)
 }
 
 /// A level word in any case and colour, or a number: that of syslog and GELF below 10, that of pino and bunyan else.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use logweir_proto::batch::{SourceInfo, Stream};
 use logweir_proto::record::field;
 
-use super::line::{FIELDS_MAX, Field, Line, Text, Value};
+use super::line::{Line, Text, Value};
 use crate::names::{NameId, Names};
 
 /// Longest value of a label; a longer one is not added to the lines.
@@ -60,27 +60,13 @@ impl Labels {
             line.push_default(NameId::STREAM, Value::Text(Text::Static(stream)));
         }
         line.push_default(NameId::SOURCE, Value::Text(Text::Static(self.source)));
-        // Every line gets them: one look over the fields, one copy, and no search for each label.
-        let known = line.fields.iter().fold(0u64, |mask, field| mask | bit(field.name));
+        // Every line gets them: one copy for all.
         let Text::Scratch(base, _) = line.scratch(&self.values) else { return };
         for (name, range) in &self.list {
-            let taken = if bit(*name) != 0 { known & bit(*name) != 0 } else { line.get(*name).is_some() };
-            if taken {
-                continue;
-            }
-            if line.fields.len() >= FIELDS_MAX {
-                line.fields_dropped += 1;
-                continue;
-            }
             let text = Text::Scratch(base + range.start, base + range.end);
-            line.fields.push(Field { name: *name, value: Value::Text(text), cut: None });
+            line.push_default(*name, Value::Text(text));
         }
     }
-}
-
-/// A bit of its own for the names that have small numbers, the canonical ones among them; none for the others.
-fn bit(name: NameId) -> u64 {
-    1u64.checked_shl(name.0).unwrap_or(0)
 }
 
 #[cfg(test)]

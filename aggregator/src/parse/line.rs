@@ -99,6 +99,20 @@ pub struct Line {
     /// Fields beyond [`FIELDS_MAX`].
     pub fields_dropped: u32,
     scratch: Vec<u8>,
+    /// Where the fields with canonical names are, plus one; 0 for none.
+    spots: [u16; SPOTS],
+    /// A bit for each other name that may be among the fields, see [`bit`]: most questions for one end here.
+    maybe: u64,
+}
+
+/// Names that have a place of their own in [`Line::spots`]: the canonical ones.
+const SPOTS: usize = 32;
+
+const _: () = assert!(logweir_proto::record::field::ALL.len() <= SPOTS && FIELDS_MAX < u16::MAX as usize);
+
+#[inline]
+fn bit(name: NameId) -> u64 {
+    1 << (name.0 % 64)
 }
 
 impl Line {
@@ -109,21 +123,45 @@ impl Line {
         self.fields.clear();
         self.fields_dropped = 0;
         self.scratch.clear();
+        self.spots = [0; SPOTS];
+        self.maybe = 0;
     }
 
     /// Adds a field, or replaces the one of the same name.
+    #[inline]
     pub fn push(&mut self, name: NameId, value: Value, cut: Option<Cut>) {
-        if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
+        if let Some(at) = self.place(name) {
             // The earlier occurrence stays in the shape as a literal.
-            *field = Field { name, value, cut };
+            self.fields[at] = Field { name, value, cut };
         } else if self.fields.len() < FIELDS_MAX {
             self.fields.push(Field { name, value, cut });
+            self.note(name, self.fields.len());
         } else {
             self.fields_dropped += 1;
         }
     }
 
+    /// Where the field of a name is among the fields.
+    #[inline]
+    fn place(&self, name: NameId) -> Option<usize> {
+        match self.spots.get(name.0 as usize) {
+            Some(spot) => usize::from(*spot).checked_sub(1),
+            None if self.maybe & bit(name) == 0 => None,
+            None => self.fields.iter().position(|field| field.name == name),
+        }
+    }
+
+    /// Remembers that the field of a name is the `count`th.
+    #[inline]
+    fn note(&mut self, name: NameId, count: usize) {
+        match self.spots.get_mut(name.0 as usize) {
+            Some(spot) => *spot = count as u16,
+            None => self.maybe |= bit(name),
+        }
+    }
+
     /// Adds a field only if the line does not have it yet: labels of the source never hide what the line says.
+    #[inline]
     pub fn push_default(&mut self, name: NameId, value: Value) {
         if self.get(name).is_none() {
             self.push(name, value, None);
@@ -136,16 +174,23 @@ impl Line {
         self.push(name, Value::Text(Text::Raw(start, end)), Some(Cut { start, end, spelling: Spelling::Plain }));
     }
 
+    #[inline]
     pub fn get(&self, name: NameId) -> Option<&Field> {
-        self.fields.iter().find(|field| field.name == name)
+        self.place(name).map(|at| &self.fields[at])
     }
 
     pub fn remove(&mut self, name: NameId) -> Option<Field> {
-        let at = self.fields.iter().position(|field| field.name == name)?;
-        Some(self.fields.remove(at))
+        let at = self.place(name)?;
+        let removed = self.fields.remove(at);
+        self.spots = [0; SPOTS];
+        for at in 0..self.fields.len() {
+            self.note(self.fields[at].name, at + 1);
+        }
+        Some(removed)
     }
 
     /// Copies text that is not in the raw line and says where it went.
+    #[inline]
     pub fn scratch(&mut self, text: &[u8]) -> Text {
         let start = self.scratch.len() as u32;
         self.scratch.extend_from_slice(text);
@@ -160,6 +205,7 @@ impl Line {
     }
 
     /// The bytes of a text.
+    #[inline]
     pub fn text<'a>(&'a self, raw: &'a [u8], text: Text) -> &'a [u8] {
         match text {
             Text::Raw(start, end) => &raw[start as usize..end as usize],
@@ -169,6 +215,7 @@ impl Line {
     }
 
     /// The text of a field, if it is there and is text.
+    #[inline]
     pub fn text_of<'a>(&'a self, raw: &'a [u8], name: NameId) -> Option<&'a [u8]> {
         match self.get(name)?.value {
             Value::Text(text) => Some(self.text(raw, text)),

@@ -34,6 +34,11 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
         return None;
     }
     let negative = digits.len() < text.len();
+    if digits.len() < 19 {
+        // No sum of so few digits overflows.
+        let value = whole(digits)? as i64;
+        return Some(if negative { -value } else { value });
+    }
     digits.iter().try_fold(0i64, |sum, byte| {
         let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
         let sum = sum.checked_mul(10)?;
@@ -41,19 +46,55 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
     })
 }
 
+/// The number that at most 19 digits are.
+fn whole(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0u64, |sum, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| sum.wrapping_mul(10).wrapping_add(u64::from(digit)))
+    })
+}
+
+/// A decimal of so few digits that its float is one exact division, and how many digits follow the point.
+fn decimal_short(text: &[u8]) -> Option<(f64, usize)> {
+    const POWERS: [f64; EXACT_DIGITS] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+    let digits = unsigned(text);
+    if digits.is_empty() || digits.len() > EXACT_DIGITS {
+        return None;
+    }
+    let dot = digits.iter().position(|byte| *byte == b'.');
+    let (value, decimals) = match dot {
+        None => (whole(digits)? as f64, 0),
+        Some(dot) => {
+            let decimals = digits.len() - dot - 1;
+            if dot == 0 || decimals == 0 {
+                return None;
+            }
+            let power = POWERS[decimals];
+            ((whole(&digits[..dot])? * power as u64 + whole(&digits[dot + 1..])?) as f64 / power, decimals)
+        }
+    };
+    Some((if digits.len() < text.len() { -value } else { value }, decimals))
+}
+
 /// Any number as a float, for fields that are always floats: an integer is one with no decimals.
 pub(super) fn decimal(text: &[u8]) -> Option<(f64, Spelling)> {
-    if !text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) {
-        return None;
-    }
-    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    if !value.is_finite() {
-        return None;
-    }
-    if text.iter().any(|byte| matches!(byte, b'e' | b'E')) {
-        return Some((value, Spelling::Plain));
-    }
-    let decimals = memchr::memchr(b'.', text).map_or(0, |dot| text.len() - dot - 1);
+    let (value, decimals) = match decimal_short(text) {
+        Some(short) => short,
+        None => {
+            if !text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) {
+                return None;
+            }
+            let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+            if !value.is_finite() {
+                return None;
+            }
+            if text.iter().any(|byte| matches!(byte, b'e' | b'E')) {
+                return Some((value, Spelling::Plain));
+            }
+            (value, memchr::memchr(b'.', text).map_or(0, |dot| text.len() - dot - 1))
+        }
+    };
     let shortest = decimals > 0 && text.len() <= EXACT_DIGITS && !text.ends_with(b"0");
     let spelling = if shortest { Spelling::Plain } else { Spelling::Fixed { decimals: u8::try_from(decimals).ok()? } };
     Some((value, spelling))
@@ -74,6 +115,16 @@ pub(super) fn without_dust(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn short_decimals_are_what_the_library_reads(text in "-?[0-9]{0,9}\\.?[0-9]{0,8}") {
+            if let Some((value, _)) = decimal_short(text.as_bytes()) {
+                let want: f64 = text.parse().expect("a number");
+                proptest::prop_assert_eq!(value.to_bits(), want.to_bits(), "{}", text);
+            }
+        }
+    }
 
     #[test]
     fn numbers_know_how_they_were_spelled() {

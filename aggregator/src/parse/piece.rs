@@ -34,6 +34,7 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Piece<'a> {
+    #[inline]
     pub(super) fn raw(text: &'a [u8]) -> Piece<'a> {
         Piece { text, place: Place::Raw(0) }
     }
@@ -49,6 +50,7 @@ impl<'a> Piece<'a> {
     }
 
     /// A part of the piece.
+    #[inline]
     pub(super) fn part(&self, range: Range<usize>) -> Piece<'a> {
         let place = match self.place {
             Place::Raw(base) => Place::Raw(base + range.start),
@@ -57,10 +59,12 @@ impl<'a> Piece<'a> {
         Piece { text: &self.text[range], place }
     }
 
+    #[inline]
     pub(super) fn whole(&self) -> Range<usize> {
         0..self.text.len()
     }
 
+    #[inline]
     pub(super) fn text(&self, range: Range<usize>) -> Text {
         match self.place {
             Place::Raw(base) => Text::Raw((base + range.start) as u32, (base + range.end) as u32),
@@ -68,6 +72,7 @@ impl<'a> Piece<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn cut(&self, range: Range<usize>, spelling: Spelling) -> Option<Cut> {
         match self.place {
             Place::Raw(base) => {

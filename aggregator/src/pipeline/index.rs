@@ -40,7 +40,9 @@ type Parse = fn(&mut Parser, &mut Names, Input<'_>, &mut Line);
 /// The parse stage.
 pub struct Indexer {
     names: Names,
-    parsers: HashMap<SourceKey, Parser>,
+    parsers: HashMap<SourceKey, Learned>,
+    /// The source of the records at hand; it is not among the others.
+    current: Option<(SourceKey, Learned)>,
     parse: Parse,
     line: Line,
     builder: BlockBuilder,
@@ -53,11 +55,40 @@ pub struct Indexer {
     live: Live,
 }
 
+/// A parser and what it was made for.
+struct Learned {
+    info: SourceInfo,
+    host: String,
+    utc_offset_minutes: i16,
+    /// Made with the first line, and again after a panic.
+    parser: Option<Box<Parser>>,
+}
+
+impl Learned {
+    fn new(header: &Header, source: &SourceInfo) -> Learned {
+        let agent = &header.agent;
+        let (host, utc_offset_minutes) = (agent.host.clone(), agent.utc_offset_minutes);
+        Learned { info: source.clone(), host, utc_offset_minutes, parser: None }
+    }
+
+    /// Labels can change while a source goes on, and so does the offset of its zone.
+    fn is_of(&self, header: &Header, source: &SourceInfo) -> bool {
+        let agent = &header.agent;
+        self.info == *source && self.host == agent.host && self.utc_offset_minutes == agent.utc_offset_minutes
+    }
+
+    fn parser(&mut self, names: &mut Names) -> &mut Parser {
+        let Learned { info, host, utc_offset_minutes, parser } = self;
+        parser.get_or_insert_with(|| Box::new(Parser::new(info, host, names).with_utc_offset(*utc_offset_minutes)))
+    }
+}
+
 impl Indexer {
     pub fn new(store: Store, live: Live) -> Indexer {
         Indexer {
             names: Names::default(),
             parsers: HashMap::new(),
+            current: None,
             parse: Parser::parse,
             line: Line::default(),
             builder: BlockBuilder::default(),
@@ -89,6 +120,7 @@ impl Indexer {
     pub fn index(&mut self, durable: Durable) {
         let Durable { record, received_ns, tenant: _, header, body, plans, ticket } = durable;
         let mut index = 0u32;
+        let mut selected = None;
         let walked = body.for_each(&header, |chunk, input| {
             let seq = seq_of(record, index);
             index += 1;
@@ -104,7 +136,11 @@ impl Indexer {
                 },
                 Some(ChunkPlan::Take) | None => input.text,
             };
-            self.add(&header, source, &RecordRef { text, ..input }, received_ns, seq);
+            if selected != Some(chunk) {
+                self.select(&header, source);
+                selected = Some(chunk);
+            }
+            self.add(&RecordRef { text, ..input }, received_ns, seq);
         });
         if let Err(error) = walked {
             // The door checked the body; only damage of the log can bring this here.
@@ -120,27 +156,32 @@ impl Indexer {
         self.last_record = Some(record);
     }
 
-    fn add(&mut self, header: &Header, source: &SourceInfo, record: &RecordRef<'_>, received_ns: i64, seq: u64) {
-        let key = SourceKey::new(&header.agent.id, &source.id);
-        if self.parsers.len() >= PARSERS_MAX && !self.parsers.contains_key(&key) {
-            self.parsers.clear();
+    /// Takes out the parser of the source whose records come next.
+    fn select(&mut self, header: &Header, source: &SourceInfo) {
+        let key = parser_key(header, source);
+        if let Some((before, learned)) = self.current.take_if(|(current, _)| *current != key) {
+            if self.parsers.len() >= PARSERS_MAX {
+                self.parsers.clear();
+            }
+            self.parsers.insert(before, learned);
         }
+        let learned = self.current.take().map(|(_, learned)| learned).or_else(|| self.parsers.remove(&key));
+        let learned = learned.filter(|learned| learned.is_of(header, source));
+        self.current = Some((key, learned.unwrap_or_else(|| Learned::new(header, source))));
+    }
+
+    /// Adds a record of the source that was selected.
+    fn add(&mut self, record: &RecordRef<'_>, received_ns: i64, seq: u64) {
+        let Indexer { names, current: Some((_, learned)), line, parse, .. } = self else { return };
         let input = Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
-        let parsed = {
-            let Indexer { names, parsers, line, parse, .. } = self;
-            catch_unwind(AssertUnwindSafe(|| {
-                let parser = parsers.entry(key.clone()).or_insert_with(|| {
-                    Parser::new(source, &header.agent.host, names).with_utc_offset(header.agent.utc_offset_minutes)
-                });
-                parse(parser, names, input, line);
-            }))
-        };
+        let parsed = catch_unwind(AssertUnwindSafe(|| parse(learned.parser(names), names, input, line)));
         if parsed.is_err() {
             // What the parser has learned may be half done. The log keeps the line, so a replay meets it again.
-            self.parsers.remove(&key);
-            tracing::error!(host = header.agent.host, source = source.id, path = source.path, seq, "a parser panicked");
+            learned.parser = None;
+            let Learned { info, host, .. } = &*learned;
+            tracing::error!(host, source = info.id, path = info.path, seq, "a parser panicked");
             metrics::counter!("logweir_parser_panics_total").increment(1);
-            fill_plain(&mut self.line, &mut self.names, record.text, source, &header.agent.host);
+            fill_plain(line, names, record.text, info, host);
         }
         let names = &mut self.names;
         if record.truncated
@@ -190,7 +231,8 @@ impl Indexer {
             truncated: false,
             text: text.as_bytes(),
         };
-        self.add(header, &source, &record, received_ns, seq);
+        self.select(header, &source);
+        self.add(&record, received_ns, seq);
         metrics::counter!("logweir_gaps_total").increment(1);
     }
 
@@ -219,8 +261,21 @@ impl Indexer {
             // Parsers hold numbers of the old names, so they go with them.
             self.names = Names::default();
             self.parsers.clear();
+            self.current = None;
         }
     }
+}
+
+/// Requests without an identity are all one source, but each sender's labels are its own.
+fn parser_key(header: &Header, source: &SourceInfo) -> SourceKey {
+    if !header.agent.id.is_empty() {
+        return SourceKey::new(&header.agent.id, &source.id);
+    }
+    let mut id = source.id.clone();
+    for (label, value) in &source.labels {
+        id.extend(["\n", label, "=", value]);
+    }
+    SourceKey::new("", &id)
 }
 
 /// A line that no parser could read: its text, and the labels of its source.

@@ -1,5 +1,6 @@
 //! `Content-Encoding` of request bodies, with a cap on what comes out: a bomb costs its cap.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use logweir_proto::frame::{self, DecompressError};
@@ -20,15 +21,15 @@ pub enum EncodingError {
 }
 
 /// Undoes the encoding; `max` bytes come out at the most.
-pub fn decode(encoding: Option<&str>, body: &[u8], max: usize) -> Result<Vec<u8>, EncodingError> {
+pub fn decode<'a>(encoding: Option<&str>, body: &'a [u8], max: usize) -> Result<Cow<'a, [u8]>, EncodingError> {
     let name = encoding.unwrap_or("identity").trim().to_ascii_lowercase();
     let invalid = |reason: String| EncodingError::Invalid { encoding: name.clone(), reason };
-    match name.as_str() {
+    let decoded = match name.as_str() {
         "identity" | "" => {
             if body.len() > max {
                 return Err(EncodingError::TooLarge { max });
             }
-            Ok(body.to_vec())
+            return Ok(Cow::Borrowed(body));
         }
         "gzip" | "x-gzip" => read_capped(flate2::read::MultiGzDecoder::new(body), max, invalid),
         "deflate" => read_capped(flate2::read::ZlibDecoder::new(body), max, invalid),
@@ -37,7 +38,8 @@ pub fn decode(encoding: Option<&str>, body: &[u8], max: usize) -> Result<Vec<u8>
             DecompressError::Zstd(error) => invalid(error.to_string()),
         }),
         _ => Err(EncodingError::Unknown(name)),
-    }
+    };
+    decoded.map(Cow::Owned)
 }
 
 fn read_capped(

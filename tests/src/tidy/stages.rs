@@ -19,13 +19,14 @@ pub const STAGES: [(&str, Table); 1] = [(
         ("config", &[]),
         ("metrics", &[]),
         ("names", &[]),
+        ("quotes", &[]),
         ("ranges", &[]),
         ("live", &["metrics", "store"]),
         // The way of the data, each knowing what it emits into and never who asks it.
         ("wal", &["config", "metrics", "ranges"]),
-        ("parse", &["config", "metrics", "names"]),
+        ("parse", &["config", "metrics", "names", "quotes"]),
         ("store", &["config", "metrics", "names", "ranges", "parse"]),
-        ("receive", &["config", "metrics", "names", "ranges", "wal"]),
+        ("receive", &["config", "metrics", "names", "quotes", "ranges", "wal"]),
         ("search", &["config", "metrics", "names", "ranges", "parse", "store"]),
         // The doors, which put HTTP before the two ends.
         ("auth", &["config", "metrics", "receive"]),

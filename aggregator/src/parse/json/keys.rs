@@ -19,6 +19,10 @@ pub(super) const NAMES_PER_SOURCE_MAX: u32 = 2048;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyId(u32);
 
+impl KeyId {
+    pub(super) const NAMELESS: KeyId = KeyId(NAMELESS);
+}
+
 /// What a key can stand for. Of several keys of a line with the same role, the one that comes first in [`CANONICAL`]
 /// wins; the others stay fields under their own names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,12 +179,14 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// Begins a line. Ids of earlier lines are not valid any more.
-    pub(super) fn begin(&mut self) {
-        if self.list.len() > KEYS_MAX {
+    /// Begins a line; true when the ids of earlier lines are not valid any more.
+    pub(super) fn begin(&mut self) -> bool {
+        let full = self.list.len() > KEYS_MAX;
+        if full {
             *self = Keys { brought_in: self.brought_in, ..Keys::default() };
         }
         self.last = NAMELESS;
+        full
     }
 
     pub(super) fn get(&self, id: KeyId) -> &Key {

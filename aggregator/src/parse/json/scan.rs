@@ -4,11 +4,10 @@
 //! [`DEPTH_MAX`], are leaves with their JSON text. The scanner is strict where keys and values begin and end, and
 //! lenient within numbers and strings: what it accepts is kept byte for byte anyway.
 
-use memchr::memchr2;
-
 use super::keys::{KeyId, Keys};
 use super::unescape::unescape;
 use crate::names::{NAME_BYTES_MAX, Names};
+use crate::quotes;
 
 /// Nesting that is flattened into dotted names.
 pub(super) const DEPTH_MAX: usize = 32;
@@ -29,7 +28,7 @@ pub(super) enum Kind {
     Compound,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Leaf {
     pub(super) key: KeyId,
     pub(super) start: usize,
@@ -45,12 +44,11 @@ pub(super) struct Leaves {
     path: Vec<u8>,
 }
 
-/// Fills `leaves` with those of `text`; false when `text` is not one JSON object.
+/// Fills `leaves` with those of `text`; false when `text` is not one JSON object. [`Keys::begin`] comes before it.
 pub(super) fn scan(text: &[u8], keys: &mut Keys, names: &mut Names, leaves: &mut Leaves) -> bool {
     leaves.list.clear();
     leaves.path.clear();
     leaves.dropped = 0;
-    keys.begin();
     let mut scanner = Scanner { text, at: 0, keys, names, leaves };
     scanner.space();
     if !scanner.eat(b'{') || scanner.object(1).is_none() {
@@ -146,16 +144,14 @@ impl Scanner<'_> {
                 return self.object(depth + 1);
             }
             b'{' | b'[' => {
-                self.compound()?;
+                self.at = compound_end(self.text, start)?;
                 (start, self.at, Kind::Compound)
             }
             b't' => (start, self.word(b"true")?, Kind::Bool(true)),
             b'f' => (start, self.word(b"false")?, Kind::Bool(false)),
             b'n' => (start, self.word(b"null")?, Kind::Null),
             b'-' | b'0'..=b'9' => {
-                let rest = &self.text[self.at..];
-                let len = rest.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
-                self.at += len.count();
+                self.at = number_end(self.text, start)?;
                 (start, self.at, Kind::Number)
             }
             _ => return None,
@@ -182,35 +178,47 @@ impl Scanner<'_> {
             return None;
         }
         let start = self.at;
-        let mut escaped = false;
-        loop {
-            let found = self.at + memchr2(b'"', b'\\', self.text.get(self.at..)?)?;
-            if self.text[found] == b'"' {
-                self.at = found + 1;
-                return Some((start, found, escaped));
-            }
-            escaped = true;
-            self.at = found + 2;
-        }
+        let (end, escaped) = string_end(self.text, start)?;
+        self.at = end + 1;
+        Some((start, end, escaped))
     }
+}
 
-    /// Steps over an array or an object by its brackets.
-    fn compound(&mut self) -> Option<()> {
-        let mut open = 0usize;
-        loop {
-            match self.peek()? {
-                b'"' => {
-                    self.string()?;
-                    continue;
-                }
-                b'{' | b'[' => open += 1,
-                b'}' | b']' => open -= 1,
-                _ => {}
-            }
-            self.at += 1;
-            if open == 0 {
-                return Some(());
-            }
+/// Where the content of a string that begins at `at` ends, and whether it holds a backslash.
+#[inline]
+pub(super) fn string_end(text: &[u8], at: usize) -> Option<(usize, bool)> {
+    let mut found = quotes::stop(text, at)?;
+    let mut escaped = false;
+    while text[found] == b'\\' {
+        escaped = true;
+        found = quotes::stop(text, found + 2)?;
+    }
+    Some((found, escaped))
+}
+
+/// Where a number that begins at `at` ends.
+#[inline]
+pub(super) fn number_end(text: &[u8], at: usize) -> Option<usize> {
+    if !matches!(text.get(at)?, b'-' | b'0'..=b'9') {
+        return None;
+    }
+    let digits = text[at..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+    Some(at + digits.count())
+}
+
+/// Where an array or an object that begins at `at` ends, by its brackets.
+pub(super) fn compound_end(text: &[u8], mut at: usize) -> Option<usize> {
+    let mut open = 0usize;
+    loop {
+        match text.get(at)? {
+            b'"' => at = string_end(text, at + 1)?.0,
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open -= 1,
+            _ => {}
+        }
+        at += 1;
+        if open == 0 {
+            return Some(at);
         }
     }
 }

@@ -19,6 +19,8 @@ struct World {
     subscription: Subscription,
     ranges: SourceRanges,
     record: u64,
+    agent: &'static str,
+    service: &'static str,
     _dir: tempfile::TempDir,
 }
 
@@ -35,7 +37,15 @@ impl World {
         let live = Live::default();
         let subscription = live.subscribe().expect("there is room");
         let indexer = Indexer::new(store, live);
-        World { indexer, subscription, ranges: SourceRanges::default(), record: 0, _dir: dir }
+        World {
+            indexer,
+            subscription,
+            ranges: SourceRanges::default(),
+            record: 0,
+            agent: "agent",
+            service: "shop",
+            _dir: dir,
+        }
     }
 
     /// Indexes lines, with whether each was cut, and answers their rows.
@@ -47,7 +57,7 @@ impl World {
         }
         let header = Header {
             agent: AgentInfo {
-                id: "agent".to_owned(),
+                id: self.agent.to_owned(),
                 host: "web-1".to_owned(),
                 version: String::new(),
                 utc_offset_minutes: 0,
@@ -58,7 +68,7 @@ impl World {
                 kind: SourceKind::File,
                 path: "/var/log/app.log".to_owned(),
                 format: String::new(),
-                labels: [(field::SERVICE.to_owned(), "shop".to_owned())].into(),
+                labels: [(field::SERVICE.to_owned(), self.service.to_owned())].into(),
             }],
             chunks: Vec::new(),
             watermarks: Vec::new(),
@@ -112,4 +122,15 @@ fn what_was_cut_and_what_did_not_fit_is_told() {
     assert_eq!(rows[0].get("_truncated"), None);
     assert_eq!((&rows[1]["_truncated"], &rows[1]["message"]), (&true.into(), &"cut of".into()));
     assert!(telemetry::render_metrics().contains("logweir_fields_dropped_total"));
+}
+
+#[test]
+fn every_batch_gets_the_labels_that_it_came_with() {
+    telemetry::init_metrics();
+    let mut world = World::new();
+    // Two senders without an identity, and a source whose label is changed while it goes on.
+    for (agent, service) in [("", "a"), ("", "b"), ("", "a"), ("agent", "old"), ("agent", "new")] {
+        (world.agent, world.service) = (agent, service);
+        assert_eq!(world.rows(&[(b"{\"n\":1}", false)])[0]["service"], service, "{agent}");
+    }
 }

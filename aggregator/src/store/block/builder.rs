@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, StringBuilder,
-    UInt32Builder, UInt64Array,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, StringBuilder, UInt32Builder,
+    UInt64Array,
 };
 use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
@@ -13,7 +13,7 @@ use logweir_proto::record::Level;
 
 use super::{Block, BlockParts};
 use crate::names::{NameId, Names};
-use crate::parse::line::{Cut, Line, Value};
+use crate::parse::line::{Cut, Field, Line, Spelling, Text, Value};
 use crate::store::column::{COLUMNS_MAX, ColumnKey, EXTRA_NAMES_MAX, Kind, Layout, is_canonical, may_be_column};
 use crate::store::segment::{BLOCK_ROWS_MAX, FieldStat};
 use crate::store::skeleton::{Part, SKELETON_BYTES_MAX, ShapeTable, Skeleton, put_spelling};
@@ -23,38 +23,37 @@ use crate::store::split::hashes::Seeded;
 /// A block is full at this many bytes of lines, however few rows it has: Arrow counts text in 31 bits.
 pub const BLOCK_BYTES_MAX: usize = 64 << 20;
 
+/// Shapes of the last lines that are compared before the table is asked.
+const RECENT_SHAPES: usize = 8;
+
+/// In `slots`: the field has no column of this type and gets none.
+const NO_COLUMN: u16 = u16::MAX;
+
 /// Builds a [`Block`].
 #[derive(Default)]
 pub struct BlockBuilder {
     times: Vec<i64>,
     seqs: Vec<u64>,
-    /// By [`NameId`]: the index into `fields` plus one, or 0.
-    slots: Vec<u32>,
-    fields: Vec<FieldSlot>,
+    /// By [`NameId`] and [`Kind`]: the column plus one, 0 where it is not known yet, or [`NO_COLUMN`].
+    slots: Vec<[u16; Kind::ALL.len()]>,
     columns: Vec<Column>,
-    level: Option<usize>,
     extra: StringBuilder,
     extra_fields: BTreeMap<String, FieldStat>,
     shapes: ShapeTable,
     /// From the parts as the parser names them to the number in `shapes`.
     shape_ids: HashMap<Box<[u8]>, Option<u32>, Seeded>,
+    /// The same for the shapes of the last lines, the likeliest first.
+    recent: Vec<KnownShape>,
     shape: UInt32Builder,
     raw: BinaryBuilder,
     raw_bytes: usize,
     row: RowScratch,
 }
 
-/// A field: its column in each type, plus one; 0 is none yet.
-struct FieldSlot {
-    name: Arc<str>,
-    columns: [u16; 4],
-    may_be_column: bool,
-    canonical: bool,
-}
-
 struct Column {
     key: ColumnKey,
     values: Values,
+    len: usize,
 }
 
 enum Values {
@@ -70,13 +69,58 @@ struct RowScratch {
     text: Vec<u8>,
     key: Vec<u8>,
     cuts: Vec<(Cut, Source)>,
+    /// A time that was printed, and how: many lines of a busy log have the same second.
+    time: Option<(i64, Spelling)>,
+    time_text: Vec<u8>,
 }
 
 /// Where the bytes of a cut come from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     Time,
     Column(u16),
+}
+
+/// A shape in the form in which a line is compared with it.
+struct KnownShape {
+    /// What stands between the cuts, and behind them, joined.
+    literals: Box<[u8]>,
+    /// For each cut the end of the literal before it.
+    parts: Box<[(u32, Source, Spelling)]>,
+    id: Option<u32>,
+}
+
+impl KnownShape {
+    fn new(cuts: &[(Cut, Source)], raw: &[u8], id: Option<u32>) -> KnownShape {
+        let mut literals = Vec::new();
+        let mut at = 0;
+        let mut parts = Vec::with_capacity(cuts.len());
+        for (cut, source) in cuts {
+            literals.extend_from_slice(&raw[at..cut.start as usize]);
+            parts.push((literals.len() as u32, *source, cut.spelling));
+            at = cut.end as usize;
+        }
+        literals.extend_from_slice(&raw[at..]);
+        KnownShape { literals: literals.into(), parts: parts.into(), id }
+    }
+
+    /// Whether this is the shape of a line, whose cuts are in order and within it.
+    fn is_of(&self, cuts: &[(Cut, Source)], raw: &[u8]) -> bool {
+        if cuts.len() != self.parts.len() {
+            return false;
+        }
+        let (mut at, mut from) = (0, 0);
+        for ((cut, source), (to, known_source, spelling)) in cuts.iter().zip(&self.parts) {
+            let to = *to as usize;
+            let same = source == known_source && cut.spelling == *spelling;
+            if !same || raw[at..cut.start as usize] != self.literals[from..to] {
+                return false;
+            }
+            at = cut.end as usize;
+            from = to;
+        }
+        raw[at..] == self.literals[from..]
+    }
 }
 
 impl BlockBuilder {
@@ -104,58 +148,37 @@ impl BlockBuilder {
         debug_assert!(!self.is_full(), "a full block is finished before the next push");
         let mut row = std::mem::take(&mut self.row);
         row.cuts.clear();
+        let text = std::str::from_utf8(raw).ok();
+        let mut time_cut = line.time_cut;
         let mut rebuildable = true;
-        if let Some(cut) = line.time_cut {
-            row.cuts.push((cut, Source::Time));
-        }
         self.push_level(names, line, raw);
-        let mut extra = serde_json::Map::new();
+        let mut extra = None;
+        let mut owned = String::new();
         for field in line.fields.iter().filter(|field| field.name != NameId::LEVEL) {
-            let text;
-            let mut escaped = None;
-            let cell = match field.value {
-                Value::Int(value) => Cell::Int(value),
-                Value::Float(value) => Cell::Float(value),
-                Value::Bool(value) => Cell::Bool(value),
-                Value::Text(range) => {
-                    let bytes = line.text(raw, range);
-                    Cell::Str(match std::str::from_utf8(bytes) {
-                        Ok(valid) => valid,
-                        Err(_) => escaped.insert(spell::escape_invalid(bytes)),
-                    })
-                }
+            let cell = cell_of(field, line, raw, text, &mut owned);
+            let Some(column) = self.column_of(names, field.name, kind_of(cell)) else {
+                self.push_extra(names, field.name, cell, extra.get_or_insert_default());
+                rebuildable &= field.cut.is_none();
+                continue;
             };
-            let cell = match (field.name, cell) {
-                (_, Cell::Str(_)) => cell,
-                (NameId::MESSAGE | NameId::EXCEPTION_STACK, number) => {
-                    text = plain_text(number);
-                    Cell::Str(&text)
+            rebuildable &= self.columns[usize::from(column)].set(self.times.len(), cell);
+            if let Some(cut) = field.cut {
+                // Mostly the time comes first, and the cuts are in order so.
+                if let Some(time) = time_cut.take_if(|time| time.start <= cut.start) {
+                    row.cuts.push((time, Source::Time));
                 }
-                _ => cell,
-            };
-            match self.column_of(names, field.name, kind_of(cell)) {
-                Some(column) => {
-                    rebuildable &= self.columns[usize::from(column)].values.set(self.times.len(), cell);
-                    if let Some(cut) = field.cut {
-                        let written = raw.get(cut.start as usize..cut.end as usize);
-                        rebuildable &= written.is_some_and(|w| spell::is_spelled(cell, cut.spelling, w, &mut row.text));
-                        row.cuts.push((cut, Source::Column(column)));
-                    }
-                }
-                None => {
-                    self.push_extra(names, field.name, cell, &mut extra);
-                    rebuildable &= field.cut.is_none();
-                }
+                row.cuts.push((cut, Source::Column(column)));
+                rebuildable &= is_its_own_text(field, cell)
+                    || raw
+                        .get(cut.start as usize..cut.end as usize)
+                        .is_some_and(|written| spell::is_spelled(cell, cut.spelling, written, &mut row.text));
             }
         }
+        row.cuts.extend(time_cut.map(|time| (time, Source::Time)));
         let shape = if rebuildable { self.shape_of(&mut row, raw, time_ns) } else { None };
         self.shape.append_option(shape);
         self.raw.append_option(shape.is_none().then_some(raw));
-        if extra.is_empty() {
-            self.extra.append_null();
-        } else {
-            self.extra.append_value(serde_json::Value::Object(extra).to_string());
-        }
+        self.extra.append_option(extra.map(|extra| serde_json::Value::Object(extra).to_string()));
         self.times.push(time_ns);
         self.seqs.push(seq);
         self.raw_bytes += raw.len();
@@ -165,39 +188,37 @@ impl BlockBuilder {
     fn push_level(&mut self, names: &Names, line: &Line, raw: &[u8]) {
         let named = || line.text_of(raw, NameId::LEVEL).and_then(Level::parse);
         let Some(level) = line.level.or_else(named) else { return };
-        let column = match self.level {
-            Some(column) => column,
-            None => match self.column_of(names, NameId::LEVEL, Kind::Str) {
-                Some(column) => *self.level.insert(usize::from(column)),
-                None => return,
-            },
-        };
-        self.columns[column].values.set(self.times.len(), Cell::Str(level.as_str()));
+        if let Some(column) = self.column_of(names, NameId::LEVEL, Kind::Str) {
+            self.columns[usize::from(column)].set(self.times.len(), Cell::Str(level.as_str()));
+        }
     }
 
     /// The column of a field in a type; `None` when it has to go into `_extra`.
+    #[inline]
     fn column_of(&mut self, names: &Names, name: NameId, kind: Kind) -> Option<u16> {
-        let at = name.0 as usize;
+        match self.slots.get(name.0 as usize).map_or(0, |slots| slots[kind as usize]) {
+            0 => self.new_column(names, name, kind),
+            NO_COLUMN => None,
+            column => Some(column - 1),
+        }
+    }
+
+    #[cold]
+    fn new_column(&mut self, names: &Names, id: NameId, kind: Kind) -> Option<u16> {
+        let name = names.name(id);
+        let full = self.columns.len() >= COLUMNS_MAX && !is_canonical(name);
+        let column = (!full && may_be_column(name)).then_some(self.columns.len() as u16);
+        if column.is_some() {
+            let key = ColumnKey { field: Arc::clone(name), kind };
+            self.columns.push(Column { key, values: Values::new(kind), len: 0 });
+        }
+        let at = id.0 as usize;
         if at >= self.slots.len() {
-            self.slots.resize(at + 1, 0);
+            self.slots.resize(at + 1, [0; Kind::ALL.len()]);
         }
-        if self.slots[at] == 0 {
-            let name = Arc::clone(names.name(name));
-            let (may_be_column, canonical) = (may_be_column(&name), is_canonical(&name));
-            self.fields.push(FieldSlot { name, columns: [0; 4], may_be_column, canonical });
-            self.slots[at] = self.fields.len() as u32;
-        }
-        let slot = &mut self.fields[self.slots[at] as usize - 1];
-        let column = &mut slot.columns[kind as usize];
-        if *column == 0 {
-            if !slot.may_be_column || (self.columns.len() >= COLUMNS_MAX && !slot.canonical) {
-                return None;
-            }
-            let key = ColumnKey { field: Arc::clone(&slot.name), kind };
-            self.columns.push(Column { key, values: Values::new(kind) });
-            *column = self.columns.len() as u16;
-        }
-        Some(*column - 1)
+        // What has no column now has none later: columns only become more.
+        self.slots[at][kind as usize] = column.map_or(NO_COLUMN, |column| column + 1);
+        column
     }
 
     fn push_extra(
@@ -221,42 +242,64 @@ impl BlockBuilder {
 
     /// The number of the skeleton of this line, if the line comes back from it byte for byte.
     fn shape_of(&mut self, row: &mut RowScratch, raw: &[u8], time_ns: i64) -> Option<u32> {
-        row.cuts.sort_unstable_by_key(|(cut, _)| (cut.start, cut.end));
-        row.key.clear();
-        let mut at = 0usize;
+        if !row.cuts.is_sorted_by_key(|(cut, _)| (cut.start, cut.end)) {
+            row.cuts.sort_unstable_by_key(|(cut, _)| (cut.start, cut.end));
+        }
+        let mut at = 0;
         for (cut, source) in &row.cuts {
-            let (start, end) = (cut.start as usize, cut.end as usize);
             // Cuts that overlap or lie outside cannot be put together again.
-            let literal = raw.get(at..start)?;
-            let written = raw.get(start..end)?;
-            put_key_literal(&mut row.key, literal);
+            if cut.start < at || cut.end < cut.start || cut.end as usize > raw.len() {
+                return None;
+            }
+            at = cut.end;
+            let written = &raw[cut.start as usize..cut.end as usize];
+            if *source == Source::Time
+                && !is_time_spelled(time_ns, cut.spelling, written, &mut row.time, &mut row.time_text)
+            {
+                return None;
+            }
+        }
+        if let Some(found) = self.recent.iter().position(|shape| shape.is_of(&row.cuts, raw)) {
+            let id = self.recent[found].id;
+            // The likelier ones move to the front, a step each time.
+            self.recent.swap(found, found.saturating_sub(1));
+            return id;
+        }
+        let id = self.new_shape(row, raw)?;
+        if self.recent.len() >= RECENT_SHAPES {
+            self.recent.pop();
+        }
+        self.recent.push(KnownShape::new(&row.cuts, raw, id));
+        id
+    }
+
+    /// The number of a shape by the table; `None` within when the table is full, without when the shape is too long.
+    fn new_shape(&mut self, row: &mut RowScratch, raw: &[u8]) -> Option<Option<u32>> {
+        row.key.clear();
+        let mut at = 0;
+        for (cut, source) in &row.cuts {
+            put_key_literal(&mut row.key, &raw[at..cut.start as usize]);
             let column = match source {
-                Source::Time => {
-                    row.text.clear();
-                    if !spell::put_time(time_ns, cut.spelling, &mut row.text) || row.text != written {
-                        return None;
-                    }
-                    u16::MAX
-                }
+                Source::Time => u16::MAX,
                 Source::Column(column) => *column,
             };
             row.key.push(1);
-            row.key.extend(column.to_le_bytes());
+            row.key.extend_from_slice(&column.to_le_bytes());
             put_spelling(&mut row.key, cut.spelling);
-            at = end;
+            at = cut.end as usize;
         }
-        put_key_literal(&mut row.key, raw.get(at..)?);
+        put_key_literal(&mut row.key, &raw[at..]);
         if row.key.len() > SKELETON_BYTES_MAX {
             return None;
         }
         if let Some(id) = self.shape_ids.get(&row.key[..]) {
-            return *id;
+            return Some(*id);
         }
         let id = self.shapes.intern(&Arc::new(self.skeleton(&row.cuts, raw)));
         if self.shape_ids.len() < 2 * crate::store::skeleton::SHAPES_MAX {
             self.shape_ids.insert(row.key[..].into(), id);
         }
-        id
+        Some(id)
     }
 
     fn skeleton(&self, cuts: &[(Cut, Source)], raw: &[u8]) -> Skeleton {
@@ -292,7 +335,7 @@ impl BlockBuilder {
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len() + 5);
         arrays.push(Arc::new(Int64Array::from(self.times)));
         arrays.push(Arc::new(UInt64Array::from(self.seqs)));
-        arrays.extend(self.columns.into_iter().map(|column| column.values.finish(rows)));
+        arrays.extend(self.columns.into_iter().map(|column| column.finish(rows)));
         arrays.push(Arc::new(self.extra.finish()));
         arrays.push(Arc::new(self.shape.finish()));
         arrays.push(Arc::new(self.raw.finish()));
@@ -312,9 +355,70 @@ impl BlockBuilder {
     }
 }
 
+/// The value of a field as its column takes it; `owned` holds it where it is in neither the line nor its scratch.
+#[inline]
+fn cell_of<'a>(field: &Field, line: &'a Line, raw: &'a [u8], text: Option<&'a str>, owned: &'a mut String) -> Cell<'a> {
+    let number = match field.value {
+        Value::Text(range) => {
+            // The line was checked as a whole: a piece of it is text where it begins and ends between characters.
+            if let (Text::Raw(start, end), Some(text)) = (range, text)
+                && let Some(text) = text.get(start as usize..end as usize)
+            {
+                return Cell::Str(text);
+            }
+            if let Text::Static(text) = range {
+                return Cell::Str(text);
+            }
+            let bytes = line.text(raw, range);
+            return Cell::Str(match std::str::from_utf8(bytes) {
+                Ok(valid) => valid,
+                Err(_) => {
+                    *owned = spell::escape_invalid(bytes);
+                    owned
+                }
+            });
+        }
+        Value::Int(value) => Cell::Int(value),
+        Value::Float(value) => Cell::Float(value),
+        Value::Bool(value) => Cell::Bool(value),
+    };
+    if matches!(field.name, NameId::MESSAGE | NameId::EXCEPTION_STACK) {
+        *owned = plain_text(number);
+        return Cell::Str(owned);
+    }
+    number
+}
+
+/// Whether a field is exactly the bytes that it was cut from: their place, and no byte of them had to be escaped.
+#[inline]
+fn is_its_own_text(field: &Field, cell: Cell<'_>) -> bool {
+    match (field.value, cell, field.cut) {
+        (Value::Text(Text::Raw(start, end)), Cell::Str(text), Some(cut)) => {
+            let same_place = cut.spelling == Spelling::Plain && (start, end) == (cut.start, cut.end);
+            same_place && text.len() == (end - start) as usize
+        }
+        _ => false,
+    }
+}
+
+/// Whether a time in its spelling is `written`. `last` and `text` remember the one that was printed last.
+fn is_time_spelled(
+    time_ns: i64,
+    spelling: Spelling,
+    written: &[u8],
+    last: &mut Option<(i64, Spelling)>,
+    text: &mut Vec<u8>,
+) -> bool {
+    if *last != Some((time_ns, spelling)) {
+        text.clear();
+        *last = spell::put_time(time_ns, spelling, text).then_some((time_ns, spelling));
+    }
+    last.is_some() && *text == written
+}
+
 fn put_key_literal(key: &mut Vec<u8>, literal: &[u8]) {
     key.push(0);
-    key.extend((literal.len() as u32).to_le_bytes());
+    key.extend_from_slice(&(literal.len() as u32).to_le_bytes());
     key.extend_from_slice(literal);
 }
 
@@ -329,7 +433,7 @@ fn kind_of(cell: Cell<'_>) -> Kind {
 
 fn plain_text(cell: Cell<'_>) -> String {
     let mut out = Vec::new();
-    spell::put(&mut out, cell, crate::parse::line::Spelling::Plain);
+    spell::put(&mut out, cell, Spelling::Plain);
     String::from_utf8_lossy(&out).into_owned()
 }
 
@@ -354,47 +458,46 @@ impl Values {
         }
     }
 
+    fn append_nulls(&mut self, rows: usize) {
+        match self {
+            Values::Str(values) => values.append_nulls(rows),
+            Values::Int(values) => values.append_nulls(rows),
+            Values::Float(values) => values.append_nulls(rows),
+            Values::Bool(values) => values.append_nulls(rows),
+        }
+    }
+}
+
+impl Column {
     /// Sets the value of `row`; rows in between that lacked the field become null. `false` if it has one already.
+    #[inline]
     fn set(&mut self, row: usize, cell: Cell<'_>) -> bool {
-        self.pad(row);
-        if self.len() > row {
+        if self.len > row {
             return false;
         }
-        match (self, cell) {
+        self.pad(row);
+        match (&mut self.values, cell) {
             (Values::Str(values), Cell::Str(text)) => values.append_value(text),
             (Values::Int(values), Cell::Int(value)) => values.append_value(value),
             (Values::Float(values), Cell::Float(value)) => values.append_value(value),
             (Values::Bool(values), Cell::Bool(value)) => values.append_value(value),
             _ => return false,
         }
+        self.len += 1;
         true
     }
 
-    fn len(&self) -> usize {
-        match self {
-            Values::Str(values) => values.len(),
-            Values::Int(values) => values.len(),
-            Values::Float(values) => values.len(),
-            Values::Bool(values) => values.len(),
-        }
-    }
-
+    #[inline]
     fn pad(&mut self, rows: usize) {
-        let missing = rows.saturating_sub(self.len());
-        if missing == 0 {
-            return;
-        }
-        match self {
-            Values::Str(values) => values.append_nulls(missing),
-            Values::Int(values) => values.append_nulls(missing),
-            Values::Float(values) => values.append_nulls(missing),
-            Values::Bool(values) => values.append_nulls(missing),
+        if self.len < rows {
+            self.values.append_nulls(rows - self.len);
+            self.len = rows;
         }
     }
 
     fn finish(mut self, rows: usize) -> ArrayRef {
         self.pad(rows);
-        match self {
+        match self.values {
             Values::Str(mut values) => Arc::new(values.finish()),
             Values::Int(mut values) => Arc::new(values.finish()),
             Values::Float(mut values) => Arc::new(values.finish()),

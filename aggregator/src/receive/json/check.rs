@@ -1,0 +1,224 @@
+//! A quick yes for lines that are JSON objects.
+//!
+//! What it takes is valid JSON; what it does not take may be: then the slow way decides and says what is wrong. It
+//! leaves to the slow way whatever is rare, so that it has one pass and no recursion.
+
+use super::JSON_DEPTH_MAX;
+use crate::quotes;
+
+const _: () = assert!(JSON_DEPTH_MAX < 64, "a bit for each level");
+
+/// Whether `text`, which is valid UTF-8, is certainly one JSON object, nested no deeper than is allowed.
+pub(super) fn is_object(text: &[u8]) -> bool {
+    // Within strings control characters are wrong, outside they are rare. Without a way out of it this loop is wide.
+    let control = text.iter().fold(false, |found, byte| found | (*byte < 0x20));
+    !control && text.first() == Some(&b'{') && Check { text, at: 0 }.value().is_some()
+}
+
+struct Check<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Check<'_> {
+    /// One value and nothing behind it.
+    fn value(&mut self) -> Option<()> {
+        // One bit for each level that is open: whether it is an object.
+        let (mut open, mut depth) = (0u64, 0usize);
+        loop {
+            match self.next()? {
+                bracket @ (b'{' | b'[') => {
+                    depth += 1;
+                    if depth > JSON_DEPTH_MAX {
+                        return None;
+                    }
+                    let object = bracket == b'{';
+                    open = open << 1 | u64::from(object);
+                    self.space();
+                    if self.peek() != Some(if object { b'}' } else { b']' }) {
+                        if object {
+                            self.key()?;
+                        }
+                        continue;
+                    }
+                }
+                b'"' => self.string()?,
+                b't' => self.word(b"rue")?,
+                b'f' => self.word(b"alse")?,
+                b'n' => self.word(b"ull")?,
+                first @ (b'-' | b'0'..=b'9') => self.number(first)?,
+                _ => return None,
+            }
+            loop {
+                self.space();
+                if depth == 0 {
+                    return (self.at == self.text.len()).then_some(());
+                }
+                match (self.next()?, open & 1 == 1) {
+                    (b',', object) => {
+                        self.space();
+                        if object {
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    (b'}', true) | (b']', false) => {
+                        depth -= 1;
+                        open >>= 1;
+                    }
+                    _ => return None,
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    #[inline]
+    fn space(&mut self) {
+        while self.peek() == Some(b' ') {
+            self.at += 1;
+        }
+    }
+
+    /// A key and its colon, up to its value.
+    #[inline]
+    fn key(&mut self) -> Option<()> {
+        if self.next()? != b'"' {
+            return None;
+        }
+        self.string()?;
+        self.space();
+        if self.next()? != b':' {
+            return None;
+        }
+        self.space();
+        Some(())
+    }
+
+    /// What follows the opening quote, up to and with the closing one.
+    #[inline]
+    fn string(&mut self) -> Option<()> {
+        loop {
+            let found = quotes::stop(self.text, self.at)?;
+            self.at = found + 1;
+            if self.text[found] == b'"' {
+                return Some(());
+            }
+            match self.next()? {
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+                b'u' => {
+                    let digits = self.text.get(self.at..self.at + 4)?;
+                    if !digits.iter().all(u8::is_ascii_hexdigit) {
+                        return None;
+                    }
+                    self.at += 4;
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    fn word(&mut self, rest: &[u8]) -> Option<()> {
+        let found = self.text[self.at..].starts_with(rest);
+        self.at += rest.len();
+        found.then_some(())
+    }
+
+    #[inline]
+    fn digits(&mut self) -> usize {
+        let from = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        self.at - from
+    }
+
+    #[inline]
+    fn number(&mut self, first: u8) -> Option<()> {
+        let first = if first == b'-' { self.next()? } else { first };
+        match first {
+            // No zero stands before another digit.
+            b'0' => {}
+            b'1'..=b'9' => drop(self.digits()),
+            _ => return None,
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            if self.digits() == 0 {
+                return None;
+            }
+        }
+        // Numbers may be out of a float's range with an exponent: the slow way knows.
+        (!matches!(self.peek(), Some(b'e' | b'E' | b'0'..=b'9'))).then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    fn agrees(text: &str) -> Result<(), TestCaseError> {
+        if is_object(text.as_bytes()) {
+            prop_assert!(serde_json::from_str::<&RawValue>(text).is_ok(), "{}", text);
+            prop_assert_eq!(text.as_bytes()[0], b'{');
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn lines_of_loggers_are_taken_and_others_are_left_to_the_slow_way() {
+        for (text, want) in [
+            ("{}", true),
+            (r#"{"a":1,"b":-0.5,"c":"x\"\\\u00e9ü","d":[1,[],{"e":null}],"f":true,"g":{}}"#, true),
+            (r#" {"a":1}"#, false),
+            (r#"{ "a" : [ 1 , false ] } "#, true),
+            (r#"{"a":01}"#, false),
+            (r#"{"a":1e3}"#, false),
+            (r#"{"a":.5}"#, false),
+            (r#"{"a":"\x"}"#, false),
+            (r#"{"a":"\u12g4"}"#, false),
+            (r#"{"a":1,}"#, false),
+            (r#"{"a"}"#, false),
+            (r#"{"a":[1}"#, false),
+            (r#"{"a":1}}"#, false),
+            (r#"{"a":1"#, false),
+            ("{\"a\":\"\t\"}", false),
+            ("[1]", false),
+            ("", false),
+        ] {
+            assert_eq!(is_object(text.as_bytes()), want, "{text}");
+        }
+        let nested = |depth: usize| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(is_object(nested(JSON_DEPTH_MAX - 1).as_bytes()));
+        assert!(!is_object(nested(JSON_DEPTH_MAX).as_bytes()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_json(text in r#"\{("[a\\"]{0,3}":)?[\[\]{}",:a0-9.eE\\/u\- ntruefals]{0,40}\}"#) {
+            agrees(&text)?;
+        }
+
+        #[test]
+        fn a_byte_changed_in_json_is_noticed(at in 0usize..70, byte in 0x20u8..0x7f) {
+            let mut text = br#"{"a":"b\n\u0041","c":[1,2.5,{"d":null}],"e":-10,"f":{"g":[true]}}"#.to_vec();
+            let at = at % text.len();
+            text[at] = byte;
+            agrees(std::str::from_utf8(&text).expect("ASCII"))?;
+        }
+    }
+}
