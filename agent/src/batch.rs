@@ -158,6 +158,13 @@ impl Built {
             let part = parts.entry((half, chunk)).or_insert_with(|| ChunkBuilder::new(record.start));
             part.push(record.text, record.advance, record.time_ns, record.stream, record.truncated);
         })?;
+        let mut half = 0;
+        for (i, chunk) in header.chunks.iter().enumerate() {
+            // What a rule left out at the end of a chunk goes with its last part; without any record it is one.
+            half = [1, 0].into_iter().find(|half| parts.contains_key(&(*half, i))).unwrap_or(half);
+            let part = parts.entry((half, i)).or_insert_with(|| ChunkBuilder::new(chunk.start));
+            part.skip(chunk.end - part.end());
+        }
         for ((half, chunk), part) in &parts {
             let info = &header.sources[header.chunks[*chunk].source as usize];
             halves[*half].push(info, part, is_whole(*chunk));

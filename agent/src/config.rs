@@ -4,6 +4,7 @@
 //! cannot honour, is a mistake: nothing may be read and ignored.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,10 +15,16 @@ use logweir_runtime::text_file;
 
 use crate::decode::Multiline;
 use crate::error::{Error, Result};
+use crate::redact;
 
 mod read;
+mod rules;
+mod server;
+mod sources;
 
-pub(crate) use read::{COMBINED, check_url};
+pub(crate) use read::COMBINED;
+pub(crate) use server::check_url;
+pub use sources::format_of;
 
 /// Docker and CRI cut their pieces at 16 KiB: a shorter limit would cut within a piece.
 pub const LINE_BYTES_MIN: usize = 32 << 10;
@@ -29,12 +36,22 @@ pub const BATCH_BYTES_MAX: usize = 8 << 20;
 pub struct Config {
     /// `http://127.0.0.1:7171`; `None` is fine for `discover` only.
     pub server_url: Option<String>,
+    /// Servers that take over, in this order, while the first is away.
+    pub server_fallbacks: Vec<String>,
+    /// `None` when nobody said anything: the environment decides.
+    pub proxies: Option<Proxies>,
     /// A token that was given by value; else it is read from `token_file`, again at each attempt, so that it can change.
     pub token: Option<Secret>,
     pub token_file: Option<PathBuf>,
     /// PEM; when set, only these authorities are trusted.
     pub ca_file: Option<PathBuf>,
+    /// The certificate that the agent shows, and its key; PEM.
+    pub client_cert: Option<ClientCert>,
     pub state_dir: PathBuf,
+    /// Where `logweir-agent` answers `/metrics` and `/health`.
+    pub listen: Option<SocketAddr>,
+    /// Whether the state of the host is shipped as events.
+    pub host_stats: bool,
     /// `$PM2_HOME`, as the environment had it.
     pub pm2_home: Option<PathBuf>,
     /// Name of this host in every event; the kernel's own when `None`.
@@ -43,9 +60,47 @@ pub struct Config {
     pub discover: Discover,
     pub roots: Roots,
     pub files: Vec<FileRule>,
+    /// What is left out, of files that are named and of those that are found.
+    pub rules: Vec<SourceRule>,
+    pub redact: redact::Settings,
     pub limits: Limits,
     /// Ships what is there from its beginning, waits for the acks and ends.
     pub once: bool,
+}
+
+/// Ways around, by the scheme of the server's address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    pub http: Option<String>,
+    pub https: Option<String>,
+    /// Hosts that are asked directly, as `NO_PROXY` lists them.
+    pub except: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCert {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+}
+
+/// Lines that are left out of the sources that it covers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SourceRule {
+    /// All sources when empty.
+    pub paths: Vec<String>,
+    pub exclude: Vec<String>,
+    pub service: Option<String>,
+    /// A line that one of these matches is left out.
+    pub drop: Vec<String>,
+    /// The share of lines that stays.
+    pub sample: Option<f64>,
+}
+
+impl SourceRule {
+    /// Whether it leaves anything out.
+    pub fn is_active(&self) -> bool {
+        !self.drop.is_empty() || self.sample.is_some()
+    }
 }
 
 /// Which kinds are looked for without being named.
@@ -122,8 +177,10 @@ pub struct Limits {
     pub batch_bytes: usize,
     /// The longest that a complete line waits, for more of its event; a batch waits a 64th of it for more lines.
     pub batch_age: Duration,
-    /// Files open at once; further ones wait, and are named in a warning.
+    /// Files open at once; more are followed in turn.
     pub open_files: usize,
+    /// Space on the disk that deleted files may keep while they are not shipped.
+    pub deleted_bytes: u64,
 }
 
 impl Default for Limits {
@@ -134,6 +191,7 @@ impl Default for Limits {
             batch_bytes: 1 << 20,
             batch_age: Duration::from_secs(1),
             open_files: 4096,
+            deleted_bytes: 1 << 30,
         }
     }
 }
@@ -146,22 +204,30 @@ impl Limits {
 }
 
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/logweir-agent";
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7172);
 
 impl Config {
     /// What holds when nothing is said: everything that is found, to nowhere yet.
     pub fn new() -> Config {
         Config {
             server_url: None,
+            server_fallbacks: Vec::new(),
+            proxies: None,
             token: None,
             token_file: None,
             ca_file: None,
+            client_cert: None,
             state_dir: PathBuf::from(DEFAULT_STATE_DIR),
+            listen: Some(DEFAULT_LISTEN),
+            host_stats: false,
             pm2_home: None,
             host: None,
             labels: BTreeMap::new(),
             discover: Discover::ALL,
             roots: Roots::default(),
             files: Vec::new(),
+            rules: Vec::new(),
+            redact: redact::Settings::default(),
             limits: Limits::default(),
             once: false,
         }

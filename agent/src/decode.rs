@@ -9,28 +9,49 @@ use serde::{Deserialize, Serialize};
 
 pub mod cri;
 pub mod docker;
+pub mod encoding;
+pub mod frames;
 pub mod join;
 pub mod lines;
 pub mod multiline;
+pub mod sink;
 pub mod timestamp;
 
+use encoding::Encoding;
+use join::Envelope;
+use multiline::StartRule;
+use sink::{Sink, Told};
+
 /// Whether lines are joined into one event.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Multiline {
     /// By indentation and the trace formats of the common languages.
     #[default]
     Auto,
     None,
+    /// An event begins where the operator's pattern says.
+    Start(StartRule),
 }
 
 /// How a source is read.
 #[derive(Debug, Clone, Copy)]
-pub struct Format {
+pub struct Format<'a> {
     pub kind: SourceKind,
-    pub multiline: Multiline,
+    /// The file is a row of [`frames`], not of lines.
+    pub framed: bool,
+    pub encoding: Encoding,
+    pub multiline: &'a Multiline,
     /// Longest text of one record.
     pub line_bytes: usize,
+}
+
+impl<'a> Format<'a> {
+    /// Of a source of this kind; `format` is that of [`SourceInfo`](logweir_proto::batch::SourceInfo).
+    pub fn new(kind: SourceKind, format: &str, multiline: &'a Multiline, line_bytes: usize) -> Format<'a> {
+        let framed = kind != SourceKind::NginxAccess && format == frames::FORMAT;
+        Format { kind, framed, encoding: Encoding::Bytes, multiline, line_bytes }
+    }
 }
 
 /// The bytes at hand.
@@ -79,17 +100,51 @@ pub struct Decoded {
 #[derive(Debug, Default)]
 pub struct Scratch {
     joiner: join::Buffers,
+    text: Vec<u8>,
+    /// The records once more, for who asks.
+    told: Option<Vec<Told>>,
+}
+
+impl Scratch {
+    /// One that keeps each record, with the rule that joined it.
+    pub fn telling() -> Scratch {
+        Scratch { told: Some(Vec::new()), ..Scratch::default() }
+    }
+
+    /// The records that were decoded since the last time.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        self.told.as_mut().map(std::mem::take).unwrap_or_default()
+    }
 }
 
 /// Decodes a window into `out`.
-pub fn decode(format: Format, window: Window<'_>, scratch: &mut Scratch, out: &mut ChunkBuilder) -> Decoded {
+pub fn decode(format: Format<'_>, window: Window<'_>, scratch: &mut Scratch, out: &mut ChunkBuilder) -> Decoded {
+    let Scratch { joiner, text, told } = scratch;
+    let envelope = match format.kind {
+        _ if format.framed => Some(Envelope::Frames),
+        SourceKind::Docker => Some(Envelope::Docker),
+        SourceKind::Cri => Some(Envelope::Cri),
+        _ => None,
+    };
+    if let Some(envelope) = envelope {
+        return join::decode(envelope, format, window, joiner, &mut Sink::new(out, told.as_mut(), None));
+    }
+    if format.encoding == Encoding::Bytes {
+        return decode_lines(format, window, &mut Sink::new(out, told.as_mut(), None));
+    }
+    let before = out.end();
+    let mapped = format.encoding.transcode(window.bytes, before, window.close == Close::All, text);
+    let window = Window { bytes: mapped.text, ..window };
+    let decoded = decode_lines(format, window, &mut Sink::new(out, told.as_mut(), Some(mapped)));
+    Decoded { consumed: (out.end() - before) as usize, ..decoded }
+}
+
+fn decode_lines(format: Format<'_>, window: Window<'_>, out: &mut Sink<'_>) -> Decoded {
     match format.kind {
-        SourceKind::Docker => join::decode(join::Envelope::Docker, format, window, &mut scratch.joiner, out),
-        SourceKind::Cri => join::decode(join::Envelope::Cri, format, window, &mut scratch.joiner, out),
-        SourceKind::NginxAccess | SourceKind::Json => lines::decode(format, window, out),
-        SourceKind::NginxError | SourceKind::Pm2 | SourceKind::Pm2Daemon | SourceKind::File => match format.multiline {
-            Multiline::None => lines::decode(format, window, out),
-            Multiline::Auto => lines::decode_joined(format, window, out),
-        },
+        _ if *format.multiline == Multiline::None => lines::decode(format, window, out),
+        SourceKind::NginxAccess | SourceKind::Json | SourceKind::Syslog | SourceKind::Journald => {
+            lines::decode(format, window, out)
+        }
+        _ => lines::decode_joined(format, window, out),
     }
 }

@@ -12,6 +12,18 @@ pub(crate) fn dropped(lines: u64) {
     counter!("logweir_agent_dropped_lines_total").increment(lines);
 }
 
+/// Lines that a rule left out; `rule` is `drop` or `sample`.
+pub(crate) fn filtered(rule: &'static str, lines: u64) {
+    if lines > 0 {
+        counter!("logweir_agent_filtered_lines_total", "rule" => rule).increment(lines);
+    }
+}
+
+/// `what` is the name of a detector, pattern or field of the configuration.
+pub(crate) fn redacted(what: &str, values: u64) {
+    counter!("logweir_agent_redacted_values_total", "what" => what.to_owned()).increment(values);
+}
+
 pub(crate) fn gap(bytes: u64) {
     counter!("logweir_agent_gaps_total").increment(1);
     counter!("logweir_agent_gap_bytes_total").increment(bytes);
@@ -32,6 +44,19 @@ pub(crate) fn batch_acked(records: u64, raw_bytes: usize, wire_bytes: usize, sec
 /// `why` is a [`crate::ship::policy::Why`] in words: a small closed set.
 pub(crate) fn attempt_failed(why: &'static str) {
     counter!("logweir_agent_failed_attempts_total", "why" => why).increment(1);
+}
+
+pub(crate) fn reloaded(taken: bool) {
+    let outcome = if taken { "taken" } else { "refused" };
+    counter!("logweir_agent_reloads_total", "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn switched() {
+    counter!("logweir_agent_server_switches_total").increment(1);
+}
+
+pub(crate) fn unreadable(files: usize) {
+    gauge!("logweir_agent_unreadable_files").set(files as f64);
 }
 
 pub(crate) fn state(files: u32, lag_bytes: u64) {

@@ -1,9 +1,10 @@
-//! `discover` on paper: a table for people, an object a line for programs.
+//! What the commands print: `discover` as a table for people or an object a line for programs, `redact` line by line.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufWriter, Write};
 
 use serde_json::json;
 
+use crate::redact::Redactor;
 use crate::tail::discover::Finding;
 
 /// Longest format that the table shows.
@@ -39,6 +40,33 @@ pub fn table(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
         let rows: Vec<[String; 3]> =
             skipped.iter().map(|finding| [path(finding), kind(finding), finding.why.clone()]).collect();
         columns(&rows, out)?;
+    }
+    Ok(())
+}
+
+/// Copies lines, redacted, and ends with what was found.
+pub fn redact(
+    redactor: &Redactor,
+    input: &mut dyn BufRead,
+    out: &mut dyn Write,
+    notes: &mut dyn Write,
+) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    let (mut line, mut redacted) = (Vec::new(), Vec::new());
+    let (mut lines, mut changed) = (0u64, 0u64);
+    while input.read_until(b'\n', &mut line)? > 0 {
+        lines += 1;
+        let end = line.len() - usize::from(line.ends_with(b"\n"));
+        let hit = redactor.apply(&line[..end], &mut redacted);
+        changed += u64::from(hit);
+        out.write_all(if hit { &redacted } else { &line[..end] })?;
+        out.write_all(&line[end..])?;
+        line.clear();
+    }
+    out.flush()?;
+    writeln!(notes, "{changed} of {lines} lines redacted")?;
+    for (what, found) in redactor.take_counts() {
+        writeln!(notes, "  {what}: {found}")?;
     }
     Ok(())
 }
@@ -81,4 +109,21 @@ fn columns<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> io::Res
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redact::{Action, Detector, Settings};
+
+    #[test]
+    fn redact_prints_lines_and_counts_apart() {
+        let detectors = vec![(Detector::Email, Action::Mask), (Detector::Card, Action::Mask)];
+        let redactor = Redactor::new(&Settings { detectors, ..Settings::default() }).expect("it is right");
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        let input = b"from a@b.de to c@d.de\r\nkept\nlast 4111111111111111";
+        redact(&redactor, &mut &input[..], &mut out, &mut notes).expect("memory");
+        assert_eq!(String::from_utf8_lossy(&out), "from [email] to [email]\r\nkept\nlast [card]");
+        assert_eq!(String::from_utf8_lossy(&notes), "2 of 3 lines redacted\n  email: 2\n  card: 1\n");
+    }
 }

@@ -4,13 +4,17 @@
 
 use tokio::time::Instant;
 
+pub mod body;
 pub mod checkpoint;
+pub mod descriptors;
 pub mod discover;
 pub mod follow;
 pub mod identity;
+mod missed;
 pub mod reader;
 mod recover;
 pub mod rotate;
+pub mod siblings;
 
 #[cfg(test)]
 pub(crate) mod model;

@@ -13,7 +13,7 @@ fn fixtures() -> PathBuf {
 /// Decodes a file in one window and reads the records back through the wire: (text, advance, truncated).
 fn records(kind: SourceKind, bytes: &[u8]) -> (Vec<(Vec<u8>, u64, bool)>, Decoded) {
     let mut chunk = ChunkBuilder::new(0);
-    let format = Format { kind, multiline: Multiline::Auto, line_bytes: 1 << 20 };
+    let format = Format::new(kind, "", &Multiline::Auto, 1 << 20);
     let decoded =
         decode(format, Window { bytes, mid_line: false, close: Close::All }, &mut Scratch::default(), &mut chunk);
     let source =

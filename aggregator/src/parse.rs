@@ -90,7 +90,12 @@ impl Parser {
                 text: Vec::new(),
             })),
             SourceKind::Pm2Daemon => Engine::Daemon(Daemon::new(names)),
-            SourceKind::Docker | SourceKind::Cri | SourceKind::File | SourceKind::Json => Engine::Any,
+            SourceKind::Docker
+            | SourceKind::Cri
+            | SourceKind::File
+            | SourceKind::Json
+            | SourceKind::Syslog
+            | SourceKind::Journald => Engine::Any,
         };
         Parser {
             engine,

@@ -1,5 +1,6 @@
 //! What can be typed: commands, flags and their help. The environment is read here and nowhere else.
 
+mod anomaly;
 mod client;
 mod server;
 
@@ -8,9 +9,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use anomaly::{AnomalyArgs, AnomalyDetector, AnomalyDirection, AnomalySensitivity};
 pub use client::{
-    AlertsCommand, ContextArgs, ExplainArgs, FieldsArgs, ListArgs, ListFormat, OutputFormat, RangeArgs, RulesCommand,
-    RulesPaths, SearchArgs, ServerArgs, SourcesArgs, StdinFormat, TailArgs,
+    AlertsCommand, ContextArgs, ExplainArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat, PatternsArgs,
+    RangeArgs, ReportFormat, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs, SourcesArgs,
+    StdinFormat, TailArgs,
 };
 pub use server::{CheckArgs, CompletionsArgs, ServeArgs, TokensCommand, UpArgs};
 
@@ -28,12 +31,14 @@ Look:
   search       Find events, count them, make tables of them
   tail         Follow new events as they arrive
   context      Show what happened around one event
+  patterns     Show what the messages have in common, the most frequent first
   fields       List the fields of the stored events, or the values of one
   explain      Say what a query would read, without running it
 
 Alerts:
   alerts       Show what is firing
   rules        Check, test and list the alert rules
+  anomaly      Find what is unusual in a series of a file
 
 Care:
   status       Say whether the server is well
@@ -92,6 +97,7 @@ pub enum Command {
     Search(SearchArgs),
     Tail(TailArgs),
     Context(ContextArgs),
+    Patterns(PatternsArgs),
     Fields(FieldsArgs),
     Explain(ExplainArgs),
     /// Show what is firing
@@ -100,6 +106,7 @@ pub enum Command {
     /// Check, test and list the alert rules
     #[command(subcommand, arg_required_else_help = true)]
     Rules(RulesCommand),
+    Anomaly(AnomalyArgs),
     /// Say whether the server is well
     ///
     /// Exits 0 when every part is ready, 1 when one is not, 3 when there is no answer.

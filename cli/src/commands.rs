@@ -1,11 +1,13 @@
 //! One module a command. Each takes its arguments and the console, and says how it ended.
 
 mod alerts;
+mod anomaly;
 pub mod check;
 mod completions;
 mod context;
 mod explain;
 mod fields;
+mod patterns;
 pub mod rules;
 pub mod search;
 pub mod serve;
@@ -31,12 +33,15 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Search(args) => search::run(&args, console).await,
         Command::Tail(args) => tail::run(&args, console).await,
         Command::Context(args) => context::run(&args, console).await,
+        Command::Patterns(args) => patterns::run(&args, console).await,
         Command::Fields(args) => fields::run(&args, console).await,
         Command::Explain(args) => explain::run(&args, console).await,
         Command::Alerts(command) => alerts::run(&command, console).await,
         Command::Rules(RulesCommand::Check(paths)) => rules::check(&paths, console),
         Command::Rules(RulesCommand::Test(paths)) => rules::test(&paths, console),
+        Command::Rules(RulesCommand::Import(args)) => rules::import(&args, console),
         Command::Rules(RulesCommand::List(args)) => rules::list(&args, console).await,
+        Command::Anomaly(args) => anomaly::run(&args, console),
         Command::Status(args) => status::run(&args, console).await,
         Command::Sources(args) => sources::run(&args, console).await,
         Command::Check(args) => check::run(&args, console),

@@ -52,7 +52,9 @@ pub async fn run(config: Config, extras: Extras) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}: is another logweir running?", config.listen))?;
     let tls_config = match &config.tls {
         None => None,
-        Some(files) => Some(tls::server_config(&files.cert_file, &files.key_file, files.client_ca_file.as_deref())?),
+        Some(files) => {
+            Some(Arc::new(tls::ServerTls::load(&files.cert_file, &files.key_file, files.client_ca_file.as_deref())?))
+        }
     };
 
     // Alerting is built on the aggregator, and the aggregator's health asks alerting: the slot closes the circle.

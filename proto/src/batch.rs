@@ -10,7 +10,8 @@
 //! the header, each `meta_len varint | meta | text`; see [`RecordRef`] for `meta`.
 //!
 //! A chunk stands for the bytes `[start, end)` of one source. Its records follow each other without a hole: the first
-//! begins at `start`, each advances by the bytes that it stands for, the last ends at `end`.
+//! begins at `start`, each advances by the bytes that it stands for. What the sender left out on purpose (a drop rule)
+//! is part of the record that follows; at the end of a chunk `meta` closes with its length as a varint, absent when zero.
 
 use std::collections::BTreeMap;
 
@@ -51,6 +52,10 @@ pub enum SourceKind {
     File,
     /// Records of `POST /api/v1/ingest`: each one a JSON object.
     Json,
+    /// RFC 3164 and 5424, a message each.
+    Syslog,
+    /// Entries of the journal, each one a JSON object as `journalctl -o json` writes it.
+    Journald,
 }
 
 impl SourceKind {
@@ -63,6 +68,8 @@ impl SourceKind {
             SourceKind::Cri => "cri",
             SourceKind::File => "file",
             SourceKind::Json => "json",
+            SourceKind::Syslog => "syslog",
+            SourceKind::Journald => "journald",
         }
     }
 }
@@ -136,6 +143,12 @@ pub struct Heartbeat {
     pub lag_bytes: u64,
     pub dropped_lines: u64,
     pub truncated_lines: u64,
+    /// Lines that a drop or sampling rule left out since the agent started.
+    #[serde(default)]
+    pub filtered_lines: u64,
+    /// Values that were masked, hashed or cut out since the agent started.
+    #[serde(default)]
+    pub redacted_values: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,6 +239,8 @@ pub struct ChunkBuilder {
     meta: Vec<u8>,
     text: Vec<u8>,
     last_time_ns: i64,
+    /// Bytes that were left out since the last record.
+    skipped: u64,
 }
 
 impl ChunkBuilder {
@@ -235,6 +250,8 @@ impl ChunkBuilder {
 
     /// Adds the record that follows the last one; its `start` is where that one ended.
     pub fn push(&mut self, text: &[u8], advance: u64, time_ns: Option<i64>, stream: Stream, truncated: bool) {
+        self.end += advance;
+        let advance = advance + std::mem::take(&mut self.skipped);
         let mut flags = match stream {
             Stream::None => 0,
             Stream::Stdout => FLAG_STDOUT,
@@ -260,8 +277,25 @@ impl ChunkBuilder {
             self.last_time_ns = time_ns;
         }
         self.text.extend_from_slice(text);
-        self.end += advance;
         self.records += 1;
+    }
+
+    /// Leaves out the next bytes of the source on purpose: they belong to the record that follows, or to none.
+    pub fn skip(&mut self, bytes: u64) {
+        self.skipped += bytes;
+        self.end += bytes;
+    }
+
+    /// Calls `each` for every record in order.
+    pub fn for_each(&self, mut each: impl FnMut(RecordRef<'_>)) {
+        let (mut meta, mut text) = (&self.meta[..], &self.text[..]);
+        let (mut start, mut time) = (self.start, 0);
+        for _ in 0..self.records {
+            // What this builder wrote it can read.
+            let Some(record) = take_record(&mut meta, &mut text, start, &mut time) else { return };
+            start += record.advance;
+            each(record);
+        }
     }
 
     pub fn records(&self) -> u32 {
@@ -292,8 +326,13 @@ pub struct BodyBuilder {
 impl BodyBuilder {
     pub fn push(&mut self, source: u32, chunk: &ChunkBuilder) {
         let before = self.raw.len();
-        varint::put(&mut self.raw, chunk.meta.len() as u64);
+        let mut tail = Vec::new();
+        if chunk.skipped > 0 {
+            varint::put(&mut tail, chunk.skipped);
+        }
+        varint::put(&mut self.raw, (chunk.meta.len() + tail.len()) as u64);
         self.raw.extend_from_slice(&chunk.meta);
+        self.raw.extend_from_slice(&tail);
         self.raw.extend_from_slice(&chunk.text);
         self.chunks.push(ChunkInfo {
             source,
@@ -494,6 +533,10 @@ impl Body {
                     .ok_or(fail("a record is cut short or too long"))?;
                 start = start.checked_add(record.advance).ok_or(fail("its range overflows"))?;
                 each(i, record);
+            }
+            if !meta.is_empty() {
+                let skipped = varint::take(&mut meta).filter(|skipped| *skipped > 0);
+                start = skipped.and_then(|skipped| start.checked_add(skipped)).ok_or(fail("its range overflows"))?;
             }
             if start != chunk.end || !meta.is_empty() || !text.is_empty() {
                 return Err(fail("its records do not fill its range"));

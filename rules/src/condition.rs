@@ -4,12 +4,14 @@
 //! or    = and { ("or" | "||") and }          and  = not { ("and" | "&&") not }
 //! not   = ("not" | "!") not | cmp            cmp  = sum [ (">=" | "<=" | ">" | "<" | "==" | "!=") sum ]
 //! sum   = prod { ("+" | "-") prod }          prod = neg { ("*" | "/") neg }
-//! neg   = "-" neg | atom                     atom = number [ "%" ] | duration | name | "(" or ")"
+//! neg   = "-" neg | atom
+//! atom  = number [ "%" | "points" ] | duration | name | "prev" "(" name "," duration ")" | "(" or ")"
 //! ```
 //! It is total: every condition has an answer for every input, in time linear to its length. A number can be absent
 //! (the average of no lines, a division by zero): arithmetic with it is absent, a comparison with it is false.
-//! `5%` is 0.05. A duration is in seconds, or in the unit of the field that it is compared with: a signal over a
-//! field named `…_ms` has milliseconds.
+//! `5%` is 0.05, and so is `5 points`, which reads better for a difference of two ratios. A duration is in seconds, or
+//! in the unit of the field that it is compared with: a signal over a field named `…_ms` has milliseconds. Some names
+//! are truths of their own, such as `anomaly` and `new_pattern`. `prev(x, 1h)` is the signal as it was an hour before.
 
 mod eval;
 mod lex;
@@ -32,6 +34,41 @@ pub struct Known {
     pub name: String,
     /// How many units of it make a second: 1000 for a signal over a field of milliseconds.
     pub per_second: f64,
+    pub kind: NameKind,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameKind {
+    /// A number that is asked of the store, which can also be asked of an earlier time.
+    Signal,
+    Number,
+    Truth,
+}
+
+impl Known {
+    /// A name that the kind of the rule defines; times are in seconds.
+    pub fn of(name: &str, kind: NameKind) -> Known {
+        Known { name: name.to_owned(), per_second: 1.0, kind }
+    }
+}
+
+/// What [`Condition::shifts`] lists: `prev(errors, 1h)`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shift {
+    /// The name under which its value is given: the text itself.
+    pub key: String,
+    pub signal: String,
+    pub by_ns: i64,
+}
+
+/// Two proportions that a comparison is about, as names: `errors` of `total` here against those there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Proportions {
+    pub(crate) hits: [String; 2],
+    pub(crate) trials: [String; 2],
+    /// Quantile of the normal distribution that the difference must exceed.
+    pub(crate) z: f64,
 }
 
 /// A checked condition or expression; every name in it is known.
@@ -47,6 +84,11 @@ pub(crate) enum Expr {
     /// Seconds, until [`parse`] knows what it is compared with.
     Duration(f64),
     Name(String),
+    /// A name that is true or false: a number other than zero is true.
+    Truth(String),
+    Prev(Shift),
+    /// The two differ by more than chance explains.
+    Significant(Proportions),
     Negate(Box<Expr>),
     Math(MathOp, Box<Expr>, Box<Expr>),
     Compare(CompareOp, Box<Expr>, Box<Expr>),
@@ -103,6 +145,45 @@ impl Condition {
         names
     }
 
+    /// The signals of earlier times that it uses.
+    pub fn shifts(&self) -> Vec<Shift> {
+        let mut shifts: Vec<Shift> = Vec::new();
+        walk(&self.root, &mut |expr| match expr {
+            Expr::Prev(shift) if !shifts.contains(shift) => shifts.push(shift.clone()),
+            _ => {}
+        });
+        shifts
+    }
+
+    /// The names whose values decide, those of earlier times by their keys.
+    pub(crate) fn inputs(&self) -> Vec<String> {
+        let shifted = self.shifts().into_iter().map(|shift| shift.key);
+        self.names().into_iter().map(str::to_owned).chain(shifted).collect()
+    }
+
+    /// The numbers that stand in it.
+    pub(crate) fn constants(&self) -> Vec<f64> {
+        let mut constants = Vec::new();
+        walk(&self.root, &mut |expr| {
+            if let Expr::Number(number) = expr {
+                constants.push(*number);
+            }
+        });
+        constants
+    }
+
+    /// Whether a test of significance is a part of it.
+    pub(crate) fn is_statistical(&self) -> bool {
+        let mut found = false;
+        walk(&self.root, &mut |expr| found |= matches!(expr, Expr::Significant(_)));
+        found
+    }
+
+    /// The same condition, true only when `other` is as well.
+    pub(crate) fn and(self, other: Expr) -> Condition {
+        Condition { text: self.text, root: Expr::And(Box::new(self.root), Box::new(other)) }
+    }
+
     /// The first comparison of a name with a constant, `timeouts >= 20` → `(timeouts, ">=", 20)`: what a message
     /// shows as the threshold.
     pub fn threshold(&self) -> Option<(&str, &'static str, f64)> {
@@ -111,18 +192,25 @@ impl Condition {
 }
 
 fn collect<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
+    walk(expr, &mut |expr| match expr {
+        Expr::Name(name) | Expr::Truth(name) | Expr::Prev(Shift { signal: name, .. })
+            if !names.contains(&name.as_str()) =>
+        {
+            names.push(name);
+        }
+        _ => {}
+    });
+}
+
+fn walk<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
+    visit(expr);
     match expr {
-        Expr::Number(_) | Expr::Duration(_) => {}
-        Expr::Name(name) => {
-            if !names.contains(&name.as_str()) {
-                names.push(name);
-            }
-        }
-        Expr::Negate(inner) | Expr::Not(inner) => collect(inner, names),
+        Expr::Negate(inner) | Expr::Not(inner) => walk(inner, visit),
         Expr::Math(_, a, b) | Expr::Compare(_, a, b) | Expr::And(a, b) | Expr::Or(a, b) => {
-            collect(a, names);
-            collect(b, names);
+            walk(a, visit);
+            walk(b, visit);
         }
+        _ => {}
     }
 }
 

@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::drain::Drain;
+use crate::tls::ServerTls;
 
 /// Connections open at once; further ones wait in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 4096;
@@ -30,11 +31,10 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// Serves until `drain`, then lets running requests end.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<ServerTls>>,
     router: Router,
     drain: Drain,
 ) -> std::io::Result<()> {
-    let acceptor = tls.map(TlsAcceptor::from);
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -54,7 +54,7 @@ pub async fn serve(
         let _ = stream.set_nodelay(true);
         let router = router.clone();
         let watcher = graceful.watcher();
-        let acceptor = acceptor.clone();
+        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
         tokio::spawn(async move {
             let _slot = slot;
             match acceptor {

@@ -57,6 +57,23 @@ fn halves_hold_the_same_ranges_in_order() {
 }
 
 #[test]
+fn halves_keep_what_a_rule_left_out() {
+    let mut draft = Draft::default();
+    let mut first = chunk(100, &["one"]);
+    first.skip(10);
+    let mut nothing = ChunkBuilder::new(7);
+    nothing.skip(5);
+    draft.push(&info("a"), &first, false);
+    draft.push(&info("b"), &nothing, false);
+    draft.push(&info("c"), &chunk(0, &["x"]), false);
+    let (first, second) = draft.finish(header()).unwrap().split().unwrap().expect("two records");
+    assert_eq!(ranges(&first), [("a".into(), 100, 114), ("b".into(), 7, 12)]);
+    assert_eq!(ranges(&second), [("c".into(), 0, 2)]);
+    let first = Envelope::parse(&first.bytes).unwrap();
+    first.decompress().unwrap().check(&first.header).unwrap();
+}
+
+#[test]
 fn a_chunk_without_a_clean_point_stays_whole() {
     let mut draft = Draft::default();
     draft.push(&info("a"), &chunk(0, &["one", "two", "three"]), true);

@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use logweir_proto::batch::{LINE_BYTES_MAX, SourceKind};
 use logweir_proto::yaml::{self, Environment, Fields, Problem, Problems};
-use logweir_runtime::secrets::Secret;
 
 use super::{
-    BATCH_BYTES_MAX, BATCH_BYTES_MIN, Config, Discover, FileRule, LINE_BYTES_MIN, Limits, Multiline, Roots, StartAt,
+    BATCH_BYTES_MAX, BATCH_BYTES_MIN, Config, Discover, FileRule, LINE_BYTES_MIN, Limits, Roots, SourceRule, StartAt,
+    rules, server, sources,
 };
 
 /// What `log_format` names when an access log names none.
 pub(crate) const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
 
 /// Keys of issue 3 and later: known, so that the message says more than "unknown".
-const NOT_YET: [&str; 6] = ["redact", "sample", "drop", "spool", "syslog", "journald"];
+const NOT_YET: [&str; 3] = ["spool", "syslog", "journald"];
 
-/// A `log_format` is full of dollars of its own.
-const RAW: [&str; 1] = ["files.format"];
+/// A `log_format`, a pattern and a regular expression have dollars of their own.
+const RAW: [&str; 5] = ["files.format", "files.multiline.start", "files.drop", "rules.drop", "redact.patterns"];
 
 const BATCH_AGE_MIN: Duration = Duration::from_millis(10);
 const BATCH_AGE_MAX: Duration = Duration::from_secs(60);
@@ -36,36 +36,27 @@ pub(super) fn config(file: &str, text: &str, env: Environment<'_>) -> Result<Con
 }
 
 fn read(mut fields: Fields<'_>, problems: &mut Problems) -> Config {
-    let mut config = Config::new();
-    server(fields.section("server", problems), &mut config, problems);
+    let mut config = Config { host_stats: true, ..Config::new() };
+    server::read(fields.section("server", problems), &mut config, problems);
     config.state_dir = fields.path("state_dir", problems).unwrap_or(config.state_dir);
     config.host = fields.text("host", problems);
+    config.listen = server::listen(&mut fields, problems).unwrap_or(config.listen);
+    config.host_stats = fields.boolean("host_stats", problems).unwrap_or(config.host_stats);
     let labels = fields.texts("labels", problems).into_iter();
     config.labels = labels.map(|(name, value, _)| (name, value)).collect::<BTreeMap<_, _>>();
     config.discover = discover(&mut fields, problems).unwrap_or(config.discover);
     config.roots = roots(fields.section("discover_roots", problems), problems);
-    let rules = fields.sections("files", problems);
-    config.files = rules.into_iter().map(|rule| file_rule(rule, problems)).collect();
+    for rule in fields.sections("files", problems) {
+        let rule = file_rule(rule, &mut config.rules, problems);
+        config.files.push(rule);
+    }
+    let rules = fields.sections("rules", problems);
+    config.rules.extend(rules.into_iter().map(|rule| rules::rule(rule, problems)));
+    config.redact = rules::redact(fields.section("redact", problems), problems);
     config.limits = limits(fields.section("limits", problems), problems);
     fields.unsupported(&NOT_YET, problems);
     fields.finish(problems);
     config
-}
-
-fn server(mut server: Fields<'_>, config: &mut Config, problems: &mut Problems) {
-    if let Some(url) = server.text("url", problems) {
-        match check_url(&url) {
-            Ok(url) => config.server_url = Some(url),
-            Err(message) => problems.add(server.place("url"), format!("server.url: {message}")),
-        }
-    }
-    config.token = server.text("token", problems).map(Secret::new);
-    config.token_file = server.path("token_file", problems);
-    config.ca_file = server.path("ca_file", problems);
-    if config.token.is_some() && config.token_file.is_some() {
-        server.mistake("token", "and server.token_file cannot both be given: remove one", problems);
-    }
-    server.finish(problems);
 }
 
 /// What is named, and nothing else; `None` when the file does not say.
@@ -98,7 +89,7 @@ fn roots(mut fields: Fields<'_>, problems: &mut Problems) -> Roots {
     roots
 }
 
-fn file_rule(mut fields: Fields<'_>, problems: &mut Problems) -> FileRule {
+fn file_rule(mut fields: Fields<'_>, left_out: &mut Vec<SourceRule>, problems: &mut Problems) -> FileRule {
     let mut rule = FileRule::plain(globs(&mut fields, "paths", problems).unwrap_or_default());
     if fields.given("paths").is_none() {
         fields.mistake("paths", "is missing: name at least one path or glob", problems);
@@ -106,16 +97,18 @@ fn file_rule(mut fields: Fields<'_>, problems: &mut Problems) -> FileRule {
     rule.exclude = globs(&mut fields, "exclude", problems).unwrap_or_default();
     rule.service = fields.text("service", problems);
     (rule.kind, rule.format) = format(&mut fields, problems);
-    let multiline = [("auto", Multiline::Auto), ("none", Multiline::None)];
-    rule.multiline = fields.word("multiline", &multiline, problems).unwrap_or_default();
+    rule.multiline = sources::multiline(&mut fields, rule.kind, problems);
     let start_at = [("end", StartAt::End), ("beginning", StartAt::Beginning)];
     rule.start_at = fields.word("start_at", &start_at, problems).unwrap_or_default();
+    let (drop, sample) = rules::what_stays(&mut fields, problems);
+    let (paths, exclude) = (rule.paths.clone(), rule.exclude.clone());
+    left_out.push(SourceRule { paths, exclude, service: None, drop, sample });
     fields.unsupported(&NOT_YET, problems);
     fields.finish(problems);
     rule
 }
 
-fn globs(fields: &mut Fields<'_>, key: &'static str, problems: &mut Problems) -> Option<Vec<String>> {
+pub(super) fn globs(fields: &mut Fields<'_>, key: &'static str, problems: &mut Problems) -> Option<Vec<String>> {
     let items = fields.items(key, problems)?;
     let name = fields.name(key);
     let mut globs = Vec::new();
@@ -132,21 +125,10 @@ fn globs(fields: &mut Fields<'_>, key: &'static str, problems: &mut Problems) ->
 
 fn format(fields: &mut Fields<'_>, problems: &mut Problems) -> (SourceKind, String) {
     let Some(text) = fields.text("format", problems) else { return (SourceKind::File, String::new()) };
-    let kind = match text.as_str() {
-        "auto" => SourceKind::File,
-        "nginx" => return (SourceKind::NginxAccess, COMBINED.to_owned()),
-        "nginx_error" => SourceKind::NginxError,
-        "pm2" => SourceKind::Pm2,
-        "docker" => SourceKind::Docker,
-        "cri" => SourceKind::Cri,
-        format if format.contains('$') => return (SourceKind::NginxAccess, text),
-        other => {
-            let known = "auto, nginx, nginx_error, pm2, docker, cri, or an nginx log_format with its $variables";
-            fields.mistake("format", &format!("must be one of {known}, not '{other}'"), problems);
-            SourceKind::File
-        }
-    };
-    (kind, String::new())
+    sources::format_of(&text).unwrap_or_else(|message| {
+        fields.mistake("format", &message, problems);
+        (SourceKind::File, String::new())
+    })
 }
 
 fn limits(mut fields: Fields<'_>, problems: &mut Problems) -> Limits {
@@ -158,6 +140,8 @@ fn limits(mut fields: Fields<'_>, problems: &mut Problems) -> Limits {
     limits.batch_age = age.unwrap_or(limits.batch_age);
     let open = fields.integer("open_files", 1..=OPEN_FILES_MAX, problems);
     limits.open_files = open.and_then(|open| usize::try_from(open).ok()).unwrap_or(limits.open_files);
+    let deleted = fields.bytes("deleted_bytes", 0..=u64::MAX, problems);
+    limits.deleted_bytes = deleted.unwrap_or(limits.deleted_bytes);
     if limits.buffers_bytes() > limits.memory_bytes {
         let need = limits.buffers_bytes() >> 20;
         let message = format!("is too small: batch_bytes and line_bytes need {need}MiB; raise it or lower them");
@@ -179,13 +163,4 @@ fn size(
     if let Some(bytes) = bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
         *slot = bytes;
     }
-}
-
-/// A server's address without a final slash, or what is wrong with it.
-pub(crate) fn check_url(text: &str) -> Result<String, String> {
-    let url = reqwest::Url::parse(text).map_err(|error| format!("{text:?} is not a url: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(format!("{text:?} must begin with http:// or https:// and name a host"));
-    }
-    Ok(text.trim_end_matches('/').to_owned())
 }

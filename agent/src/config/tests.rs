@@ -1,6 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::redact::{Action, Detector};
 
 fn env(name: &str) -> Option<String> {
     (name == "TEAM").then(|| "pay".to_owned())
@@ -13,7 +14,7 @@ fn mistakes(text: &str, want: &Expect) {
 }
 
 #[test]
-fn the_example_of_the_contract_without_what_comes_later() {
+fn the_example_of_the_contract() {
     let text = r#"
 server: { url: https://logs.example.net:7171/, token_file: /etc/logweir/token, ca_file: /etc/logweir/ca.pem }
 state_dir: /var/lib/logweir-agent
@@ -23,6 +24,7 @@ discover_roots: { nginx: [/etc/nginx/nginx.conf], pm2: [/home/deploy/.pm2], dock
 files:
   - { paths: [/srv/app/log/*.log], exclude: ["*.gz"], service: billing, format: auto, multiline: none, start_at: beginning }
   - { paths: [/srv/x.log], format: '$remote_addr "$request" ${status}' }
+redact: { detectors: [email, bearer, card], fields: { "user.email": mask } }
 limits: { memory_bytes: 32MiB, line_bytes: 1MiB, batch_bytes: 1MiB, batch_age: 1s, open_files: 4096 }
 "#;
     let config = Config::parse("agent.yaml", text, &env).expect("it is right");
@@ -35,6 +37,69 @@ limits: { memory_bytes: 32MiB, line_bytes: 1MiB, batch_bytes: 1MiB, batch_age: 1
     assert_eq!(config.files[1].kind, SourceKind::NginxAccess);
     assert_eq!(config.files[1].format, r#"$remote_addr "$request" ${status}"#);
     assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.redact.detectors.len(), 3);
+    assert_eq!(config.redact.fields, [("user.email".to_owned(), Action::Mask)]);
+}
+
+#[test]
+fn servers_rules_and_actions() {
+    let text = r#"
+server: { urls: ["https://a:1/", "https://b:1"], cert_file: /c, key_file: /k, proxy: "http://p:3128", no_proxy: .local }
+listen: none
+host_stats: false
+files:
+  - { paths: [/srv/*.log], exclude: [x*], drop: '\$$', sample: 0.5 }
+rules:
+  - { service: shop, drop: [healthz, debug] }
+redact:
+  detectors: [email, ipv4]
+  patterns: { employee: 'EMP-\d+' }
+  actions: { email: hash, employee: drop }
+  hash_key_file: /etc/logweir/hash.key
+"#;
+    let config = Config::parse("agent.yaml", text, &env).expect("it is right");
+    assert_eq!(config.server_url.as_deref(), Some("https://a:1"));
+    assert_eq!(config.server_fallbacks, ["https://b:1"]);
+    assert!(config.client_cert.is_some() && config.listen.is_none() && !config.host_stats);
+    assert_eq!(config.proxies.expect("given").except.as_deref(), Some(".local"));
+    assert_eq!((config.rules[0].drop[0].as_str(), config.rules[0].sample), (r"\$$", Some(0.5)));
+    assert_eq!(config.rules[1].service.as_deref(), Some("shop"));
+    assert_eq!(config.redact.detectors, [(Detector::Email, Action::Hash), (Detector::Ipv4, Action::Mask)]);
+    assert_eq!(config.redact.patterns[0].2, Action::Drop);
+}
+
+#[test]
+fn mistakes_of_servers_rules_and_actions() {
+    mistakes(
+        r#"
+server: { url: "http://a", urls: [ftp://b], cert_file: /c, proxy: yes, no_proxy: x }
+listen: everywhere
+rules:
+  - { service: shop }
+  - { drop: ['(', 'ok'], sample: 2, smaple: 1 }
+redact:
+  detectors: [emial]
+  patterns: { a: '[' }
+  actions: { card: mask, a: shred }
+  fields: { x: hash }
+"#,
+        &expect![[r#"
+            agent.yaml:2:34: server.urls and server.url cannot both be given: remove one
+            agent.yaml:2:35: server.urls[0]: "ftp://b" must begin with http:// or https:// and name a host
+            agent.yaml:2:56: server.cert_file needs server.key_file beside it
+            agent.yaml:2:67: server.proxy: "yes" is not a url: relative URL without a base, or be none
+            agent.yaml:3:9: listen must be an address with a port, as 127.0.0.1:7172, or none, not 'everywhere'
+            agent.yaml:5:5: rules[0].drop or sample is missing: a rule must leave something out
+            agent.yaml:6:14: rules[1].drop[0] is not a regular expression: unclosed group
+            agent.yaml:6:34: rules[1].sample must be a share from 0 to 1: 0.1 keeps every tenth line
+            agent.yaml:6:37: unknown key 'smaple' in rules[1] (did you mean 'sample'?)
+            agent.yaml:8:3: redact.hash_key_file is missing: hash needs a key of its own (openssl rand -hex 32)
+            agent.yaml:8:15: redact.detectors[0] must be one of email, ipv4, ipv6, bearer, aws, card, iban, password, not 'emial' (did you mean 'email'?)
+            agent.yaml:9:18: redact.patterns.a is not a regular expression: unclosed character class
+            agent.yaml:10:20: redact.actions.card names neither one of redact.detectors nor one of redact.patterns
+            agent.yaml:10:29: redact.actions.a must be one of mask, drop, hash, not 'shred'
+        "#]],
+    );
 }
 
 #[test]
@@ -48,7 +113,7 @@ fn all_mistakes_at_once() {
     mistakes(
         r#"
 server: { url: "logs.example.net", tokenfile: /x }
-redact: { detectors: [email] }
+syslog: { listen: 1 }
 labels: [a]
 discover: [pm2, apache]
 files:
@@ -59,7 +124,7 @@ limits: { batch_bytes: 1GiB, batch_age: soon, line_bytes: lots }
         &expect![[r#"
             agent.yaml:2:16: server.url: "logs.example.net" is not a url: relative URL without a base
             agent.yaml:2:36: unknown key 'tokenfile' in server (did you mean 'token_file'?)
-            agent.yaml:3:1: 'redact' is not supported by this version
+            agent.yaml:3:1: 'syslog' is not supported by this version
             agent.yaml:4:9: labels must be a mapping, not a list
             agent.yaml:5:17: discover[1] must be one of pm2, nginx, docker, kubernetes, not 'apache'
             agent.yaml:7:5: files[0].paths is missing: name at least one path or glob
@@ -96,4 +161,25 @@ fn formats_keep_what_looks_like_the_environment() {
     let config = Config::parse("agent.yaml", text, &env).expect("it is right");
     assert_eq!(config.files[0].paths, ["/x/pay.log"]);
     assert_eq!(config.files[0].format, "${TEAM} $$ $status");
+}
+
+#[test]
+fn where_an_event_begins() {
+    let text = "files:\n  - { paths: [/x], multiline: { start: '^\\d{4}-[$]', lines_max: 20, bytes_max: 64KiB } }\n";
+    let config = Config::parse("agent.yaml", text, &env).expect("it is right");
+    let Multiline::Start(rule) = &config.files[0].multiline else { panic!("{:?}", config.files[0].multiline) };
+    assert_eq!((rule.lines_max(), rule.bytes_max()), (20, 64 << 10));
+    let back: Multiline = serde_json::from_str(&serde_json::to_string(&config.files[0].multiline).expect("json"))
+        .expect("a checkpoint keeps it");
+    assert_eq!(back, config.files[0].multiline);
+    mistakes(
+        "files:\n  - { paths: [/x], multiline: { start: '(', lines: 3 } }\n  - { paths: [/x], multiline: {} }\n  - { paths: [/x], format: nginx, multiline: { start: x } }\n  - { paths: [/x], multiline: all }\n",
+        &expect![[r#"
+            agent.yaml:2:40: files[0].multiline.start is no pattern: unclosed group
+            agent.yaml:2:45: unknown key 'lines' in files[0].multiline (known here: start, lines_max, bytes_max)
+            agent.yaml:3:31: files[1].multiline.start is missing: give the pattern with which an event begins
+            agent.yaml:4:46: files[2].multiline cannot be a pattern: every line of an access log is an event
+            agent.yaml:5:31: files[3].multiline must be one of auto, none, not 'all'
+        "#]],
+    );
 }

@@ -1,4 +1,4 @@
-//! Docker's json-file and CRI: lines in envelopes, joined from pieces per stream and then by [`multiline`].
+//! Docker's json-file and `local` logs, CRI and our own spool: lines in envelopes, joined from pieces per stream and then by [`multiline`].
 //!
 //! Pieces of stdout and stderr interleave. A record ends where the line that completed it ends, and stands for the
 //! bytes since the record before it; a clean point is where no stream has a piece open. Between two clean points the
@@ -8,16 +8,18 @@
 
 use std::ops::Range;
 
-use logweir_proto::batch::{ChunkBuilder, Stream};
+use logweir_proto::batch::{SourceKind, Stream};
 
 use super::lines::{cut_at, trim_cr};
-use super::multiline::{GROUP_BYTES_MAX, Group, Rules};
-use super::{Close, Decoded, Format, Multiline, Open, Window, cri, docker};
+use super::multiline::{Group, Rule, Rules, Verdict};
+use super::sink::{Cut, Sink};
+use super::{Close, Decoded, Format, Multiline, Open, Window, cri, docker, frames};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Envelope {
     Docker,
     Cri,
+    Frames,
 }
 
 /// What an envelope says; its text is in the caller's buffer.
@@ -37,6 +39,7 @@ struct Held {
     time_ns: Option<i64>,
     stream: Stream,
     truncated: bool,
+    rule: Rule,
 }
 
 /// Pieces of one stream whose last is missing.
@@ -52,12 +55,23 @@ struct Partial {
 }
 
 #[derive(Debug)]
-struct Event {
-    group: Group,
+struct Event<'a> {
+    group: Group<'a>,
     stream: Stream,
     time_ns: Option<i64>,
     end: usize,
     truncated: bool,
+    /// Bytes of its text; behind them stand lines on trial.
+    text_len: usize,
+    on_trial: Vec<OnTrial>,
+}
+
+/// A line that may belong to the event.
+#[derive(Debug)]
+struct OnTrial {
+    text: Range<usize>,
+    time_ns: Option<i64>,
+    range: Range<usize>,
 }
 
 /// Buffers that live as long as the agent.
@@ -72,10 +86,10 @@ pub struct Buffers {
 
 pub fn decode(
     envelope: Envelope,
-    format: Format,
+    format: Format<'_>,
     window: Window<'_>,
     buffers: &mut Buffers,
-    out: &mut ChunkBuilder,
+    out: &mut Sink<'_>,
 ) -> Decoded {
     for partial in &mut buffers.partials {
         *partial = Partial { text: std::mem::take(&mut partial.text), ..Partial::default() };
@@ -86,14 +100,13 @@ pub fn decode(
     let decoded = Decoded { consumed: 0, open: None, truncated: 0, interleaved: false };
     let mut joiner = Joiner { format, buffers, event: None, out, decoded };
     let mut at = 0;
-    while let Some(n) = memchr::memchr(b'\n', &window.bytes[at..]) {
-        let end = at + n + 1;
-        joiner.line(envelope, &window.bytes[at..at + n], at..end);
+    while let Some(len) = next_len(envelope, &window.bytes[at..], window.close) {
+        let end = at + len;
+        let line = &window.bytes[at..end];
+        // A frame may well end in the byte of a newline.
+        let line = if envelope == Envelope::Frames { line } else { line.strip_suffix(b"\n").unwrap_or(line) };
+        joiner.line(envelope, line, at..end);
         at = end;
-    }
-    if window.close == Close::All && at < window.bytes.len() {
-        joiner.line(envelope, &window.bytes[at..], at..window.bytes.len());
-        at = window.bytes.len();
     }
     joiner.finish(window.close);
     let mut decoded = joiner.decoded;
@@ -103,11 +116,20 @@ pub fn decode(
     decoded
 }
 
-struct Joiner<'a> {
-    format: Format,
+/// Length of the next envelope with its line end, as far as it is there.
+fn next_len(envelope: Envelope, bytes: &[u8], close: Close) -> Option<usize> {
+    let whole = match envelope {
+        Envelope::Frames => frames::next_len(bytes),
+        Envelope::Docker | Envelope::Cri => memchr::memchr(b'\n', bytes).map(|at| at + 1),
+    };
+    whole.or_else(|| (close == Close::All && !bytes.is_empty()).then_some(bytes.len()))
+}
+
+struct Joiner<'a, 'b> {
+    format: Format<'a>,
     buffers: &'a mut Buffers,
-    event: Option<Event>,
-    out: &'a mut ChunkBuilder,
+    event: Option<Event<'a>>,
+    out: &'a mut Sink<'b>,
     decoded: Decoded,
 }
 
@@ -115,13 +137,14 @@ const fn slot(stream: Stream) -> usize {
     matches!(stream, Stream::Stderr) as usize
 }
 
-impl Joiner<'_> {
+impl Joiner<'_, '_> {
     fn line(&mut self, envelope: Envelope, raw: &[u8], range: Range<usize>) {
         let mut line = std::mem::take(&mut self.buffers.line);
         line.clear();
         let opened = match envelope {
             Envelope::Docker => docker::open(raw, &mut line),
             Envelope::Cri => cri::open(raw, &mut line),
+            Envelope::Frames => frames::open(raw, &mut line),
         };
         match opened {
             Some(opened) => self.piece(opened, &line, range),
@@ -184,32 +207,73 @@ impl Joiner<'_> {
     fn whole(&mut self, text: &[u8], of: (Stream, Option<i64>, bool), range: Range<usize>) {
         let (stream, time_ns, truncated) = of;
         let text = trim_cr(text);
-        if let Some(event) = &mut self.event
-            && event.stream == stream
-            && !event.truncated
-            && !truncated
-            && self.buffers.event_text.len() + text.len() < GROUP_BYTES_MAX.min(self.format.line_bytes)
-            && event.group.continues(text, None)
-        {
-            self.buffers.event_text.push(b'\n');
-            self.buffers.event_text.extend_from_slice(text);
-            event.end = range.end;
+        if self.is_next(text, of, &range) {
             return;
+        }
+        if self.take_back(range.start) {
+            return self.whole(text, of, range);
         }
         self.close_event(Some(range.start));
         self.buffers.event_text.clear();
         self.buffers.event_text.extend_from_slice(text);
-        let group = Group::begin(Rules::Traces, text);
-        self.event = Some(Event { group, stream, time_ns, end: range.end, truncated });
-        if self.format.multiline == Multiline::None || group.is_complete() {
+        let rules = match self.format.multiline {
+            Multiline::Start(rule) => Rules::Start(rule),
+            _ => Rules::Traces,
+        };
+        let group = Group::begin(rules, text);
+        let (end, text_len) = (range.end, text.len());
+        self.event = Some(Event { group, stream, time_ns, end, truncated, text_len, on_trial: Vec::new() });
+        let joined = !matches!(self.format.kind, SourceKind::Syslog | SourceKind::Journald);
+        if !joined || *self.format.multiline == Multiline::None || group.is_complete() {
             self.close_event(None);
         }
+    }
+
+    /// Adds a line to the event if it belongs to it, or may.
+    fn is_next(&mut self, text: &[u8], of: (Stream, Option<i64>, bool), range: &Range<usize>) -> bool {
+        let (stream, time_ns, truncated) = of;
+        let Some(event) = &mut self.event else { return false };
+        let event_text = &mut self.buffers.event_text;
+        let bytes_max = event.group.bytes_max().min(self.format.line_bytes);
+        if event.stream != stream || event.truncated || truncated || event_text.len() + text.len() >= bytes_max {
+            return false;
+        }
+        let verdict = event.group.next(text, &event_text[..event.text_len]);
+        if verdict == Verdict::Ends {
+            return false;
+        }
+        event_text.push(b'\n');
+        let start = event_text.len();
+        event_text.extend_from_slice(text);
+        if verdict == Verdict::Joins {
+            event.end = range.end;
+            event.text_len = event_text.len();
+            event.on_trial.clear();
+        } else {
+            event.on_trial.push(OnTrial { text: start..event_text.len(), time_ns, range: range.clone() });
+        }
+        true
+    }
+
+    /// Reads the lines on trial as what they are: nothing confirmed them. False when there are none.
+    fn take_back(&mut self, completing: usize) -> bool {
+        let Some(event) = &mut self.event else { return false };
+        let on_trial = std::mem::take(&mut event.on_trial);
+        let Some(first) = on_trial.first() else { return false };
+        let stream = event.stream;
+        // Rare, and small: the buffer is needed for the events that these lines begin.
+        let text = self.buffers.event_text.clone();
+        self.close_event(Some(first.range.start.min(completing)));
+        for line in on_trial {
+            self.whole(&text[line.text], (stream, line.time_ns, false), line.range);
+        }
+        true
     }
 
     /// Holds the event; `completing` is where the first piece of the line that ends it begins.
     fn close_event(&mut self, completing: Option<usize>) {
         let Some(event) = self.event.take() else { return };
-        let text = self.buffers.event_text.as_slice();
+        let text = &self.buffers.event_text[..event.text_len];
         hold(&mut self.buffers.arena, &mut self.buffers.held, text, &event);
         let first_open = self.first_open().into_iter().chain(completing).min();
         if first_open.is_none_or(|start| start >= event.end) {
@@ -230,8 +294,9 @@ impl Joiner<'_> {
         let mut from = self.decoded.consumed;
         for record in held.drain(..) {
             let advance = (record.end - from) as u64;
-            let text = &arena[record.text];
-            self.out.push(text, advance, record.time_ns, record.stream, record.truncated);
+            let text = &arena[record.text.clone()];
+            let Held { time_ns, stream, truncated, rule, .. } = record;
+            self.out.push(Cut { text, advance, time_ns, stream, truncated, rule });
             from = record.end;
         }
         self.decoded.consumed = from;
@@ -239,22 +304,15 @@ impl Joiner<'_> {
     }
 
     fn finish(&mut self, close: Close) {
+        if close >= Close::Group {
+            while self.take_back(usize::MAX) {}
+        }
         if close == Close::All {
             if let Some(event) = self.event.take() {
-                let text = self.buffers.event_text.as_slice();
+                let text = &self.buffers.event_text[..event.text_len];
                 hold(&mut self.buffers.arena, &mut self.buffers.held, text, &event);
             }
-            for at in 0..self.buffers.partials.len() {
-                let Buffers { partials, arena, held, .. } = &mut *self.buffers;
-                let partial = &mut partials[at];
-                if partial.start.take().is_some() {
-                    let stream = if at == 0 { Stream::Stdout } else { Stream::Stderr };
-                    let group = Group::begin(Rules::Traces, b"");
-                    let event = Event { group, stream, time_ns: partial.time_ns, end: partial.end, truncated: true };
-                    hold(arena, held, &partial.text, &event);
-                    self.decoded.truncated += 1;
-                }
-            }
+            self.hold_pieces();
             self.release();
         } else if close == Close::Group {
             self.close_event(None);
@@ -265,17 +323,34 @@ impl Joiner<'_> {
             (None, None) => None,
         };
     }
+
+    /// Pieces whose last never came.
+    fn hold_pieces(&mut self) {
+        for (at, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
+            let Buffers { partials, arena, held, .. } = &mut *self.buffers;
+            let partial = &mut partials[at];
+            if partial.start.take().is_some() {
+                let (start, time_ns) = (arena.len(), partial.time_ns);
+                arena.extend_from_slice(&partial.text);
+                let (end, text) = (partial.end, start..arena.len());
+                held.push(Held { end, text, time_ns, stream, truncated: true, rule: Rule::Single });
+                self.decoded.truncated += 1;
+            }
+        }
+    }
 }
 
-fn hold(arena: &mut Vec<u8>, held: &mut Vec<Held>, text: &[u8], event: &Event) {
+fn hold(arena: &mut Vec<u8>, held: &mut Vec<Held>, text: &[u8], event: &Event<'_>) {
     let start = arena.len();
     arena.extend_from_slice(text);
+    let joined = memchr::memchr(b'\n', text).is_some();
     held.push(Held {
         end: event.end,
         text: start..arena.len(),
         time_ns: event.time_ns,
         stream: event.stream,
         truncated: event.truncated,
+        rule: if joined { event.group.rule() } else { Rule::Single },
     });
 }
 

@@ -3,26 +3,25 @@
 //! A delivery can be dropped at any moment: what was planned is in the checkpoint, and is cut and sent again.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use logweir_proto::api::{BatchAnswer, ErrorBody};
 use logweir_proto::batch::CONTENT_TYPE;
 use logweir_runtime::backoff::Backoff;
-use logweir_runtime::loopback::is_loopback_host;
 use logweir_runtime::secrets::Secret;
-use logweir_runtime::tls;
 use reqwest::header;
 use tokio::time::Instant;
 
+use super::connect::{Connector, TRY_TIMEOUT};
 use super::policy::{Action, Body, Reply, Why, decide, retry_after};
+use super::servers::{Next, Servers};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::metrics;
+use crate::status::Status;
 
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A try as a whole: the server answers when the batch is durable, which is a matter of milliseconds.
-pub const TRY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Larger answers are not ours.
 pub const ANSWER_BYTES_MAX: usize = 4 << 20;
 pub const BACKOFF_BASE: Duration = Duration::from_millis(200);
@@ -47,44 +46,50 @@ pub enum Outcome {
 /// Where batches go.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
-    url: String,
+    urls: Vec<String>,
     token: Option<Secret>,
     token_file: Option<PathBuf>,
     patience: Option<Duration>,
     seed: u64,
+    status: Status,
+    route: Arc<Mutex<Route>>,
+}
+
+/// What changes from try to try.
+#[derive(Debug)]
+struct Route {
+    connector: Connector,
+    servers: Servers,
+}
+
+/// One try.
+struct Attempt {
+    reply: Reply,
+    answer: BatchAnswer,
+    detail: String,
 }
 
 impl Client {
     /// `seed` separates the jitter of the agents.
-    pub fn new(config: &Config, seed: u64) -> Result<Client> {
-        tls::install_provider();
-        let server = config.server_url.as_ref().ok_or(Error::NoServer)?;
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("logweir-agent/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TRY_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none());
-        let local = |url: reqwest::Url| url.host_str().is_some_and(is_loopback_host);
-        if reqwest::Url::parse(server).is_ok_and(local) {
-            builder = builder.no_proxy();
+    pub fn new(config: &Config, seed: u64, status: Status) -> Result<Client> {
+        Client::with_timeout(config, seed, status, TRY_TIMEOUT)
+    }
+
+    fn with_timeout(config: &Config, seed: u64, status: Status, timeout: Duration) -> Result<Client> {
+        let first = config.server_url.iter().chain(&config.server_fallbacks);
+        let urls: Vec<String> = first.map(|server| format!("{server}/api/v1/batches")).collect();
+        if urls.is_empty() {
+            return Err(Error::NoServer);
         }
-        if let Some(path) = &config.ca_file {
-            let bad = |reason: String| Error::Ca { path: path.clone(), reason };
-            let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
-            let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| bad(error.to_string()))?;
-            if authorities.is_empty() {
-                return Err(bad("no certificate in it".to_owned()));
-            }
-            builder = builder.tls_certs_only(authorities);
-        }
+        let route = Route { connector: Connector::new(config, timeout)?, servers: Servers::new(urls.len()) };
         Ok(Client {
-            http: builder.build()?,
-            url: format!("{server}/api/v1/batches"),
+            urls,
             token: config.token.clone(),
             token_file: config.token_file.clone(),
             patience: config.once.then_some(ONCE_PATIENCE),
             seed,
+            status,
+            route: Arc::new(Mutex::new(route)),
         })
     }
 
@@ -93,12 +98,16 @@ impl Client {
         let mut backoff = Backoff::new(BACKOFF_BASE, BACKOFF_MAX, self.seed);
         let begun = Instant::now();
         let mut complained: Option<(Why, Instant)> = None;
+        let mut server = self.route().servers.choose(begun);
         loop {
-            let (reply, answer, detail) = self.attempt(batch.clone()).await;
+            let url = &self.urls[server];
+            let Attempt { reply, answer, detail } = self.attempt(url, batch.clone()).await;
             let (after, why) = match decide(&reply) {
                 Action::Accept => {
+                    self.route().servers.worked();
+                    self.status.delivered();
                     if complained.is_some() {
-                        tracing::info!(url = %self.url, "the server takes batches again");
+                        tracing::info!(url, "the server takes batches again");
                     }
                     return Outcome::Acked(answer);
                 }
@@ -107,30 +116,44 @@ impl Client {
                 Action::Retry { after, why } => (after, why),
             };
             metrics::attempt_failed(why.as_str());
+            self.status.failed(why);
             let news = complained.is_none_or(|(before, at)| before != why || at.elapsed() >= COMPLAIN_EVERY);
             if news {
                 complained = Some((why, Instant::now()));
                 let (why, hint) = (why.as_str(), why.hint());
-                tracing::warn!(url = %self.url, why, detail, hint, "cannot deliver, trying on");
+                tracing::warn!(url, why, detail, hint, "cannot deliver, trying on");
             }
             if self.patience.is_some_and(|patience| begun.elapsed() >= patience) {
                 return Outcome::GaveUp(why);
+            }
+            let next = self.route().servers.failed(why, Instant::now());
+            if let Next::Switch(other) = next {
+                tracing::warn!(from = url, to = self.urls[other], why = why.as_str(), "another server takes over");
+                server = other;
+                metrics::switched();
             }
             let step = backoff.next_delay();
             tokio::time::sleep(after.map_or(step, |after| after.max(step))).await;
         }
     }
 
-    async fn attempt(&self, batch: Bytes) -> (Reply, BatchAnswer, String) {
-        let mut request = self.http.post(&self.url).header(header::CONTENT_TYPE, CONTENT_TYPE).body(batch);
+    fn route(&self) -> MutexGuard<'_, Route> {
+        self.route.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn attempt(&self, url: &str, batch: Bytes) -> Attempt {
+        let http = self.route().connector.client();
+        let mut request = http.post(url).header(header::CONTENT_TYPE, CONTENT_TYPE).body(batch);
         match self.token() {
             Ok(Some(token)) => request = request.bearer_auth(token.expose()),
             Ok(None) => {}
-            Err(detail) => return (token_unreadable(), BatchAnswer::default(), detail),
+            Err(detail) => return Attempt { reply: token_unreadable(), answer: BatchAnswer::default(), detail },
         }
         match read_answer(request).await {
-            Ok(answer) => answer,
-            Err(error) => (Reply::Network, BatchAnswer::default(), with_causes(&error)),
+            Ok(attempt) => attempt,
+            Err(error) => {
+                Attempt { reply: Reply::Network, answer: BatchAnswer::default(), detail: with_causes(&error) }
+            }
         }
     }
 
@@ -151,7 +174,7 @@ fn token_unreadable() -> Reply {
     Reply::Answer { status: 401, retry_after: None, body: Body::Foreign }
 }
 
-async fn read_answer(request: reqwest::RequestBuilder) -> Result<(Reply, BatchAnswer, String), reqwest::Error> {
+async fn read_answer(request: reqwest::RequestBuilder) -> Result<Attempt, reqwest::Error> {
     let mut response = request.send().await?;
     let status = response.status().as_u16();
     let header = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -166,7 +189,8 @@ async fn read_answer(request: reqwest::RequestBuilder) -> Result<(Reply, BatchAn
     }
     let success = (200..=299).contains(&status);
     let (answer, body, detail) = read_body(success, &body);
-    Ok((Reply::Answer { status, retry_after, body }, answer, format!("status {status}{detail}")))
+    let detail = format!("status {status}{detail}");
+    Ok(Attempt { reply: Reply::Answer { status, retry_after, body }, answer, detail })
 }
 
 fn read_body(success: bool, body: &[u8]) -> (BatchAnswer, Body, String) {
@@ -181,7 +205,7 @@ fn read_body(success: bool, body: &[u8]) -> (BatchAnswer, Body, String) {
 }
 
 /// reqwest's own message hides why a connection failed.
-fn with_causes(error: &reqwest::Error) -> String {
+pub(super) fn with_causes(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
@@ -191,3 +215,6 @@ fn with_causes(error: &reqwest::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,11 @@ impl Fingerprint {
         self.len == 0
     }
 
+    /// Whether a file of this length says more than was hashed.
+    pub fn can_grow(&self, file_len: u64) -> bool {
+        u64::from(self.len) < file_len.min(FINGERPRINT_BYTES_MAX as u64)
+    }
+
     pub fn is_full(&self) -> bool {
         self.len as usize == FINGERPRINT_BYTES_MAX
     }
@@ -84,8 +89,13 @@ pub struct Head {
 
 impl Head {
     pub fn read(file: &File) -> io::Result<Head> {
+        Head::read_with(|buffer| read_full_at(file, buffer, 0))
+    }
+
+    /// `read` fills a buffer from the start on.
+    pub fn read_with(read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<Head> {
         let mut buffer = [0; FINGERPRINT_BYTES_MAX];
-        let len = read_full_at(file, &mut buffer, 0)?;
+        let len = read(&mut buffer)?;
         Ok(Head { buffer, len })
     }
 

@@ -71,7 +71,7 @@ impl Server {
 pub(crate) struct World {
     _dir: tempfile::TempDir,
     pub log: PathBuf,
-    settings: Settings,
+    pub settings: Settings,
     clock: Clock,
     now: Instant,
     pub tail: Option<Tail>,
@@ -148,7 +148,7 @@ impl World {
             kind: self.kind,
             format: String::new(),
             labels: BTreeMap::new(),
-            multiline: self.multiline,
+            multiline: self.multiline.clone(),
             start_at: StartAt::End,
         };
         let now = self.at();
@@ -222,8 +222,28 @@ impl World {
         }
     }
 
+    /// What a compressing rotator does to the file that it rotated last: a new inode with the old times.
+    pub(crate) fn compress(&mut self, as_path: Option<PathBuf>) {
+        let from = self.log.with_file_name(format!("app.log.{}", self.rotations));
+        let Ok(bytes) = fs::read(&from) else { return };
+        let to = as_path.unwrap_or_else(|| from.with_file_name(format!("app.log.{}.gz", self.rotations)));
+        let written = fs::metadata(&from).and_then(|meta| meta.modified()).expect("its time");
+        let seconds = written.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+        let file = fs::File::create(&to).expect("a compressed file");
+        let builder = flate2::GzBuilder::new().mtime(seconds as u32);
+        let mut encoder = builder.write(file, flate2::Compression::fast());
+        encoder.write_all(&bytes).expect("it is written");
+        encoder.finish().and_then(|file| file.set_modified(written)).expect("it is finished");
+        fs::remove_file(from).expect("the plain one");
+    }
+
     pub(crate) fn truncate(&mut self) {
         OpenOptions::new().write(true).truncate(true).open(&self.log).expect("the log");
+        self.finish();
+    }
+
+    /// What is written from now on is another file's.
+    pub(crate) fn finish(&mut self) {
         self.finished.push(std::mem::take(&mut self.current));
     }
 
@@ -325,7 +345,7 @@ impl World {
         }
     }
 
-    fn op(&mut self, op: u8) {
+    pub(crate) fn op(&mut self, op: u8) {
         match op {
             0..=5 => self.lines(op as usize * 4 + 1),
             6 => self.half_line(),
@@ -349,6 +369,18 @@ impl World {
             20 => self.ship_in_halves(false),
             22 => self.lose_power(90),
             23 => self.renumber_devices(),
+            24 => self.compress(None),
+            25 => {
+                self.kill();
+                self.rename();
+                self.compress(None);
+            }
+            26 => {
+                let archive = self.log.with_file_name("old");
+                fs::create_dir_all(&archive).expect("an archive");
+                let name = format!("app.log.{}.gz", self.rotations);
+                self.compress(Some(archive.join(name)));
+            }
             _ => self.ship_in_halves(true),
         }
     }
@@ -425,6 +457,28 @@ proptest! {
         for op in ops {
             world.op(op);
         }
+        world.check();
+    }
+
+    /// Rotators that compress, at once or later, beside the log or in an archive, also while the agent is down.
+    #[test]
+    fn each_byte_once_with_compression(ops in prop::collection::vec(0u8..27, 1..60), joined: bool) {
+        let mut world = World::new(if joined { Multiline::Auto } else { Multiline::None });
+        for op in ops {
+            match op {
+                8 => world.op(7),
+                22 | 23 => world.op(24),
+                // A log that was empty when it was seen last cannot be told by its head.
+                7 | 25 | 26 => {
+                    world.start();
+                    world.rescan();
+                    world.op(op);
+                }
+                op => world.op(op),
+            }
+        }
+        world.drain();
+        world.server.gaps.retain(|(_, start), end| (*start, *end) != (0, None));
         world.check();
     }
 

@@ -3,24 +3,29 @@
 //! A source keeps no bytes. Each step reads a window from a clean point on, checks that the file is still the one it
 //! was (the check comes after the read, so that a truncation in between cannot slip through), and decodes.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use logweir_proto::batch::{ChunkBuilder, SourceInfo};
+use logweir_proto::batch::{ChunkBuilder, SourceInfo, Stream};
+use rustix::fs::SeekFrom;
 use tokio::time::Instant;
 
 use super::Now;
+use super::body::{Body, Ended, Packed};
 use super::checkpoint::{SavedSource, Stage};
-use super::identity::{FileId, Fingerprint, Head, HeadMatch, read_full_at};
+use super::identity::{FileId, Fingerprint, Head, HeadMatch};
+use crate::decode::encoding::Encoding;
 use crate::decode::{Close, Format, Multiline, Open, Scratch, Window, decode};
 
 /// First size of a window; it grows when one record needs more.
 pub const WINDOW_BYTES: usize = 256 << 10;
 /// A line without its newline, or a record without its last piece, is shipped after this time without growth.
 pub const PIECE_QUIET: Duration = Duration::from_secs(2);
+
+/// A shorter hole is read as the NULs that it shows; a longer one is one empty record, marked as cut.
+pub const HOLE_BYTES_MIN: usize = 64 << 10;
 
 /// A chunk takes no further window beyond this: empty lines are small, and a batch holds a limited number of records.
 pub const RECORDS_PER_CHUNK_MAX: u32 = 200_000;
@@ -44,13 +49,19 @@ pub struct Pending {
 pub struct Source {
     pub info: SourceInfo,
     pub multiline: Multiline,
+    /// What its first bytes say.
+    pub encoding: Encoding,
     pub stage: Stage,
     pub id: FileId,
     pub fingerprint: Fingerprint,
     pub path_now: PathBuf,
     /// Where a symbolic link leads: the kernel names changes by this path.
     pub real_path: Option<PathBuf>,
-    pub file: Option<File>,
+    pub file: Option<Body>,
+    /// It is followed and not open: there are more files than descriptors.
+    pub parked: bool,
+    /// Its last name is gone: after a restart nobody will find it.
+    pub deleted: bool,
     /// Cut into records up to here.
     pub pos: u64,
     /// Stored by the server up to here.
@@ -139,22 +150,26 @@ pub struct Tools<'a> {
 
 impl Source {
     /// A new incarnation at an offset.
-    pub fn new(info: SourceInfo, multiline: Multiline, file: File, at: u64, now: Now) -> io::Result<Source> {
-        let meta = file.metadata()?;
-        let fingerprint = Fingerprint::of(Head::read(&file)?.bytes());
+    pub fn new(info: SourceInfo, multiline: Multiline, mut body: Body, at: u64, now: Now) -> io::Result<Source> {
+        let meta = body.metadata()?;
+        let fingerprint = Fingerprint::of(body.head()?.bytes());
+        let len = if body.plain().is_some() { meta.len() } else { 0 };
         let path_now = PathBuf::from(&info.path);
         Ok(Source {
             info,
             multiline,
+            encoding: Encoding::Bytes,
             stage: Stage::Live,
             id: FileId::of(&meta),
             fingerprint,
             real_path: real_path(&path_now),
             path_now,
-            file: Some(file),
+            file: Some(body),
+            parked: false,
+            deleted: false,
             pos: at,
             acked: at,
-            size: meta.len().max(at),
+            size: len.max(at),
             mtime_ns: mtime_ns(&meta),
             pending: None,
             dirty: true,
@@ -173,12 +188,15 @@ impl Source {
         Source {
             info: saved.info,
             multiline: saved.multiline,
+            encoding: Encoding::Bytes,
             stage: saved.stage,
             id: saved.id,
             fingerprint: saved.fingerprint,
             real_path: real_path(&saved.path_now),
             path_now: saved.path_now,
             file: None,
+            parked: false,
+            deleted: false,
             pos: saved.acked,
             acked: saved.acked,
             size: saved.size,
@@ -198,12 +216,12 @@ impl Source {
     pub fn to_saved(&self) -> SavedSource {
         // With nothing left to read from it there is nothing to look for after a restart.
         let read = self.stage == Stage::Rotated
-            && self.file.is_none()
+            && (self.file.is_none() || (self.deleted && self.size == self.pos))
             && self.waiting_since.is_none()
             && self.acked == self.pos;
         SavedSource {
             info: self.info.clone(),
-            multiline: self.multiline,
+            multiline: self.multiline.clone(),
             stage: if read { Stage::Finished } else { self.stage },
             id: self.id,
             fingerprint: self.fingerprint,
@@ -265,9 +283,15 @@ impl Source {
                 None => Close::Nothing,
             };
             let close = if to.is_some() && want >= window_bytes_max(tools.line_bytes) { Close::All } else { close };
-            let mid_line = start == 1 && tools.window[0] != b'\n';
+            if let Some(bytes) = self.hole(&tools.window[start..start + len], to) {
+                chunk.push(b"", bytes, None, Stream::None, true);
+                self.pos += bytes;
+                continue;
+            }
+            let mid_line = !self.encoding.begins_line(&tools.window[..start]);
             let bytes = &tools.window[start..start + len];
-            let format = Format { kind: self.info.kind, multiline: self.multiline, line_bytes: tools.line_bytes };
+            let format = Format::new(self.info.kind, &self.info.format, &self.multiline, tools.line_bytes);
+            let format = Format { encoding: self.encoding, ..format };
             let before = chunk.end();
             let decoded = decode(format, Window { bytes, mid_line, close }, tools.scratch, chunk);
             debug_assert_eq!(chunk.end() - before, decoded.consumed as u64);
@@ -286,20 +310,40 @@ impl Source {
         total
     }
 
-    /// Reads from the byte before `pos` on, so that a cut line is known by what stands before it.
-    fn read(&self, window: &mut Vec<u8>, want: usize) -> io::Result<(usize, usize)> {
-        let Some(file) = &self.file else { return Ok((0, 0)) };
-        let start = usize::from(self.pos > 0);
+    /// Bytes from `pos` to the next data of a sparse file: NULs that nobody wrote, and that may be many.
+    ///
+    /// A hole at the end is none: a program may have reserved it and still write there.
+    fn hole(&self, window: &[u8], to: Option<u64>) -> Option<u64> {
+        if window.len() < HOLE_BYTES_MIN || window[..HOLE_BYTES_MIN].iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        let file = self.file.as_ref().and_then(Body::plain)?;
+        // All reads name their offset: that the place of the descriptor moves means nothing. The hole begins with a
+        // block, the NULs before that are in the window.
+        let hole = rustix::fs::seek(file, SeekFrom::Hole(self.pos)).ok()?;
+        if hole > self.pos + HOLE_BYTES_MIN as u64 {
+            return None;
+        }
+        let data = rustix::fs::seek(file, SeekFrom::Data(hole)).ok()?;
+        let bytes = to.map_or(data, |to| data.min(to)).saturating_sub(self.pos);
+        (bytes >= HOLE_BYTES_MIN as u64).then_some(bytes)
+    }
+
+    /// Reads from the character before `pos` on, so that a cut line is known by what stands before it.
+    fn read(&mut self, window: &mut Vec<u8>, want: usize) -> io::Result<(usize, usize)> {
+        let Some(body) = &mut self.file else { return Ok((0, 0)) };
+        let start = self.pos.min(2) as usize;
         if window.len() < start + want {
             window.resize(start + want, 0);
         }
-        let got = read_full_at(file, &mut window[..start + want], self.pos - start as u64)?;
+        let got = body.read_at(&mut window[..start + want], self.pos - start as u64)?;
         Ok((start, got.saturating_sub(start)))
     }
 
     /// Whether the file is still the one that was read; its fingerprint grows with it.
     fn verify(&mut self) -> io::Result<Seen> {
-        let Some(file) = &self.file else { return Ok(Seen::Same) };
+        // Nobody writes to a compressed file once it is there.
+        let Some(file) = self.file.as_ref().and_then(Body::plain) else { return Ok(Seen::Same) };
         let meta = file.metadata()?;
         let head = Head::read(file)?;
         if self.fingerprint.check(head.bytes()) != HeadMatch::Same {
@@ -313,6 +357,7 @@ impl Source {
         if !self.fingerprint.is_full() {
             self.fingerprint = Fingerprint::of(head.bytes());
         }
+        self.encoding = Encoding::of(head.bytes());
         self.size = meta.len();
         self.mtime_ns = mtime_ns(&meta);
         Ok(Seen::Same)
@@ -321,19 +366,29 @@ impl Source {
     /// Nothing more is read from it.
     pub fn let_go(&mut self) {
         self.file = None;
+        self.parked = false;
         self.dirty = false;
         self.pending = None;
     }
 
     /// An idle file is complete up to now as long as nothing was added to it.
     pub fn look_if_caught_up(&mut self, now: Now) {
-        let len = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|meta| meta.len());
+        let file = self.file.as_ref().and_then(Body::plain);
+        let len = file.and_then(|file| file.metadata().ok()).map(|meta| meta.len());
         if len == Some(self.pos) && self.pending.is_none() {
             self.caught_up_ns = now.wall_ns;
         }
     }
 
+    /// Where a compressed file ends, and how, once it was read so far.
+    pub fn packed_end(&self) -> Option<(u64, &Ended)> {
+        self.file.as_ref().and_then(Body::packed).and_then(Packed::end)
+    }
+
     fn close_at(&self, end: u64, holds: Holds, now: Now) -> Close {
+        if self.packed_end().is_some_and(|(_, ended)| *ended != Ended::Torn) {
+            return Close::All;
+        }
         let Some(pending) = self.pending.filter(|pending| pending.end == end) else { return Close::Nothing };
         let waited = now.mono.saturating_duration_since(pending.since);
         if waited < holds.of(pending.open) {

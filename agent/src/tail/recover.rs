@@ -11,11 +11,12 @@ use logweir_proto::batch::Gap;
 use logweir_runtime::durable::{self, DirLock};
 
 use super::Now;
+use super::body::{Body, Ended};
 use super::checkpoint::{Checkpoint, PlannedRange, SavedSource, Stage, random_hex};
 use super::follow::{Settings, Tail};
-use super::identity::{FileId, Head, HeadMatch, is_compressed, is_rotated_name};
+use super::identity::{FileId, Head, HeadMatch};
 use super::reader::Source;
-use super::rotate::{Sibling, name_of, siblings};
+use super::siblings::{Sibling, has_unreadable, siblings};
 use crate::batch::fit;
 use crate::error::{Error, Result};
 
@@ -26,7 +27,7 @@ pub(super) const MOUNT_WAIT: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 enum Look {
     /// Its file, which may have lost its end.
-    Same(File, Metadata),
+    Same(Body, Metadata),
     Another,
     Absent,
     /// It cannot be told now.
@@ -46,9 +47,9 @@ enum Reopened {
 #[derive(Debug)]
 enum Whereabouts {
     /// The same inode with the same head.
-    Here(PathBuf, File),
+    Here(PathBuf, Body),
     /// A copy that holds what is unread: the original was truncated.
-    Copy(Sibling, File),
+    Copy(Sibling, Body),
     Gone(&'static str),
 }
 
@@ -115,13 +116,23 @@ impl Tail {
         let mut missing = Vec::new();
         for key in lost {
             match self.reopen_here(key, now) {
-                Reopened::Here => {}
+                Reopened::Here => {
+                    self.open += 1;
+                    self.make_room();
+                }
                 Reopened::Elsewhere => missing.push(key),
                 Reopened::Wait => {
                     if let Some(source) = self.sources.get_mut(&key) {
                         source.waiting_since = Some(now.mono);
                     }
                 }
+            }
+        }
+        // Their old inodes, if anything has them, are other files now: none of them may count as known.
+        for key in &missing {
+            let id = self.sources.get(key).map(|source| source.id);
+            if let Some(id) = id.filter(|id| self.by_file.get(id) == Some(key)) {
+                self.by_file.remove(&id);
             }
         }
         for key in missing {
@@ -139,6 +150,7 @@ impl Tail {
         for path in named.chain(beside) {
             match look(source, &path) {
                 Look::Same(file, meta) => {
+                    let packed = file.packed().is_some();
                     let (old_id, id, len) = (source.id, FileId::of(&meta), meta.len());
                     let away = path != home;
                     place(source, Whereabouts::Here(path, file));
@@ -147,7 +159,7 @@ impl Tail {
                         source.stage = Stage::Rotated;
                         self.replaced.push(key);
                     }
-                    let short = len < source.acked;
+                    let short = !packed && len < source.pos;
                     self.renamed_device(key, old_id);
                     if short {
                         self.shortened(key, len, now);
@@ -177,24 +189,32 @@ impl Tail {
         let waiting: Vec<u64> =
             self.sources.iter().filter(|(_, source)| source.waiting_since.is_some()).map(|(key, _)| *key).collect();
         for key in waiting {
-            let reopened = self.reopen_here(key, now);
-            let Some(source) = self.sources.get_mut(&key) else { continue };
-            let id = source.info.id.clone();
-            match reopened {
-                Reopened::Wait => continue,
-                Reopened::Here => {
-                    source.waiting_since = None;
-                    source.dirty = source.file.is_some();
-                    self.replays.extend(self.held.iter().filter(|planned| planned.source == id).cloned());
-                }
-                Reopened::Elsewhere => {
-                    source.waiting_since = None;
-                    self.held.retain(|planned| planned.source != id);
-                    self.reopen_elsewhere(key);
-                }
-            }
-            self.unsaved = true;
+            self.find_again(key, now);
         }
+    }
+
+    /// Looks for the file of a source that has none: at its path, beside it, as a copy.
+    pub(super) fn find_again(&mut self, key: u64, now: Now) {
+        let reopened = self.reopen_here(key, now);
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        let id = source.info.id.clone();
+        match reopened {
+            Reopened::Wait => {
+                source.waiting_since.get_or_insert(now.mono);
+                return;
+            }
+            Reopened::Here => {
+                source.waiting_since = None;
+                source.dirty = source.file.is_some();
+                self.replays.extend(self.held.iter().filter(|planned| planned.source == id).cloned());
+            }
+            Reopened::Elsewhere => {
+                source.waiting_since = None;
+                self.held.retain(|planned| planned.source != id);
+                self.reopen_elsewhere(key);
+            }
+        }
+        self.unsaved = true;
     }
 
     /// A finished file is met under another device number: the numbers of devices change over a reboot.
@@ -241,15 +261,18 @@ impl Tail {
     pub(super) fn shortened(&mut self, key: u64, len: u64, now: Now) {
         let Some(source) = self.sources.get_mut(&key) else { return };
         tracing::warn!(path = %source.info.path, pos = source.pos, len, "lost its end: going on as a new source");
-        let file =
-            if source.pos < len { source.file.as_ref().map(File::try_clone) } else { source.file.take().map(Ok) };
+        let file = if source.pos < len {
+            source.file.as_ref().and_then(Body::plain).map(File::try_clone)
+        } else {
+            source.file.take().and_then(Body::into_plain).map(Ok)
+        };
         let (size, kept) = (source.size, source.pos.max(len));
         source.size = kept;
         source.pending = None;
         source.quiet_since = now.mono;
         let ended = source.end.replace(len).is_some();
         let stage = std::mem::replace(&mut source.stage, Stage::Rotated);
-        let (info, multiline, path) = (source.info.clone(), source.multiline, source.path_now.clone());
+        let (info, multiline, path) = (source.info.clone(), source.multiline.clone(), source.path_now.clone());
         self.unsaved = true;
         if size > kept {
             let (source, path) = (info.id.clone(), info.path.clone());
@@ -260,7 +283,7 @@ impl Tail {
             return;
         }
         let Some(file) = file else { return };
-        match file.and_then(|file| Source::new(info, multiline, file, len, now)) {
+        match file.and_then(|file| Source::new(info, multiline, Body::Plain(file), len, now)) {
             Ok(mut fresh) => {
                 fresh.stage = stage;
                 fresh.path_now = path;
@@ -279,25 +302,27 @@ impl Tail {
         if self.by_file.get(&old_id) == Some(&key) {
             self.by_file.remove(&old_id);
         }
-        let found = match self.find_copy(&path, source.fingerprint, old_id, source.acked) {
+        let found = match self.find_copy(&path, source.fingerprint, old_id, source.pos) {
             Some((sibling, file)) => Whereabouts::Copy(sibling, file),
-            None if has_compressed(&path) => Whereabouts::Gone("rotated and compressed while the agent was down"),
-            None => Whereabouts::Gone("deleted or written anew while the agent was down"),
+            None if has_unreadable(&path) => {
+                Whereabouts::Gone("rotated while nobody looked, and compressed as it cannot be read here")
+            }
+            None => Whereabouts::Gone("deleted or written anew while nobody looked"),
         };
         let Some(source) = self.sources.get_mut(&key) else { return };
         source.stage = Stage::Rotated;
         let lost = match found {
             Whereabouts::Gone(reason) => {
-                let end = (source.size > source.acked).then_some(source.size);
-                source.size = source.acked;
-                Some((source.acked, end, reason))
+                let end = (source.size > source.pos).then_some(source.size);
+                source.size = source.pos;
+                Some((source.pos, end, reason))
             }
-            Whereabouts::Copy(sibling, file) => {
-                let (len, size) = (sibling.meta.len(), source.size);
-                place(source, Whereabouts::Copy(sibling, file));
+            Whereabouts::Copy(sibling, body) => {
+                let (len, size, packed) = (sibling.meta.len(), source.size, body.packed().is_some());
+                place(source, Whereabouts::Copy(sibling, body));
                 self.by_file.insert(source.id, key);
-                let from = len.max(source.acked);
-                (size > from).then_some((from, Some(size), "truncated while the agent was down"))
+                let from = len.max(source.pos);
+                (!packed && size > from).then_some((from, Some(size), "truncated while nobody looked"))
             }
             Whereabouts::Here(..) => None,
         };
@@ -315,18 +340,47 @@ impl Tail {
     }
 }
 
+impl Tail {
+    /// A compressed file may be read to its end: what should stand behind that is lost.
+    ///
+    /// One that stops in the middle is waited for, unless it is given up.
+    pub(super) fn unpacked(&mut self, key: u64, give_up: bool) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        let (pos, size) = (source.pos, source.size);
+        let Some((_, ended)) = source.packed_end().filter(|(end, _)| *end <= pos) else { return };
+        let reason = match ended {
+            Ended::Whole => "not in its compressed file".to_owned(),
+            Ended::Torn if !give_up => return,
+            Ended::Torn => "its compressed file stops in the middle".to_owned(),
+            Ended::Damaged(why) => format!("its compressed file is damaged: {why}"),
+        };
+        let end = (size > pos).then_some(size);
+        let lost = end.is_some() || *ended != Ended::Whole;
+        source.size = pos;
+        source.let_go();
+        if lost {
+            let (source, path) = (source.info.id.clone(), source.info.path.clone());
+            self.report(Gap { source, path, start: pos, end, reason });
+        }
+    }
+}
+
 fn place(source: &mut Source, found: Whereabouts) {
     match found {
-        Whereabouts::Here(path, file) => {
+        Whereabouts::Here(path, body) => {
             source.path_now = path;
-            source.size = file.metadata().map_or(source.size, |meta| meta.len());
-            source.file = Some(file);
+            if let Some(Ok(meta)) = body.plain().map(File::metadata) {
+                source.size = meta.len();
+            }
+            source.file = Some(body);
         }
-        Whereabouts::Copy(sibling, file) => {
+        Whereabouts::Copy(sibling, body) => {
             source.id = FileId::of(&sibling.meta);
             source.path_now = sibling.path;
-            source.size = sibling.meta.len().max(source.acked);
-            source.file = (sibling.meta.len() > source.acked).then_some(file);
+            let packed = body.packed().is_some();
+            let len = if packed { source.size } else { sibling.meta.len() };
+            source.size = len.max(source.pos);
+            source.file = (packed || len > source.pos).then_some(body);
         }
         Whereabouts::Gone(_) => {}
     }
@@ -347,17 +401,17 @@ fn look(source: &Source, path: &Path) -> Look {
         Ok(_) => return Look::Another,
         Err(error) => return failed(error),
     }
-    let opened = File::open(path).and_then(|file| {
-        let (head, meta) = (Head::read(&file)?, file.metadata()?);
-        Ok((file, head, meta))
+    let opened = Body::open(path).and_then(|mut body| {
+        let (head, meta) = (body.head()?, body.metadata()?);
+        Ok((body, head, meta))
     });
-    let (file, head, meta) = match opened {
+    let (body, head, meta) = match opened {
         Ok(opened) => opened,
         Err(error) => return failed(error),
     };
     let same = is_it(&meta) && source.fingerprint.check(head.bytes()) == HeadMatch::Same;
     if same && (meta.len() >= source.acked || !source.fingerprint.is_empty()) {
-        Look::Same(file, meta)
+        Look::Same(body, meta)
     } else {
         Look::Another
     }
@@ -370,13 +424,4 @@ fn is_unmounted(path: &Path) -> bool {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
-}
-
-fn has_compressed(path: &Path) -> bool {
-    let live = name_of(path);
-    let Some(Ok(entries)) = path.parent().map(std::fs::read_dir) else { return false };
-    entries.filter_map(|entry| entry.ok()).any(|entry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        is_compressed(&name) && is_rotated_name(&live, &name)
-    })
 }

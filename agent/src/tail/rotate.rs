@@ -5,40 +5,32 @@
 //!   source id at the same offsets; without a copy the unread bytes are a gap.
 //! - Created, renamed again before anyone looked: found among the siblings by name and birth.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{File, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use logweir_proto::batch::{Gap, SourceInfo};
 
 use super::Now;
+use super::body::{Body, Ended};
 use super::checkpoint::{Stage, random_hex};
 use super::discover::Candidate;
 use super::follow::Tail;
-use super::identity::{
-    FINGERPRINT_BYTES_MAX, FileId, Fingerprint, Head, HeadMatch, is_compressed, is_rotated_name, read_full_at,
-};
+use super::identity::{FileId, Fingerprint, Head, HeadMatch, is_compressed, is_rotated_name, read_full_at};
 use super::reader::{Source, mtime_ns};
+use super::siblings::{SIBLINGS_MAX, Sibling, name_of, same_bytes};
 use crate::batch::fit;
 use crate::config::StartAt;
+use crate::metrics;
 
 /// A writer may go on with a renamed file for a while: it is let go after this time without growth.
 pub const ROTATED_QUIET: Duration = Duration::from_secs(60);
 /// A finished file that no scan meets any more is forgotten after this time.
 pub const FINISHED_KEEP: Duration = Duration::from_secs(3600);
-/// Entries of one directory that are looked through for a rotated file.
-pub const SIBLINGS_MAX: usize = 10_000;
 /// How far the clock of a file system may be behind ours.
-const BIRTH_SLACK_NS: i64 = 1_000_000_000;
-
-/// A file beside a log.
-#[derive(Debug)]
-pub(super) struct Sibling {
-    pub path: PathBuf,
-    pub meta: Metadata,
-}
+pub(super) const BIRTH_SLACK_NS: i64 = 1_000_000_000;
 
 /// Where a new file is begun, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +54,8 @@ impl Tail {
             .collect();
         let at_path: HashMap<&Path, &Metadata> =
             looks.iter().map(|(candidate, meta)| (candidate.path.as_path(), meta)).collect();
+        self.warned.retain(|path| at_path.contains_key(path.as_path()));
+        self.count_open();
         self.retry_waiting(now);
         let keys: Vec<u64> = self.sources.keys().copied().collect();
         for key in &keys {
@@ -73,7 +67,10 @@ impl Tail {
         self.look_at_finished(now);
         let replaced = std::mem::take(&mut self.replaced);
         self.find_missed(&replaced, now);
+        self.limit_deleted();
+        self.keep_open_files();
         self.settle(now);
+        metrics::unreadable(self.warned.len());
         self.scanned = true;
         self.scanned_ns = now.wall_ns;
     }
@@ -81,13 +78,24 @@ impl Tail {
     /// Whether a followed file is still where it was, and whether it grew.
     fn look_again(&mut self, key: u64, at_path: &HashMap<&Path, &Metadata>, now: Now) {
         let Some(source) = self.sources.get_mut(&key) else { return };
-        let Some(file) = &source.file else { return };
+        if source.file.as_ref().is_some_and(|body| body.packed().is_some()) {
+            return self.look_at_packed(key, now);
+        }
+        if source.parked {
+            return self.look_at_parked(key, at_path, now);
+        }
+        let Some(file) = source.file.as_ref().and_then(Body::plain) else { return };
         if let Ok(meta) = file.metadata() {
             source.dirty |= meta.len() != source.size || mtime_ns(&meta) != source.mtime_ns;
-            let same = |head: Head| source.fingerprint.check(head.bytes()) == HeadMatch::Same;
-            if source.end.is_none() && meta.len() > source.size && Head::read(file).is_ok_and(same) {
-                // What stood here is known even if it is truncated before it is read.
-                source.size = meta.len();
+            let news = meta.len() > source.size || source.fingerprint.can_grow(meta.len());
+            if source.end.is_none()
+                && news
+                && let Ok(head) = Head::read(file)
+                && source.fingerprint.check(head.bytes()) == HeadMatch::Same
+            {
+                // What stood here is known even if it is truncated or rotated before it is read.
+                source.size = source.size.max(meta.len());
+                source.fingerprint = Fingerprint::of(head.bytes());
             }
         }
         if source.stage != Stage::Live {
@@ -107,11 +115,42 @@ impl Tail {
         }
     }
 
+    fn look_at_parked(&mut self, key: u64, at_path: &HashMap<&Path, &Metadata>, now: Now) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        let asked = match at_path.get(source.path_now.as_path()) {
+            Some(meta) => Ok((*meta).clone()),
+            None => std::fs::metadata(&source.path_now),
+        };
+        match asked {
+            Ok(meta) if FileId::of(&meta) == source.id => {
+                source.dirty |= meta.len() != source.size || mtime_ns(&meta) != source.mtime_ns;
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => {}
+            _ => drop(self.moved_while_parked(key, now)),
+        }
+    }
+
+    /// A compressed file that stopped in the middle may be still being written.
+    fn look_at_packed(&mut self, key: u64, now: Now) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        let Some(Body::Packed(packed)) = &mut source.file else { return };
+        if !matches!(packed.end(), Some((_, Ended::Torn))) {
+            return;
+        }
+        if packed.has_changed() {
+            packed.rewind();
+            source.dirty = true;
+            source.quiet_since = now.mono;
+        } else if now.mono.saturating_duration_since(source.quiet_since) >= ROTATED_QUIET {
+            self.unpacked(key, true);
+        }
+    }
+
     /// A finished file can grow where no glob looks, and the directory does not show it.
     fn look_at_finished(&mut self, now: Now) {
         let finished = self.sources.values().filter(|source| source.stage == Stage::Finished);
         let paths: Vec<PathBuf> = finished.map(|source| source.path_now.clone()).collect();
-        for path in paths {
+        for path in paths.into_iter().filter(|path| !is_compressed(&name_of(path))) {
             if let Ok(meta) = std::fs::metadata(&path) {
                 self.grew_after_all(&Sibling { path, meta }, now);
             }
@@ -119,7 +158,7 @@ impl Tail {
     }
 
     /// Takes a finished file up again, under its old id, if it is longer than what was read.
-    fn grew_after_all(&mut self, sibling: &Sibling, now: Now) -> bool {
+    pub(super) fn grew_after_all(&mut self, sibling: &Sibling, now: Now) -> bool {
         let Some(&key) = self.by_file.get(&FileId::of(&sibling.meta)) else { return false };
         let Some(source) = self.sources.get_mut(&key) else { return false };
         // Without a head the inode alone would have to speak for it, and that can be a copy's by now.
@@ -137,9 +176,8 @@ impl Tail {
         {
             return;
         }
-        let open = self.sources.values().filter(|source| source.file.is_some()).count();
-        if open >= self.settings.limits.open_files {
-            self.warn_once(&candidate.path, "limits.open_files is reached: raise it");
+        if !self.make_room() {
+            self.warn_once(&candidate.path, "limits.open_files is reached by deleted files: raise it");
             return;
         }
         let file = match File::open(&candidate.path) {
@@ -159,7 +197,7 @@ impl Tail {
             format: candidate.format.clone(),
             labels: candidate.labels.clone(),
         };
-        match Source::new(info, candidate.multiline, file, at, now) {
+        match Source::new(info, candidate.multiline.clone(), Body::Plain(file), at, now) {
             Ok(source) => {
                 self.warned.remove(&candidate.path);
                 tracing::info!(path = %candidate.path.display(), offset = at, reason = ?start, "following");
@@ -185,7 +223,7 @@ impl Tail {
             let same = |file: &File| {
                 Head::read(file).is_ok_and(|head| source.fingerprint.check(head.bytes()) == HeadMatch::Same)
             };
-            let opened = File::open(path).ok().filter(|file| same(file));
+            let opened = File::open(path).ok().filter(|file| same(file)).map(Body::Plain);
             source.mtime_ns = mtime_ns(meta);
             if meta.len() < source.pos && opened.is_some() && !source.fingerprint.is_empty() {
                 source.file = opened;
@@ -223,6 +261,7 @@ impl Tail {
         }
         fit(&mut source.info);
         self.by_file.insert(source.id, key);
+        self.open += usize::from(source.file.is_some());
         self.sources.insert(key, source);
         self.unsaved = true;
         key
@@ -255,18 +294,21 @@ impl Tail {
     /// Whether the file is a copy that a rotation makes of a log that is followed (`copytruncate`, pm2-logrotate).
     ///
     /// If the log was truncated meanwhile, the copy belongs to [`Tail::rewritten`], which the next read will call.
-    fn is_copy(&self, path: &Path, file: &File, meta: &Metadata) -> bool {
+    pub(super) fn is_copy(&self, path: &Path, file: &File, meta: &Metadata) -> bool {
         let Ok(head) = Head::read(file) else { return false };
         let head = head.bytes();
         let (dir, name) = (path.parent().unwrap_or(Path::new("/")).to_string_lossy(), name_of(path));
         self.sources.values().any(|source| {
             // Text and not paths: with ten thousand files this is asked a hundred million times.
             let live = source.info.path.strip_prefix(&*dir).map(|rest| rest.trim_start_matches('/'));
-            let (Some(original), Some(live)) = (&source.file, live) else { return false };
+            let Some(live) = live else { return false };
             let related = is_rotated_name(live, &name);
             if !related || source.fingerprint.is_empty() {
                 return false;
             }
+            let parked = source.parked.then(|| File::open(&source.path_now).ok()).flatten();
+            let original = source.file.as_ref().and_then(Body::plain).or(parked.as_ref());
+            let Some(original) = original else { return false };
             let Ok(now) = Head::read(original) else { return false };
             let intact = source.fingerprint.check(now.bytes()) == HeadMatch::Same
                 && original.metadata().is_ok_and(|meta| meta.len() >= source.pos);
@@ -287,8 +329,8 @@ impl Tail {
         let home = PathBuf::from(&source.info.path);
         let copy = self.find_copy(&home, source.fingerprint, source.id, pos);
         let Some(source) = self.sources.get_mut(&key) else { return };
-        let old_file = source.file.take().filter(|_| source.end.is_none());
-        let (stage, multiline, info) = (source.stage, source.multiline, source.info.clone());
+        let old_file = source.file.take().and_then(Body::into_plain).filter(|_| source.end.is_none());
+        let (stage, multiline, info) = (source.stage, source.multiline.clone(), source.info.clone());
         source.stage = Stage::Rotated;
         source.pending = None;
         source.quiet_since = now.mono;
@@ -297,14 +339,15 @@ impl Tail {
         if self.by_file.get(&old_id) == Some(&key) {
             self.by_file.remove(&old_id);
         }
-        if let Some((sibling, file)) = copy {
-            recovered = sibling.meta.len();
+        if let Some((sibling, body)) = copy {
+            // How much a compressed one holds is seen when it is read to its end.
+            recovered = if body.plain().is_some() { sibling.meta.len() } else { size.max(pos) };
             source.id = FileId::of(&sibling.meta);
             source.path_now = sibling.path;
             source.size = recovered.max(source.pos);
             source.dirty = true;
-            if recovered > source.pos {
-                source.file = Some(file);
+            if body.plain().is_none() || recovered > source.pos {
+                source.file = Some(body);
             }
             self.by_file.insert(source.id, key);
         } else {
@@ -317,7 +360,7 @@ impl Tail {
             self.report(Gap { source, path, start: lost_from, end: Some(size), reason });
         }
         let Some(file) = old_file else { return };
-        match Source::new(info, multiline, file, 0, now) {
+        match Source::new(info, multiline, Body::Plain(file), 0, now) {
             Ok(mut fresh) => {
                 fresh.stage = stage;
                 fresh.path_now = path;
@@ -327,113 +370,6 @@ impl Tail {
         }
         self.replaced.push(key);
         self.unsaved = true;
-    }
-
-    /// An unknown file beside `path` that begins as `fingerprint` says: the one that holds `pos`, else the largest.
-    pub(super) fn find_copy(
-        &self,
-        path: &Path,
-        fingerprint: Fingerprint,
-        not: FileId,
-        pos: u64,
-    ) -> Option<(Sibling, File)> {
-        if fingerprint.is_empty() {
-            return None;
-        }
-        let live = name_of(path);
-        let mut best: Option<(Sibling, File)> = None;
-        for sibling in siblings(path) {
-            let id = FileId::of(&sibling.meta);
-            let related = fingerprint.is_full() || is_rotated_name(&live, &name_of(&sibling.path));
-            if id == not || !related || self.by_file.contains_key(&id) {
-                continue;
-            }
-            let Ok(file) = File::open(&sibling.path) else { continue };
-            if !Head::read(&file).is_ok_and(|head| fingerprint.check(head.bytes()) == HeadMatch::Same) {
-                continue;
-            }
-            let rank = |sibling: &Sibling| (sibling.meta.len() >= pos, mtime_ns(&sibling.meta));
-            if best.as_ref().is_none_or(|(other, _)| rank(&sibling) > rank(other)) {
-                best = Some((sibling, file));
-            }
-        }
-        best
-    }
-
-    /// Files that stood at the path of a source and were rotated away before anyone saw them: beside it, named as a
-    /// rotation names them, unknown, and born since the last look.
-    fn find_missed(&mut self, replaced: &[u64], now: Now) {
-        let mut dirs: BTreeMap<PathBuf, Vec<u64>> = BTreeMap::new();
-        let mut paths: HashSet<&str> = HashSet::new();
-        // The latest source of a path knows best what its lines are called.
-        for (key, source) in self.sources.iter().rev() {
-            if paths.insert(&source.info.path) || replaced.contains(key) {
-                let dir = Path::new(&source.info.path).parent().unwrap_or(Path::new("/"));
-                dirs.entry(dir.to_path_buf()).or_default().push(*key);
-            }
-        }
-        self.dir_mtimes.retain(|dir, _| dirs.contains_key(dir));
-        for (dir, keys) in dirs {
-            let mtime = std::fs::metadata(&dir).map(|meta| mtime_ns(&meta)).unwrap_or(0);
-            let changed = self.dir_mtimes.insert(dir.clone(), mtime) != Some(mtime);
-            // Before the first look of a first start nothing can have been missed.
-            let first = self.fresh && !self.scanned;
-            if !first
-                && (changed || keys.iter().any(|key| replaced.contains(key)))
-                && self.look_through(&dir, &keys, replaced, now)
-            {
-                // A copy that is still empty says nothing yet, and its growth does not show in the directory.
-                self.dir_mtimes.remove(&dir);
-            }
-        }
-    }
-
-    /// Returns whether some file was too short to tell.
-    fn look_through(&mut self, dir: &Path, keys: &[u64], replaced: &[u64], now: Now) -> bool {
-        let mut undecided = false;
-        let by_id: HashMap<FileId, u64> =
-            replaced.iter().filter_map(|key| Some((self.sources.get(key)?.id, *key))).collect();
-        for sibling in plain_files(dir) {
-            let id = FileId::of(&sibling.meta);
-            if let Some(source) = by_id.get(&id).and_then(|key| self.sources.get_mut(key)) {
-                source.path_now.clone_from(&sibling.path);
-            }
-            self.rebind(&sibling.path, &sibling.meta);
-            if self.grew_after_all(&sibling, now) {
-                continue;
-            }
-            let birth = birth_ns(&sibling.meta).filter(|_| self.scanned_ns <= now.wall_ns);
-            let born_since = birth.map(|birth| birth >= self.scanned_ns - BIRTH_SLACK_NS);
-            if born_since == Some(false) || self.by_file.contains_key(&id) {
-                continue;
-            }
-            let name = name_of(&sibling.path);
-            let of = keys.iter().find(|key| {
-                self.sources.get(key).is_some_and(|source| {
-                    // Without birth times only a file that is younger than the one it followed is taken.
-                    let younger = replaced.contains(key) && mtime_ns(&sibling.meta) >= source.mtime_ns;
-                    is_rotated_name(&name_of(Path::new(&source.info.path)), &name) && (born_since.is_some() || younger)
-                })
-            });
-            let Some(source) = of.and_then(|key| self.sources.get(key)) else { continue };
-            if sibling.meta.len() == 0 {
-                undecided = true;
-                continue;
-            }
-            let (info, multiline) = (source.info.clone(), source.multiline);
-            let Ok(file) = File::open(&sibling.path) else { continue };
-            if self.is_copy(&sibling.path, &file, &sibling.meta) {
-                undecided = true;
-                continue;
-            }
-            if let Ok(mut missed) = Source::new(info, multiline, file, 0, now) {
-                tracing::info!(path = %sibling.path.display(), "rotated before it was seen: it is read to its end");
-                missed.stage = Stage::Rotated;
-                missed.path_now = sibling.path;
-                self.insert(missed);
-            }
-        }
-        undecided
     }
 
     /// Lets go what is read to its end and quiet, and forgets what nobody meets any more.
@@ -464,49 +400,16 @@ impl Tail {
         }
     }
 
-    fn warn_once(&mut self, path: &Path, reason: &str) {
+    pub(super) fn warn_once(&mut self, path: &Path, reason: &str) {
         if self.warned.len() < SIBLINGS_MAX && self.warned.insert(path.to_path_buf()) {
             tracing::warn!(path = %path.display(), reason, "cannot follow");
         }
     }
 }
 
-/// Plain files beside `path`, itself not among them, compressed ones neither.
-pub(super) fn siblings(path: &Path) -> Vec<Sibling> {
-    let dir = path.parent().unwrap_or(Path::new("/"));
-    plain_files(dir).filter(|sibling| sibling.path != path).collect()
-}
-
-fn plain_files(dir: &Path) -> impl Iterator<Item = Sibling> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().take(SIBLINGS_MAX);
-    let files = entries.filter_map(|entry| {
-        let path = entry.ok()?.path();
-        let meta = std::fs::symlink_metadata(&path).ok()?;
-        Some(Sibling { path, meta })
-    });
-    files.filter(|sibling| sibling.meta.is_file() && !is_compressed(&name_of(&sibling.path)))
-}
-
-pub(super) fn name_of(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-fn birth_ns(meta: &Metadata) -> Option<i64> {
+pub(super) fn birth_ns(meta: &Metadata) -> Option<i64> {
     let since = meta.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
     i64::try_from(since.as_nanos()).ok()
-}
-
-/// Whether two files have the same bytes where the shorter one ends.
-fn same_bytes(a: &File, b: &File, b_len: u64) -> bool {
-    let Ok(a_len) = a.metadata().map(|meta| meta.size()) else { return false };
-    let end = a_len.min(b_len);
-    let start = end.saturating_sub(FINGERPRINT_BYTES_MAX as u64);
-    let mut left = [0; FINGERPRINT_BYTES_MAX];
-    let mut right = [0; FINGERPRINT_BYTES_MAX];
-    let len = (end - start) as usize;
-    let read = read_full_at(a, &mut left[..len], start).is_ok_and(|n| n == len)
-        && read_full_at(b, &mut right[..len], start).is_ok_and(|n| n == len);
-    read && left == right
 }
 
 /// Where the last whole line ends: a line that is half written when the agent starts is read when it is whole.
@@ -517,3 +420,6 @@ fn end_of_lines(file: &File, size: u64) -> u64 {
     let len = len.min((size - start) as usize);
     memchr::memrchr(b'\n', &block[..len]).map_or(size, |at| start + at as u64 + 1)
 }
+
+#[cfg(test)]
+mod tests;

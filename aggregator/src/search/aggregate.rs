@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::record_batch::RecordBatch;
 use logweir_proto::api::Warning;
 use logweir_proto::query::ast::{self, Agg, AggFunc, PipeKind};
-use logweir_proto::record::EventId;
+use logweir_proto::record::{EventId, field};
 
 use self::accumulate::{Accumulator, Input, VALUES_MAX};
 use self::group::{GroupBy, Groups, floor};
@@ -51,7 +51,7 @@ pub fn easy_width_ns(range_ns: i64, buckets: i64) -> i64 {
 pub type CompileFilter<'a> = dyn FnMut(&ast::Filter) -> Result<Filter, Error> + 'a;
 
 /// One aggregation under way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Aggregator {
     groups: Groups,
     names: Vec<String>,
@@ -140,7 +140,13 @@ impl Aggregator {
     /// The fields that it reads.
     pub fn columns(&self) -> BTreeSet<&str> {
         let by = self.groups.by().iter().map(|by| by.field.as_str());
-        by.chain(self.accumulators.iter().flat_map(Accumulator::columns)).collect()
+        let order = if self.needs_order() { &[field::TIME, field::SEQ][..] } else { &[] };
+        by.chain(self.accumulators.iter().flat_map(Accumulator::columns)).chain(order.iter().copied()).collect()
+    }
+
+    /// Whether any function asks which row comes first.
+    fn needs_order(&self) -> bool {
+        self.accumulators.iter().any(Accumulator::needs_order)
     }
 
     /// When only events are counted: the fields they are grouped by, and the width of time bins, if any. Then rows may
@@ -167,14 +173,16 @@ impl Aggregator {
         if rows.is_empty() {
             return Ok(());
         }
-        let ids = rows::ids(batch);
-        let order: Vec<EventId> = rows
-            .iter()
-            .map(|row| match &ids {
+        let order: Vec<EventId> = if self.needs_order() {
+            let ids = rows::ids(batch);
+            let place = |row: &usize| match &ids {
                 Some(ids) => ids[*row],
                 None => EventId { time_ns: 0, seq: self.seen + *row as u64 },
-            })
-            .collect();
+            };
+            rows.iter().map(place).collect()
+        } else {
+            Vec::new()
+        };
         self.seen += batch.num_rows() as u64;
         let before = self.groups.bytes;
         let groups = self.groups.of_rows(batch, &rows);
@@ -183,6 +191,22 @@ impl Aggregator {
         for accumulator in &mut self.accumulators {
             self.bytes += accumulator.add(&input, self.groups.values.len());
         }
+        self.check_bytes()
+    }
+
+    /// Adds what a part of the blocks came to.
+    pub fn merge(&mut self, other: Aggregator) -> Result<(), Error> {
+        let before = self.groups.bytes;
+        let groups = self.groups.merge(other.groups);
+        self.bytes += self.groups.bytes - before;
+        for (mine, theirs) in self.accumulators.iter_mut().zip(other.accumulators) {
+            self.bytes += mine.merge(theirs, &groups, self.groups.values.len());
+        }
+        self.seen += other.seen;
+        self.check_bytes()
+    }
+
+    fn check_bytes(&self) -> Result<(), Error> {
         if self.bytes > self.bytes_max {
             let limit = self.bytes_max as u64;
             return Err(Error::Limit { what: "the memory of an aggregation in bytes", limit });

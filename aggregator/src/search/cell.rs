@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-use arrow::array::{Array, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::array::{
+    Array, AsArray, BooleanArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt16Array,
+    UInt64Array,
+};
+use arrow::datatypes::UInt16Type;
 use logweir_proto::record::field;
 use logweir_runtime::clock;
 use memchr::memmem;
@@ -134,6 +138,8 @@ pub fn number_of_text(text: &str) -> Option<f64> {
 #[derive(Debug, Clone, Copy)]
 pub enum Column<'a> {
     Text(&'a StringArray),
+    /// Texts by their number in a list of values.
+    Numbered(&'a UInt16Array, &'a StringArray),
     Int(&'a Int64Array),
     Time(&'a Int64Array),
     Unsigned(&'a UInt64Array),
@@ -154,6 +160,9 @@ impl<'a> Column<'a> {
             let is_time = field.name() == field::TIME || field.metadata().contains_key(TIME_KEY);
             return Some(if is_time { Column::Time(array) } else { Column::Int(array) });
         }
+        if let Some(array) = array.downcast_ref::<DictionaryArray<UInt16Type>>() {
+            return Some(Column::Numbered(array.keys(), array.values().as_string_opt()?));
+        }
         (array.downcast_ref::<Float64Array>().map(Column::Float))
             .or_else(|| array.downcast_ref::<BooleanArray>().map(Column::Bool))
             .or_else(|| array.downcast_ref::<UInt64Array>().map(Column::Unsigned))
@@ -162,6 +171,7 @@ impl<'a> Column<'a> {
     pub fn array(&self) -> &'a dyn Array {
         match *self {
             Column::Text(array) => array,
+            Column::Numbered(keys, _) => keys,
             Column::Int(array) | Column::Time(array) => array,
             Column::Unsigned(array) => array,
             Column::Float(array) => array,
@@ -175,6 +185,7 @@ impl<'a> Column<'a> {
         }
         match *self {
             Column::Text(array) => Cell::Text(Cow::Borrowed(array.value(row))),
+            Column::Numbered(keys, values) => Cell::Text(Cow::Borrowed(values.value(usize::from(keys.value(row))))),
             Column::Int(array) => Cell::Int(array.value(row)),
             Column::Time(array) => Cell::Time(array.value(row)),
             Column::Unsigned(array) => {

@@ -85,8 +85,9 @@ fn scan_at<'a>(
 
 /// The place of an event and its values of some fields.
 fn find(id: EventId, scan: &mut Scan<'_>, by: &BTreeSet<&str>) -> Option<(RowRef, Vec<Value>)> {
+    let fields: BTreeSet<&str> = by.iter().copied().chain([field::TIME, field::SEQ]).collect();
     while let Some(block) = scan.next_block() {
-        let Some((batch, _)) = scan.select(&block, by) else { continue };
+        let Some((batch, _)) = scan.select(&block, &fields) else { continue };
         let Some(ids) = rows::ids(&batch) else { continue };
         if let Ok(row) = ids.binary_search(&id) {
             let values = by.iter().map(|name| FieldColumns::new(&batch, name).cell(row).to_value());

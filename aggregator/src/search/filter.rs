@@ -168,9 +168,12 @@ impl Node {
                 let mut rest = within.clone();
                 for name in TEXT_FIELDS {
                     for column in FieldColumns::new(batch, name).columns {
-                        if let Column::Text(array) = column {
-                            rest = rest.clone().and_not(&test.scan(array, &rest));
-                        }
+                        let found = match column {
+                            Column::Text(array) => test.scan(array, &rest),
+                            Column::Numbered(keys, values) => test.scan_numbered(keys, values, &rest),
+                            _ => continue,
+                        };
+                        rest = rest.and_not(&found);
                     }
                 }
                 within.clone().and_not(&rest)

@@ -50,11 +50,12 @@ pub fn hits(
     let bounded = TimeRange { first_ns: range.first_ns, last_ns: known.last_ns };
     let mut scan = Scan::new(segments, &filter, bounded, Order::Desc, request.patience());
     let by = BTreeSet::from([canonical(by)]);
+    let columns = by.iter().copied().chain([field::TIME]).collect();
     while let Some(block) = scan.next_block() {
-        match counted(scan.segment(&block), &block, bounded, &filter, &by, Some(width_ns)) {
+        match counted(scan.reader().segment(&block), &block, bounded, &filter, &by, Some(width_ns)) {
             Some(counted) => bars.add(&counted.batch, &counted.mask.rows().collect::<Vec<_>>(), &counted.weights),
             None => {
-                if let Some((batch, mask)) = scan.select(&block, &by) {
+                if let Some((batch, mask)) = scan.select(&block, &columns) {
                     bars.add(&batch, &mask.rows().collect::<Vec<_>>(), &[]);
                 }
             }

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering as Atomic};
 use std::time::Instant;
 
 use arrow::array::Int64Array;
-use arrow::record_batch::RecordBatch;
+use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use logweir_proto::api::{MissingRange, Order, Stats};
 use logweir_proto::record::field;
 use logweir_runtime::clock;
@@ -17,6 +19,7 @@ use logweir_runtime::clock;
 use super::cell::EXTRA;
 use super::filter::Filter;
 use super::mask::Mask;
+use super::steps::Steps;
 use crate::store::segment::{BlockStat, Projection, Segment, SegmentError};
 
 /// Most parts of time that an answer names as missing; neighbours are joined until they fit.
@@ -54,7 +57,7 @@ pub struct Patience<'a> {
 }
 
 impl Patience<'_> {
-    fn is_over(&self) -> Option<Reason> {
+    pub fn is_over(&self) -> Option<Reason> {
         if self.cancel.load(Atomic::Relaxed) {
             Some(Reason::Cancelled)
         } else if Instant::now() >= self.deadline {
@@ -103,11 +106,90 @@ pub struct Coverage {
     pub stats: Stats,
 }
 
-/// Walks the candidate blocks.
-pub struct Scan<'a> {
+/// Rows of a block that pass, and the columns of it that were read.
+pub type Selected = (RecordBatch, Mask);
+
+/// Reads blocks: what the threads of a search share.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
     segments: &'a [Arc<dyn Segment>],
     filter: &'a Filter,
+    steps: Option<&'a Steps>,
     range: TimeRange,
+}
+
+impl<'a> Reader<'a> {
+    pub fn segment(&self, block: &BlockRef) -> &'a dyn Segment {
+        &*self.segments[block.segment]
+    }
+
+    pub fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    pub fn filter(&self) -> &'a Filter {
+        self.filter
+    }
+
+    /// The rows of a block that are in the time range and pass the filter, with the columns of the filter and `more`.
+    /// What only `more` asks for is read when there are such rows; `None` when there are none.
+    pub fn select(&self, block: &BlockRef, more: &BTreeSet<&str>) -> Result<Option<Selected>, SegmentError> {
+        let segment = self.segment(block);
+        let whole = self.range.contains(&block.stat);
+        let mut fields = self.filter.columns();
+        if !whole {
+            fields.insert(field::TIME);
+        }
+        let rows = block.stat.rows as usize;
+        let batch = if fields.is_empty() {
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options);
+            batch.map_err(|error| failed(segment, &error))?
+        } else {
+            segment.read(block.block, &projection(&fields), None)?
+        };
+        let within = if whole {
+            Mask::all(batch.num_rows())
+        } else {
+            let times = times(&batch, segment)?;
+            Mask::from_fn(times.len(), |row| (times[row] >= self.range.first_ns) & (times[row] <= self.range.last_ns))
+        };
+        let mask = self.filter.eval(&batch, &within);
+        if mask.is_empty() {
+            return Ok(None);
+        }
+        let inputs = self.steps.into_iter().flat_map(Steps::inputs);
+        let rest: BTreeSet<&str> = more.iter().copied().chain(inputs).filter(|name| !fields.contains(name)).collect();
+        let batch = if rest.is_empty() {
+            batch
+        } else {
+            let rest = segment.read(block.block, &projection(&rest), None)?;
+            if batch.num_columns() == 0 { rest } else { join(&batch, &rest).map_err(|e| failed(segment, &e))? }
+        };
+        Ok(Some(match self.steps {
+            Some(steps) => steps.apply(batch, mask),
+            None => (batch, mask),
+        }))
+    }
+}
+
+fn failed(segment: &dyn Segment, error: &ArrowError) -> SegmentError {
+    SegmentError { segment: segment.name().to_owned(), reason: error.to_string() }
+}
+
+/// The columns of both; those that both have once.
+fn join(batch: &RecordBatch, more: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let (schema, also) = (batch.schema(), more.schema());
+    let fresh = || (0..more.num_columns()).filter(|column| schema.index_of(also.field(*column).name()).is_err());
+    let fields: Vec<_> =
+        schema.fields().iter().cloned().chain(fresh().map(|i| Arc::clone(&also.fields()[i]))).collect();
+    let arrays = batch.columns().iter().cloned().chain(fresh().map(|i| Arc::clone(more.column(i)))).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+}
+
+/// Walks the candidate blocks.
+pub struct Scan<'a> {
+    reader: Reader<'a>,
     order: Order,
     patience: Patience<'a>,
     blocks: Vec<BlockRef>,
@@ -140,9 +222,7 @@ impl<'a> Scan<'a> {
             Order::Asc => blocks.sort_by_key(|block| block.stat.min_time_ns),
         }
         Scan {
-            segments,
-            filter,
-            range,
+            reader: Reader { segments, filter, steps: None, range },
             order,
             patience,
             blocks,
@@ -157,16 +237,22 @@ impl<'a> Scan<'a> {
         }
     }
 
-    pub fn segment(&self, block: &BlockRef) -> &'a dyn Segment {
-        &*self.segments[block.segment]
+    /// Rows that pass the filter go through these pipes as well, and so do rows that are shown.
+    pub fn with_steps(mut self, steps: &'a Steps) -> Scan<'a> {
+        self.reader.steps = (!steps.is_empty()).then_some(steps);
+        self
     }
 
-    pub fn range(&self) -> TimeRange {
-        self.range
+    pub fn steps(&self) -> Option<&'a Steps> {
+        self.reader.steps
     }
 
-    pub fn filter(&self) -> &'a Filter {
-        self.filter
+    pub fn reader(&self) -> Reader<'a> {
+        self.reader
+    }
+
+    pub fn patience(&self) -> Patience<'a> {
+        self.patience
     }
 
     /// The next candidate, unless time or patience is over.
@@ -193,8 +279,8 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// The blocks that would be looked at, without reading any; as many as patience allows.
-    pub fn candidates(mut self) -> Vec<BlockRef> {
+    /// The blocks that are still to be looked at, without reading any; as many as patience allows.
+    pub fn candidates(&mut self) -> Vec<BlockRef> {
         std::iter::from_fn(|| self.next_block()).collect()
     }
 
@@ -210,8 +296,8 @@ impl<'a> Scan<'a> {
 
     fn is_candidate(&mut self, block: &BlockRef) -> bool {
         if self.candidates[block.segment].is_none() {
-            let segment = self.segment(block);
-            let flags = segment.candidates(&self.filter.probe(segment.fields())).unwrap_or_else(|error| {
+            let segment = self.reader.segment(block);
+            let flags = segment.candidates(&self.reader.filter.probe(segment.fields())).unwrap_or_else(|error| {
                 // Without its index a segment is still searchable: every block is read.
                 tracing::warn!(segment = segment.name(), error = %error, "the index of a segment could not be asked");
                 Vec::new()
@@ -222,7 +308,7 @@ impl<'a> Scan<'a> {
                 Some(flags.into_iter().chain(std::iter::repeat(true)).take(blocks).collect());
         }
         self.candidates[block.segment].as_ref().is_none_or(|flags| flags[block.block])
-            && self.filter.may_match(self.segment(block), block.block)
+            && self.reader.filter.may_match(self.reader.segment(block), block.block)
     }
 
     /// Reads some fields of a block; a failure is noted and costs the block.
@@ -233,7 +319,7 @@ impl<'a> Scan<'a> {
         rows: Option<&[u32]>,
     ) -> Option<RecordBatch> {
         let projection = fields.map_or(Projection::All, projection);
-        let segment = self.segment(block);
+        let segment = self.reader.segment(block);
         self.used.insert(block.segment);
         let batch = segment.read(block.block, &projection, rows);
         self.note(block, batch)
@@ -241,7 +327,7 @@ impl<'a> Scan<'a> {
 
     /// The lines of some rows of a block, as they were written.
     pub fn raw(&mut self, block: &BlockRef, rows: &[u32]) -> Option<Vec<Vec<u8>>> {
-        let lines = self.segment(block).raw(block.block, rows);
+        let lines = self.reader.segment(block).raw(block.block, rows);
         self.note(block, lines)
     }
 
@@ -256,21 +342,26 @@ impl<'a> Scan<'a> {
             .ok()
     }
 
-    /// The rows of a block that are in the time range and pass the filter, with the columns of the filter and `more`.
-    pub fn select(&mut self, block: &BlockRef, more: &BTreeSet<&str>) -> Option<(RecordBatch, Mask)> {
-        let mut fields = self.filter.columns();
-        fields.extend(more);
-        let batch = self.read(block, Some(&fields), None)?;
-        self.blocks_read += 1;
-        self.rows_scanned += batch.num_rows() as u64;
-        let within = if self.range.contains(&block.stat) {
-            Mask::all(batch.num_rows())
-        } else {
-            let times = times(&batch, self.segment(block)).inspect_err(|_| self.failed.push(*block)).ok()?;
-            Mask::from_fn(times.len(), |row| (times[row] >= self.range.first_ns) & (times[row] <= self.range.last_ns))
-        };
-        let mask = self.filter.eval(&batch, &within);
-        Some((batch, mask))
+    /// See [`Reader::select`]; a failure is noted and costs the block.
+    pub fn select(&mut self, block: &BlockRef, more: &BTreeSet<&str>) -> Option<Selected> {
+        let selected = self.reader.select(block, more);
+        self.took(block, selected).flatten()
+    }
+
+    /// Notes that a block was looked at, here or by a [`Reader`].
+    pub fn took<T>(&mut self, block: &BlockRef, result: Result<T, SegmentError>) -> Option<T> {
+        self.used.insert(block.segment);
+        if result.is_ok() {
+            self.blocks_read += 1;
+            self.rows_scanned += u64::from(block.stat.rows);
+        }
+        self.note(block, result)
+    }
+
+    /// Ends the walk early; `rest` was not looked at.
+    pub fn give_up(&mut self, reason: Reason, rest: &[BlockRef]) {
+        self.over = Some(reason);
+        self.blocks.splice(self.at..self.at, rest.iter().copied());
     }
 
     /// Ends the walk. With `early` the blocks still to come were not needed and are not missing.
@@ -287,11 +378,12 @@ impl<'a> Scan<'a> {
             missing.extend(rest.map(|block| self.part(block)).reduce(Part::join));
         }
         let reason = if early { None } else { self.over }.or(has_failed.then_some(Reason::Unreadable));
-        let bytes = self.segments.iter().zip(&self.bytes_before).map(|(segment, before)| segment.bytes_read() - before);
+        let bytes =
+            self.reader.segments.iter().zip(&self.bytes_before).map(|(segment, before)| segment.bytes_read() - before);
         let stats = Stats {
             ms: 0.0,
             splits_opened: self.used.len(),
-            splits_pruned: self.segments.len() - self.used.len(),
+            splits_pruned: self.reader.segments.len() - self.used.len(),
             blocks_read: self.blocks_read,
             rows_scanned: self.rows_scanned,
             bytes: bytes.sum(),
@@ -301,8 +393,8 @@ impl<'a> Scan<'a> {
 
     fn part(&self, block: &BlockRef) -> Part {
         Part {
-            from_ns: block.stat.min_time_ns.max(self.range.first_ns),
-            to_ns: block.stat.max_time_ns.min(self.range.last_ns),
+            from_ns: block.stat.min_time_ns.max(self.reader.range.first_ns),
+            to_ns: block.stat.max_time_ns.min(self.reader.range.last_ns),
             segments: BTreeSet::from([block.segment]),
         }
     }
@@ -312,21 +404,17 @@ impl<'a> Scan<'a> {
     }
 
     pub fn splits_total(&self) -> usize {
-        self.segments.len()
+        self.reader.segments.len()
     }
 
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().zip(&self.bytes_before).map(|(segment, before)| segment.bytes_read() - before).sum()
+        self.reader.segments.iter().zip(&self.bytes_before).map(|(segment, before)| segment.bytes_read() - before).sum()
     }
 }
 
 /// The columns to ask for. Canonical fields are never in the overflow column.
 pub fn projection(fields: &BTreeSet<&str>) -> Projection {
-    let mut names: Vec<String> = fields
-        .iter()
-        .filter(|name| !matches!(**name, field::TIME | field::SEQ))
-        .map(|name| (*name).to_owned())
-        .collect();
+    let mut names: Vec<String> = fields.iter().map(|name| (*name).to_owned()).collect();
     if names.iter().any(|name| !field::ALL.contains(&name.as_str())) {
         names.push(EXTRA.to_owned());
     }

@@ -227,9 +227,7 @@ impl Segment for MemorySegment {
                 let name = field_of_column(column);
                 match projection {
                     Projection::All => true,
-                    Projection::Fields(names) => {
-                        matches!(name, "time" | "seq") || names.iter().any(|wanted| wanted == name)
-                    }
+                    Projection::Fields(names) => names.iter().any(|wanted| wanted == name),
                 }
             })
             .collect();

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::take;
 use arrow::datatypes::{Float64Type, Int64Type, UInt32Type, UInt64Type};
 use arrow::error::ArrowError;
-use arrow::record_batch::RecordBatch;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 pub(super) use self::builder::json_of;
 pub use self::builder::{BLOCK_BYTES_MAX, BlockBuilder};
@@ -118,7 +118,7 @@ impl Block {
     pub fn read(&self, projection: &Projection, rows: Option<&[u32]>) -> Result<RecordBatch, ArrowError> {
         let batch = self.batch.project(&self.layout.project(projection, self.has_extra()))?;
         match rows {
-            Some(rows) => take_record_batch(&batch, &UInt32Array::from(rows.to_vec())),
+            Some(rows) => pick(&batch, rows),
             None => Ok(batch),
         }
     }
@@ -139,6 +139,14 @@ impl Block {
         let counts = self.counts.get_or_init(|| counts_of(&self.layout, &self.batch));
         counts.iter().find(|(name, _)| *name == field).map(|(_, counts)| &counts[..])
     }
+}
+
+/// Some rows of a batch, which may have no columns.
+pub(super) fn pick(batch: &RecordBatch, rows: &[u32]) -> Result<RecordBatch, ArrowError> {
+    let rows = UInt32Array::from(rows.to_vec());
+    let columns = batch.columns().iter().map(|column| take(column, &rows, None)).collect::<Result<_, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    RecordBatch::try_new_with_options(batch.schema(), columns, &options)
 }
 
 /// The counts of every counted field that has one countable type and few values in these rows.

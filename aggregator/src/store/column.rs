@@ -5,6 +5,7 @@
 //! ones that [`super::segment`] names.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -12,6 +13,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use logweir_proto::record::field;
 
 use super::segment::{Counts, FieldStat, Projection};
+use super::split::derived::DERIVED;
+use super::split::hashes::Seeded;
 
 /// Most columns of a block or split; fields beyond go into [`EXTRA`]. The canonical fields always have their column.
 pub const COLUMNS_MAX: usize = 1000;
@@ -70,7 +73,7 @@ pub struct ColumnKey {
 
 /// Whether a field may have a column of its own: names that would be taken for other columns may not.
 pub fn may_be_column(name: &str) -> bool {
-    let reserved = [field::TIME, field::SEQ, EXTRA, SHAPE, RAW].contains(&name);
+    let reserved = [field::TIME, field::SEQ, EXTRA, SHAPE, RAW, DERIVED].contains(&name);
     !reserved && name.rsplit_once('#').is_none_or(|(_, suffix)| Kind::of_name(suffix).is_none())
 }
 
@@ -140,19 +143,17 @@ impl Layout {
         self.extra() + 2
     }
 
-    /// The columns that a reader gets, ascending. `_extra` is among them whenever the segment has any: it may hold
-    /// whatever is asked for.
+    /// The columns that a reader gets, ascending.
     pub fn project(&self, projection: &Projection, has_extra: bool) -> Vec<usize> {
-        let mut columns = vec![0, 1];
-        match projection {
-            Projection::All => columns.extend(FIELD_COLUMNS_AT..self.extra()),
-            Projection::Fields(names) => {
-                let wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
-                let found = self.keys.iter().enumerate().filter(|(_, key)| wanted.contains(&*key.field));
-                columns.extend(found.map(|(i, _)| i + FIELD_COLUMNS_AT));
-            }
-        }
-        if has_extra {
+        let wanted: HashSet<&str> = match projection {
+            Projection::All => return (0..self.extra() + usize::from(has_extra)).collect(),
+            Projection::Fields(names) => names.iter().map(String::as_str).collect(),
+        };
+        let first = [field::TIME, field::SEQ].into_iter().enumerate().filter(|(_, name)| wanted.contains(name));
+        let mut columns: Vec<usize> = first.map(|(column, _)| column).collect();
+        let found = self.keys.iter().enumerate().filter(|(_, key)| wanted.contains(&*key.field));
+        columns.extend(found.map(|(i, _)| i + FIELD_COLUMNS_AT));
+        if has_extra && wanted.contains(EXTRA) {
             columns.push(self.extra());
         }
         columns
@@ -204,16 +205,18 @@ pub fn count_values(array: &ArrayRef, kind: Kind) -> Option<Counts> {
     Some(counts)
 }
 
-fn count_runs<T: PartialEq + Copy>(values: impl Iterator<Item = T>) -> Option<Vec<(T, u32)>> {
+fn count_runs<T: Hash + Eq + Copy>(values: impl Iterator<Item = T>) -> Option<Vec<(T, u32)>> {
     let mut counts: Vec<(T, u32)> = Vec::new();
+    let mut places: HashMap<T, usize, Seeded> = HashMap::default();
     let mut last = 0;
     for value in values {
         if counts.get(last).is_none_or(|(have, _)| *have != value) {
-            last = match counts.iter().position(|(have, _)| *have == value) {
-                Some(at) => at,
+            last = match places.get(&value) {
+                Some(at) => *at,
                 None if counts.len() == COUNTED_VALUES_MAX => return None,
                 None => {
                     counts.push((value, 0));
+                    places.insert(value, counts.len() - 1);
                     counts.len() - 1
                 }
             };
@@ -233,7 +236,9 @@ mod tests {
         let layout = Layout::new(vec![key("a", Kind::Int), key("b", Kind::Str), key("a", Kind::Str)]);
         let names: Vec<_> = layout.schema().fields().iter().map(|f| f.name().as_str()).collect();
         assert_eq!(names, ["time", "seq", "a", "b", "a#str", "_extra", "_shape", "_raw"]);
-        assert_eq!(layout.project(&Projection::Fields(vec!["a".into(), "x".into()]), false), [0, 1, 2, 4]);
+        let fields = |names: [&str; 3]| Projection::Fields(names.map(str::to_owned).to_vec());
+        assert_eq!(layout.project(&fields(["a", "x", "_extra"]), false), [2, 4]);
+        assert_eq!(layout.project(&fields(["seq", "b", "_extra"]), true), [1, 3, 5]);
         assert_eq!(layout.project(&Projection::All, true), [0, 1, 2, 3, 4, 5]);
     }
 

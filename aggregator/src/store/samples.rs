@@ -71,7 +71,7 @@ fn block(rows: &mut [Row], kind: SourceKind) -> Block {
 fn every_recorded_line_comes_back_byte_for_byte() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let objects = Objects::new(Arc::new(InMemory::new()), runtime.handle().clone());
-    let cache = Arc::new(SplitCache::new(objects.clone(), 64 << 20));
+    let cache = Arc::new(SplitCache::new(objects.clone(), 64 << 20, 1 << 20));
     let mut report = Vec::new();
     for (folder, kind) in [
         ("nginx", SourceKind::NginxAccess),

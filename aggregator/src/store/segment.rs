@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `time` | Int64 | nanoseconds since the epoch, never null |
 //! | `seq` | UInt64 | never null |
-//! | any field | Utf8, Int64, Float64 or Boolean | null where the row lacks it |
+//! | any field | Utf8, Dictionary(UInt16, Utf8), Int64, Float64 or Boolean | null where the row lacks it |
 //! | `name#int`, `name#float`, `name#bool`, `name#str` | as said | the further types of a field that has several |
 //! | `_extra` | Utf8 | JSON object of the fields beyond the column limit |
 //!
@@ -69,7 +69,8 @@ pub enum Probe {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Projection {
     All,
-    /// These fields in all their types, and always `time` and `seq`; a field that the segment lacks is left out.
+    /// These fields in all their types; one that the segment lacks is left out. `time`, `seq` and `_extra` are fields
+    /// here, and `_extra` is left out where no row has any.
     Fields(Vec<String>),
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use logweir_proto::text::{did_you_mean, format_duration};
 use logweir_rules::condition::Values;
+use logweir_rules::evaluate::Texts;
 use logweir_rules::model::{Labels, Rule, Severity, Template};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, UndefinedBehavior};
@@ -33,31 +34,49 @@ pub struct Facts<'a> {
     pub group: &'a str,
     pub labels: &'a Labels,
     pub values: &'a Values,
+    pub texts: &'a Texts,
     pub severity: Severity,
 }
 
 impl Default for Renderer {
     fn default() -> Renderer {
-        let mut environment = Environment::empty();
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(16);
-        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_formatter(|out, state, value| match value.kind() {
-            ValueKind::Number => {
-                out.write_str(&as_number(value).map_or_else(String::new, show_number)).map_err(Into::into)
-            }
-            _ => minijinja::escape_formatter(out, state, value),
-        });
-        environment.add_filter("percent", |value: Value| percent(&value));
-        environment.add_filter("duration", |value: Value| duration(&value));
-        environment.add_filter("round", round);
-        environment.add_filter("default", default);
-        environment.add_filter("truncate", truncate);
-        environment.add_filter("upper", |text: String| text.to_uppercase());
-        environment.add_filter("lower", |text: String| text.to_lowercase());
-        Renderer { environment }
+        Renderer { environment: environment() }
     }
+}
+
+/// The language without anything that reaches outside.
+pub(super) fn environment() -> Environment<'static> {
+    let mut environment = Environment::empty();
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(16);
+    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::Number => out.write_str(&as_number(value).map_or_else(String::new, show_number)).map_err(Into::into),
+        _ => minijinja::escape_formatter(out, state, value),
+    });
+    environment.add_filter("percent", |value: Value| percent(&value));
+    environment.add_filter("duration", |value: Value| duration(&value));
+    environment.add_filter("round", round);
+    environment.add_filter("default", default);
+    environment.add_filter("truncate", truncate);
+    environment.add_filter("upper", |text: String| text.to_uppercase());
+    environment.add_filter("lower", |text: String| text.to_lowercase());
+    environment
+}
+
+/// Renders a text of the routing file.
+pub(super) fn render_text(environment: &Environment<'_>, text: &str, context: &Value) -> Result<String, String> {
+    let template = environment.template_from_str(text).map_err(|error| short(&error))?;
+    let mut out = Capped(Vec::new());
+    template.render_captured_to(context, &mut out).map_err(|error| short(&error))?;
+    Ok(String::from_utf8_lossy(&out.0).into_owned())
+}
+
+/// What is wrong with a text of the routing file.
+pub(super) fn check_text(environment: &Environment<'_>, text: &str) -> Option<String> {
+    let error = environment.template_from_str(text).err()?;
+    Some(format!("the template cannot be read: {}", short(&error)))
 }
 
 impl Renderer {
@@ -91,9 +110,10 @@ impl Renderer {
         // Filters and functions are only looked up when the text is rendered.
         let mut labels: Labels = rule.by().iter().map(|label| (label.clone(), "x".to_owned())).collect();
         labels.extend(rule.labels.clone());
-        let mut values: Values = rule.signals.iter().map(|signal| (signal.name.clone(), 1.0)).collect();
-        values.insert("silent_for".to_owned(), 1.0);
-        let facts = Facts { rule, group: "g", labels: &labels, values: &values, severity: Severity::Warning };
+        let values: Values = rule.value_names().into_iter().map(|name| (name, 1.0)).collect();
+        let texts: Texts = rule.text_names().into_iter().map(|name| (name.to_owned(), "x".to_owned())).collect();
+        let severity = Severity::Warning;
+        let facts = Facts { rule, group: "g", labels: &labels, values: &values, texts: &texts, severity };
         let error = self.try_render(&template.text, facts).err()?;
         Some(format!("the template fails: {}", short(&error)))
     }
@@ -105,15 +125,13 @@ fn short(error: &minijinja::Error) -> String {
 
 fn unknown_name(rule: &Rule, name: &str) -> Option<String> {
     let (head, rest) = name.split_once('.').unwrap_or((name, ""));
+    let (values, texts) = (rule.value_names(), rule.text_names());
     let known: Vec<&str> = match head {
         "labels" => {
             let own = rule.by().iter().chain(rule.labels.keys()).map(String::as_str);
             own.chain(["alertname", "severity"]).collect()
         }
-        "value" => {
-            let expected = rule.expected.map(|_| "silent_for");
-            rule.signals.iter().map(|signal| signal.name.as_str()).chain(expected).collect()
-        }
+        "value" => values.iter().map(String::as_str).chain(texts).collect(),
         "rule" => vec!["name", "file", "group"],
         "severity" => return None,
         _ => {
@@ -136,8 +154,17 @@ fn unknown_name(rule: &Rule, name: &str) -> Option<String> {
 }
 
 fn context(facts: Facts<'_>) -> Value {
-    let values: BTreeMap<&str, Value> =
-        facts.values.iter().map(|(name, value)| (name.as_str(), Value::from(*value))).collect();
+    // `canary.err_rate` is a value of the side `canary`.
+    let mut sides: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
+    let mut values: BTreeMap<&str, Value> = BTreeMap::new();
+    for (name, value) in facts.values {
+        match name.split_once('.') {
+            Some((side, name)) => drop(sides.entry(side).or_default().insert(name, Value::from(*value))),
+            None => drop(values.insert(name, Value::from(*value))),
+        }
+    }
+    values.extend(sides.into_iter().map(|(side, values)| (side, Value::from_serialize(values))));
+    values.extend(facts.texts.iter().map(|(name, text)| (name.as_str(), Value::from(text.as_str()))));
     let mut labels: BTreeMap<&str, &str> = facts.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     labels.insert("severity", facts.severity.as_str());
     labels.insert("alertname", &facts.rule.name);
@@ -239,7 +266,8 @@ mod tests {
         let rule = rule();
         let labels = Labels::from([("host".into(), "{{ 7*7 }}<b>".into())]);
         let values = Values::from([("errors".into(), 27.0), ("ratio".into(), 0.12345), ("silent_for".into(), 5400.0)]);
-        let facts = Facts { rule: &rule, group: "g", labels: &labels, values: &values, severity: Severity::Critical };
+        let (texts, severity) = (Texts::new(), Severity::Critical);
+        let facts = Facts { rule: &rule, group: "g", labels: &labels, values: &values, texts: &texts, severity };
         Renderer::default().render(&template(text), facts)
     }
 

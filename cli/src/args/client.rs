@@ -169,6 +169,33 @@ pub struct ContextArgs {
     pub server: ServerArgs,
 }
 
+/// Show what the messages have in common, the most frequent first
+///
+/// Numbers, ids and names are masked: `connection <num> lost`. The last column is an event to look at.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  logweir patterns 'level>=warn' --since 1d
+  logweir patterns 'service:pay level:error' --new 7d")]
+pub struct PatternsArgs {
+    /// Which events; all when it is left out
+    #[arg(default_value = "", hide_default_value = true, allow_hyphen_values = true, value_parser = query)]
+    pub query: String,
+    /// Only patterns that no older event has: not seen before this long ago
+    #[arg(long, value_name = "AGO", value_parser = duration)]
+    pub new: Option<Duration>,
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// At most this many patterns
+    #[arg(short = 'n', long = "limit", value_name = "N", default_value_t = 50, help_heading = "Result")]
+    pub limit: u64,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Pretty, help_heading = "Result")]
+    pub output: OutputFormat,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 /// List the fields of the stored events, or the values of one
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -220,21 +247,71 @@ pub enum AlertsCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum RulesCommand {
-    /// Validate rule files; lists every mistake with its line
-    #[command(after_help = "Example:\n  logweir rules check rules/")]
-    Check(RulesPaths),
+    /// Validate rule files; lists every mistake with its line, and what is probably not meant
+    #[command(after_help = "Example:\n  logweir rules check rules/ --format github")]
+    Check(RulesCheck),
     /// Run the tests that stand in the rule files, on raw lines through the real parser
     #[command(after_help = "Example:\n  logweir rules test rules/nginx.yaml")]
-    Test(RulesPaths),
+    Test(RulesTest),
     /// List the rules that the server evaluates
     List(ListArgs),
+    /// Turn rules of another system into rule files, and say what did not map
+    #[command(after_help = "Example:\n  logweir rules import prometheus alerts.yml > rules/imported.yaml")]
+    Import(RulesImport),
 }
 
 #[derive(Debug, Args)]
-pub struct RulesPaths {
+pub struct RulesCheck {
     /// Files, or directories with `*.yaml` files
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+    /// Exit 1 when there are warnings
+    #[arg(long)]
+    pub strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RulesTest {
+    /// Files, or directories with `*.yaml` files
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How to print the results
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct RulesImport {
+    /// Where the rules come from
+    #[arg(value_enum)]
+    pub from: ImportFrom,
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// What `rules import` reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImportFrom {
+    /// Groups of alerting rules over LogQL, as Loki's ruler has them
+    Prometheus,
+    /// One ElastAlert rule
+    Elastalert,
+}
+
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people
+    Text,
+    /// One object a line
+    Json,
+    /// Annotations of a GitHub workflow
+    Github,
+    /// An XML report
+    Junit,
 }
 
 #[derive(Debug, Args)]

@@ -51,6 +51,34 @@ fn a_batch_comes_back_as_it_was_built() {
 }
 
 #[test]
+fn what_is_left_out_belongs_to_the_next_record_or_to_the_end_of_the_chunk() {
+    let mut chunk = ChunkBuilder::new(100);
+    chunk.skip(7);
+    chunk.push(b"kept", 5, None, Stream::None, false);
+    chunk.push(b"next", 5, None, Stream::None, false);
+    chunk.skip(3);
+    let mut nothing = ChunkBuilder::new(0);
+    nothing.skip(50);
+    let mut body = BodyBuilder::default();
+    body.push(0, &chunk);
+    body.push(0, &nothing);
+    let bytes = body.finish(header(), 1).expect("a small batch is built");
+    let envelope = Envelope::parse(&bytes).expect("it is a batch");
+    let chunks = &envelope.header.chunks;
+    assert_eq!(
+        chunks.iter().map(|chunk| (chunk.start, chunk.end, chunk.records)).collect::<Vec<_>>(),
+        [(100, 120, 2), (0, 50, 0)]
+    );
+    let mut seen = Vec::new();
+    let body = envelope.decompress().expect("the body is whole");
+    body.for_each(&envelope.header, |_, r| seen.push((r.start, r.advance, r.text.to_vec()))).expect("it is right");
+    assert_eq!(seen, [(100, 12, b"kept".to_vec()), (112, 5, b"next".to_vec())]);
+    let mut again = Vec::new();
+    chunk.for_each(|r| again.push((r.start, r.advance, r.text.to_vec())));
+    assert_eq!(again, seen);
+}
+
+#[test]
 fn every_cut_and_every_flipped_bit_is_refused() {
     let bytes = small_batch();
     for cut in 0..bytes.len() {
@@ -87,16 +115,18 @@ fn a_version_from_the_future_says_what_to_do() {
 proptest! {
     #[test]
     fn any_records_come_back(records in prop::collection::vec(
-        (prop::collection::vec(any::<u8>(), 0..50), 1u64..200, any::<Option<i64>>(), 0..3, any::<bool>()), 0..40)) {
+        (prop::collection::vec(any::<u8>(), 0..50), 1u64..200, any::<Option<i64>>(), 0..3, any::<bool>()), 0..40), tail in 0u64..3) {
         let mut chunk = ChunkBuilder::new(5);
         for (text, advance, time, stream, truncated) in &records {
             let stream = [Stream::None, Stream::Stdout, Stream::Stderr][*stream as usize];
             chunk.push(text, *advance, *time, stream, *truncated);
         }
+        chunk.skip(tail);
         let mut body = BodyBuilder::default();
         body.push(0, &chunk);
         let bytes = body.finish(header(), 1).unwrap();
         let envelope = Envelope::parse(&bytes).unwrap();
+        prop_assert_eq!(envelope.header.chunks[0].end, chunk.end());
         let mut back = Vec::new();
         envelope.decompress().unwrap().for_each(&envelope.header, |_, r| {
             back.push((r.text.to_vec(), r.advance, r.time_ns, r.stream as i32, r.truncated));

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::Context;
 use logweir_runtime::clock::Clock;
 
+use super::agent::AgentFigures;
 use super::dataset::{Dataset, Yardstick};
 use super::ingest::{Door, IngestFigures};
 use super::queries::QueryFigures;
@@ -74,6 +75,28 @@ impl Report {
             figures.peak_memory_mib,
             figures.retries,
         )?;
+        Ok(())
+    }
+
+    pub fn agent(&mut self, zstd: Yardstick, figures: AgentFigures) -> anyhow::Result<()> {
+        let f = figures;
+        let rate = f.megabytes / f.drain_cpu_s.max(0.01);
+        writeln!(self.text, "\n## agent: an access log of {:.0} MB\n", f.megabytes)?;
+        writeln!(self.text, "`zstd -1`: {:.0} MB/s, ratio {:.2}\n", zstd.mb_per_cpu_s, zstd.ratio)?;
+        writeln!(self.text, "| figure | measured | goal |\n|---|---|---|")?;
+        let per_gb = f.drain_cpu_s / f.megabytes * 1e3;
+        writeln!(self.text, "| drain to a durable ack, CPU-s per GB | {per_gb:.2} | 4 |")?;
+        writeln!(self.text, "| MB per CPU-s (z) | {rate:.0} ({:.2}) | 250 |", rate / zstd.mb_per_cpu_s)?;
+        writeln!(self.text, "| MB/s | {:.0} | |", f.megabytes / f.drain_s.max(0.001))?;
+        let wire = f.wire_bytes as f64 / 1e3 / f.megabytes;
+        writeln!(self.text, "| wire, MB per GB | {wire:.0} | 145 |")?;
+        writeln!(self.text, "| peak memory at full speed, MiB | {:.1} | 40 |", f.drain_peak_mib)?;
+        writeln!(self.text, "| peak memory while the server is down, MiB | {:.1} | 40 |", f.down_mib)?;
+        writeln!(self.text, "| memory, idle on 1,000 files, MiB | {:.1} | 10 |", f.idle_mib)?;
+        writeln!(self.text, "| CPU, idle on 1,000 files, % of a core | {:.3} | 0.1 |", f.idle_cpu_share * 1e2)?;
+        writeln!(self.text, "| append to ack at 1,000 lines/s, p50 ms | {:.1} | 50 |", f.p50_ms)?;
+        writeln!(self.text, "| p99 ms | {:.1} | 200 |", f.p99_ms)?;
+        writeln!(self.text, "| CPU meanwhile, % of a core | {:.1} | |", f.steady_cpu_share * 1e2)?;
         Ok(())
     }
 

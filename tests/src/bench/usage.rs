@@ -39,9 +39,18 @@ impl Usage {
 
 /// The most memory that the process had resident, in MiB.
 pub fn peak_memory_mib(pid: u32) -> anyhow::Result<f64> {
+    status_mib(pid, "VmHWM:")
+}
+
+/// The memory that the process has resident, in MiB.
+pub fn memory_mib(pid: u32) -> anyhow::Result<f64> {
+    status_mib(pid, "VmRSS:")
+}
+
+fn status_mib(pid: u32, field: &'static str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().context("VmHWM")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).context(field)?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().context(field)?;
     Ok(kib / 1024.0)
 }
 

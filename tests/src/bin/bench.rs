@@ -1,10 +1,11 @@
-//! `make bench`: ingest, size and query times of the release build, as a table with ratios.
+//! `make bench`: ingest, size and query times of the release build and the figures of the agent, as a table with ratios.
 
 use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use logweir_tests::bench::agent;
 use logweir_tests::bench::dataset::{Dataset, Kind};
 use logweir_tests::bench::ingest::{Door, SETTINGS, ingest};
 use logweir_tests::bench::queries;
@@ -20,8 +21,8 @@ struct Args {
     /// Size of each set of lines
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=4_000))]
     megabytes: u64,
-    /// Only one of the sets: json or nginx
-    #[arg(long, value_parser = ["json", "nginx"])]
+    /// Only one of the sets, or only the agent
+    #[arg(long, value_parser = ["json", "nginx", "agent"])]
     only: Option<String>,
     /// Print the table and leave docs/benchmarks/ as it is
     #[arg(long)]
@@ -41,6 +42,10 @@ fn main() -> anyhow::Result<()> {
             let set = Dataset::generate(kind, args.megabytes)?;
             run("bench", async |scratch| measure(scratch, &set, &mut report).await)?;
         }
+    }
+    if args.only.as_deref().is_none_or(|only| only == "agent") {
+        let set = Dataset::generate(Kind::Nginx, args.megabytes)?;
+        run("bench-agent", async |scratch| report.agent(set.zstd()?, agent::measure(scratch, &set).await?))?;
     }
     let mut out = std::io::stdout().lock();
     out.write_all(report.text().as_bytes())?;

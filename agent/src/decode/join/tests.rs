@@ -1,5 +1,5 @@
 use expect_test::{Expect, expect};
-use logweir_proto::batch::SourceKind;
+use logweir_proto::batch::{ChunkBuilder, SourceKind};
 use proptest::prelude::*;
 
 use super::*;
@@ -7,10 +7,10 @@ use crate::decode::lines::tests::{Owned, records};
 
 fn run(kind: SourceKind, input: &[u8], close: Close) -> (Vec<Owned>, Decoded) {
     let envelope = if kind == SourceKind::Docker { Envelope::Docker } else { Envelope::Cri };
-    let format = Format { kind, multiline: Multiline::Auto, line_bytes: 64 << 10 };
+    let format = Format::new(kind, "", &Multiline::Auto, 64 << 10);
     let mut chunk = ChunkBuilder::new(0);
     let window = Window { bytes: input, mid_line: false, close };
-    let decoded = decode(envelope, format, window, &mut Buffers::default(), &mut chunk);
+    let decoded = decode(envelope, format, window, &mut Buffers::default(), &mut Sink::new(&mut chunk, None, None));
     (records(&chunk), decoded)
 }
 
@@ -153,7 +153,7 @@ proptest! {
         }).collect();
         let whole = run(SourceKind::Docker, input.as_bytes(), Close::All).0;
         prop_assert_eq!(whole.iter().map(|r| r.advance).sum::<u64>(), input.len() as u64);
-        let format = Format { kind: SourceKind::Docker, multiline: Multiline::Auto, line_bytes: 64 << 10 };
+        let format = Format::new(SourceKind::Docker, "", &Multiline::Auto, 64 << 10);
         let mut chunk = ChunkBuilder::new(0);
         let mut buffers = Buffers::default();
         let (mut at, mut want) = (0, window);
@@ -161,7 +161,7 @@ proptest! {
             let end = (at + want).min(input.len());
             let close = if end == input.len() { Close::All } else { Close::Nothing };
             let window = Window { bytes: &input.as_bytes()[at..end], mid_line: false, close };
-            let decoded = decode(Envelope::Docker, format, window, &mut buffers, &mut chunk);
+            let decoded = decode(Envelope::Docker, format, window, &mut buffers, &mut Sink::new(&mut chunk, None, None));
             at += decoded.consumed;
             want = if decoded.consumed == 0 { want * 2 } else { want };
         }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use logweir_proto::batch::{AgentInfo, BodyBuilder, Envelope, Header, Heartbeat, SourceInfo};
+use logweir_proto::batch::{AgentInfo, BodyBuilder, ChunkBuilder, Envelope, Header, Heartbeat, SourceInfo, Stream};
 use proptest::prelude::*;
 
 use super::*;
@@ -60,8 +60,8 @@ pub(crate) fn records(chunk: &ChunkBuilder) -> Vec<Owned> {
 /// `text+advance`, with a `!` where it was cut.
 fn show(bytes: &[u8], close: Close, mid_line: bool, line_bytes: usize) -> (Vec<String>, usize) {
     let mut chunk = ChunkBuilder::new(0);
-    let format = Format { kind: SourceKind::NginxAccess, multiline: Multiline::None, line_bytes };
-    let decoded = decode(format, Window { bytes, mid_line, close }, &mut chunk);
+    let format = Format::new(SourceKind::NginxAccess, "", &Multiline::None, line_bytes);
+    let decoded = decode_any(format, Window { bytes, mid_line, close }, &mut Scratch::default(), &mut chunk);
     let shown = |r: &Owned| {
         let cut = if r.truncated { "!" } else { "" };
         format!("{}+{}{cut}", String::from_utf8_lossy(&r.text), r.advance)
@@ -100,9 +100,9 @@ fn long_lines_are_cut_and_every_piece_says_so() {
 fn a_line_that_may_go_on_waits_and_a_trace_waits_longer() {
     let open = |text: &str, close| {
         let mut chunk = ChunkBuilder::new(0);
-        let format = Format { kind: SourceKind::File, multiline: Multiline::Auto, line_bytes: 1 << 20 };
+        let format = Format::new(SourceKind::File, "", &Multiline::Auto, 1 << 20);
         let window = Window { bytes: text.as_bytes(), mid_line: false, close };
-        let decoded = decode_joined(format, window, &mut chunk);
+        let decoded = decode_any(format, window, &mut Scratch::default(), &mut chunk);
         (records(&chunk).len(), decoded.open)
     };
     assert_eq!(open("one\ntwo\n", Close::Nothing), (1, Some(Open::Line)));
@@ -125,7 +125,7 @@ proptest! {
     ) {
         let input: Vec<u8> = parts.concat();
         let kind = if joined { SourceKind::Pm2 } else { SourceKind::NginxAccess };
-        let format = Format { kind, multiline: Multiline::Auto, line_bytes };
+        let format = Format::new(kind, "", &Multiline::Auto, line_bytes);
         let mut chunk = ChunkBuilder::new(0);
         let mut scratch = Scratch::default();
         let mut at = 0;

@@ -6,7 +6,7 @@ use crate::decode::{Close, Format, Multiline, Scratch, Window, decode};
 /// Prints the records of `input`, one a line, with the line ends inside as `⏎`.
 fn check(kind: SourceKind, input: &str, want: &Expect) {
     let mut chunk = ChunkBuilder::new(0);
-    let format = Format { kind, multiline: Multiline::Auto, line_bytes: 1 << 20 };
+    let format = Format::new(kind, "", &Multiline::Auto, 1 << 20);
     let window = Window { bytes: input.as_bytes(), mid_line: false, close: Close::All };
     let decoded = decode(format, window, &mut Scratch::default(), &mut chunk);
     assert_eq!(decoded.consumed, input.len());
@@ -159,7 +159,7 @@ fn an_event_has_limits() {
     let mut input = String::from("head\n");
     input.push_str(&" tail\n".repeat(1_200));
     let mut chunk = ChunkBuilder::new(0);
-    let format = Format { kind: SourceKind::File, multiline: Multiline::Auto, line_bytes: 1 << 20 };
+    let format = Format::new(SourceKind::File, "", &Multiline::Auto, 1 << 20);
     let window = Window { bytes: input.as_bytes(), mid_line: false, close: Close::All };
     decode(format, window, &mut Scratch::default(), &mut chunk);
     let lines: Vec<usize> =

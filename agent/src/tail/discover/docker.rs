@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Candidate, Finding, read_small};
 use crate::config::Roots;
+use crate::decode::frames;
 
 /// Labels of one container that become fields.
 pub const CONTAINER_LABELS_MAX: usize = 20;
@@ -33,19 +34,23 @@ fn container(dir: &Path) -> Option<Finding> {
     let id = config["ID"].as_str().unwrap_or_default();
     let name = config["Name"].as_str().unwrap_or_default().trim_start_matches('/');
     let driver = host["LogConfig"]["Type"].as_str().unwrap_or("json-file");
-    if driver != "json-file" {
-        let path = if driver == "local" { dir.join("local-logs/container.log") } else { dir.to_path_buf() };
-        let why =
-            format!("container {name} uses the {driver} log driver, which this version does not read: use json-file");
-        return Some(Finding::skip(path, SourceKind::Docker, why));
-    }
-    // The path that the daemon names is right unless the directory is mounted elsewhere.
-    let named = config["LogPath"].as_str().map(PathBuf::from).filter(|path| path.parent() == Some(dir));
-    let path = named.unwrap_or_else(|| dir.join(format!("{id}-json.log")));
+    let path = match driver {
+        "json-file" => {
+            // The path that the daemon names is right unless the directory is mounted elsewhere.
+            let named = config["LogPath"].as_str().map(PathBuf::from).filter(|path| path.parent() == Some(dir));
+            named.unwrap_or_else(|| dir.join(format!("{id}-json.log")))
+        }
+        "local" => dir.join("local-logs/container.log"),
+        _ => return Some(Finding::skip(dir, SourceKind::Docker, elsewhere(name, driver))),
+    };
     let labels = config["Config"]["Labels"].as_object();
     let label = |key: &str| labels.and_then(|labels| labels.get(key)?.as_str()).unwrap_or_default();
     let service = label("com.docker.compose.service");
-    let mut candidate = Candidate::new(path, SourceKind::Docker)
+    let mut candidate = Candidate::new(path, SourceKind::Docker);
+    if driver == "local" {
+        frames::FORMAT.clone_into(&mut candidate.format);
+    }
+    candidate = candidate
         .label("service", if service.is_empty() { name } else { service })
         .label("container", name)
         .label("image", config["Config"]["Image"].as_str().unwrap_or_default())
@@ -54,7 +59,19 @@ fn container(dir: &Path) -> Option<Finding> {
     for (key, value) in own {
         candidate = candidate.label(&format!("label.{key}"), value.as_str().unwrap_or_default());
     }
-    Some(Finding::follow(candidate, format!("container {name}")))
+    let with = if driver == "local" { ", local log driver" } else { "" };
+    Some(Finding::follow(candidate, format!("container {name}{with}")))
+}
+
+/// Why nothing of a container is in Docker's own files, and what to do.
+fn elsewhere(name: &str, driver: &str) -> String {
+    let hint = match driver {
+        "journald" => "read it with journald: {} in the configuration",
+        "syslog" => "let it send to the agent: syslog: {} in the configuration, --log-opt syslog-address there",
+        "none" => "it keeps no log",
+        _ => "its log is elsewhere: use json-file or local to have it followed",
+    };
+    format!("container {name} uses the {driver} log driver; {hint}")
 }
 
 /// Labels that say how an image was built or started, not what it is.

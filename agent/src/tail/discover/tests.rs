@@ -182,7 +182,7 @@ fn docker_containers() {
         &expect![[r#"
             + /containers/aa/aa-json.log docker container=plain image=shop:7 label.com.example.team=pay service=plain: container plain
             + /containers/bb/bb-json.log docker compose_project=shop container=shop-web-1 image=shop:7 service=web: container shop-web-1
-            - /containers/cc/local-logs/container.log docker : container quiet uses the local log driver, which this version does not read: use json-file
+            + /containers/cc/local-logs/container.log docker container=quiet image=shop:7 service=quiet [frames]: container quiet, local log driver; not there yet, followed when it appears
         "#]],
     );
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::*;
 use super::fixture::Fixture;
 
-const KINDS: [SourceKind; 8] = [
+const KINDS: [SourceKind; 10] = [
     SourceKind::NginxAccess,
     SourceKind::NginxError,
     SourceKind::Pm2,
@@ -14,6 +14,8 @@ const KINDS: [SourceKind; 8] = [
     SourceKind::Cri,
     SourceKind::File,
     SourceKind::Json,
+    SourceKind::Syslog,
+    SourceKind::Journald,
 ];
 
 /// Whole lines of each format, to be damaged.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 use logweir_proto::query::ast::AggFunc;
 use logweir_proto::record::EventId;
@@ -9,7 +10,7 @@ use logweir_proto::record::EventId;
 use super::group::{Ident, NO_GROUP};
 use super::sketch::{Distinct, Quantiles};
 use crate::search::Error;
-use crate::search::cell::{Cell, FieldColumns, Value, canonical};
+use crate::search::cell::{Cell, Column, FieldColumns, Value, canonical};
 use crate::search::filter::Filter;
 use crate::search::mask::Mask;
 use crate::search::order::SortValue;
@@ -25,25 +26,29 @@ pub struct Input<'a> {
     pub groups: &'a [u32],
     /// How many events each of `rows` stands for; each for one when empty.
     pub weights: &'a [u64],
-    /// The place of each of `rows` in the order of events.
+    /// The place of each of `rows` in the order of events; empty when no function asks for it.
     pub order: &'a [EventId],
 }
 
 impl Input<'_> {
+    fn place(&self, index: usize) -> EventId {
+        self.order.get(index).copied().unwrap_or(EventId { time_ns: 0, seq: 0 })
+    }
+
     fn weight(&self, index: usize) -> u64 {
         self.weights.get(index).copied().unwrap_or(1)
     }
 }
 
 /// One function over all groups.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Accumulator {
     field: Option<String>,
     filter: Option<Filter>,
     states: States,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum States {
     Count(Vec<u64>),
     /// Events a second, over so many.
@@ -114,6 +119,11 @@ impl Accumulator {
         self.filter.is_none() && matches!(self.states, States::Count(_) | States::Rate(..))
     }
 
+    /// Whether it matters which row comes first.
+    pub fn needs_order(&self) -> bool {
+        matches!(self.states, States::Edge { .. })
+    }
+
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.field.as_deref().into_iter().chain(self.filter.iter().flat_map(Filter::columns))
     }
@@ -127,6 +137,11 @@ impl Accumulator {
             filter.eval(input.batch, &within)
         });
         let grown = self.states.resize(groups);
+        if passed.is_none()
+            && let Some(more) = self.states.add_all(input, cells.as_ref())
+        {
+            return grown + more;
+        }
         let mut more = 0;
         for (index, (row, group)) in input.rows.iter().zip(input.groups).enumerate() {
             if *group == NO_GROUP || passed.as_ref().is_some_and(|passed| !passed.has(*row)) {
@@ -138,12 +153,19 @@ impl Accumulator {
                 Some(cells) => match cells.cell(*row) {
                     Cell::Null => {}
                     cell => {
-                        more += self.states.take(group, self.field.as_deref().unwrap_or(""), &cell, input.order[index])
+                        more += self.states.take(group, self.field.as_deref().unwrap_or(""), &cell, input.place(index))
                     }
                 },
             }
         }
         grown + more
+    }
+
+    /// Adds what another part came to, whose groups have the numbers `groups` here; there are `count` groups by now.
+    /// Returns by how many bytes it grew.
+    pub fn merge(&mut self, other: Accumulator, groups: &[u32], count: usize) -> usize {
+        let grown = self.states.resize(count);
+        grown + self.states.merge(other.states, groups, self.field.as_deref().unwrap_or(""))
     }
 
     pub fn result(&self, group: usize) -> Value {
@@ -176,6 +198,115 @@ impl States {
         }
     }
 
+    /// Adds all rows at once where the values are numbers in one column, or do not matter; `None` where they do not
+    /// lie so. Otherwise by how many bytes it grew.
+    fn add_all(&mut self, input: &Input<'_>, cells: Option<&FieldColumns<'_>>) -> Option<usize> {
+        match (&mut *self, cells) {
+            (States::Count(counts) | States::Rate(counts, _), None) if input.weights.is_empty() => {
+                for group in input.groups.iter().filter(|group| **group != NO_GROUP) {
+                    counts[*group as usize] += 1;
+                }
+                Some(0)
+            }
+            (States::Quantile(states, _), Some(FieldColumns { columns, extra: None })) => {
+                let before: usize = states.iter().map(Quantiles::bytes).sum();
+                match &columns[..] {
+                    [Column::Int(array)] => {
+                        let values = array.values();
+                        each_valid(input, *array, |group, row| states[group].add(values[row] as f64));
+                    }
+                    [Column::Float(array)] => {
+                        let values = array.values();
+                        each_valid(input, *array, |group, row| states[group].add(values[row]));
+                    }
+                    _ => return None,
+                }
+                Some(states.iter().map(Quantiles::bytes).sum::<usize>().saturating_sub(before))
+            }
+            (States::Sum(states) | States::Avg(states), Some(FieldColumns { columns, extra: None })) => {
+                let [Column::Int(array)] = &columns[..] else { return None };
+                let values = array.values();
+                each_valid(input, *array, |group, row| {
+                    states[group].ints += i128::from(values[row]);
+                    states[group].count += 1;
+                });
+                Some(0)
+            }
+            _ => None,
+        }
+    }
+
+    /// See [`Accumulator::merge`].
+    fn merge(&mut self, other: States, groups: &[u32], field: &str) -> usize {
+        fn pairs<'a, T, U>(
+            mine: &'a mut [T],
+            theirs: Vec<U>,
+            groups: &'a [u32],
+            mut add: impl FnMut(&mut T, U) -> usize,
+        ) -> usize {
+            let pairs = groups.iter().zip(theirs).filter(|(group, _)| **group != NO_GROUP);
+            pairs.map(|(group, state)| add(&mut mine[*group as usize], state)).sum()
+        }
+        match (self, other) {
+            (States::Count(mine), States::Count(theirs)) | (States::Rate(mine, _), States::Rate(theirs, _)) => {
+                pairs(mine, theirs, groups, |mine, theirs| {
+                    *mine += theirs;
+                    0
+                })
+            }
+            (States::Distinct(mine), States::Distinct(theirs)) => pairs(mine, theirs, groups, |mine, theirs| {
+                let before = mine.bytes();
+                mine.merge(&theirs);
+                mine.bytes().saturating_sub(before)
+            }),
+            (States::Sum(mine), States::Sum(theirs)) | (States::Avg(mine), States::Avg(theirs)) => {
+                pairs(mine, theirs, groups, |mine, theirs| {
+                    mine.merge(&theirs);
+                    0
+                })
+            }
+            (States::Stddev(mine), States::Stddev(theirs)) => pairs(mine, theirs, groups, |mine, theirs| {
+                mine.merge(&theirs);
+                0
+            }),
+            (States::Extreme { best, max }, States::Extreme { best: theirs, .. }) => {
+                pairs(best, theirs, groups, |mine, theirs| {
+                    if !theirs.is_null() && is_better(field, &theirs.cell(), mine, *max) {
+                        *mine = theirs;
+                    }
+                    0
+                })
+            }
+            (States::Quantile(mine, _), States::Quantile(theirs, _)) => pairs(mine, theirs, groups, |mine, theirs| {
+                let before = mine.bytes();
+                mine.merge(&theirs);
+                mine.bytes().saturating_sub(before)
+            }),
+            (States::Edge { found, last }, States::Edge { found: theirs, .. }) => {
+                pairs(found, theirs, groups, |mine, theirs| {
+                    if let Some((at, _)) = &theirs
+                        && mine.as_ref().is_none_or(|(seen, _)| if *last { at >= seen } else { at < seen })
+                    {
+                        *mine = theirs;
+                    }
+                    0
+                })
+            }
+            (States::Values(mine), States::Values(theirs)) => pairs(mine, theirs, groups, |mine, theirs| {
+                let mut more = 0;
+                for (ident, value) in theirs {
+                    if mine.len() < VALUES_MAX && !mine.contains_key(&ident) {
+                        more += 128 + 2 * value.text().len();
+                        mine.insert(ident, value);
+                    }
+                }
+                more
+            }),
+            // Both are parts of one aggregation.
+            _ => 0,
+        }
+    }
+
     fn count(&mut self, group: usize, weight: u64) {
         if let States::Count(counts) | States::Rate(counts, _) = self {
             counts[group] += weight;
@@ -202,18 +333,8 @@ impl States {
                 0
             }
             States::Extreme { best, max } => {
-                let (state, max) = (&mut best[group], *max);
-                let old = SortValue::new(field, &state.cell());
-                // Numbers win over text, whichever end is asked for.
-                let new = SortValue::new(field, cell);
-                let better = match (&old, &new) {
-                    (SortValue::Number(..), SortValue::Number(..)) | (SortValue::Text(_), SortValue::Text(_)) => {
-                        new.compare(&old, max).is_lt()
-                    }
-                    _ => new.compare(&old, false).is_lt(),
-                };
-                if better {
-                    *state = cell.to_value();
+                if is_better(field, cell, &best[group], *max) {
+                    best[group] = cell.to_value();
                 }
                 0
             }
@@ -269,12 +390,40 @@ impl States {
     }
 }
 
+/// Whether a value is nearer to the end that is asked for. Numbers win over text, whichever end that is.
+fn is_better(field: &str, new: &Cell<'_>, old: &Value, max: bool) -> bool {
+    let (new, old) = (SortValue::new(field, new), SortValue::new(field, &old.cell()));
+    match (&old, &new) {
+        (SortValue::Number(..), SortValue::Number(..)) | (SortValue::Text(_), SortValue::Text(_)) => {
+            new.compare(&old, max).is_lt()
+        }
+        _ => new.compare(&old, false).is_lt(),
+    }
+}
+
 /// A whole number without its `.0`: the percentile of integers is one of them.
 fn shortest(value: f64) -> Value {
     if value.fract() == 0.0 && value.abs() < 9e15 { Value::Int(value as i64) } else { Value::Float(value) }
 }
 
+/// Calls `each` with the group and the row of everything that has a value.
+fn each_valid(input: &Input<'_>, array: &dyn Array, mut each: impl FnMut(usize, usize)) {
+    let has_nulls = array.null_count() > 0;
+    for (row, group) in input.rows.iter().zip(input.groups) {
+        if *group != NO_GROUP && (!has_nulls || array.is_valid(*row)) {
+            each(*group as usize, *row);
+        }
+    }
+}
+
 impl Sum {
+    fn merge(&mut self, other: &Sum) {
+        self.ints += other.ints;
+        self.floats += other.floats;
+        self.has_float |= other.has_float;
+        self.count += other.count;
+    }
+
     fn add(&mut self, cell: &Cell<'_>) {
         match cell {
             Cell::Int(value) => self.ints += i128::from(*value),
@@ -301,6 +450,19 @@ impl Sum {
 }
 
 impl Moments {
+    /// By Chan, Golub and LeVeque.
+    fn merge(&mut self, other: &Moments) {
+        if other.count == 0 {
+            return;
+        }
+        let (mine, theirs) = (self.count as f64, other.count as f64);
+        let delta = other.mean - self.mean;
+        self.count += other.count;
+        let all = self.count as f64;
+        self.mean += delta * theirs / all;
+        self.squares += other.squares + delta * delta * mine * theirs / all;
+    }
+
     fn add(&mut self, value: f64) {
         self.count += 1;
         let delta = value - self.mean;

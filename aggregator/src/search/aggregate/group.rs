@@ -162,7 +162,7 @@ fn plain_integer(text: &str) -> Option<i64> {
 }
 
 /// Every group that was seen.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Groups {
     by: Vec<GroupBy>,
     /// Rows that lack one of the last `required` fields belong to no group.
@@ -221,6 +221,15 @@ impl Groups {
         codes
     }
 
+    /// Takes the groups of another part in; the number here of each of its groups.
+    pub fn merge(&mut self, other: Groups) -> Vec<u32> {
+        let rest = other.other;
+        let number = |(group, values): (usize, Box<[Value]>)| {
+            if rest == Some(group as u32) { self.number_of_rest() } else { self.number(values.into_vec()) }
+        };
+        other.values.into_iter().enumerate().map(number).collect()
+    }
+
     fn number(&mut self, values: Vec<Value>) -> u32 {
         if values[values.len() - self.required..].iter().any(Value::is_null) {
             return NO_GROUP;
@@ -236,18 +245,23 @@ impl Groups {
             found = self.next[group as usize];
         }
         if self.known >= self.limit {
-            if let Some(other) = self.other {
-                return other;
-            }
-            let other = self.push(self.by.iter().map(|_| Value::Text(OTHER.into())).collect());
-            self.other = Some(other);
-            return other;
+            return self.number_of_rest();
         }
         self.known += 1;
         self.bytes += values.iter().map(|value| 48 + value_bytes(value)).sum::<usize>() + 64;
         let group = self.push(values.into());
         self.next[group as usize] = self.first.insert(hash, group);
         group
+    }
+
+    /// The group of what is beyond the limit.
+    fn number_of_rest(&mut self) -> u32 {
+        if let Some(other) = self.other {
+            return other;
+        }
+        let other = self.push(self.by.iter().map(|_| Value::Text(OTHER.into())).collect());
+        self.other = Some(other);
+        other
     }
 
     fn push(&mut self, values: Box<[Value]>) -> u32 {
@@ -267,6 +281,15 @@ fn number_values(by: &GroupBy, batch: &RecordBatch, rows: &[usize]) -> (Vec<u32>
     if let (None, None, [Column::Text(array)]) = (by.bin, &columns.extra, &columns.columns[..]) {
         return number_texts(array, rows);
     }
+    if let (None, None, [Column::Numbered(keys, texts)]) = (by.bin, &columns.extra, &columns.columns[..]) {
+        return renumber(keys, texts, rows);
+    }
+    if let (Some(Bin { time_ns: Some(width), .. }), None, [Column::Time(array)]) =
+        (by.bin, &columns.extra, &columns.columns[..])
+        && array.null_count() == 0
+    {
+        return number_times(array.values(), width, rows);
+    }
     let mut numbers: HashMap<Ident, u32> = HashMap::new();
     let mut values = Vec::new();
     let codes = rows.iter().map(|row| {
@@ -276,6 +299,55 @@ fn number_values(by: &GroupBy, batch: &RecordBatch, rows: &[usize]) -> (Vec<u32>
             values.push(value);
             values.len() as u32 - 1
         })
+    });
+    let codes = codes.collect();
+    (codes, values)
+}
+
+/// Rows that have the numbers of a dictionary already: those that occur get numbers without gaps.
+fn renumber(
+    keys: &arrow::array::UInt16Array,
+    texts: &arrow::array::StringArray,
+    rows: &[usize],
+) -> (Vec<u32>, Vec<Value>) {
+    // The last place is for rows without a value.
+    let missing = texts.len();
+    let mut numbers = vec![u32::MAX; texts.len() + 1];
+    let mut values = Vec::new();
+    let numbers_of = keys.values();
+    let all_valid = keys.null_count() == 0;
+    let codes = rows.iter().map(|row| {
+        let place = if all_valid || keys.is_valid(*row) { usize::from(numbers_of[*row]) } else { missing };
+        if numbers[place] == u32::MAX {
+            numbers[place] = values.len() as u32;
+            values.push(if place == missing { Value::Null } else { Value::Text(texts.value(place).into()) });
+        }
+        numbers[place]
+    });
+    let codes = codes.collect();
+    (codes, values)
+}
+
+/// The bins of times: neighbours are mostly in the same.
+fn number_times(times: &[i64], width: i64, rows: &[usize]) -> (Vec<u32>, Vec<Value>) {
+    let mut numbers: HashMap<i64, u32, FastState> = HashMap::default();
+    let mut values = Vec::new();
+    let mut last: Option<(i64, u32)> = None;
+    let codes = rows.iter().map(|row| {
+        let at = times[*row];
+        if let Some((start, code)) = last
+            && at >= start
+            && at.saturating_sub(start) < width
+        {
+            return code;
+        }
+        let start = floor(at, width);
+        let code = *numbers.entry(start).or_insert_with(|| {
+            values.push(Value::Time(start));
+            values.len() as u32 - 1
+        });
+        last = Some((start, code));
+        code
     });
     let codes = codes.collect();
     (codes, values)
@@ -341,6 +413,10 @@ impl Hasher for FastHasher {
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
         self.mix(u64::from_le_bytes(last) ^ (bytes.len() as u64) << 56);
+    }
+
+    fn write_i64(&mut self, value: i64) {
+        self.mix(value as u64);
     }
 
     fn write_u8(&mut self, value: u8) {

@@ -4,6 +4,7 @@
 //! into the sketch of the whole.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::LazyLock;
 
 use super::group::FastState;
 
@@ -149,10 +150,68 @@ impl Default for Quantiles {
 /// Counts of values in buckets whose bounds grow by a constant factor, as in DDSketch.
 #[derive(Debug, Clone, Default)]
 pub struct Sketch {
-    negative: BTreeMap<i32, u64>,
+    negative: Buckets,
     zero: u64,
-    positive: BTreeMap<i32, u64>,
+    positive: Buckets,
     count: u64,
+}
+
+/// Counts by bucket: side by side where the buckets are near to each other, which they nearly always are.
+#[derive(Debug, Clone, Default)]
+struct Buckets {
+    /// The bucket of the first of `near`.
+    first: i32,
+    near: Vec<u64>,
+    far: BTreeMap<i32, u64>,
+}
+
+/// Most buckets side by side: values up to 10^17 times each other.
+const NEAR_BUCKETS_MAX: i64 = 2048;
+
+impl Buckets {
+    fn add(&mut self, bucket: i32, count: u64) {
+        let place = i64::from(bucket) - i64::from(self.first);
+        if let Some(slot) = usize::try_from(place).ok().and_then(|place| self.near.get_mut(place)) {
+            *slot += count;
+            return;
+        }
+        self.add_outside(bucket, count);
+    }
+
+    #[cold]
+    fn add_outside(&mut self, bucket: i32, count: u64) {
+        if self.near.is_empty() {
+            self.first = bucket;
+        }
+        let (first, last) = (i64::from(self.first), i64::from(self.first) + self.near.len() as i64 - 1);
+        let (low, high) = (first.min(bucket.into()), last.max(bucket.into()));
+        if high - low >= NEAR_BUCKETS_MAX {
+            *self.far.entry(bucket).or_default() += count;
+            return;
+        }
+        self.near.splice(0..0, std::iter::repeat_n(0, (first - low) as usize));
+        self.near.resize((high - low + 1) as usize, 0);
+        self.first = low as i32;
+        // A bucket that was far before stays in both; they are added up when they are read.
+        self.near[(i64::from(bucket) - low) as usize] += count;
+    }
+
+    fn merge(&mut self, other: &Buckets) {
+        other.iter().for_each(|(bucket, count)| self.add(bucket, count));
+    }
+
+    /// By rising bucket; one may come twice.
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (i32, u64)> {
+        let near = self.near.iter().enumerate().filter(|(_, count)| **count > 0);
+        let near = near.map(|(place, count)| (self.first + place as i32, *count));
+        let mut all: Vec<(i32, u64)> = near.chain(self.far.iter().map(|(bucket, count)| (*bucket, *count))).collect();
+        all.sort_unstable();
+        all.into_iter()
+    }
+
+    fn bytes(&self) -> usize {
+        self.near.capacity() * 8 + self.far.len() * 24
+    }
 }
 
 impl Quantiles {
@@ -200,7 +259,7 @@ impl Quantiles {
     pub fn bytes(&self) -> usize {
         match self {
             Quantiles::Exact(values) => values.capacity() * 8,
-            Quantiles::Sketch(sketch) => (sketch.negative.len() + sketch.positive.len()) * 24,
+            Quantiles::Sketch(sketch) => sketch.negative.bytes() + sketch.positive.bytes(),
         }
     }
 }
@@ -209,6 +268,25 @@ impl Quantiles {
 fn rank(percent: f64, count: u64) -> Option<u64> {
     let rank = (percent / 100.0 * count as f64).ceil() as u64;
     Some(rank.clamp(1, count.max(1)) - 1).filter(|_| count > 0)
+}
+
+/// Whole numbers up to this have their bucket in a table: most durations and sizes are such.
+const TABLE_VALUES: usize = 1 << 14;
+
+fn bucket_of(value: f64) -> i32 {
+    static TABLE: LazyLock<Vec<i32>> =
+        LazyLock::new(|| (0..TABLE_VALUES).map(|value| logarithm(value as f64)).collect());
+    let whole = value as usize;
+    if whole as f64 == value
+        && let Some(bucket) = TABLE.get(whole)
+    {
+        return *bucket;
+    }
+    logarithm(value)
+}
+
+fn logarithm(value: f64) -> i32 {
+    (value.ln() / Sketch::GROWTH.ln()).ceil() as i32
 }
 
 impl Sketch {
@@ -221,24 +299,22 @@ impl Sketch {
             self.zero += 1;
             return;
         }
-        let bucket = (value.abs().ln() / Sketch::GROWTH.ln()).ceil() as i32;
         let side = if value > 0.0 { &mut self.positive } else { &mut self.negative };
-        *side.entry(bucket).or_default() += 1;
+        side.add(bucket_of(value.abs()), 1);
     }
 
     fn merge(&mut self, other: &Sketch) {
         self.zero += other.zero;
         self.count += other.count;
-        for (mine, theirs) in [(&mut self.negative, &other.negative), (&mut self.positive, &other.positive)] {
-            theirs.iter().for_each(|(bucket, count)| *mine.entry(*bucket).or_default() += count);
-        }
+        self.negative.merge(&other.negative);
+        self.positive.merge(&other.positive);
     }
 
     fn at(&self, rank: u64) -> Option<f64> {
         // The middle of a bucket is within the error of all that is in it.
         let middle = |bucket: i32| 2.0 * Sketch::GROWTH.powi(bucket) / (Sketch::GROWTH + 1.0);
-        let negative = self.negative.iter().rev().map(|(bucket, count)| (-middle(*bucket), *count));
-        let positive = self.positive.iter().map(|(bucket, count)| (middle(*bucket), *count));
+        let negative = self.negative.iter().rev().map(|(bucket, count)| (-middle(bucket), count));
+        let positive = self.positive.iter().map(|(bucket, count)| (middle(bucket), count));
         let mut seen = 0;
         negative.chain(std::iter::once((0.0, self.zero))).chain(positive).find_map(|(value, count)| {
             seen += count;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use logweir_proto::api::Order;
-use logweir_proto::record::EventId;
+use logweir_proto::record::{EventId, field};
 
 use super::RowRef;
 use crate::search::mask::Mask;
@@ -115,10 +115,7 @@ impl Newest {
 
     /// Adds the first `most` rows of a block; says whether there were more.
     fn collect(&self, scan: &mut Scan<'_>, block: &BlockRef, most: usize, held: &mut Vec<RowRef>) -> bool {
-        let Some((batch, mask)) = scan.select(block, &BTreeSet::new()) else { return false };
-        if mask.is_empty() {
-            return false;
-        }
+        let Some((batch, mask)) = scan.select(block, &BTreeSet::from([field::TIME, field::SEQ])) else { return false };
         let Some(ids) = rows::ids(&batch) else { return false };
         let mut matches = rows_of(&mask, self.order);
         matches.retain(|row| self.cursor.is_none_or(|cursor| self.compare(&cursor, &ids[*row]).is_lt()));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use logweir_proto::query::ast::SortKey;
+use logweir_proto::record::field;
 
 use super::RowRef;
 use crate::search::cell::{FieldColumns, canonical};
@@ -16,7 +17,8 @@ const SLACK: usize = 4096;
 
 /// The first `limit` rows by `keys`, and whether there were more; equal rows are newest first.
 pub(super) fn first(scan: &mut Scan<'_>, keys: &[SortKey], limit: usize) -> (Vec<RowRef>, bool) {
-    let names: BTreeSet<&str> = keys.iter().map(|key| canonical(&key.field.name)).collect();
+    let names = keys.iter().map(|key| canonical(&key.field.name)).chain([field::TIME, field::SEQ]);
+    let names: BTreeSet<&str> = names.collect();
     let mut kept: Vec<(Vec<SortValue>, RowRef)> = Vec::new();
     // The first key of the last row that is kept, once there are enough.
     let mut worst: Option<SortValue> = None;

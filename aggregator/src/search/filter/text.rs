@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use arrow::array::{Array, StringArray};
+use arrow::array::{Array, StringArray, UInt16Array};
 use logweir_proto::query::value::glob_to_regex;
 use logweir_proto::record::Level;
 use regex::{Regex, RegexBuilder, bytes};
@@ -141,6 +141,26 @@ impl TextTest {
             Some(needle) if dense => self.scan_column(needle, array, within),
             _ => self.scan_rows(array, within),
         }
+    }
+
+    /// The rows of `within` whose value passes, where rows are numbers of `values`: each value is looked at once.
+    pub fn scan_numbered(&self, keys: &UInt16Array, values: &StringArray, within: &Mask) -> Mask {
+        let rows = Mask::valid(keys).and(within);
+        match self {
+            TextTest::Never => return Mask::none(keys.len()),
+            TextTest::Always => return rows,
+            _ => {}
+        }
+        let keys = keys.values();
+        // Rows without a value have a number too, which means nothing and may be of no value.
+        let key = |row: usize| usize::from(keys[row]);
+        let mut used = Mask::none(values.len());
+        rows.rows().for_each(|row| used.set(key(row)));
+        let found = self.scan(values, &used);
+        if found.is_empty() {
+            return Mask::none(keys.len());
+        }
+        Mask::from_fn(keys.len(), |row| found.has(key(row))).and(&rows)
     }
 
     fn scan_rows(&self, array: &StringArray, within: &Mask) -> Mask {

@@ -141,6 +141,7 @@ impl FieldTest {
         }
         match column {
             Column::Text(array) => self.text.scan(array, within),
+            Column::Numbered(keys, values) => self.text.scan_numbered(keys, values, within),
             Column::Int(array) if matches!(self.printed, TextTest::Never) => {
                 let hits = self.numbers.iter().map(|range| range.scan_ints(array));
                 hits.fold(Mask::none(len), |all, hits| all.or(&hits)).and(&Mask::valid(array)).and(within)

@@ -63,7 +63,7 @@ fn split(objects: &Objects, blocks: Vec<Block>) -> Arc<dyn Segment> {
     let blocks: Vec<Arc<Block>> = blocks.into_iter().map(Arc::new).collect();
     let file = write(&blocks, source).expect("the split is written");
     objects.put(&file.meta.path, file.bytes.clone()).expect("the split is put");
-    let cache = Arc::new(SplitCache::new(objects.clone(), 64 << 20));
+    let cache = Arc::new(SplitCache::new(objects.clone(), 64 << 20, 1 << 20));
     Arc::new(SplitSegment::new(Arc::new(file.meta), cache))
 }
 

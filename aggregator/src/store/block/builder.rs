@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayBuilder, ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Array, Int64Builder,
-    StringBuilder, UInt32Builder, UInt64Array,
+    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, StringBuilder,
+    UInt32Builder, UInt64Array,
 };
 use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;

@@ -287,7 +287,8 @@ fn ids(store: &Store) -> Vec<(i64, u64)> {
     let mut ids = Vec::new();
     for segment in &store.view().segments {
         for block in 0..segment.blocks().len() {
-            let batch = segment.read(block, &Projection::Fields(Vec::new()), None).expect("read");
+            let batch =
+                segment.read(block, &Projection::Fields(vec!["time".into(), "seq".into()]), None).expect("read");
             let times = batch.column(0).as_primitive::<Int64Type>().values();
             let seqs = batch.column(1).as_primitive::<UInt64Type>().values();
             ids.extend(times.iter().copied().zip(seqs.iter().copied()));

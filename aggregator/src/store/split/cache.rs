@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::record_batch::RecordBatch;
 
+use super::columns::Columns;
 use super::footer::SplitMeta;
 use super::reader::OpenSplit;
 use crate::store::objects::Objects;
@@ -16,6 +17,7 @@ use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, FieldStat, Probe, Project
 pub struct SplitCache {
     objects: Objects,
     bytes_max: u64,
+    columns: Arc<Columns>,
     inner: Mutex<Inner>,
 }
 
@@ -34,8 +36,9 @@ struct Entry {
 }
 
 impl SplitCache {
-    pub fn new(objects: Objects, bytes_max: u64) -> SplitCache {
-        SplitCache { objects, bytes_max, inner: Mutex::default() }
+    /// `bytes_max` is for what is known of splits, `column_bytes_max` for their decoded columns.
+    pub fn new(objects: Objects, bytes_max: u64, column_bytes_max: u64) -> SplitCache {
+        SplitCache { objects, bytes_max, columns: Arc::new(Columns::new(column_bytes_max)), inner: Mutex::default() }
     }
 
     /// The open split of this name. Two readers may open it at once; one of the two is kept.
@@ -43,7 +46,7 @@ impl SplitCache {
         if let Some(split) = self.find(path) {
             return Ok(split);
         }
-        let split = Arc::new(OpenSplit::open(&self.objects, path)?);
+        let split = Arc::new(OpenSplit::open(&self.objects, path, &self.columns)?);
         self.insert(path, Arc::clone(&split));
         Ok(split)
     }

@@ -1,0 +1,170 @@
+//! Files that came and were rotated away between two looks: found beside their log by name and birth.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Now;
+use super::body::{Body, Ended, Packed, Packing};
+use super::checkpoint::Stage;
+use super::follow::Tail;
+use super::identity::{FINGERPRINT_BYTES_MAX, FileId, Head, HeadMatch, is_rotated_name, read_full_at};
+use super::reader::{Source, mtime_ns};
+use super::rotate::{BIRTH_SLACK_NS, birth_ns};
+use super::siblings::{PACKED_LOOKS_MAX, Sibling, name_of, packed_files, plain_files};
+
+impl Tail {
+    /// Files that stood at the path of a source and were rotated away before anyone saw them: beside it, named as a
+    /// rotation names them, unknown, and born since the last look.
+    pub(super) fn find_missed(&mut self, replaced: &[u64], now: Now) {
+        let mut dirs: BTreeMap<PathBuf, Vec<u64>> = BTreeMap::new();
+        let mut paths: HashSet<&str> = HashSet::new();
+        // The latest source of a path knows best what its lines are called.
+        for (key, source) in self.sources.iter().rev() {
+            if paths.insert(&source.info.path) || replaced.contains(key) {
+                let dir = Path::new(&source.info.path).parent().unwrap_or(Path::new("/"));
+                dirs.entry(dir.to_path_buf()).or_default().push(*key);
+            }
+        }
+        self.dir_mtimes.retain(|dir, _| dirs.contains_key(dir));
+        for (dir, keys) in dirs {
+            let mtime = std::fs::metadata(&dir).map(|meta| mtime_ns(&meta)).unwrap_or(0);
+            let changed = self.dir_mtimes.insert(dir.clone(), mtime) != Some(mtime);
+            // Before the first look of a first start nothing can have been missed.
+            let first = self.fresh && !self.scanned;
+            if !first
+                && (changed || keys.iter().any(|key| replaced.contains(key)))
+                && self.look_through(&dir, &keys, replaced, now)
+            {
+                // A copy that is still empty says nothing yet, and its growth does not show in the directory.
+                self.dir_mtimes.remove(&dir);
+            }
+        }
+    }
+
+    /// Returns whether some file was too short to tell.
+    fn look_through(&mut self, dir: &Path, keys: &[u64], replaced: &[u64], now: Now) -> bool {
+        let mut undecided = false;
+        let by_id: HashMap<FileId, u64> =
+            replaced.iter().filter_map(|key| Some((self.sources.get(key)?.id, *key))).collect();
+        for sibling in plain_files(dir) {
+            let id = FileId::of(&sibling.meta);
+            if let Some(source) = by_id.get(&id).and_then(|key| self.sources.get_mut(key)) {
+                source.path_now.clone_from(&sibling.path);
+            }
+            self.rebind(&sibling.path, &sibling.meta);
+            if self.grew_after_all(&sibling, now) {
+                continue;
+            }
+            let birth = birth_ns(&sibling.meta).filter(|_| self.scanned_ns <= now.wall_ns);
+            let born_since = birth.map(|birth| birth >= self.scanned_ns - BIRTH_SLACK_NS);
+            if born_since == Some(false) {
+                continue;
+            }
+            let name = name_of(&sibling.path);
+            let of = keys.iter().find(|key| {
+                self.sources.get(key).is_some_and(|source| {
+                    // Without birth times only a file that is younger than the one it followed is taken.
+                    let younger = replaced.contains(key) && mtime_ns(&sibling.meta) >= source.mtime_ns;
+                    is_rotated_name(&name_of(Path::new(&source.info.path)), &name) && (born_since.is_some() || younger)
+                })
+            });
+            let Some(source) = of.and_then(|key| self.sources.get(key)) else { continue };
+            if sibling.meta.len() == 0 {
+                undecided = true;
+                continue;
+            }
+            let (info, multiline) = (source.info.clone(), source.multiline.clone());
+            let Ok(file) = File::open(&sibling.path) else { continue };
+            if Head::read(&file).map_or(true, |head| self.is_known(&id, head.bytes())) {
+                continue;
+            }
+            if self.is_copy(&sibling.path, &file, &sibling.meta) {
+                undecided = true;
+                continue;
+            }
+            if let Ok(mut missed) = Source::new(info, multiline, Body::Plain(file), 0, now) {
+                tracing::info!(path = %sibling.path.display(), "rotated before it was seen: it is read to its end");
+                missed.stage = Stage::Rotated;
+                missed.path_now = sibling.path;
+                self.insert(missed);
+            }
+        }
+        self.look_through_packed(dir, keys, now) || undecided
+    }
+
+    /// The same for files that a rotator has compressed already, among them those of the time when the agent was down.
+    ///
+    /// Compressed anew, an old log is a new file: only the time at which its last line was written, which compressors
+    /// keep, tells it from one that was never seen.
+    ///
+    /// Returns whether some file was too short to tell.
+    fn look_through_packed(&mut self, dir: &Path, keys: &[u64], now: Now) -> bool {
+        let mut undecided = false;
+        for sibling in packed_files(dir).take(PACKED_LOOKS_MAX) {
+            let id = FileId::of(&sibling.meta);
+            let since = self.scanned_ns - BIRTH_SLACK_NS;
+            let old = birth_ns(&sibling.meta).is_none_or(|birth| birth < since) || mtime_ns(&sibling.meta) < since;
+            if old {
+                continue;
+            }
+            let name = name_of(&sibling.path);
+            let mut sources = keys.iter().filter_map(|key| self.sources.get(key));
+            let Some(of) = sources.find(|source| is_rotated_name(&name_of(Path::new(&source.info.path)), &name)) else {
+                continue;
+            };
+            let (info, multiline) = (of.info.clone(), of.multiline.clone());
+            let Ok(mut body) = Body::open(&sibling.path) else { continue };
+            if written_ns(&sibling).is_none_or(|written| written < since) {
+                continue;
+            }
+            let Ok(head) = body.head() else { continue };
+            let ended = body.packed().and_then(Packed::end).map(|(_, ended)| ended.clone());
+            if ended == Some(Ended::Torn) {
+                // It is being written.
+                undecided = true;
+                continue;
+            }
+            let known = self.is_known(&id, head.bytes()) || !self.is_news(head.bytes(), dir);
+            if head.bytes().is_empty() || known {
+                continue;
+            }
+            if let Ok(mut missed) = Source::new(info, multiline, body, 0, now) {
+                tracing::info!(path = %sibling.path.display(), "compressed before it was seen: it is read to its end");
+                missed.stage = Stage::Rotated;
+                missed.path_now = sibling.path;
+                self.insert(missed);
+            }
+        }
+        undecided
+    }
+
+    /// Whether no source begins like it.
+    fn is_news(&self, head: &[u8], dir: &Path) -> bool {
+        self.sources.values().all(|source| {
+            if !source.fingerprint.is_empty() && source.fingerprint.check(head) == HeadMatch::Same {
+                return false;
+            }
+            // What is written since the last read is not in the fingerprint yet.
+            let here = source.path_now.parent() == Some(dir) || Path::new(&source.info.path).parent() == Some(dir);
+            let file = source.file.as_ref().and_then(Body::plain).filter(|_| here && !source.fingerprint.is_full());
+            let mut start = [0; FINGERPRINT_BYTES_MAX];
+            let len = file.and_then(|file| read_full_at(file, &mut start, 0).ok()).unwrap_or(0);
+            len == 0 || !(head.starts_with(&start[..len]) || start[..len].starts_with(head))
+        })
+    }
+}
+
+/// When the last line of a compressed log was written, as far as that can be known.
+fn written_ns(packed: &Sibling) -> Option<i64> {
+    // Others do not say it while they are being written.
+    Packing::of(&packed.path).filter(|packing| *packing == Packing::Gzip)?;
+    let file_ns = mtime_ns(&packed.meta);
+    // RFC 1952: the time of the original in seconds stands at offset 4; 0 when it is not known.
+    let mut seconds = [0; 4];
+    let read = File::open(&packed.path).and_then(|file| read_full_at(&file, &mut seconds, 4));
+    let whole = |read: io::Result<usize>| read.is_ok_and(|read| read == seconds.len());
+    let seconds = i64::from(u32::from_le_bytes(seconds));
+    (whole(read) && seconds > 0).then(|| file_ns.min((seconds + 1) * 1_000_000_000))
+}

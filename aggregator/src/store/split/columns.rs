@@ -1,0 +1,144 @@
+//! Decoded columns of blocks, bounded by bytes, so that a search that comes again reads and decodes nothing.
+//!
+//! Two generations stand for the order of use: what is used moves to the younger one, and when that holds half of what
+//! may be held the older one is let go. Wide columns (texts) have generations of their own, so that a search through
+//! all messages does not push out the small columns that most searches ask for.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, UInt16Type};
+
+/// A column with more bytes in a block is a wide one: twice what 4,096 numbers take.
+pub const WIDE_BYTES: u64 = 64 << 10;
+
+/// The share of wide columns is one part of so many.
+const WIDE_PART: u64 = 4;
+
+/// What a small entry costs beside its values.
+const ENTRY_BYTES: u64 = 256;
+
+/// A column in a block of a split, or, with [`ColumnAt::dictionary`], the values that a row group's numbers stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ColumnAt {
+    split: u64,
+    column: u32,
+    block: u32,
+}
+
+impl ColumnAt {
+    pub fn block(split: u64, column: usize, block: usize) -> ColumnAt {
+        ColumnAt { split, column: column as u32, block: block as u32 }
+    }
+
+    pub fn dictionary(split: u64, column: usize, group: usize) -> ColumnAt {
+        ColumnAt { split, column: column as u32, block: u32::MAX - group as u32 }
+    }
+}
+
+/// Decoded columns of all splits.
+#[derive(Debug)]
+pub struct Columns {
+    small: Mutex<Generations>,
+    wide: Mutex<Generations>,
+    splits: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Generations {
+    bytes_max: u64,
+    young: HashMap<ColumnAt, ArrayRef>,
+    young_bytes: u64,
+    old: HashMap<ColumnAt, ArrayRef>,
+}
+
+impl Columns {
+    pub fn new(bytes_max: u64) -> Columns {
+        let part = |bytes_max| Mutex::new(Generations { bytes_max, ..Generations::default() });
+        let wide = bytes_max / WIDE_PART;
+        Columns { small: part(bytes_max - wide), wide: part(wide), splits: AtomicU64::new(0) }
+    }
+
+    /// A number for a split that was opened: what an earlier opening left under its own is never found again.
+    pub fn split(&self) -> u64 {
+        self.splits.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn get(&self, at: ColumnAt) -> Option<ArrayRef> {
+        let in_part = |part: &Mutex<Generations>| part.lock().unwrap_or_else(PoisonError::into_inner).get(at);
+        in_part(&self.small).or_else(|| in_part(&self.wide))
+    }
+
+    pub fn insert(&self, at: ColumnAt, array: &ArrayRef) {
+        let bytes = bytes_of(array);
+        let part = if bytes > WIDE_BYTES { &self.wide } else { &self.small };
+        part.lock().unwrap_or_else(PoisonError::into_inner).insert(at, array.clone(), bytes);
+    }
+}
+
+impl Generations {
+    fn get(&mut self, at: ColumnAt) -> Option<ArrayRef> {
+        if let Some(array) = self.young.get(&at) {
+            return Some(array.clone());
+        }
+        let array = self.old.remove(&at)?;
+        self.insert(at, array.clone(), bytes_of(&array));
+        Some(array)
+    }
+
+    fn insert(&mut self, at: ColumnAt, array: ArrayRef, bytes: u64) {
+        let half = self.bytes_max / 2;
+        if bytes > half {
+            return;
+        }
+        if self.young_bytes + bytes > half {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        if self.young.insert(at, array).is_none() {
+            self.young_bytes += bytes;
+        }
+    }
+}
+
+/// The bytes of an array of its own: the values of a dictionary are shared, and an entry themselves.
+fn bytes_of(array: &ArrayRef) -> u64 {
+    let bytes = match array.data_type() {
+        DataType::Dictionary(..) => match array.as_dictionary_opt::<UInt16Type>() {
+            Some(numbered) => numbered.keys().get_array_memory_size(),
+            None => array.get_array_memory_size(),
+        },
+        _ => array.get_array_memory_size(),
+    };
+    bytes as u64 + ENTRY_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::Int64Array;
+
+    use super::*;
+
+    #[test]
+    fn what_is_used_stays_and_what_is_held_is_bounded() {
+        let array = |len: usize| Arc::new(Int64Array::from(vec![7; len])) as ArrayRef;
+        let columns = Columns::new(400 << 10);
+        let split = columns.split();
+        let used = ColumnAt::block(split, 0, 0);
+        columns.insert(used, &array(1000));
+        for block in 1..200 {
+            columns.insert(ColumnAt::block(split, 1, block), &array(1000));
+            columns.insert(ColumnAt::block(split, 2, block), &array(10_000));
+            assert!(columns.get(used).is_some(), "after {block}");
+        }
+        let held = (1..200).filter(|block| columns.get(ColumnAt::block(split, 1, *block)).is_some()).count();
+        assert!((10..40).contains(&held), "{held}");
+        assert!(columns.get(ColumnAt::block(split, 2, 199)).is_none(), "wider than half of what may be held");
+        assert!(columns.get(ColumnAt::block(columns.split(), 0, 0)).is_none());
+        assert!(columns.get(ColumnAt::dictionary(split, 0, 0)).is_none());
+    }
+}
