@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::scan::{self, Kind, Leaf};
 
 /// Steps of one source; then the tree is emptied and grows again.
-const STEPS_MAX: usize = 4096;
+const STEPS_MAX: usize = 2048;
 
 /// Ways on from one step: keys that are ids must not be tried one by one for each line.
 const WAYS_MAX: usize = 8;

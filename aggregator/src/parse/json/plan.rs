@@ -153,7 +153,7 @@ fn run(
         }
         Op::Path => {
             path(leaf, line);
-            piece.text.get(leaf.start) == Some(&b'/') && range.len() > 0 && matches!(leaf.kind, Kind::String { .. })
+            piece.text.get(leaf.start) == Some(&b'/') && !range.is_empty() && matches!(leaf.kind, Kind::String { .. })
         }
         Op::Time | Op::Level | Op::Duration => {
             let role = match op {
