@@ -18,6 +18,7 @@ use logweir_runtime::clock;
 
 use super::cell::EXTRA;
 use super::filter::Filter;
+use super::filter::source::BlockSource;
 use super::mask::Mask;
 use super::steps::Steps;
 use crate::store::segment::{BlockStat, Projection, Segment, SegmentError};
@@ -106,7 +107,7 @@ pub struct Coverage {
     pub stats: Stats,
 }
 
-/// Rows of a block that pass, and the columns of it that were read.
+/// Columns of a block, and the rows of it that pass.
 pub type Selected = (RecordBatch, Mask);
 
 /// Reads blocks: what the threads of a search share.
@@ -131,40 +132,40 @@ impl<'a> Reader<'a> {
         self.filter
     }
 
-    /// The rows of a block that are in the time range and pass the filter, with the columns of the filter and `more`.
-    /// What only `more` asks for is read when there are such rows; `None` when there are none.
+    /// Reads with a copy of the filter: threads that share the caches of one wait for each other.
+    pub fn with<'b>(self, filter: &'b Filter) -> Reader<'b>
+    where
+        'a: 'b,
+    {
+        Reader { filter, ..self }
+    }
+
+    /// The rows of a block that are in the time range and pass the filter, and the columns `more`; `None` when there
+    /// are no such rows, and then only what the filter looks at was read.
     pub fn select(&self, block: &BlockRef, more: &BTreeSet<&str>) -> Result<Option<Selected>, SegmentError> {
         let segment = self.segment(block);
-        let whole = self.range.contains(&block.stat);
-        let mut fields = self.filter.columns();
-        if !whole {
-            fields.insert(field::TIME);
-        }
         let rows = block.stat.rows as usize;
-        let batch = if fields.is_empty() {
-            let options = RecordBatchOptions::new().with_row_count(Some(rows));
-            let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options);
-            batch.map_err(|error| failed(segment, &error))?
+        let within = if self.range.contains(&block.stat) {
+            Mask::all(rows)
         } else {
-            segment.read(block.block, &projection(&fields), None)?
-        };
-        let within = if whole {
-            Mask::all(batch.num_rows())
-        } else {
+            let batch = segment.read(block.block, &projection(&BTreeSet::from([field::TIME])), None)?;
             let times = times(&batch, segment)?;
             Mask::from_fn(times.len(), |row| (times[row] >= self.range.first_ns) & (times[row] <= self.range.last_ns))
         };
-        let mask = self.filter.eval(&batch, &within);
+        let source = BlockSource::new(segment, block.block, rows);
+        let mask = self.filter.eval_in(&source, &within);
+        source.finish()?;
         if mask.is_empty() {
             return Ok(None);
         }
-        let inputs = self.steps.into_iter().flat_map(Steps::inputs);
-        let rest: BTreeSet<&str> = more.iter().copied().chain(inputs).filter(|name| !fields.contains(name)).collect();
-        let batch = if rest.is_empty() {
-            batch
+        let wanted: BTreeSet<&str> =
+            more.iter().copied().chain(self.steps.into_iter().flat_map(Steps::inputs)).collect();
+        let batch = if wanted.is_empty() {
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
+                .map_err(|error| failed(segment, &error))?
         } else {
-            let rest = segment.read(block.block, &projection(&rest), None)?;
-            if batch.num_columns() == 0 { rest } else { join(&batch, &rest).map_err(|e| failed(segment, &e))? }
+            segment.read(block.block, &projection(&wanted), None)?
         };
         Ok(Some(match self.steps {
             Some(steps) => steps.apply(batch, mask),
@@ -175,16 +176,6 @@ impl<'a> Reader<'a> {
 
 fn failed(segment: &dyn Segment, error: &ArrowError) -> SegmentError {
     SegmentError { segment: segment.name().to_owned(), reason: error.to_string() }
-}
-
-/// The columns of both; those that both have once.
-fn join(batch: &RecordBatch, more: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let (schema, also) = (batch.schema(), more.schema());
-    let fresh = || (0..more.num_columns()).filter(|column| schema.index_of(also.field(*column).name()).is_err());
-    let fields: Vec<_> =
-        schema.fields().iter().cloned().chain(fresh().map(|i| Arc::clone(&also.fields()[i]))).collect();
-    let arrays = batch.columns().iter().cloned().chain(fresh().map(|i| Arc::clone(more.column(i)))).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
 /// Walks the candidate blocks.

@@ -213,7 +213,7 @@ impl States {
                 match &columns[..] {
                     [Column::Int(array)] => {
                         let values = array.values();
-                        each_valid(input, *array, |group, row| states[group].add(values[row] as f64));
+                        each_valid(input, *array, |group, row| states[group].add_int(values[row]));
                     }
                     [Column::Float(array)] => {
                         let values = array.values();

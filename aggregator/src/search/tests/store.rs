@@ -12,10 +12,10 @@ use proptest::prelude::*;
 use crate::ranges::{SourceKey, SourceRanges};
 use crate::search::testing::{ask, request};
 use crate::store::block::Block;
-use crate::store::fixture::{any_rows, blocks};
+use crate::store::fixture::{Row, any_rows, blocks};
 use crate::store::head::HeadSegment;
 use crate::store::objects::Objects;
-use crate::store::segment::{BlockStat, FieldStat, Probe, Projection, Segment, SegmentError};
+use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, FieldStat, Probe, Projection, Segment, SegmentError};
 use crate::store::split::cache::{SplitCache, SplitSegment};
 use crate::store::split::writer::{SplitSource, write};
 
@@ -56,15 +56,39 @@ impl Segment for Plain {
     }
 }
 
-fn split(objects: &Objects, blocks: Vec<Block>) -> Arc<dyn Segment> {
-    let mut ranges = SourceRanges::default();
-    ranges.insert(&SourceKey::new("agent", "file"), 0, 9);
-    let source = SplitSource { path: "splits/one".to_owned(), wal: (0, 9), ranges };
-    let blocks: Vec<Arc<Block>> = blocks.into_iter().map(Arc::new).collect();
-    let file = write(&blocks, source).expect("the split is written");
-    objects.put(&file.meta.path, file.bytes.clone()).expect("the split is put");
-    let cache = Arc::new(SplitCache::new(objects.clone(), 64 << 20, 1 << 20));
-    Arc::new(SplitSegment::new(Arc::new(file.meta), cache))
+/// The objects of a case and the splits in them.
+struct Place {
+    objects: Objects,
+    cache: Arc<SplitCache>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Place {
+    fn new() -> Place {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let objects = Objects::new(Arc::new(InMemory::new()), runtime.handle().clone());
+        let cache = Arc::new(SplitCache::new(objects.clone(), 64 << 20, 4 << 20));
+        Place { objects, cache, _runtime: runtime }
+    }
+
+    fn split(&self, name: &str, blocks: Vec<Block>) -> Arc<dyn Segment> {
+        let mut ranges = SourceRanges::default();
+        ranges.insert(&SourceKey::new("agent", "file"), 0, 9);
+        let source = SplitSource { path: format!("splits/{name}"), wal: (0, 9), ranges };
+        let blocks: Vec<Arc<Block>> = blocks.into_iter().map(Arc::new).collect();
+        let file = write(&blocks, source).expect("the split is written");
+        self.objects.put(&file.meta.path, file.bytes.clone()).expect("the split is put");
+        Arc::new(SplitSegment::new(Arc::new(file.meta), Arc::clone(&self.cache)))
+    }
+
+    /// What compaction makes of some splits.
+    fn merged(&self, name: &str, splits: &[Arc<dyn Segment>]) -> Arc<dyn Segment> {
+        let blocks = splits.iter().flat_map(|split| {
+            let open = self.cache.get(split.name()).expect("the split opens");
+            open.to_blocks().expect("its rows")
+        });
+        self.split(name, blocks.collect())
+    }
 }
 
 fn any_query() -> impl Strategy<Value = String> {
@@ -116,30 +140,67 @@ fn any_query() -> impl Strategy<Value = String> {
     (prop::collection::vec(part, 1..4), any::<bool>()).prop_map(|(parts, or)| parts.join(if or { " OR " } else { " " }))
 }
 
+/// What follows the filter. Fractions are not added up: their sum depends on the order.
+const PIPES: [&str; 10] = [
+    "",
+    "| count by level",
+    "| stats count, dc(status) by service",
+    "| stats p95(dur), min(a), max(a), sum(status), avg(status) by level",
+    "| stats first(message), last(user_id), values(service), count(level:error)",
+    "| timechart 1000d count",
+    "| timechart 1000d count by level",
+    "| top 3 user_id",
+    "| rare 2 service by level",
+    "| sort -status | head 7",
+];
+
+/// A longer run: `PROPTEST_CASES=20000 PROPTEST_RNG_SEED=1 cargo test -p logweir-aggregator --lib search::tests`.
+fn config() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: (config.cases / 10).max(8), ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
-    fn an_index_hides_nothing(
+    fn an_index_hides_nothing_and_what_is_kept_is_true(
         rows in any_rows(60),
-        queries in prop::collection::vec(any_query(), 1..12),
+        queries in prop::collection::vec((any_query(), prop::sample::subsequence(&PIPES[..], 3)), 1..8),
         block_rows in 1usize..20,
+        cut in any::<prop::sample::Index>(),
     ) {
-        prop_assume!(!rows.is_empty());
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let objects = Objects::new(Arc::new(InMemory::new()), runtime.handle().clone());
-        let in_memory = blocks(&rows, block_rows).into_iter().map(Arc::new).collect();
-        let head: Arc<dyn Segment> = Arc::new(HeadSegment::new("head", in_memory));
-        let split = split(&objects, blocks(&rows, block_rows));
-        let plain: Vec<Arc<dyn Segment>> = vec![Arc::new(Plain(Arc::clone(&head)))];
-        for query in &queries {
-            for text in [query.clone(), format!("{query} | count by level"), format!("{query} | stats count, dc(status) by service")] {
+        prop_assume!(rows.len() > 1);
+        let place = Place::new();
+        let head = |rows: &[Row], block_rows: usize| -> Arc<dyn Segment> {
+            let blocks = blocks(rows, block_rows).into_iter().map(Arc::new).collect();
+            Arc::new(HeadSegment::new("head", blocks))
+        };
+        let (first, second) = rows.split_at(cut.index(rows.len() - 1) + 1);
+        let halves = vec![
+            place.split("first", blocks(first, block_rows)),
+            place.split("second", blocks(second, block_rows)),
+        ];
+        let stores = [
+            ("blocks in memory", vec![head(&rows, block_rows)]),
+            ("a split", vec![place.split("whole", blocks(&rows, block_rows))]),
+            ("a merged split", vec![place.merged("merged", &halves)]),
+            ("a split and memory", vec![Arc::clone(&halves[0]), head(second, block_rows)]),
+            ("two splits", halves),
+        ];
+        // One block without index or counts, looked at by one thread.
+        let plain: Vec<Arc<dyn Segment>> = vec![Arc::new(Plain(head(&rows, BLOCK_ROWS_MAX)))];
+        for (filter, pipes) in &queries {
+            for text in pipes.iter().map(|pipe| format!("{filter} {pipe}")) {
                 let query = parse(&text).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
                 let want = ask(&query, &request(1000), &plain);
-                for segment in [&head, &split] {
-                    let got = ask(&query, &request(1000), &[Arc::clone(segment)]);
-                    prop_assert!(got.outcome.is_complete());
-                    prop_assert_eq!(&got.rows, &want.rows, "{} in {}", text, segment.name());
+                for (name, segments) in &stores {
+                    // The second time from what is kept.
+                    for _ in 0..2 {
+                        let got = ask(&query, &request(1000), segments);
+                        prop_assert!(got.outcome.is_complete());
+                        prop_assert_eq!(&got.rows, &want.rows, "{} in {}", text, name);
+                    }
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Decoded columns of blocks, bounded by bytes, so that a search that comes again reads and decodes nothing.
+//! Decoded columns of blocks, and what searches found in them, bounded by bytes, so that a search that comes again reads
+//! and decodes nothing.
 //!
 //! Two generations stand for the order of use: what is used moves to the younger one, and when that holds half of what
 //! may be held the older one is let go. Wide columns (texts) have generations of their own, so that a search through
@@ -20,21 +21,35 @@ const WIDE_PART: u64 = 4;
 /// What a small entry costs beside its values.
 const ENTRY_BYTES: u64 = 256;
 
-/// A column in a block of a split, or, with [`ColumnAt::dictionary`], the values that a row group's numbers stand for.
+/// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ColumnAt {
     split: u64,
-    column: u32,
-    block: u32,
+    place: u32,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum What {
+    /// Of a block.
+    Column(u32),
+    /// The values that the numbers of a column in a row group stand for.
+    Dictionary(u32),
+    /// What a search found in a block, under the number of its question.
+    Answer(u128),
 }
 
 impl ColumnAt {
     pub fn block(split: u64, column: usize, block: usize) -> ColumnAt {
-        ColumnAt { split, column: column as u32, block: block as u32 }
+        ColumnAt { split, place: block as u32, what: What::Column(column as u32) }
     }
 
     pub fn dictionary(split: u64, column: usize, group: usize) -> ColumnAt {
-        ColumnAt { split, column: column as u32, block: u32::MAX - group as u32 }
+        ColumnAt { split, place: group as u32, what: What::Dictionary(column as u32) }
+    }
+
+    pub fn answer(split: u64, question: u128, block: usize) -> ColumnAt {
+        ColumnAt { split, place: block as u32, what: What::Answer(question) }
     }
 }
 
