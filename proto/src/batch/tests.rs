@@ -163,20 +163,17 @@ fn a_whole_batch_is_what_a_reader_of_its_bytes_finds() {
 
 #[test]
 fn a_body_that_a_fast_level_leaves_too_large_is_compressed_better() {
-    // Random hexadecimal: half of it goes, but only to a level that looks at single bytes.
+    // Words of random letters: what looks closely finds each again, what hurries hardly any.
     let mut state = 1u64;
-    let mut text = Vec::new();
-    while text.len() < LINE_BYTES_MAX {
+    let mut random = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        text.extend_from_slice(format!("{:08x}", state >> 32).as_bytes());
-    }
+        state >> 33
+    };
+    let words: Vec<[u8; 8]> = (0..1024).map(|_| std::array::from_fn(|_| b' ' + (random() % 90) as u8)).collect();
     let mut chunk = ChunkBuilder::new(0);
-    for i in 0..20 {
-        text.rotate_left(i * 1_009);
+    for _ in 0..24 {
+        let text: Vec<u8> = (0..LINE_BYTES_MAX / 8).flat_map(|_| words[random() as usize % words.len()]).collect();
         chunk.push(&text, text.len() as u64 + 1, None, Stream::None, false);
-        for byte in &mut text {
-            *byte = b"0123456789abcdef"[usize::from(*byte).wrapping_mul(7).wrapping_add(i) % 16];
-        }
     }
     let mut body = BodyBuilder::default();
     body.push(0, &chunk);
