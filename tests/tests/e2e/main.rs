@@ -10,5 +10,6 @@ mod live;
 mod machine;
 mod newcomer;
 mod page;
+mod readers;
 mod restart;
 mod sources;
