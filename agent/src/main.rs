@@ -94,7 +94,9 @@ fn redact(config: &Config, detectors: &[Detector]) -> Result<u8, Error> {
 
 fn run(args: Args, config: Config) -> Result<u8, Error> {
     let io = |source| Error::Io { action: "start", path: "the runtime".into(), source };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(io)?;
+    // One thread for the network, the files on another: each thread more has an arena of its own for its memory.
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(2).enable_all().build();
+    let runtime = runtime.map_err(io)?;
     runtime.block_on(async {
         let drain = Drain::new();
         drain::on_signals(drain.clone(), GRACE).map_err(io)?;

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::host::{Host, SAMPLE_EVERY};
+use crate::listen::Listeners;
 use crate::metrics;
 use crate::ship::client::{Client, Outcome};
 use crate::status::Status;
@@ -32,8 +33,12 @@ use crate::watch::{Changes, Watch};
 
 mod reload;
 
-/// Everything is looked at again after this time, whatever the kernel said or did not say.
+/// Everything is looked at again after this time where the kernel does not tell of each change.
 pub const RESCAN_EVERY: Duration = Duration::from_secs(5);
+/// The same where it does: a look at a thousand files costs more than all else that an idle agent does.
+pub const RESCAN_WATCHED_EVERY: Duration = Duration::from_secs(30);
+/// So long after a change in a directory more is expected there.
+pub const RESTLESS: Duration = Duration::from_secs(15);
 /// A rescan that was asked for by a change in a directory follows the one before it by at least this.
 pub const RESCAN_PAUSE: Duration = Duration::from_millis(250);
 /// A batch without lines says that the agent lives, when there was no other for this time.
@@ -46,6 +51,9 @@ pub const COMMIT_PAUSE: Duration = Duration::from_secs(2);
 const OTHER_FILES: u64 = 256;
 /// Between two tries of a batch that the server refuses whatever it holds.
 pub const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+
+/// Pipes that are shipped at once, each with a state of its own.
+const STDIN_STATES: u32 = 16;
 
 /// One agent, built and ready to run.
 #[derive(Debug)]
@@ -75,6 +83,22 @@ struct Parts {
 impl Agent {
     /// Takes the state directory and finds again what the checkpoint remembers. Touches no network.
     pub fn build(config: Config, clock: Clock, drain: Drain) -> Result<Agent> {
+        if config.inputs.stdin.is_none() {
+            return Agent::build_in(config, clock, drain);
+        }
+        // The agent of the host has the state directory itself, and several pipes may run at once.
+        let root = config.state_dir.clone();
+        let mut number = 1;
+        loop {
+            let config = Config { state_dir: root.join(format!("stdin-{number}")), ..config.clone() };
+            match Agent::build_in(config, clock.clone(), drain.clone()) {
+                Err(Error::StateHeld(_)) if number < STDIN_STATES => number += 1,
+                built => return built,
+            }
+        }
+    }
+
+    fn build_in(config: Config, clock: Clock, drain: Drain) -> Result<Agent> {
         raise_open_files(config.limits.open_files);
         let settings = follow_settings(&config);
         let filter = Filter::new(&config.rules, &config.redact)?;
@@ -119,15 +143,22 @@ impl Agent {
     pub async fn run(self) -> Result<()> {
         let Agent { parts, tail } = self;
         let now = Instant::now();
+        let listeners = match parts.once {
+            true => Listeners::default(),
+            false => Listeners::start(&parts.config, &parts.clock, &parts.drain).await?,
+        };
         let mut run = Run {
             host_at: (parts.config.host_stats && !parts.once).then_some(now),
             parts,
+            listeners,
+            ended_at: None,
             tail: Some(tail),
             queue: VecDeque::new(),
             delivery: None,
             sent_at: now,
             rescan_at: now,
             rescanned_at: now,
+            directories_at: now,
             heartbeat_at: now,
             collect_at: None,
             hold_until: None,
@@ -145,6 +176,8 @@ impl Agent {
 enum Event {
     Delivered(Outcome),
     Changed,
+    /// Standard input is at its end.
+    Ended,
     Reload(Box<Config>),
     Tick,
     Drain,
@@ -154,6 +187,9 @@ enum Event {
 #[derive(Debug)]
 struct Run {
     parts: Parts,
+    listeners: Listeners,
+    /// When standard input was at its end and in the spool.
+    ended_at: Option<Instant>,
     /// Away only while the blocking pool works with it.
     tail: Option<Tail>,
     /// The first is under way while `delivery` is there.
@@ -162,6 +198,8 @@ struct Run {
     sent_at: Instant,
     rescan_at: Instant,
     rescanned_at: Instant,
+    /// When a directory changed last.
+    directories_at: Instant,
     heartbeat_at: Instant,
     /// The next sample of the host.
     host_at: Option<Instant>,
@@ -183,13 +221,19 @@ impl Run {
         loop {
             self.advance().await?;
             self.parts.status.turned();
-            if self.parts.once && self.is_done() {
+            let ended = self.ended_at.is_some_and(|at| self.rescanned_at >= at);
+            if (self.parts.once || ended) && self.is_done() {
+                self.remove_shipped().await?;
                 return self.with_tail(|tail, _| tail.save()).await?;
             }
             let event = self.next_event().await;
             match event {
                 Event::Delivered(outcome) => self.delivered(outcome).await?,
                 Event::Changed => self.changed(),
+                Event::Ended => {
+                    self.ended_at = Some(Instant::now());
+                    self.rescan_at = Instant::now();
+                }
                 Event::Reload(config) => self.reload(*config).await?,
                 Event::Tick => {}
                 Event::Drain => return self.end().await,
@@ -221,6 +265,7 @@ impl Run {
             }
             Some(config) = reload => Event::Reload(Box::new(config)),
             () = self.parts.watch.changed() => Event::Changed,
+            () = self.listeners.until_ended() => Event::Ended,
             () = tokio::time::sleep_until(tick) => Event::Tick,
         }
     }
@@ -242,6 +287,7 @@ impl Run {
         let changes = self.parts.watch.take();
         let now = Instant::now();
         if changes.directories {
+            self.directories_at = now;
             self.rescan_at = self.rescan_at.min((self.rescanned_at + RESCAN_PAUSE).max(now));
         }
         self.changes.paths.extend(changes.paths);
@@ -334,9 +380,27 @@ impl Run {
         self.parts.status.saw(state.files, state.lag_bytes);
         self.parts.watch.set(&dirs);
         self.rescanned_at = now.mono;
-        self.rescan_at = now.mono + RESCAN_EVERY;
+        let restless = now.mono < self.directories_at + RESTLESS;
+        let told = self.parts.watch.is_complete() && !self.tail.as_ref().is_some_and(Tail::needs_looks);
+        self.rescan_at =
+            now.mono + if told && !restless && !self.listeners.write() { RESCAN_WATCHED_EVERY } else { RESCAN_EVERY };
+        self.remove_shipped().await?;
         let unsaved = self.tail.as_ref().is_some_and(Tail::is_unsaved);
         if unsaved && let Err(error) = self.with_tail(|tail, _| tail.save()).await? {
+            tracing::error!(error = %error, "cannot write the checkpoint, trying on");
+        }
+        Ok(())
+    }
+
+    /// Frees the spool of what is stored, and counts what found no room in it.
+    async fn remove_shipped(&mut self) -> Result<()> {
+        let discovery = Arc::clone(&self.parts.discovery);
+        let (dropped, ended) = (self.listeners.take_dropped(), self.ended_at.is_some());
+        let removed = self.with_tail(move |tail, now| {
+            tail.count_dropped(dropped);
+            tail.remove_shipped(&discovery.closed_segments(ended), now)
+        });
+        if let Err(error) = removed.await? {
             tracing::error!(error = %error, "cannot write the checkpoint, trying on");
         }
         Ok(())
@@ -437,6 +501,7 @@ impl Run {
 
     /// What is under way may arrive; then the acks are written down.
     async fn end(&mut self) -> Result<()> {
+        self.listeners.end(DRAIN_GRACE).await;
         if let Some(delivery) = &mut self.delivery
             && let Ok(Ok(outcome)) = tokio::time::timeout(DRAIN_GRACE, delivery).await
         {

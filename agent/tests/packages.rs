@@ -89,6 +89,16 @@ fn shipped_configurations_are_right() {
     let all: Vec<&str> = all.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)).skip(2).collect();
     assert_eq!(parses("deploy/agent.yaml", &all.join("\n")).redact.detectors.len(), 4);
 
+    let readme = read("agent/README.md");
+    let (_, example) = readme
+        .split_once(
+            "```yaml
+",
+        )
+        .expect("an example");
+    let every_key = parses("agent/README.md", example.split("```").next().expect("its end"));
+    assert_eq!((every_key.rules.len(), every_key.redact.detectors.len()), (2, 8));
+
     let cluster = read("deploy/kubernetes/agent.yaml");
     for document in cluster.split("\n---\n") {
         let mut problems = Problems::new("agent.yaml", document);

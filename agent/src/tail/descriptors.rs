@@ -114,9 +114,10 @@ impl Tail {
     /// Deleted files are read on through their descriptors, as long as they do not fill the disk.
     pub(super) fn limit_deleted(&mut self) {
         let mut deleted: Vec<(u64, u64)> = Vec::new();
-        for (key, source) in self.sources.iter().filter(|(_, source)| source.stage == Stage::Rotated) {
+        for (key, source) in self.sources.iter_mut().filter(|(_, source)| source.stage == Stage::Rotated) {
             let meta = source.file.as_ref().and_then(|body| body.metadata().ok());
             if let Some(meta) = meta.filter(|meta| meta.nlink() == 0) {
+                source.deleted = true;
                 deleted.push((*key, meta.blocks() * BLOCK_BYTES));
             }
         }

@@ -10,11 +10,13 @@ use logweir_proto::batch::SourceKind;
 use super::identity::is_compressed;
 use crate::config::{Config, FileRule, StartAt};
 use crate::decode::Multiline;
+use crate::spool::Segment;
 
 pub mod docker;
 pub mod kubernetes;
 pub mod nginx;
 pub mod pm2;
+pub mod spooled;
 
 /// Files that one discovery looks at; beyond them the rest is passed over with a reason.
 pub const FINDINGS_MAX: usize = 50_000;
@@ -108,6 +110,7 @@ impl Discovery {
         if self.config.discover.kubernetes {
             kubernetes::find(&self.config.roots, &mut all);
         }
+        spooled::find(&self.config, &mut all);
         let mut seen = HashSet::new();
         all.retain(|finding| finding.skipped || seen.insert(finding.candidate.path.clone()));
         all.truncate(FINDINGS_MAX);
@@ -117,11 +120,16 @@ impl Discovery {
         all
     }
 
+    /// Segments of the spool that can be removed once they are stored.
+    pub fn closed_segments(&self, ended: bool) -> Vec<Segment> {
+        spooled::closed_segments(&self.config, ended)
+    }
+
     /// Directories in which a new source would appear.
     pub fn directories(&self) -> HashSet<PathBuf> {
         let mut dirs: HashSet<PathBuf> = HashSet::new();
         for rule in &self.config.files {
-            dirs.extend(rule.paths.iter().filter_map(|pattern| fixed_part(pattern)));
+            dirs.extend(rule.paths.iter().flat_map(|pattern| watched(pattern)));
         }
         if self.config.discover.pm2 {
             dirs.extend(pm2::homes(&self.config).into_iter().map(|home| home.join("logs")));
@@ -132,6 +140,7 @@ impl Discovery {
         if self.config.discover.kubernetes {
             dirs.insert(kubernetes::pods_dir(&self.config.roots));
         }
+        dirs.extend(spooled::directories(&self.config));
         dirs
     }
 }
@@ -190,6 +199,17 @@ fn globbed(rule: &FileRule, all: &mut Vec<Finding>) {
             }
         }
     }
+}
+
+/// The directories in which a new file, or a directory on the way to one, would match a glob.
+fn watched(pattern: &str) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = fixed_part(pattern).into_iter().collect();
+    let first = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+    for (end, _) in pattern.match_indices('/').filter(|(end, _)| *end > first) {
+        let Ok(paths) = glob::glob(&pattern[..end]) else { continue };
+        dirs.extend(paths.filter_map(|path| path.ok()).filter(|path| path.is_dir()).take(FINDINGS_MAX));
+    }
+    dirs
 }
 
 /// The directory of a glob down to its first wildcard.

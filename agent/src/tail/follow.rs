@@ -183,7 +183,7 @@ impl Tail {
                 source.info = info;
                 source.announced = false;
             }
-            source.multiline = candidate.multiline.clone();
+            source.multiline.clone_from(&candidate.multiline);
         }
     }
 
@@ -399,7 +399,8 @@ impl Tail {
                 source.info.id == planned.source && source.acked < planned.to && source.stage != Stage::Finished
             })
         });
-        self.unsaved = true;
+        // A heartbeat changes nothing that would have to be remembered.
+        self.unsaved |= !built.plan.is_empty() || !built.gaps.is_empty();
         outcome
     }
 
@@ -542,6 +543,16 @@ impl Tail {
         checkpoint.save(&self.settings.state_dir)?;
         self.unsaved = false;
         Ok(())
+    }
+
+    /// Whether something is followed or waited for of which no directory tells: deleted files, links, permissions.
+    pub fn needs_looks(&self) -> bool {
+        !self.scanned
+            || !self.warned.is_empty()
+            || self.sources.values().any(|source| {
+                let away = source.stage == Stage::Rotated && source.is_followed();
+                away || source.waiting_since.is_some() || (source.is_followed() && source.real_path.is_some())
+            })
     }
 
     /// Directories whose changes are worth a wake-up.

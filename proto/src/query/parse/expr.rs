@@ -71,9 +71,7 @@ impl Cursor<'_> {
 
     fn product(&mut self) -> Parsed<Expr> {
         let mut left = self.sign()?;
-        let op = || {
-            alt((value(ArithOp::Mul, tag("*")), value(ArithOp::Div, tag("/")), value(ArithOp::Rem, tag("%"))))
-        };
+        let op = || alt((value(ArithOp::Mul, tag("*")), value(ArithOp::Div, tag("/")), value(ArithOp::Rem, tag("%"))));
         while let Some((op, _)) = self.take(op()) {
             let right = self.sign()?;
             left = self.node(Expr::Arith(op, Box::new(left), Box::new(right)))?;
