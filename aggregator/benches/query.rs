@@ -169,8 +169,13 @@ fn cpu_ms() -> f64 {
 fn store(set: &str, megabytes: u64) -> Store {
     let dir =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../target/bench-query/{set}-{megabytes}-v{VERSION}"));
-    let config =
-        StoreConfig { seal_bytes: SEAL_BYTES, seal_age: Duration::MAX, retention_days: 10_000, retention_bytes: None };
+    let config = StoreConfig {
+        seal_bytes: SEAL_BYTES,
+        seal_age: Duration::MAX,
+        compaction_bytes_per_s: u64::MAX,
+        retention_days: 10_000,
+        retention_bytes: None,
+    };
     if !dir.exists() {
         let staged = dir.with_extension("staged");
         let _ = std::fs::remove_dir_all(&staged);

@@ -13,5 +13,6 @@ mod notify_alertmanager;
 mod notify_email;
 mod notify_webhook;
 mod page;
+mod readers;
 mod restart;
 mod sources;
