@@ -35,7 +35,7 @@ pub struct Args {
     pub once: bool,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Print what would be tailed, with type, service and format, and what not and why; ships nothing
     Discover {
@@ -83,12 +83,16 @@ Environment:
 Exit codes: 0 ok, 1 nothing found by discover, 2 usage or configuration, 3 server unreachable with --once, 70 bug";
 
 impl Args {
+    /// The configuration file that is read, if any.
+    pub fn config_file(&self) -> Option<PathBuf> {
+        let default = Path::new(DEFAULT_CONFIG);
+        self.config.clone().or_else(|| default.exists().then(|| default.to_owned()))
+    }
+
     /// The settings that hold; flags win over the environment, the environment over the file.
     pub fn settings(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Config> {
-        let default = Path::new(DEFAULT_CONFIG);
-        let mut config = match &self.config {
-            Some(path) => Config::load(path, env)?,
-            None if default.exists() => Config::load(default, env)?,
+        let mut config = match self.config_file() {
+            Some(path) => Config::load(&path, env)?,
             None => Config { host_stats: true, ..Config::new() },
         };
         if let Some((from, url)) =

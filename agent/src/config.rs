@@ -177,8 +177,10 @@ pub struct Limits {
     pub batch_bytes: usize,
     /// The longest that a complete line waits, for more of its event; a batch waits a 64th of it for more lines.
     pub batch_age: Duration,
-    /// Files open at once; further ones wait, and are named in a warning.
+    /// Files open at once; more are followed in turn.
     pub open_files: usize,
+    /// Space on the disk that deleted files may keep while they are not shipped.
+    pub deleted_bytes: u64,
 }
 
 impl Default for Limits {
@@ -189,6 +191,7 @@ impl Default for Limits {
             batch_bytes: 1 << 20,
             batch_age: Duration::from_secs(1),
             open_files: 4096,
+            deleted_bytes: 1 << 30,
         }
     }
 }

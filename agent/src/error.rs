@@ -1,6 +1,7 @@
 //! Everything that can end the agent, and the exit code that goes with it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use logweir_proto::yaml::Problem;
@@ -34,6 +35,10 @@ pub enum Error {
     Tls { path: PathBuf, reason: String },
     #[error("redact: {what} {reason}")]
     Redact { what: String, reason: String },
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("{key} has changed: it needs a restart")]
+    NeedsRestart { key: &'static str },
     #[error("http client: {0}")]
     Client(#[from] reqwest::Error),
     #[error("batch: {0}")]
@@ -60,12 +65,17 @@ pub enum ErrorKind {
 impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Config(_) | Error::Argument { .. } | Error::NoServer | Error::Tls { .. } | Error::Redact { .. } => {
-                ErrorKind::Usage
-            }
-            Error::Io { .. } | Error::StateHeld(_) | Error::Checkpoint { .. } | Error::Client(_) => {
-                ErrorKind::Environment
-            }
+            Error::Config(_)
+            | Error::Argument { .. }
+            | Error::NoServer
+            | Error::Tls { .. }
+            | Error::Redact { .. }
+            | Error::NeedsRestart { .. } => ErrorKind::Usage,
+            Error::Io { .. }
+            | Error::StateHeld(_)
+            | Error::Checkpoint { .. }
+            | Error::Client(_)
+            | Error::Listen { .. } => ErrorKind::Environment,
             Error::Unreachable { .. } => ErrorKind::Unreachable,
             Error::Batch(_) | Error::Worker => ErrorKind::Bug,
         }

@@ -13,9 +13,11 @@ use logweir_agent::decode::multiline::StartRule;
 use logweir_agent::decode::{Format, Multiline};
 use logweir_agent::error::exit;
 use logweir_agent::redact::{Action, Detector, Redactor};
-use logweir_agent::{Agent, Config, Error, discover, preview, show};
+use logweir_agent::status::Status;
+use logweir_agent::{Agent, Config, Error, discover, health, preview, reload, show};
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::{self, Drain};
+use logweir_runtime::systemd::Manager;
 use logweir_runtime::telemetry;
 
 /// The drain of the pipeline has its own, shorter limit.
@@ -23,16 +25,12 @@ const GRACE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let env = |name: &str| {
-        #[expect(clippy::disallowed_methods, reason = "this is where the agent's environment is read")]
-        std::env::var(name).ok()
-    };
     telemetry::init_logs(&env("LOGWEIR_LOG").unwrap_or_else(|| "info".to_owned()), false);
-    let result = args.settings(&env).and_then(|config| match args.command {
+    let result = args.settings(&env).and_then(|config| match args.command.clone() {
         Some(Command::Discover { json }) => print(&config, json),
         Some(Command::Multiline { format, start, file }) => multiline(&config, &format, start.as_deref(), &file),
         Some(Command::Redact { detector }) => redact(&config, &detector),
-        None => run(config),
+        None => run(args, config),
     });
     match result {
         Ok(code) => ExitCode::from(code),
@@ -94,16 +92,54 @@ fn redact(config: &Config, detectors: &[Detector]) -> Result<u8, Error> {
     }
 }
 
-fn run(config: Config) -> Result<u8, Error> {
+fn run(args: Args, config: Config) -> Result<u8, Error> {
     let io = |source| Error::Io { action: "start", path: "the runtime".into(), source };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(io)?;
+    // One thread for the network, the files on another: each thread more has an arena of its own for its memory.
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(2).enable_all().build();
+    let runtime = runtime.map_err(io)?;
     runtime.block_on(async {
         let drain = Drain::new();
         drain::on_signals(drain.clone(), GRACE).map_err(io)?;
+        let hangups = reload::hangups()?;
         telemetry::init_metrics();
-        let agent = Agent::build(config, Clock::system(), drain)?;
+        let manager = Manager::new(&env).unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "cannot reach systemd");
+            Manager::default()
+        });
+        let (listen, once, file) = (config.listen, config.once, args.config_file());
+        let (sender, reloads) = tokio::sync::mpsc::channel(1);
+        let agent = Agent::build(config, Clock::system(), drain.clone())?.with_reloads(reloads);
+        if let Some(address) = listen.filter(|_| !once) {
+            health::listen(address, agent.status(), drain.clone()).await?;
+        }
+        tokio::spawn(reload::watch(hangups, file, move || args.settings(&env), sender, drain.clone()));
         tracing::info!(agent = agent.id(), "started");
-        agent.run().await?;
+        manager.ready();
+        let status = agent.status();
+        tokio::select! {
+            result = agent.run() => result?,
+            () = watchdog(&manager, status, drain) => {}
+        }
         Ok(exit::OK)
     })
+}
+
+/// Tells the manager as long as the loop turns, and never ends.
+async fn watchdog(manager: &Manager, status: Status, drain: Drain) {
+    if let Some(every) = manager.alive_every() {
+        while tokio::time::timeout(every, drain.cancelled()).await.is_err() {
+            let (files, lag_bytes, _) = status.figures();
+            if status.is_alive() {
+                manager.alive(&format!("{files} files, {lag_bytes} bytes behind"));
+            }
+        }
+    }
+    drain.cancelled().await;
+    manager.stopping();
+    std::future::pending().await
+}
+
+fn env(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is where the agent's environment is read")]
+    std::env::var(name).ok()
 }

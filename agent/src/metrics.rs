@@ -46,8 +46,17 @@ pub(crate) fn attempt_failed(why: &'static str) {
     counter!("logweir_agent_failed_attempts_total", "why" => why).increment(1);
 }
 
+pub(crate) fn reloaded(taken: bool) {
+    let outcome = if taken { "taken" } else { "refused" };
+    counter!("logweir_agent_reloads_total", "outcome" => outcome).increment(1);
+}
+
 pub(crate) fn switched() {
     counter!("logweir_agent_server_switches_total").increment(1);
+}
+
+pub(crate) fn unreadable(files: usize) {
+    gauge!("logweir_agent_unreadable_files").set(files as f64);
 }
 
 pub(crate) fn state(files: u32, lag_bytes: u64) {

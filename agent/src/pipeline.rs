@@ -4,12 +4,13 @@
 //! a delivery runs beside it. At most one batch is under way and one more is built, so order per source needs no care.
 
 use std::collections::{HashSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -18,17 +19,25 @@ use crate::batch::Built;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::host::{Host, SAMPLE_EVERY};
 use crate::metrics;
 use crate::ship::client::{Client, Outcome};
 use crate::status::Status;
 use crate::tail::Now;
+use crate::tail::checkpoint::random_hex;
 use crate::tail::discover::{Discovery, candidates};
 use crate::tail::follow::{Acked, Settings, Tail};
 use crate::tail::reader::linger;
 use crate::watch::{Changes, Watch};
 
-/// Everything is looked at again after this time, whatever the kernel said or did not say.
+mod reload;
+
+/// Everything is looked at again after this time where the kernel does not tell of each change.
 pub const RESCAN_EVERY: Duration = Duration::from_secs(5);
+/// The same where it does: a look at a thousand files costs more than all else that an idle agent does.
+pub const RESCAN_WATCHED_EVERY: Duration = Duration::from_secs(30);
+/// So long after a change in a directory more is expected there.
+pub const RESTLESS: Duration = Duration::from_secs(15);
 /// A rescan that was asked for by a change in a directory follows the one before it by at least this.
 pub const RESCAN_PAUSE: Duration = Duration::from_millis(250);
 /// A batch without lines says that the agent lives, when there was no other for this time.
@@ -57,7 +66,12 @@ struct Parts {
     client: Client,
     discovery: Arc<Discovery>,
     watch: Watch,
+    host: Host,
     status: Status,
+    /// As it is in force.
+    config: Config,
+    reloads: Option<Receiver<Config>>,
+    seed: u64,
     linger: Duration,
     once: bool,
 }
@@ -65,17 +79,8 @@ struct Parts {
 impl Agent {
     /// Takes the state directory and finds again what the checkpoint remembers. Touches no network.
     pub fn build(config: Config, clock: Clock, drain: Drain) -> Result<Agent> {
-        let dir = config.state_dir.clone();
         raise_open_files(config.limits.open_files);
-        let host = config.host.clone().unwrap_or_else(host_name);
-        let settings = Settings {
-            state_dir: dir,
-            machine: machine(&host),
-            host,
-            labels: config.labels.clone(),
-            limits: config.limits,
-            once: config.once,
-        };
+        let settings = follow_settings(&config);
         let filter = Filter::new(&config.rules, &config.redact)?;
         let mut tail = Tail::open(settings, Now { mono: Instant::now(), wall_ns: clock.now_ns() })?;
         tail.set_filter(filter);
@@ -86,7 +91,11 @@ impl Agent {
             watch: Watch::new(),
             linger: linger(config.limits.batch_age),
             once: config.once,
-            discovery: Arc::new(Discovery::new(config)),
+            host: Host::new(Path::new("/proc"), &random_hex()?),
+            discovery: Arc::new(Discovery::new(config.clone())),
+            config,
+            reloads: None,
+            seed,
             status,
             clock,
             drain,
@@ -104,11 +113,18 @@ impl Agent {
         self.parts.status.clone()
     }
 
+    /// Takes what comes here as its new configuration.
+    pub fn with_reloads(mut self, reloads: Receiver<Config>) -> Agent {
+        self.parts.reloads = Some(reloads);
+        self
+    }
+
     /// Runs until the drain, or with `once` until everything is stored.
     pub async fn run(self) -> Result<()> {
         let Agent { parts, tail } = self;
         let now = Instant::now();
         let mut run = Run {
+            host_at: (parts.config.host_stats && !parts.once).then_some(now),
             parts,
             tail: Some(tail),
             queue: VecDeque::new(),
@@ -116,6 +132,7 @@ impl Agent {
             sent_at: now,
             rescan_at: now,
             rescanned_at: now,
+            directories_at: now,
             heartbeat_at: now,
             collect_at: None,
             hold_until: None,
@@ -133,6 +150,7 @@ impl Agent {
 enum Event {
     Delivered(Outcome),
     Changed,
+    Reload(Box<Config>),
     Tick,
     Drain,
 }
@@ -149,7 +167,11 @@ struct Run {
     sent_at: Instant,
     rescan_at: Instant,
     rescanned_at: Instant,
+    /// When a directory changed last.
+    directories_at: Instant,
     heartbeat_at: Instant,
+    /// The next sample of the host.
+    host_at: Option<Instant>,
     /// Changes are collected until then.
     collect_at: Option<Instant>,
     /// Nothing is sent before.
@@ -175,6 +197,7 @@ impl Run {
             match event {
                 Event::Delivered(outcome) => self.delivered(outcome).await?,
                 Event::Changed => self.changed(),
+                Event::Reload(config) => self.reload(*config).await?,
                 Event::Tick => {}
                 Event::Drain => return self.end().await,
             }
@@ -189,6 +212,12 @@ impl Run {
                 None => std::future::pending().await,
             }
         };
+        let reload = async {
+            match &mut self.parts.reloads {
+                Some(reloads) => reloads.recv().await,
+                None => None,
+            }
+        };
         tokio::select! {
             biased;
             () = self.parts.drain.cancelled() => Event::Drain,
@@ -197,13 +226,14 @@ impl Run {
                 // A panic in a delivery is a bug; the batch is still ours and is sent again.
                 outcome.map_or(Event::Tick, Event::Delivered)
             }
+            Some(config) = reload => Event::Reload(Box::new(config)),
             () = self.parts.watch.changed() => Event::Changed,
             () = tokio::time::sleep_until(tick) => Event::Tick,
         }
     }
 
     fn next_tick(&self) -> Instant {
-        let mut tick = self.rescan_at;
+        let mut tick = self.host_at.map_or(self.rescan_at, |at| at.min(self.rescan_at));
         if self.queue.is_empty() {
             tick = tick.min(self.heartbeat_at);
             let deadline = self.tail.as_ref().and_then(Tail::next_deadline);
@@ -219,6 +249,7 @@ impl Run {
         let changes = self.parts.watch.take();
         let now = Instant::now();
         if changes.directories {
+            self.directories_at = now;
             self.rescan_at = self.rescan_at.min((self.rescanned_at + RESCAN_PAUSE).max(now));
         }
         self.changes.paths.extend(changes.paths);
@@ -232,6 +263,9 @@ impl Run {
         if now.mono >= self.rescan_at {
             self.rescan(now).await?;
         }
+        if self.host_at.is_some_and(|at| at <= now.mono) {
+            self.sample(now).await?;
+        }
         if self.collect_at.is_some_and(|at| at <= now.mono) {
             self.collect_at = None;
             let changes = std::mem::take(&mut self.changes);
@@ -244,7 +278,11 @@ impl Run {
             if !self.wants_build(now.mono) {
                 break;
             }
+            // What is idle says so although others are busy.
             let all = now.mono >= self.heartbeat_at;
+            if all {
+                self.heartbeat_at = now.mono + HEARTBEAT_EVERY;
+            }
             let built = self.with_tail(move |tail, now| {
                 let built = tail.build(all, now)?;
                 Ok::<_, Error>((built, tail.has_work()))
@@ -258,6 +296,7 @@ impl Run {
         }
         if self.queue.is_empty() && now.mono >= self.heartbeat_at {
             let heartbeat = self.with_tail(Tail::heartbeat).await??;
+            self.heartbeat_at = now.mono + HEARTBEAT_EVERY;
             self.queue.push_back(heartbeat);
             self.send().await?;
         }
@@ -275,11 +314,25 @@ impl Run {
         }
     }
 
+    /// The state of the host, as one more line of the next batch.
+    async fn sample(&mut self, now: Now) -> Result<()> {
+        self.host_at = Some(now.mono + SAMPLE_EVERY);
+        let mut host = self.parts.host.clone();
+        let sampled = spawn_blocking(move || (host.sample(now), host)).await.map_err(|_| Error::Worker)?;
+        self.parts.host = sampled.1;
+        if let (Some((info, chunk)), Some(tail)) = (sampled.0, &mut self.tail) {
+            tail.add(info, chunk);
+        }
+        Ok(())
+    }
+
     async fn rescan(&mut self, now: Now) -> Result<()> {
         let discovery = Arc::clone(&self.parts.discovery);
         let (dirs, state) = self
             .with_tail(move |tail, now| {
-                tail.rescan(&candidates(discovery.find()), now);
+                let found = candidates(discovery.find());
+                tail.rescan(&found, now);
+                tail.refresh(&found);
                 let mut dirs: HashSet<PathBuf> = tail.directories();
                 dirs.extend(discovery.directories());
                 (dirs, tail.state(now))
@@ -289,7 +342,9 @@ impl Run {
         self.parts.status.saw(state.files, state.lag_bytes);
         self.parts.watch.set(&dirs);
         self.rescanned_at = now.mono;
-        self.rescan_at = now.mono + RESCAN_EVERY;
+        let restless = now.mono < self.directories_at + RESTLESS;
+        let told = self.parts.watch.is_complete() && !self.tail.as_ref().is_some_and(Tail::needs_looks);
+        self.rescan_at = now.mono + if told && !restless { RESCAN_WATCHED_EVERY } else { RESCAN_EVERY };
         let unsaved = self.tail.as_ref().is_some_and(Tail::is_unsaved);
         if unsaved && let Err(error) = self.with_tail(|tail, _| tail.save()).await? {
             tracing::error!(error = %error, "cannot write the checkpoint, trying on");
@@ -317,7 +372,6 @@ impl Run {
             }
         }
         self.sent_at = now;
-        self.heartbeat_at = now + HEARTBEAT_EVERY;
         let client = self.parts.client.clone();
         self.delivery = Some(AbortOnDropHandle::new(tokio::spawn(async move { client.deliver(bytes).await })));
         Ok(())
@@ -423,6 +477,18 @@ impl Run {
         let (tail, result) = done.await.map_err(|_| Error::Worker)?;
         self.tail = Some(tail);
         Ok(result)
+    }
+}
+
+fn follow_settings(config: &Config) -> Settings {
+    let host = config.host.clone().unwrap_or_else(host_name);
+    Settings {
+        state_dir: config.state_dir.clone(),
+        machine: machine(&host),
+        host,
+        labels: config.labels.clone(),
+        limits: config.limits,
+        once: config.once,
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 pub mod body;
 pub mod checkpoint;
+pub mod descriptors;
 pub mod discover;
 pub mod follow;
 pub mod identity;

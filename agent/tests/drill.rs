@@ -87,6 +87,8 @@ impl Drop for Agent {
 #[derive(Clone, Copy, PartialEq)]
 enum Rotation {
     Rename,
+    /// Renamed, compressed at once, and the plain one deleted.
+    Compress,
     CopyTruncate,
 }
 
@@ -113,12 +115,28 @@ impl Writer {
         let to = self.log.with_file_name(format!("app.log.{}", self.rotations));
         match self.rotation {
             Rotation::Rename => fs::rename(&self.log, to).expect("a rename"),
+            Rotation::Compress => {
+                fs::rename(&self.log, &to).expect("a rename");
+                compress(&to);
+            }
             Rotation::CopyTruncate => {
                 fs::copy(&self.log, to).expect("a copy");
                 OpenOptions::new().write(true).truncate(true).open(&self.log).expect("a truncation");
             }
         }
     }
+}
+
+/// As gzip does it: the compressed file has the times of the plain one.
+fn compress(path: &Path) {
+    let written = fs::metadata(path).and_then(|meta| meta.modified()).expect("its time");
+    let seconds = written.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let file = fs::File::create(path.with_added_extension("gz")).expect("a compressed file");
+    let builder = flate2::GzBuilder::new().mtime(seconds as u32);
+    let mut encoder = builder.write(file, flate2::Compression::fast());
+    encoder.write_all(&fs::read(path).expect("the log")).expect("it is written");
+    encoder.finish().and_then(|file| file.set_modified(written)).expect("it is finished");
+    fs::remove_file(path).expect("the plain one");
 }
 
 async fn drill(rotation: Rotation, glob: &str) {
@@ -179,6 +197,11 @@ async fn drill(rotation: Rotation, glob: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_the_log_is_renamed() {
     drill(Rotation::Rename, "app.log").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_the_log_is_renamed_and_compressed() {
+    drill(Rotation::Compress, "app.log").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! What a byte of log costs on disk and in CPU once it is parsed: `cargo bench -p logweir-aggregator --bench size --
-//! [megabytes] [set]`. Seals the bench sets and the worst cases as the server does, merges small splits, and says what
-//! each column and each section takes.
+//! [megabytes] [set] [again] [/folder to keep the splits in]`. Seals the bench sets and the worst cases
+//! as the server does, merges small splits, and says what each column and each section takes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,6 +65,10 @@ fn measure(set: &str, bytes: usize) {
     let before = cpu_s();
     let blocks = blocks(set, &lines);
     let parse_s = cpu_s() - before;
+    if args_have("again") {
+        // For a profiler: hardly anything but sealing.
+        (0..20).for_each(|_| drop(parts(&blocks, SEAL_BYTES).next().map(seal)));
+    }
     let before = cpu_s();
     let splits: Vec<SplitFile> = parts(&blocks, SEAL_BYTES).map(seal).collect();
     let seal_s = cpu_s() - before;
@@ -81,6 +85,11 @@ fn measure(set: &str, bytes: usize) {
         100.0 * stored as f64 / raw as f64,
     );
     show(&splits, raw, lines.len());
+    if let Some(dir) = std::env::args().find(|arg| arg.starts_with('/')) {
+        for (i, split) in splits.iter().enumerate() {
+            std::fs::write(format!("{dir}/{set}-{i}.split.parquet"), &split.bytes).expect("the folder is there");
+        }
+    }
     let small: Vec<SplitFile> = parts(&blocks, SMALL_BYTES).map(seal).collect();
     let small_bytes: usize = small.iter().map(|split| split.bytes.len()).sum();
     let merged = merge(&small);
@@ -93,7 +102,11 @@ fn measure(set: &str, bytes: usize) {
     );
 }
 
-/// CPU time of this process.
+fn args_have(word: &str) -> bool {
+    std::env::args().any(|arg| arg == word)
+}
+
+/// CPU time of this thread.
 fn cpu_s() -> f64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     stat.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
@@ -108,7 +121,8 @@ fn merge(small: &[SplitFile]) -> (f64, SplitFile) {
     let before = cpu_s();
     let mut blocks = Vec::new();
     for i in 0..small.len() {
-        let split = OpenSplit::open(&objects, &format!("splits/{i}"), &Arc::new(Columns::new(0))).expect("a split");
+        let split =
+            OpenSplit::open(&objects, &format!("splits/{i}"), &Arc::new(Columns::new(64 << 20))).expect("a split");
         blocks.extend(split.to_blocks().expect("blocks").into_iter().map(Arc::new));
     }
     let merged = seal(&blocks);

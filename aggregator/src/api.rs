@@ -6,6 +6,7 @@ pub mod events;
 pub mod extract;
 pub mod health;
 pub mod ingest;
+pub mod queries;
 pub mod query;
 pub mod sources;
 pub mod tail;
@@ -28,6 +29,7 @@ use logweir_runtime::pool::Pool;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::error::ApiError;
+use self::queries::Queries;
 use crate::auth::{Auth, Scope};
 use crate::live::Live;
 use crate::receive::admission::Admission;
@@ -50,6 +52,7 @@ pub struct App {
     pub ranges: SharedRanges,
     pub store: Store,
     pub live: Live,
+    pub queries: Queries,
     /// Decodes what comes in; apart from the queries, so that neither starves the other.
     pub ingest_pool: Pool,
     pub query_pool: Pool,
@@ -87,6 +90,7 @@ impl Route {
     ) -> Route {
         let filters = methods.iter().map(|method| match *method {
             Method::POST => MethodFilter::POST,
+            Method::DELETE => MethodFilter::DELETE,
             _ => MethodFilter::GET,
         });
         let filter = filters.reduce(MethodFilter::or).unwrap_or(MethodFilter::GET);
@@ -96,6 +100,7 @@ impl Route {
 
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
+const DELETE: &[Method] = &[Method::DELETE];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
 
 /// Every route of the aggregator: the router is made of them, and so are its tests.
@@ -114,7 +119,10 @@ pub fn routes() -> Vec<Route> {
         Route::new(GET_POST, "/api/v1/query", query, query::query),
         Route::new(GET_POST, "/api/v1/hits", query, values::hits),
         Route::new(GET_POST, "/api/v1/facets", query, values::facets),
+        Route::new(GET_POST, "/api/v1/patterns", query, values::patterns),
         Route::new(GET, "/api/v1/fields", query, values::fields),
+        Route::new(GET, "/api/v1/queries", query, queries::list),
+        Route::new(DELETE, "/api/v1/queries/{id}", query, queries::cancel),
         Route::new(GET_POST, "/api/v1/explain", query, values::explain),
         Route::new(GET, "/api/v1/events/{id}", query, events::event),
         Route::new(GET, "/api/v1/events/{id}/context", query, events::context),

@@ -15,6 +15,7 @@ use logweir_runtime::loopback::is_loopback;
 use logweir_runtime::pool::Pool;
 
 use self::index::Indexer;
+use crate::api::queries::Queries;
 use crate::api::{App, Probe};
 use crate::auth::{Auth, TokenFile};
 use crate::config::Config;
@@ -87,6 +88,7 @@ impl Pipeline {
             ranges,
             store,
             live,
+            queries: Queries::default(),
             ingest_pool: Pool::new("ingest", NonZeroUsize::MIN).map_err(Error::Thread)?,
             query_pool: Pool::per_core("query").map_err(Error::Thread)?,
             rules_pool: Pool::new("rules", NonZeroUsize::MIN).map_err(Error::Thread)?,

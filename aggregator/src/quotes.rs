@@ -11,7 +11,7 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// The place of the first `"` or `\` from `at` on.
 #[inline]
-pub fn stop(text: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn stop(text: &[u8], at: usize) -> Option<usize> {
     let mut from = at;
     while let Some(word) = text.get(from..).and_then(<[u8]>::first_chunk::<8>) {
         let word = u64::from_le_bytes(*word);

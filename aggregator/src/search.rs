@@ -10,6 +10,7 @@ pub mod context;
 pub mod counted;
 pub mod crew;
 pub mod execute;
+pub mod facets;
 pub mod fields;
 pub mod filter;
 pub mod hits;
@@ -17,10 +18,12 @@ pub mod literal;
 pub mod live;
 pub mod mask;
 pub mod order;
+pub mod patterns;
 pub mod pipes;
 pub mod plan;
 pub mod rows;
 pub mod scan;
+pub mod steps;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -40,8 +43,10 @@ pub enum Error {
     Limit { what: &'static str, limit: u64 },
     #[error("a query in in(…) must yield one column, for example in(level:error | fields trace_id)")]
     SubqueryColumns,
-    #[error("the query in in(…) was not answered completely: {reason}")]
-    SubqueryPartial { reason: &'static str },
+    #[error("{what} needs {needs} before it")]
+    Misplaced { what: &'static str, needs: &'static str },
+    #[error("the query in {what} was not answered completely: {reason}")]
+    Partial { what: &'static str, reason: &'static str },
     #[error("{text:?} is no width: write a duration for time (5m) or a positive number")]
     Width { text: String },
 }
@@ -49,11 +54,13 @@ pub enum Error {
 impl Error {
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Error::Regex { .. } | Error::Unsupported { .. } | Error::SubqueryColumns | Error::Width { .. } => {
-                ErrorCode::BadRequest
-            }
+            Error::Regex { .. }
+            | Error::Unsupported { .. }
+            | Error::Misplaced { .. }
+            | Error::SubqueryColumns
+            | Error::Width { .. } => ErrorCode::BadRequest,
             Error::Limit { .. } => ErrorCode::LimitExceeded,
-            Error::SubqueryPartial { .. } => ErrorCode::Timeout,
+            Error::Partial { .. } => ErrorCode::Timeout,
         }
     }
 }

@@ -217,7 +217,14 @@ fn pending_view(handle: &Handle, group: &str, rule: &Rule, labels: &Labels, inst
     let mut all = rule.labels.clone();
     all.extend(labels.clone());
     all.insert("alertname".to_owned(), rule.name.clone());
-    let facts = Facts { rule, group, labels: &all, values: &instance.values, severity: instance.severity };
+    let facts = Facts {
+        rule,
+        group,
+        labels: &all,
+        values: &instance.values,
+        texts: &instance.texts,
+        severity: instance.severity,
+    };
     let query = rule.context_filter(labels);
     let links = Links { base_url: handle.live.base_url.clone() };
     let from_ns = instance.pending_since.saturating_sub(rule.window_ns());

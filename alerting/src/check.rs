@@ -1,6 +1,7 @@
 //! Checking files: what `rules check` says, what a reload decides by, and the unit tests of rules.
 
 pub mod cases;
+mod inputs;
 pub mod lines;
 
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ mod draft;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use logweir_rules::evaluate::{self as machine, Input, RuleState};
+use logweir_rules::evaluate::{self as machine, Input, Observation, RuleState};
 use logweir_rules::model::{Group, Labels, RuleSet};
 use logweir_rules::schedule;
 use logweir_runtime::clock::Clock;
@@ -181,10 +181,19 @@ impl Evaluator {
         for rule in &group.rules {
             let before = self.states.get(&rule.name).cloned().unwrap_or_default();
             let mut after = before.clone();
-            let asked = ask::tables(&*self.source, rule, &mut after, at).await;
+            let asked = match ask::tables(&*self.source, rule, &mut after, at).await {
+                Ok(tables) => {
+                    let from = at.saturating_sub(group.every_ns);
+                    ask::lines(&*self.source, rule, from, at).await.map(|lines| (tables, lines))
+                }
+                Err(error) => Err(error),
+            };
             let mut status = RuleStatus { last_at: Some(at), ..RuleStatus::default() };
             let outcome = match &asked {
-                Ok(tables) => machine::step(rule, &mut after, at, Input::Tables(tables)),
+                Ok((tables, lines)) => {
+                    let seen = Observation { lines, ..Observation::of(tables) };
+                    machine::step(rule, &mut after, at, Input::Observed(&seen))
+                }
                 Err(QueryError::Unavailable(reason)) if patient => {
                     self.live.set_status(&rule.name, |status| status.error = Some(reason.clone()));
                     return Ok(StepEnd::Held);

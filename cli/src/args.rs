@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use client::{
-    AlertsCommand, ContextArgs, ExplainArgs, FieldsArgs, ListArgs, ListFormat, OutputFormat, RangeArgs, RulesCommand,
-    RulesPaths, SearchArgs, ServerArgs, SourcesArgs, StdinFormat, TailArgs,
+    AlertsCommand, ContextArgs, ExplainArgs, FieldsArgs, ListArgs, ListFormat, OutputFormat, PatternsArgs, RangeArgs,
+    RulesCommand, RulesPaths, SearchArgs, ServerArgs, SourcesArgs, StdinFormat, TailArgs,
 };
 pub use server::{CheckArgs, CompletionsArgs, ServeArgs, TokensCommand, UpArgs};
 
@@ -28,6 +28,7 @@ Look:
   search       Find events, count them, make tables of them
   tail         Follow new events as they arrive
   context      Show what happened around one event
+  patterns     Show what the messages have in common, the most frequent first
   fields       List the fields of the stored events, or the values of one
   explain      Say what a query would read, without running it
 
@@ -92,6 +93,7 @@ pub enum Command {
     Search(SearchArgs),
     Tail(TailArgs),
     Context(ContextArgs),
+    Patterns(PatternsArgs),
     Fields(FieldsArgs),
     Explain(ExplainArgs),
     /// Show what is firing

@@ -6,6 +6,7 @@ mod completions;
 mod context;
 mod explain;
 mod fields;
+mod patterns;
 pub mod rules;
 pub mod search;
 pub mod serve;
@@ -31,6 +32,7 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Search(args) => search::run(&args, console).await,
         Command::Tail(args) => tail::run(&args, console).await,
         Command::Context(args) => context::run(&args, console).await,
+        Command::Patterns(args) => patterns::run(&args, console).await,
         Command::Fields(args) => fields::run(&args, console).await,
         Command::Explain(args) => explain::run(&args, console).await,
         Command::Alerts(command) => alerts::run(&command, console).await,

@@ -263,6 +263,42 @@ pub struct HitsAnswer {
     pub complete: bool,
 }
 
+/// `GET /api/v1/queries`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunningQueries {
+    pub queries: Vec<RunningQuery>,
+}
+
+/// A search that runs or waits for a thread.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunningQuery {
+    pub id: String,
+    pub query: String,
+    /// The id of the token, or `local`.
+    pub who: String,
+    /// RFC 3339.
+    pub since: String,
+    pub ms: f64,
+}
+
+/// `POST /api/v1/patterns`: what the messages have in common.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatternsRequest {
+    #[serde(default)]
+    pub query: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// `7d`: only patterns that no event before that has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_since: Option<String>,
+    /// Default 50, at most 1,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
 /// One entry of `GET /api/v1/sources`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceStatus {

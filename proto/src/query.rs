@@ -5,6 +5,7 @@
 //! The grammar knows nothing of an index: how a filter is executed is the store's business.
 
 pub mod ast;
+pub mod extract;
 pub mod parse;
 mod print;
 pub mod value;

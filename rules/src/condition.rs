@@ -4,12 +4,14 @@
 //! or    = and { ("or" | "||") and }          and  = not { ("and" | "&&") not }
 //! not   = ("not" | "!") not | cmp            cmp  = sum [ (">=" | "<=" | ">" | "<" | "==" | "!=") sum ]
 //! sum   = prod { ("+" | "-") prod }          prod = neg { ("*" | "/") neg }
-//! neg   = "-" neg | atom                     atom = number [ "%" ] | duration | name | "(" or ")"
+//! neg   = "-" neg | atom
+//! atom  = number [ "%" | "points" ] | duration | name | "prev" "(" name "," duration ")" | "(" or ")"
 //! ```
 //! It is total: every condition has an answer for every input, in time linear to its length. A number can be absent
 //! (the average of no lines, a division by zero): arithmetic with it is absent, a comparison with it is false.
-//! `5%` is 0.05. A duration is in seconds, or in the unit of the field that it is compared with: a signal over a
-//! field named `…_ms` has milliseconds.
+//! `5%` is 0.05, and so is `5 points`, which reads better for a difference of two ratios. A duration is in seconds, or
+//! in the unit of the field that it is compared with: a signal over a field named `…_ms` has milliseconds. Some names
+//! are truths of their own, such as `anomaly` and `new_pattern`. `prev(x, 1h)` is the signal as it was an hour before.
 
 mod eval;
 mod lex;
@@ -32,6 +34,41 @@ pub struct Known {
     pub name: String,
     /// How many units of it make a second: 1000 for a signal over a field of milliseconds.
     pub per_second: f64,
+    pub kind: NameKind,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameKind {
+    /// A number that is asked of the store, which can also be asked of an earlier time.
+    Signal,
+    Number,
+    Truth,
+}
+
+impl Known {
+    /// A name that the kind of the rule defines; times are in seconds.
+    pub fn of(name: &str, kind: NameKind) -> Known {
+        Known { name: name.to_owned(), per_second: 1.0, kind }
+    }
+}
+
+/// What [`Condition::shifts`] lists: `prev(errors, 1h)`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shift {
+    /// The name under which its value is given: the text itself.
+    pub key: String,
+    pub signal: String,
+    pub by_ns: i64,
+}
+
+/// Two proportions that a comparison is about, as names: `errors` of `total` here against those there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Proportions {
+    pub(crate) hits: [String; 2],
+    pub(crate) trials: [String; 2],
+    /// Quantile of the normal distribution that the difference must exceed.
+    pub(crate) z: f64,
 }
 
 /// A checked condition or expression; every name in it is known.
@@ -47,6 +84,11 @@ pub(crate) enum Expr {
     /// Seconds, until [`parse`] knows what it is compared with.
     Duration(f64),
     Name(String),
+    /// A name that is true or false: a number other than zero is true.
+    Truth(String),
+    Prev(Shift),
+    /// The two differ by more than chance explains.
+    Significant(Proportions),
     Negate(Box<Expr>),
     Math(MathOp, Box<Expr>, Box<Expr>),
     Compare(CompareOp, Box<Expr>, Box<Expr>),
@@ -103,6 +145,18 @@ impl Condition {
         names
     }
 
+    /// The signals of earlier times that it uses.
+    pub fn shifts(&self) -> Vec<Shift> {
+        let mut shifts = Vec::new();
+        collect_shifts(&self.root, &mut shifts);
+        shifts
+    }
+
+    /// The same condition, true only when `other` is as well.
+    pub(crate) fn and(self, other: Expr) -> Condition {
+        Condition { text: self.text, root: Expr::And(Box::new(self.root), Box::new(other)) }
+    }
+
     /// The first comparison of a name with a constant, `timeouts >= 20` → `(timeouts, ">=", 20)`: what a message
     /// shows as the threshold.
     pub fn threshold(&self) -> Option<(&str, &'static str, f64)> {
@@ -112,8 +166,8 @@ impl Condition {
 
 fn collect<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
     match expr {
-        Expr::Number(_) | Expr::Duration(_) => {}
-        Expr::Name(name) => {
+        Expr::Number(_) | Expr::Duration(_) | Expr::Significant(_) => {}
+        Expr::Name(name) | Expr::Truth(name) | Expr::Prev(Shift { signal: name, .. }) => {
             if !names.contains(&name.as_str()) {
                 names.push(name);
             }
@@ -123,6 +177,18 @@ fn collect<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
             collect(a, names);
             collect(b, names);
         }
+    }
+}
+
+fn collect_shifts(expr: &Expr, shifts: &mut Vec<Shift>) {
+    match expr {
+        Expr::Prev(shift) if !shifts.contains(shift) => shifts.push(shift.clone()),
+        Expr::Negate(inner) | Expr::Not(inner) => collect_shifts(inner, shifts),
+        Expr::Math(_, a, b) | Expr::Compare(_, a, b) | Expr::And(a, b) | Expr::Or(a, b) => {
+            collect_shifts(a, shifts);
+            collect_shifts(b, shifts);
+        }
+        _ => {}
     }
 }
 

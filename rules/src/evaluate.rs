@@ -4,7 +4,10 @@
 //! All waiting (`for`, `keep_firing_for`) counts event time, so a server that was down and catches up comes to the
 //! same states at the same times as one that was not.
 
+mod facts;
 mod instance;
+mod observe;
+mod patterns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,12 +16,20 @@ use std::time::Duration;
 use logweir_proto::text::format_duration;
 use serde::{Deserialize, Serialize};
 
+use crate::anomaly::Series;
 use crate::condition::Values;
-use crate::model::{Agg, Expected, Labels, OnEmpty, OnError, Rule, Severity, SignalSource};
+use crate::model::{Expected, Kind, Labels, OnError, OnPartial, Rule, Severity};
 use crate::signal::Table;
 
+pub use facts::SERIES_PER_RULE_MAX;
+use facts::{View, is_match};
 use instance::Facts;
 pub use instance::{Instance, Phase, Timer};
+pub use observe::{Coverage, Deploy, Observation, PatternLine, SourceState, Sources};
+pub use patterns::{DIGEST, PATTERNS_PER_SCOPE_MAX, SCOPES_PER_RULE_MAX, Scope};
+
+/// What is known of an instance besides numbers: `template`, `explain`, `source_state`.
+pub type Texts = BTreeMap<String, String>;
 
 /// Instances that one rule may have at once. What is there is kept, further ones are refused and counted.
 pub const INSTANCES_PER_RULE_MAX: usize = 1_000;
@@ -39,6 +50,12 @@ pub struct RuleState {
     pub seen: BTreeMap<Labels, i64>,
     /// Whether `seen` was once filled from the past.
     pub seeded: bool,
+    /// For `anomaly`: what each series has shown so far.
+    pub series: BTreeMap<Labels, Series>,
+    /// For `pattern`: the known patterns of each scope.
+    pub patterns: BTreeMap<Labels, Scope>,
+    /// What the last evaluation could not decide, and why. Made anew by every step.
+    pub undecided: BTreeMap<Labels, String>,
 }
 
 /// What the queries of a rule said.
@@ -46,6 +63,8 @@ pub struct RuleState {
 pub enum Input<'a> {
     /// One table per signal with a query, in the order of the rule.
     Tables(&'a [Table]),
+    /// The same, with what else is known.
+    Observed(&'a Observation<'a>),
     Failed(&'a str),
 }
 
@@ -75,6 +94,7 @@ pub enum Reason {
     Recovered { held_ns: i64 },
     NoLines,
     QueryFailed(String),
+    Undecided(String),
     Forgotten { silent_ns: i64 },
     RuleChanged,
     RuleRemoved,
@@ -93,6 +113,7 @@ impl fmt::Display for Reason {
             Reason::Recovered { held_ns } => write!(f, "recovered for {}", span(held_ns)),
             Reason::NoLines => f.write_str("no line matched"),
             Reason::QueryFailed(error) => write!(f, "the query failed: {error}"),
+            Reason::Undecided(reason) => write!(f, "undecided: {reason}"),
             Reason::Forgotten { silent_ns } => write!(f, "silent for {}, forgotten", span(silent_ns)),
             Reason::RuleChanged => f.write_str("the grouping of the rule was changed"),
             Reason::RuleRemoved => f.write_str("the rule was removed"),
@@ -109,6 +130,7 @@ pub struct Transition {
     pub at: i64,
     pub severity: Severity,
     pub values: Values,
+    pub texts: Texts,
     /// When the instance began to fire, for everything that concerns a firing one.
     pub fired_at: Option<i64>,
 }
@@ -129,7 +151,8 @@ pub fn step(rule: &Rule, state: &mut RuleState, at: i64, input: Input<'_>) -> Ou
     }
     match input {
         Input::Failed(error) => failed(rule, state, at, error, &mut outcome),
-        Input::Tables(tables) => evaluated(rule, state, at, tables, &mut outcome),
+        Input::Tables(tables) => evaluated(rule, state, at, &Observation::of(tables), &mut outcome),
+        Input::Observed(observation) => evaluated(rule, state, at, observation, &mut outcome),
     }
     outcome
 }
@@ -180,17 +203,35 @@ fn error_labels() -> Labels {
     Labels::from([(ERROR_LABEL.0.to_owned(), ERROR_LABEL.1.to_owned())])
 }
 
-fn evaluated(rule: &Rule, state: &mut RuleState, at: i64, tables: &[Table], outcome: &mut Outcome) {
+fn evaluated(rule: &Rule, state: &mut RuleState, at: i64, observation: &Observation<'_>, outcome: &mut Outcome) {
+    state.undecided.clear();
+    let coverage = observation.coverage.filter(|coverage| coverage.is_partial());
+    if let Some(coverage) = coverage.filter(|_| rule.on_partial == OnPartial::Hold) {
+        let reason = format!("{} of {} sources have reported", coverage.reported, coverage.expected);
+        state.undecided = state.instances.keys().map(|labels| (labels.clone(), reason.clone())).collect();
+        return;
+    }
     if let Some(expected) = rule.expected {
-        remember(rule, state, at, tables);
+        remember(rule, state, at, observation.tables);
         forget(state, expected, at, outcome);
     }
-    for labels in candidates(rule, state, at, tables) {
+    outcome.refused += facts::observe(rule, state, at, observation);
+    let open = match &rule.kind {
+        Kind::Pattern(pattern) => patterns::open(pattern, &state.patterns, at),
+        _ => BTreeMap::new(),
+    };
+    let mut candidates = candidates(rule, state, at, observation);
+    candidates.extend(open.keys().cloned());
+    let view = View { rule, at, observation, open };
+    for labels in candidates {
         let facts = if labels == error_labels() && state.instances.contains_key(&labels) {
             Facts { empty: true, ..Facts::default() }
         } else {
-            facts(rule, state, at, &labels, tables)
+            view.facts(state, &labels)
         };
+        if let Some(reason) = &facts.undecided {
+            state.undecided.insert(labels.clone(), reason.clone());
+        }
         apply(rule, state, at, (labels, facts), outcome);
     }
 }
@@ -212,15 +253,29 @@ fn apply(rule: &Rule, state: &mut RuleState, at: i64, (labels, facts): (Labels, 
 }
 
 /// The label sets that this evaluation is about: what has lines, what is open, what is expected.
-fn candidates(rule: &Rule, state: &RuleState, at: i64, tables: &[Table]) -> BTreeSet<Labels> {
-    let mut all: BTreeSet<Labels> = state.instances.keys().cloned().collect();
-    let finest = rule.by().len();
-    for ((_, query), table) in rule.queries().zip(tables) {
-        if query.by.len() == finest {
-            all.extend(table.keys().cloned());
+fn candidates(rule: &Rule, state: &RuleState, at: i64, observation: &Observation<'_>) -> BTreeSet<Labels> {
+    let mut all: BTreeSet<Labels> = state.instances.keys().chain(state.series.keys()).cloned().collect();
+    // The label that a comparison is about does not tell its instances apart.
+    let besides = match &rule.kind {
+        Kind::Compare(compare) => Some(&compare.field),
+        _ => None,
+    };
+    let finest = rule.by().len() + usize::from(besides.is_some());
+    for ((_, query), table) in rule.queries().zip(observation.tables) {
+        if query.by.len() != finest {
+            continue;
+        }
+        match besides {
+            None => all.extend(table.keys().cloned()),
+            Some(field) => {
+                let without = |labels: &Labels| {
+                    labels.iter().filter(|(key, _)| *key != field).map(|(k, v)| (k.clone(), v.clone())).collect()
+                };
+                all.extend(table.keys().map(without));
+            }
         }
     }
-    if finest == 0 {
+    if rule.by().is_empty() {
         all.insert(Labels::new());
     }
     if let Some(expected) = rule.expected {
@@ -256,50 +311,6 @@ fn forget(state: &mut RuleState, expected: Expected, at: i64, outcome: &mut Outc
         }
         false
     });
-}
-
-/// A count of zero is a row about nothing.
-fn is_match(agg: Agg, value: f64) -> bool {
-    !agg.empty_is_zero() || value != 0.0
-}
-
-fn facts(rule: &Rule, state: &RuleState, at: i64, labels: &Labels, tables: &[Table]) -> Facts {
-    let mut values = Values::new();
-    let mut matched = false;
-    let mut tables = tables.iter();
-    for signal in &rule.signals {
-        let value = match &signal.source {
-            SignalSource::Query(query) => {
-                let row = tables.next().and_then(|table| lookup(table, labels, &query.by));
-                matched |= row.is_some_and(|value| is_match(query.agg, value));
-                row.or(query.agg.empty_is_zero().then_some(0.0))
-            }
-            SignalSource::Expr(expr) => expr.number(&values),
-        };
-        values.extend(value.map(|value| (signal.name.clone(), value)));
-    }
-    if rule.expected.is_some() {
-        // The last line came at the beginning of the last window that had one, give or take a step.
-        let window_ns = rule.queries().map(|(_, query)| query.window_ns).min().unwrap_or(0);
-        let seen = state.seen.get(labels).copied().unwrap_or(at);
-        let silent_ns = if matched { 0 } else { at.saturating_sub(seen).saturating_add(window_ns) };
-        values.insert("silent_for".to_owned(), silent_ns as f64 / 1e9);
-    }
-    let empty = !matched && rule.expected.is_none();
-    Facts {
-        forced: (empty && rule.on_empty == OnEmpty::Fire).then_some(Reason::NoLines),
-        frozen: empty && rule.on_empty == OnEmpty::Keep,
-        empty,
-        values,
-    }
-}
-
-fn lookup(table: &Table, labels: &Labels, by: &[String]) -> Option<f64> {
-    if by.len() == labels.len() {
-        return table.get(labels).copied();
-    }
-    let part: Labels = labels.iter().filter(|(key, _)| by.contains(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
-    table.get(&part).copied()
 }
 
 #[cfg(test)]

@@ -1,16 +1,23 @@
 //! Rule files: YAML into the model, with every mistake at once and its file, line and column.
 //!
-//! A file is refused whole. What this version cannot do is refused as well, by name, instead of being read and
-//! ignored.
+//! A file is refused whole.
 
 mod cases;
+mod context;
+mod kinds;
+mod levels;
 mod rule;
 mod signals;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{DELAY_DEFAULT_NS, EVERY_DEFAULT_NS, EVERY_MIN_NS, Group, OnEmpty, OnError, RuleSet};
+pub(crate) use kinds::windowed;
+pub(crate) use levels::SOURCE_STATE;
+
+use crate::model::{
+    DELAY_DEFAULT_NS, EVERY_DEFAULT_NS, EVERY_MIN_NS, Group, MAX_DELAY_DEFAULT_NS, OnEmpty, OnError, OnPartial, RuleSet,
+};
 use logweir_proto::yaml::{self, At, Fields, Node, Problem, Problems};
 
 /// Rules of one rule set.
@@ -73,6 +80,7 @@ struct Defaults {
     labels: Vec<(String, String, At)>,
     on_empty: OnEmpty,
     on_error: OnError,
+    on_partial: OnPartial,
     for_ns: Option<i64>,
     keep_firing_for_ns: Option<i64>,
     runbook: Option<crate::model::Template>,
@@ -94,9 +102,9 @@ fn read_group(node: &Node, problems: &mut Problems) -> Option<Group> {
     let owner = fields.get("owner").and_then(|n| problems.text(n, "owner"));
     let labels = fields.get("labels").map(|n| problems.texts(n, "labels")).unwrap_or_default();
     let mut defaults = Defaults { owner, labels, ..Defaults::default() };
-    let mut delay_ns = DELAY_DEFAULT_NS;
+    let mut delay = Delay { fixed_ns: DELAY_DEFAULT_NS, auto: false, max_ns: MAX_DELAY_DEFAULT_NS };
     if let Some(node) = fields.get("defaults") {
-        read_defaults(node, &mut defaults, &mut delay_ns, problems);
+        read_defaults(node, &mut defaults, &mut delay, problems);
     }
     let mut rules = Vec::new();
     if let Some(node) = fields.require("rules", problems) {
@@ -106,26 +114,45 @@ fn read_group(node: &Node, problems: &mut Problems) -> Option<Group> {
     }
     fields.finish(problems);
     let file = Arc::clone(problems.file());
-    Some(Group { file, at: node.at, name, every_ns, delay_ns, owner: defaults.owner, rules })
+    Some(Group {
+        file,
+        at: node.at,
+        name,
+        every_ns,
+        delay_ns: delay.fixed_ns,
+        delay_auto: delay.auto,
+        max_delay_ns: delay.max_ns,
+        owner: defaults.owner,
+        rules,
+    })
 }
 
-fn read_defaults(node: &Node, defaults: &mut Defaults, delay_ns: &mut i64, problems: &mut Problems) {
+/// How long a group waits for lines that are under way.
+struct Delay {
+    fixed_ns: i64,
+    auto: bool,
+    max_ns: i64,
+}
+
+fn read_defaults(node: &Node, defaults: &mut Defaults, delay: &mut Delay, problems: &mut Problems) {
     let Some(mut fields) = Fields::new(node, "defaults", problems) else { return };
     if let Some(node) = fields.get("delay") {
         if node.value == yaml::Value::Text("auto".to_owned()) {
-            let hint = Some("write a fixed time such as 5s".to_owned());
-            problems.add_hint(node.at, "delay: auto is not supported by this version", hint);
+            delay.auto = true;
         } else {
-            *delay_ns = problems.duration_ns(node, "delay").unwrap_or(DELAY_DEFAULT_NS);
+            delay.fixed_ns = problems.duration_ns(node, "delay").unwrap_or(DELAY_DEFAULT_NS);
         }
     }
+    if let Some(max) = fields.get("max_delay").and_then(|n| problems.duration_ns(n, "max_delay")) {
+        delay.max_ns = max;
+    }
+    defaults.on_partial = fields.get("on_partial").and_then(|n| on_partial(n, problems)).unwrap_or_default();
     defaults.on_empty = fields.get("on_empty").and_then(|n| on_empty(n, problems)).unwrap_or_default();
     defaults.on_error = fields.get("on_error").and_then(|n| on_error(n, problems)).unwrap_or_default();
     defaults.for_ns = fields.get("for").and_then(|n| problems.duration_ns(n, "for"));
     defaults.keep_firing_for_ns =
         fields.get("keep_firing_for").and_then(|n| problems.duration_ns(n, "keep_firing_for"));
     defaults.runbook = fields.get("runbook").and_then(|n| template(n, "runbook", problems));
-    fields.unsupported(&["max_delay", "on_partial"], problems);
     fields.finish(problems);
 }
 
@@ -135,6 +162,10 @@ fn on_empty(node: &Node, problems: &mut Problems) -> Option<OnEmpty> {
 
 fn on_error(node: &Node, problems: &mut Problems) -> Option<OnError> {
     problems.word(node, "on_error", &[("keep", OnError::Keep), ("fire", OnError::Fire)])
+}
+
+fn on_partial(node: &Node, problems: &mut Problems) -> Option<OnPartial> {
+    problems.word(node, "on_partial", &[("evaluate", OnPartial::Evaluate), ("hold", OnPartial::Hold)])
 }
 
 fn template(node: &Node, what: &str, problems: &mut Problems) -> Option<crate::model::Template> {

@@ -3,10 +3,12 @@
 //! No clock and no network in here: time is an argument, log lines and their counts are arguments. The server, the
 //! offline tests of rules and later a backtest run exactly this code, so that they cannot disagree.
 
+pub mod anomaly;
 pub mod condition;
 pub mod evaluate;
 pub mod file;
 pub mod library;
 pub mod model;
+pub mod names;
 pub mod schedule;
 pub mod signal;

@@ -28,6 +28,10 @@ pub const EVERY_DEFAULT_NS: i64 = 30_000_000_000;
 pub const DELAY_DEFAULT_NS: i64 = 5_000_000_000;
 /// Longest window of a signal.
 pub const WINDOW_MAX_NS: i64 = 7 * 86_400 * 1_000_000_000;
+/// Longest period of an objective, and the longest time that `prev` looks back.
+pub const PERIOD_MAX_NS: i64 = 35 * 86_400 * 1_000_000_000;
+/// How long a group waits for sources that are behind before it decides with what is there.
+pub const MAX_DELAY_DEFAULT_NS: i64 = 120 * 1_000_000_000;
 
 /// How bad it is, ordered: `Critical` is the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,6 +43,14 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// The next worse one.
+    pub const fn worse(self) -> Severity {
+        match self {
+            Severity::Info => Severity::Warning,
+            Severity::Warning | Severity::Critical => Severity::Critical,
+        }
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Severity::Info => "info",
@@ -47,6 +59,10 @@ impl Severity {
         }
     }
 }
+
+/// The words of a file, the worst first.
+pub const SEVERITIES: [(&str, Severity); 3] =
+    [("critical", Severity::Critical), ("warning", Severity::Warning), ("info", Severity::Info)];
 
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,6 +94,10 @@ pub struct Group {
     pub name: String,
     pub every_ns: i64,
     pub delay_ns: i64,
+    /// `delay: auto`: a step waits until the sources have reported up to its time, at most `max_delay_ns`;
+    /// `delay_ns` is then for a store that knows no watermarks.
+    pub delay_auto: bool,
+    pub max_delay_ns: i64,
     pub owner: Option<String>,
     pub rules: Vec<Arc<Rule>>,
 }
@@ -95,6 +115,12 @@ pub struct Rule {
     pub at: At,
     /// Unique over the whole rule set: the identity under which state is kept when the rule is edited.
     pub name: String,
+    /// A name of its own outside of Logweir, shown in messages.
+    pub id: Option<String>,
+    pub status: Status,
+    pub kind: Kind,
+    /// The labels by which its instances are told apart.
+    pub by: Vec<String>,
     pub signals: Vec<Signal>,
     /// The worst first.
     pub levels: Vec<Level>,
@@ -102,6 +128,12 @@ pub struct Rule {
     pub keep_firing_for_ns: i64,
     pub on_empty: OnEmpty,
     pub on_error: OnError,
+    pub on_partial: OnPartial,
+    /// What must hold for there to be a decision at all.
+    pub require: Option<Condition>,
+    pub on_undecided: OnUndecided,
+    /// Names of time intervals in the routing file in which the rule sends nothing.
+    pub mute: Vec<String>,
     pub expected: Option<Expected>,
     pub summary: Template,
     pub labels: Labels,
@@ -128,6 +160,8 @@ pub struct Alternative {
 #[derive(Debug, Clone)]
 pub struct Signal {
     pub name: String,
+    /// The name in the file, where several signals come from one: `bad` of `bad:1h`.
+    pub feed: String,
     pub at: At,
     pub source: SignalSource,
 }
@@ -147,6 +181,110 @@ pub struct SignalQuery {
     pub field: Option<String>,
     pub window_ns: i64,
     pub by: Vec<String>,
+    /// The window ends this long before the time of the evaluation.
+    pub shift_ns: i64,
+}
+
+/// What a rule is about, besides its signals.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    Threshold,
+    Slo(Slo),
+    Pattern(Pattern),
+    Anomaly(Anomaly),
+    Compare(Compare),
+}
+
+/// An objective for the share of good events over a period.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slo {
+    pub objective: f64,
+    pub period_ns: i64,
+    /// Window whose burn rate is `burn`: the long one of the first burn condition.
+    pub shown_ns: i64,
+}
+
+/// Messages whose template was not there before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pattern {
+    pub filter: String,
+    /// The field whose values are looked at as they are; without it the template of the message.
+    pub field: Option<String>,
+    /// "New" is new for these labels.
+    pub scope: Vec<String>,
+    /// How long a new scope learns in silence.
+    pub learn_ns: i64,
+    /// A pattern that was not seen for so long is new again.
+    pub forget_after_ns: i64,
+    /// A pattern that came so soon after a deploy is one level worse.
+    pub after_deploy_ns: Option<i64>,
+    pub limit: Option<Limit>,
+    /// A pattern is new for so long.
+    pub resolve_after_ns: i64,
+}
+
+/// New patterns of one scope that are alerts of their own; further ones are told together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub per_scope: usize,
+    pub per_ns: i64,
+}
+
+/// A signal that behaves as it never did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Anomaly {
+    pub signal: String,
+    /// How often the detector gets a value: the window of the signal.
+    pub bucket_ns: i64,
+    pub detector: crate::anomaly::Settings,
+}
+
+/// A candidate against a baseline: two values of one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compare {
+    pub field: String,
+    pub candidate: String,
+    pub baseline: String,
+}
+
+/// How much a rule is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Status {
+    Experimental,
+    #[default]
+    Stable,
+    Deprecated,
+}
+
+impl Status {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Status::Experimental => "experimental",
+            Status::Stable => "stable",
+            Status::Deprecated => "deprecated",
+        }
+    }
+}
+
+/// What happens when not all sources have reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnPartial {
+    #[default]
+    Evaluate,
+    /// Nothing changes.
+    Hold,
+}
+
+/// What happens to an instance that cannot be decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUndecided {
+    /// Nothing changes.
+    #[default]
+    Keep,
+    /// It has recovered.
+    Ok,
+    /// The worst level is reached.
+    Fire,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,12 +300,14 @@ pub enum Agg {
     P99,
     Distinct,
     Rate,
+    /// How many other values than one the field had in the window.
+    Changes,
 }
 
 impl Agg {
     /// Whether no lines at all are a zero, and not "unknown".
     pub const fn empty_is_zero(self) -> bool {
-        matches!(self, Agg::Count | Agg::Sum | Agg::Distinct | Agg::Rate)
+        matches!(self, Agg::Count | Agg::Sum | Agg::Distinct | Agg::Rate | Agg::Changes)
     }
 
     pub const fn needs_field(self) -> bool {
@@ -210,6 +350,41 @@ pub struct Context {
     pub samples: usize,
     /// Which lines to show; by default those of the first signal in the worst level's condition.
     pub filter: Option<String>,
+    /// Fields whose most frequent values are shown.
+    pub top: Vec<String>,
+    pub chart: Option<Chart>,
+    /// The newest lines from before the alert, for a source that has gone silent.
+    pub last_samples: usize,
+    /// Show the stack trace of a sample.
+    pub stack: bool,
+    /// Say when the pattern was first seen.
+    pub first_seen: bool,
+}
+
+impl Default for Context {
+    fn default() -> Context {
+        Context {
+            samples: SAMPLES_DEFAULT,
+            filter: None,
+            top: Vec::new(),
+            chart: None,
+            last_samples: 0,
+            stack: false,
+            first_seen: false,
+        }
+    }
+}
+
+/// What is drawn into a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chart {
+    /// An expression over signals: `errors`, `bad/total`.
+    pub signal: String,
+    pub span_ns: i64,
+    /// Draw the usual range as well.
+    pub band: bool,
+    /// One line for each value of this field.
+    pub split: Option<String>,
 }
 
 /// One unit test of a rule: lines in, states out.
@@ -221,6 +396,9 @@ pub struct TestCase {
     pub parser: Option<String>,
     pub logs: Vec<TestLogs>,
     pub counts: Vec<TestCounts>,
+    pub series: Vec<TestSeries>,
+    pub agents: Vec<TestAgent>,
+    pub deploys: Vec<TestDeploy>,
     pub expect: Vec<Expectation>,
 }
 
@@ -252,6 +430,44 @@ pub struct TestCounts {
     pub per_minute: f64,
 }
 
+/// Values of a signal, one per step, by a formula.
+#[derive(Debug, Clone)]
+pub struct TestSeries {
+    pub signal: String,
+    pub labels: Labels,
+    pub shape: SeriesShape,
+}
+
+#[derive(Debug, Clone)]
+pub enum SeriesShape {
+    /// A level with a peak at the same time of every day of the test.
+    Daily { step_ns: i64, days: i64, base: f64, peak: Option<Peak>, poisson: bool, seed: u64 },
+    /// Added to the series with the same labels.
+    Add { from_ns: i64, to_ns: i64, add: f64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Peak {
+    pub at_ns: i64,
+    pub value: f64,
+    pub width_ns: i64,
+}
+
+/// When the agent of a host was alive.
+#[derive(Debug, Clone)]
+pub struct TestAgent {
+    pub host: String,
+    pub from_ns: i64,
+    pub to_ns: i64,
+}
+
+#[derive(Debug, Clone)]
+pub struct TestDeploy {
+    pub at_ns: i64,
+    pub name: String,
+    pub labels: Labels,
+}
+
 /// What must be true at a time of the test. Labels select the instances that are meant.
 #[derive(Debug, Clone)]
 pub struct Expectation {
@@ -262,7 +478,13 @@ pub struct Expectation {
     pub severity_not: Option<Severity>,
     pub labels: Labels,
     pub summary: Option<ExpectText>,
-    pub value: BTreeMap<String, f64>,
+    pub value: BTreeMap<String, ExpectValue>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExpectValue {
+    Number(f64),
+    Text(ExpectText),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,6 +493,7 @@ pub enum ExpectState {
     Pending,
     Firing,
     Recovering,
+    Undecided,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

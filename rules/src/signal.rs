@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Agg, Labels, Rule, Signal, SignalQuery, SignalSource};
+use crate::evaluate::PatternLine;
+use crate::model::{Agg, Kind, Labels, Pattern, Rule, Signal, SignalQuery, SignalSource};
+use crate::names;
 
 /// Name of the column that holds the number.
 pub const VALUE_COLUMN: &str = "v";
 
 /// What of a value becomes a label: more is a line of text, not a name.
 pub const LABEL_CHARS_MAX: usize = 500;
+
+/// The label that tells the instances of a pattern rule apart: the id of the pattern.
+pub const PATTERN_LABEL: &str = "pattern";
 
 /// One number per set of label values.
 pub type Table = BTreeMap<Labels, f64>;
@@ -19,11 +24,37 @@ impl SignalQuery {
         let agg = match (self.agg, &self.field) {
             (Agg::Count, _) => "count".to_owned(),
             (Agg::Rate, _) => "rate".to_owned(),
-            (agg, field) => format!("{}({})", function(agg), quote_field(field.as_deref().unwrap_or_default())),
+            (agg, field) => {
+                let field = field.as_deref().unwrap_or_default();
+                format!("{}({})", function(agg), quote_field(names::stored_ms(field).unwrap_or(field)))
+            }
         };
-        let by: Vec<String> = self.by.iter().map(|label| quote_field(label)).collect();
+        let by: Vec<String> = columns(&self.by).map(quote_field).collect();
         let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
-        format!("{} | stats {agg} as {VALUE_COLUMN}{by}", grouped(&self.filter))
+        format!("{} | stats {agg} as {VALUE_COLUMN}{by}", grouped(&names::resolve(&self.filter)))
+    }
+
+    /// The range of event time that it asks about in an evaluation at `at`.
+    pub fn range(&self, at: i64) -> (i64, i64) {
+        let end = at.saturating_sub(self.shift_ns);
+        (end.saturating_sub(self.window_ns), end)
+    }
+
+    /// The table of an answer; rows without a number are left out.
+    pub fn table(&self, rows: &[serde_json::Map<String, serde_json::Value>]) -> Table {
+        let mut table = Table::new();
+        for (labels, value) in rows.iter().filter_map(|row| numbered(row, &self.by)) {
+            // Two rows have the same labels only where one name stands for two fields.
+            table.entry(labels).and_modify(|have| *have = self.agg.joined(*have, value)).or_insert(value);
+        }
+        let in_ms = self.field.as_deref().is_some_and(|field| names::stored_ms(field).is_some());
+        match self.agg {
+            Agg::Changes => table.values_mut().for_each(|value| *value = (*value - 1.0).max(0.0)),
+            Agg::Count | Agg::Rate | Agg::Distinct => {}
+            _ if in_ms => table.values_mut().for_each(|value| *value /= 1e3),
+            _ => {}
+        }
+        table
     }
 
     /// The query that finds every value of the grouping labels with lines in a range.
@@ -43,8 +74,40 @@ const fn function(agg: Agg) -> &'static str {
         Agg::P90 => "p90",
         Agg::P95 => "p95",
         Agg::P99 => "p99",
-        Agg::Distinct => "dc",
+        Agg::Distinct | Agg::Changes => "dc",
         Agg::Rate => "rate",
+    }
+}
+
+/// The columns that hold the values of labels: those that loggers name otherwise have two.
+fn columns(by: &[String]) -> impl Iterator<Item = &str> {
+    by.iter().flat_map(|label| {
+        std::iter::once(label.as_str()).chain(names::stored(label).filter(|name| !by.iter().any(|b| b == name)))
+    })
+}
+
+impl Agg {
+    /// One number of two, for the parts of one group.
+    fn joined(self, a: f64, b: f64) -> f64 {
+        match self {
+            Agg::Count | Agg::Sum | Agg::Rate => a + b,
+            Agg::Min => a.min(b),
+            _ => a.max(b),
+        }
+    }
+}
+
+fn numbered(row: &serde_json::Map<String, serde_json::Value>, by: &[String]) -> Option<(Labels, f64)> {
+    let value = row.get(VALUE_COLUMN)?.as_f64()?;
+    value.is_finite().then(|| (labels_of(row, by), value))
+}
+
+impl Pattern {
+    /// What the rule looks at in a row; `None` when it has no such field.
+    pub fn line(&self, row: &serde_json::Map<String, serde_json::Value>, at: i64) -> Option<PatternLine> {
+        let field = self.field.as_deref().unwrap_or("message");
+        let text = labels_of(row, &[field.to_owned()]).remove(field)?;
+        Some(PatternLine { at, labels: labels_of(row, &self.scope), text })
     }
 }
 
@@ -79,9 +142,41 @@ fn quote_value(value: &str) -> String {
 }
 
 impl Rule {
-    /// The labels by which its instances are told apart: those of the most finely grouped signal.
+    /// The labels by which its instances are told apart.
     pub fn by(&self) -> &[String] {
-        self.queries().map(|(_, query)| query.by.as_slice()).max_by_key(|by| by.len()).unwrap_or_default()
+        &self.by
+    }
+
+    /// The numbers that its texts may name.
+    pub fn value_names(&self) -> Vec<String> {
+        let signals = self.signals.iter().map(|signal| signal.name.clone()).filter(|name| !name.contains([':', '(']));
+        let fixed = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let mut names = match &self.kind {
+            Kind::Threshold => signals.collect(),
+            Kind::Slo(_) => fixed(&["burn", "budget_left", "bad", "total"]),
+            Kind::Pattern(_) => fixed(&["new_pattern", "count_10m", "count_1h", "patterns"]),
+            Kind::Anomaly(_) => {
+                signals.chain(fixed(&["anomaly", "duration", "score", "usual_low", "usual_high"])).collect()
+            }
+            Kind::Compare(compare) => {
+                let sides = [&compare.candidate, &compare.baseline];
+                signals.flat_map(|name| sides.map(|side| format!("{side}.{name}"))).collect()
+            }
+        };
+        names.extend(self.expected.map(|_| "silent_for".to_owned()));
+        names
+    }
+
+    /// The values that are texts.
+    pub fn text_names(&self) -> Vec<&'static str> {
+        let mut names = vec!["partial"];
+        names.extend(self.expected.map(|_| "source_state"));
+        match &self.kind {
+            Kind::Pattern(_) => names.extend(["template", "deploy"]),
+            Kind::Anomaly(_) => names.push("explain"),
+            Kind::Threshold | Kind::Slo(_) | Kind::Compare(_) => {}
+        }
+        names
     }
 
     pub fn queries(&self) -> impl Iterator<Item = (&Signal, &SignalQuery)> {
@@ -96,6 +191,9 @@ impl Rule {
     pub fn subject(&self) -> Option<&SignalQuery> {
         let first = self.levels.first().and_then(|level| level.any.first())?;
         let mut name = first.when.names().first().copied()?;
+        if let Kind::Compare(compare) = &self.kind {
+            name = name.strip_prefix(&*compare.candidate).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name);
+        }
         // An expression uses only signals before it, so this ends.
         loop {
             match &self.signals.iter().find(|signal| signal.name == name)?.source {
@@ -108,12 +206,23 @@ impl Rule {
     /// The lines behind an instance, as a filter to search with.
     pub fn context_filter(&self, labels: &Labels) -> String {
         let own = self.subject().or_else(|| self.queries().next().map(|(_, query)| query));
-        let base = self.context.filter.as_deref().or(own.map(|query| query.filter.as_str())).unwrap_or("*");
-        let mut out = grouped(base);
-        for label in self.by() {
+        let own = match &self.kind {
+            Kind::Pattern(pattern) => Some(pattern.filter.as_str()),
+            _ => own.map(|query| query.filter.as_str()),
+        };
+        let base = self.context.filter.as_deref().or(own).unwrap_or("*");
+        let mut out = grouped(&names::resolve(base));
+        // The id of a pattern is no field of its lines.
+        for label in self.by().iter().filter(|label| *label != PATTERN_LABEL) {
             let field = quote_field(label);
             match labels.get(label).filter(|value| !value.is_empty()) {
-                Some(value) => out.push_str(&format!(" {field}={}", quote_value(value))),
+                Some(value) => {
+                    let value = quote_value(value);
+                    out.push_str(&match names::stored(label) {
+                        Some(other) => format!(" ({field}={value} OR {other}={value})"),
+                        None => format!(" {field}={value}"),
+                    });
+                }
                 None => out.push_str(&format!(" -{field}:*")),
             }
         }
@@ -137,16 +246,14 @@ pub fn labels_of(row: &serde_json::Map<String, serde_json::Value>, by: &[String]
         serde_json::Value::String(text) => Some(text.chars().take(LABEL_CHARS_MAX).collect()),
         other => Some(other.to_string()),
     };
-    by.iter().filter_map(|label| Some((label.clone(), text(row.get(label)?)?))).collect()
+    let value = |label: &str| row.get(label).and_then(text);
+    let either = |label: &String| value(label).or_else(|| value(names::stored(label)?));
+    by.iter().filter_map(|label| Some((label.clone(), either(label)?))).collect()
 }
 
 /// The table of an answer; rows without a number are left out.
 pub fn table_of(rows: &[serde_json::Map<String, serde_json::Value>], by: &[String]) -> Table {
-    let row = |row: &serde_json::Map<String, serde_json::Value>| {
-        let value = row.get(VALUE_COLUMN)?.as_f64()?;
-        value.is_finite().then(|| (labels_of(row, by), value))
-    };
-    rows.iter().filter_map(row).collect()
+    rows.iter().filter_map(|row| numbered(row, by)).collect()
 }
 
 #[cfg(test)]
@@ -155,7 +262,7 @@ mod tests {
 
     fn query(filter: &str, agg: Agg, field: Option<&str>, by: &[&str]) -> SignalQuery {
         let by = by.iter().map(|label| (*label).to_owned()).collect();
-        SignalQuery { filter: filter.to_owned(), agg, field: field.map(str::to_owned), window_ns: 1, by }
+        SignalQuery { filter: filter.to_owned(), agg, field: field.map(str::to_owned), window_ns: 1, by, shift_ns: 0 }
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod loopback;
 pub mod pool;
 pub mod secrets;
 pub mod serve;
+pub mod systemd;
 pub mod telemetry;
 pub mod text_file;
 pub mod threads;

@@ -140,6 +140,8 @@ fn limits(mut fields: Fields<'_>, problems: &mut Problems) -> Limits {
     limits.batch_age = age.unwrap_or(limits.batch_age);
     let open = fields.integer("open_files", 1..=OPEN_FILES_MAX, problems);
     limits.open_files = open.and_then(|open| usize::try_from(open).ok()).unwrap_or(limits.open_files);
+    let deleted = fields.bytes("deleted_bytes", 0..=u64::MAX, problems);
+    limits.deleted_bytes = deleted.unwrap_or(limits.deleted_bytes);
     if limits.buffers_bytes() > limits.memory_bytes {
         let need = limits.buffers_bytes() >> 20;
         let message = format!("is too small: batch_bytes and line_bytes need {need}MiB; raise it or lower them");

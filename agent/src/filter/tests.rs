@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 
-use logweir_proto::batch::{SourceKind, Stream};
+use logweir_proto::batch::{AgentInfo, Envelope, Header, Heartbeat, SourceKind, Stream};
+use proptest::prelude::*;
 
 use super::*;
+use crate::batch::Draft;
 use crate::redact::{Action, Detector, Settings};
 
 fn info(path: &str, service: &str) -> SourceInfo {
@@ -98,4 +100,49 @@ fn the_sample_is_the_same_each_time_and_of_the_right_size() {
     assert!((900..1100).contains(&tenth.len()), "{}", tenth.len());
     assert_eq!(tenth, sample(0.1));
     assert_eq!((sample(0.0).len(), sample(1.0).len()), (0, 10_000));
+}
+
+proptest! {
+    /// No packet holds a secret: neither the body of a batch nor its header, whatever stands around it.
+    #[test]
+    fn no_byte_of_a_secret_is_in_a_batch(
+        lines in prop::collection::vec(("[ -~]{0,60}", any::<bool>(), "[ -~]{0,60}"), 1..20),
+        name in "[a-z]{4,10}",
+    ) {
+        let secret = format!("{name}@example.com");
+        let settings = Settings { detectors: vec![(Detector::Email, Action::Mask)], ..Settings::default() };
+        let mut filter = Filter::new(&[rule(&["^x"], None)], &settings).expect("it is right");
+        let source = info("/a.log", "shop");
+        let mut chunk = ChunkBuilder::new(0);
+        for (before, has, after) in &lines {
+            let line = if *has { format!("{before} {secret} {after}") } else { format!("{before}{after}") };
+            chunk.push(line.as_bytes(), line.len() as u64 + 1, None, Stream::None, false);
+        }
+        let end = chunk.end();
+        let mut draft = Draft::default();
+        draft.push(&source, &filter.apply(&source, chunk), false);
+        let built = draft.finish(header()).expect("a batch");
+        let envelope = Envelope::parse(&built.bytes).expect("a batch");
+        prop_assert_eq!(envelope.header.chunks[0].end, end);
+        let head = serde_json::to_string(&envelope.header).expect("json");
+        prop_assert!(!head.contains(&secret));
+        let mut texts = Vec::new();
+        let body = envelope.decompress().expect("its body");
+        body.for_each(&envelope.header, |_, record| texts.push(record.text.to_vec())).expect("its records");
+        for text in texts {
+            prop_assert!(!String::from_utf8_lossy(&text).contains(&secret));
+        }
+    }
+}
+
+fn header() -> Header {
+    Header {
+        agent: AgentInfo { id: "a".into(), host: "h".into(), version: "0".into(), utc_offset_minutes: 0 },
+        seq: 1,
+        sources: Vec::new(),
+        chunks: Vec::new(),
+        watermarks: Vec::new(),
+        gaps: Vec::new(),
+        heartbeat: Heartbeat::default(),
+    }
 }

@@ -359,3 +359,118 @@ async fn an_event_is_acked_well_within_the_age_of_a_batch() {
     end(&drain, agent).await;
     println!("append to arrival: {:?} each", begun.elapsed() / 19);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_configuration_is_taken_whole_or_not_at_all() {
+    let world = World::new(Fake::default()).await;
+    let (sender, reloads) = tokio::sync::mpsc::channel(1);
+    let drain = Drain::new();
+    let agent = Agent::build(world.config(), Clock::system(), drain.clone()).expect("an agent").with_reloads(reloads);
+    let agent = tokio::spawn(agent.run());
+    world.write("a.log", "to a@b.de 1\n");
+    world.fake.until(|fake| fake.lines().len() == 1).await;
+
+    // One key of it cannot change: nothing of it is taken.
+    let elsewhere = Config { state_dir: "/elsewhere".into(), rules: vec![drop_all()], ..world.config() };
+    sender.send(elsewhere).await.expect("it runs");
+    let no_key = crate::redact::Settings {
+        detectors: vec![(crate::redact::Detector::Email, crate::redact::Action::Hash)],
+        ..Default::default()
+    };
+    sender.send(Config { redact: no_key, rules: vec![drop_all()], ..world.config() }).await.expect("it runs");
+    world.write("a.log", "to a@b.de 2\n");
+    world.fake.until(|fake| fake.lines().len() == 2).await;
+
+    let dir = world.dir.path().join("more");
+    fs::create_dir(&dir).expect("a directory");
+    fs::write(dir.join("b.log"), "from b, debug\nfrom b\n").expect("a log");
+    let mut config = world.config();
+    let glob = dir.join("*.log").display().to_string();
+    config.files.push(FileRule { start_at: StartAt::Beginning, ..FileRule::plain(vec![glob.clone()]) });
+    config.rules =
+        vec![crate::config::SourceRule { paths: vec![glob], drop: vec!["debug".into()], ..Default::default() }];
+    config.redact.detectors = vec![(crate::redact::Detector::Email, crate::redact::Action::Mask)];
+    config.labels.insert("env".into(), "prod".into());
+    sender.send(config).await.expect("it runs");
+    world.fake.until(|fake| fake.lines().len() == 3).await;
+    world.write("a.log", "to a@b.de 3\n");
+    world.fake.until(|fake| fake.lines().len() == 4).await;
+    end(&drain, agent).await;
+    let mut lines = world.fake.lines();
+    lines.sort();
+    assert_eq!(lines, ["from b", "to [email] 3", "to a@b.de 1", "to a@b.de 2"]);
+    let headers = world.fake.headers.lock().unwrap();
+    let last = &headers.iter().rev().find(|header| !header.chunks.is_empty()).expect("a batch").sources[0];
+    assert_eq!((last.labels["env"].as_str(), last.path.ends_with("a.log")), ("prod", true));
+    let heartbeat = &headers.last().expect("a batch").heartbeat;
+    assert_eq!((heartbeat.filtered_lines, heartbeat.redacted_values), (1, 1));
+}
+
+fn drop_all() -> crate::config::SourceRule {
+    crate::config::SourceRule { drop: vec!["".into()], ..Default::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_source_says_how_far_it_is_while_others_are_busy() {
+    let world = World::new(Fake::default()).await;
+    world.write("idle.log", "one\n");
+    world.write("busy.log", "one\n");
+    let (drain, agent) = world.start(world.config());
+    let idle_times = |fake: &Fake| {
+        let headers = fake.headers.lock().expect("no panic");
+        let idle = headers.iter().flat_map(|h| &h.sources).find(|s| s.path.ends_with("idle.log")).map(|s| s.id.clone());
+        let marks = headers.iter().flat_map(|header| &header.watermarks);
+        let mut times: Vec<i64> = marks
+            .filter(|mark| Some(&mark.source) == idle.as_ref() && mark.offset == 4)
+            .map(|mark| mark.time_ns)
+            .collect();
+        times.dedup();
+        times
+    };
+    let begun = Instant::now();
+    while idle_times(&world.fake).len() < 3 {
+        world.write("busy.log", "more\n");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(begun.elapsed() < 4 * HEARTBEAT_EVERY, "{:?}", idle_times(&world.fake));
+    }
+    end(&drain, agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_is_dropped_is_neither_sent_nor_a_gap() {
+    let world = World::new(Fake::default()).await;
+    let rule = crate::config::SourceRule { drop: vec!["debug".into()], ..Default::default() };
+    let config = || Config { rules: vec![rule.clone()], once: true, ..world.config() };
+    world.write("a.log", &"debug\n".repeat(1000));
+    Agent::build(config(), Clock::system(), Drain::new()).expect("an agent").run().await.expect("all is stored");
+    world.write("a.log", "kept\ndebug\n");
+    Agent::build(config(), Clock::system(), Drain::new()).expect("an agent").run().await.expect("all is stored");
+    assert_eq!(world.fake.lines(), ["kept"]);
+    let headers = world.fake.headers.lock().unwrap();
+    let mut end = 0;
+    for chunk in headers.iter().flat_map(|header| &header.chunks) {
+        assert_eq!(std::mem::replace(&mut end, chunk.end), chunk.start);
+    }
+    assert_eq!(end, 6011);
+    assert!(headers.iter().all(|header| header.gaps.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_host_is_a_source_without_a_file() {
+    let world = World::new(Fake::default()).await;
+    let mut agent =
+        Agent::build(Config { host_stats: true, ..world.config() }, Clock::system(), world.drain.clone()).expect("one");
+    // The first sample is taken: the next one, a moment later, is an event.
+    agent.parts.host.sample(Now { mono: Instant::now(), wall_ns: 0 });
+    let drain = world.drain.clone();
+    let agent = tokio::spawn(agent.run());
+    world.fake.until(|fake| fake.lines().len() == 1).await;
+    end(&drain, agent).await;
+    let event: serde_json::Value = serde_json::from_str(&world.fake.lines()[0]).expect("json");
+    assert!(event["cpu_percent"].is_number() && event["memory_total_bytes"].is_number(), "{event}");
+    let headers = world.fake.headers.lock().unwrap();
+    assert_eq!(
+        headers.iter().flat_map(|h| &h.sources).find(|s| s.id.starts_with("host-")).expect("it").labels["service"],
+        "host"
+    );
+}

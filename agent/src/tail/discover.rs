@@ -121,7 +121,7 @@ impl Discovery {
     pub fn directories(&self) -> HashSet<PathBuf> {
         let mut dirs: HashSet<PathBuf> = HashSet::new();
         for rule in &self.config.files {
-            dirs.extend(rule.paths.iter().filter_map(|pattern| fixed_part(pattern)));
+            dirs.extend(rule.paths.iter().flat_map(|pattern| watched(pattern)));
         }
         if self.config.discover.pm2 {
             dirs.extend(pm2::homes(&self.config).into_iter().map(|home| home.join("logs")));
@@ -190,6 +190,17 @@ fn globbed(rule: &FileRule, all: &mut Vec<Finding>) {
             }
         }
     }
+}
+
+/// The directories in which a new file, or a directory on the way to one, would match a glob.
+fn watched(pattern: &str) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = fixed_part(pattern).into_iter().collect();
+    let first = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+    for (end, _) in pattern.match_indices('/').filter(|(end, _)| *end > first) {
+        let Ok(paths) = glob::glob(&pattern[..end]) else { continue };
+        dirs.extend(paths.filter_map(|path| path.ok()).filter(|path| path.is_dir()).take(FINDINGS_MAX));
+    }
+    dirs
 }
 
 /// The directory of a glob down to its first wildcard.

@@ -4,25 +4,28 @@
 //! are built or under way), `size` (in the file). A batch is planned in the checkpoint before it is sent, so that after
 //! a crash exactly its ranges are cut and sent again; the server knows a range that it has.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-use logweir_proto::batch::{AgentInfo, ChunkBuilder, Gap, Header, Heartbeat, Watermark};
+use logweir_proto::batch::{AgentInfo, ChunkBuilder, Gap, Header, Heartbeat, SourceInfo, Watermark};
 use logweir_proto::record::EVENTS_PER_BATCH_MAX;
 use logweir_runtime::durable::DirLock;
 use tokio::time::Instant;
 
 use super::Now;
 use super::checkpoint::{CHECKPOINT_VERSION, Checkpoint, GAPS_MAX, PlannedRange, Stage};
+use super::discover::Candidate;
 use super::identity::FileId;
 use super::reader::{Holds, RECORDS_PER_CHUNK_MAX, Source, Step, Tools, WINDOW_BYTES};
-use crate::batch::{Built, Draft, cut, json_bytes};
+use crate::batch::{Built, Draft, cut, fit, json_bytes};
 use crate::config::Limits;
 use crate::decode::Scratch;
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::metrics;
 
+/// Records without a file that wait for a batch.
+pub const MADE_MAX: usize = 4;
 /// Gaps in one header; the others follow with the next.
 pub const GAPS_PER_BATCH_MAX: usize = 100;
 pub const GAPS_BYTES_MAX: usize = 256 << 10;
@@ -59,6 +62,9 @@ pub struct Tail {
     pub(super) sources: BTreeMap<u64, Source>,
     pub(super) by_file: HashMap<FileId, u64>,
     pub(super) next_source: u64,
+    /// Files that are open, and where the search for one to park goes on.
+    pub(super) open: usize,
+    pub(super) hand: u64,
     /// When the last completed rescan began, this run's or the one's before.
     pub(super) scanned_ns: i64,
     /// There was no checkpoint: nothing was ever seen.
@@ -84,6 +90,10 @@ pub struct Tail {
     window: Vec<u8>,
     scratch: Scratch,
     filter: Filter,
+    /// Records that come from no file, for the next batch.
+    made: VecDeque<(SourceInfo, ChunkBuilder)>,
+    /// Sources are to be named anew by what is found of them.
+    refresh: bool,
     /// Held as long as anything can be written to the state directory.
     _lock: DirLock,
 }
@@ -108,6 +118,8 @@ impl Tail {
             sources: BTreeMap::new(),
             by_file: HashMap::new(),
             next_source: 1,
+            open: 0,
+            hand: 0,
             scanned_ns: now.wall_ns,
             fresh: true,
             scanned: false,
@@ -127,6 +139,8 @@ impl Tail {
             window: Vec::new(),
             scratch: Scratch::default(),
             filter: Filter::default(),
+            made: VecDeque::new(),
+            refresh: false,
             _lock: lock,
         }
     }
@@ -141,12 +155,55 @@ impl Tail {
         self.filter = filter.with_counts(self.filter.counts());
     }
 
+    /// Other labels, limits and host name hold from now on.
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.agent.host.clone_from(&settings.host);
+        self.holds = if settings.once { Holds::NONE } else { Holds::new(settings.limits.batch_age) };
+        self.settings = settings;
+        self.refresh = true;
+        self.unsaved = true;
+    }
+
+    /// After a change of the settings the live sources take over what they are now found as. Offsets stay.
+    pub fn refresh(&mut self, found: &[Candidate]) {
+        if !std::mem::take(&mut self.refresh) {
+            return;
+        }
+        let found: HashMap<&Path, &Candidate> = found.iter().map(|found| (found.path.as_path(), found)).collect();
+        for source in self.sources.values_mut().filter(|source| source.stage == Stage::Live) {
+            let Some(candidate) = found.get(Path::new(&source.info.path)) else { continue };
+            let mut labels = candidate.labels.clone();
+            for (name, value) in &self.settings.labels {
+                labels.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+            let mut info =
+                SourceInfo { kind: candidate.kind, format: candidate.format.clone(), labels, ..source.info.clone() };
+            fit(&mut info);
+            if info != source.info {
+                source.info = info;
+                source.announced = false;
+            }
+            source.multiline.clone_from(&candidate.multiline);
+        }
+    }
+
+    /// Adds records of a source that has no file and is not remembered. When nothing can be sent the oldest go.
+    pub fn add(&mut self, info: SourceInfo, chunk: ChunkBuilder) {
+        if self.made.len() >= MADE_MAX {
+            self.made.pop_front();
+        }
+        self.made.push_back((info, chunk));
+    }
+
     /// Cuts the next batch; `None` when there is nothing to send. First of all, what was planned before a crash.
     ///
     /// With `all` it carries the watermarks of every source, else of those whose bytes it holds.
     pub fn build(&mut self, all: bool, now: Now) -> Result<Option<Built>> {
         let mut draft = Draft::default();
         if self.replays.is_empty() {
+            for (info, chunk) in self.made.drain(..) {
+                draft.push(&info, &chunk, false);
+            }
             self.collect(&mut draft, now);
         } else {
             self.replay(&mut draft, now);
@@ -174,8 +231,9 @@ impl Tail {
             }
             let Some(source) = self.sources.get(&key) else { continue };
             let due = source.dirty || source.deadline(self.holds).is_some_and(|at| at <= now.mono);
-            if due && source.file.is_some() {
-                self.step(key, draft, source.end, now);
+            let end = source.end;
+            if due && (source.file.is_some() || (source.parked && self.open_parked(key, now))) {
+                self.step(key, draft, end, now);
             }
         }
     }
@@ -184,8 +242,8 @@ impl Tail {
         for planned in std::mem::take(&mut self.replays) {
             let Some(key) = self.key_of(&planned.source) else { continue };
             let Some(source) = self.sources.get(&key) else { continue };
-            if source.file.is_some() && source.pos == planned.from {
-                let to = source.end.map_or(planned.to, |end| planned.to.min(end));
+            let to = source.end.map_or(planned.to, |end| planned.to.min(end));
+            if source.pos == planned.from && (source.file.is_some() || (source.parked && self.open_parked(key, now))) {
                 self.step(key, draft, Some(to), now);
             }
         }
@@ -297,7 +355,7 @@ impl Tail {
     pub fn state(&self, now: Now) -> Heartbeat {
         Heartbeat {
             sent_ns: now.wall_ns,
-            files: self.sources.values().filter(|source| source.file.is_some()).count() as u32,
+            files: self.sources.values().filter(|source| source.is_followed()).count() as u32,
             lag_bytes: self.lag_bytes(),
             dropped_lines: self.dropped_lines,
             truncated_lines: self.truncated_lines,
@@ -341,7 +399,8 @@ impl Tail {
                 source.info.id == planned.source && source.acked < planned.to && source.stage != Stage::Finished
             })
         });
-        self.unsaved = true;
+        // A heartbeat changes nothing that would have to be remembered.
+        self.unsaved |= !built.plan.is_empty() || !built.gaps.is_empty();
         outcome
     }
 
@@ -364,7 +423,7 @@ impl Tail {
         self.release(built);
         for planned in &built.plan {
             let Some(source) = self.by_id(&planned.source) else { continue };
-            if source.file.is_some() {
+            if source.is_followed() {
                 source.pos = source.acked;
                 source.pending = None;
                 source.dirty = true;
@@ -428,34 +487,36 @@ impl Tail {
         for source in self.sources.values_mut() {
             let named =
                 paths.contains(&source.path_now) || source.real_path.as_ref().is_some_and(|real| paths.contains(real));
-            source.dirty |= source.file.is_some() && (source.stage == Stage::Rotated || named);
+            source.dirty |= source.is_followed() && (source.stage == Stage::Rotated || named);
         }
     }
 
     /// Marks everything: wake-ups were lost.
     pub fn touched_all(&mut self) {
         for source in self.sources.values_mut() {
-            source.dirty |= source.file.is_some();
+            source.dirty |= source.is_followed();
         }
     }
 
     /// Whether a build would find something now.
     pub fn has_work(&self) -> bool {
-        !self.replays.is_empty() || self.sources.values().any(|source| source.dirty && source.file.is_some())
+        !self.replays.is_empty()
+            || !self.made.is_empty()
+            || self.sources.values().any(|source| source.dirty && source.is_followed())
     }
 
     /// When time alone makes a build worth its while.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.sources
             .values()
-            .filter(|source| source.file.is_some())
+            .filter(|source| source.is_followed())
             .filter_map(|source| source.deadline(self.holds))
             .min()
     }
 
     /// Whether everything that stands in the files is stored.
     pub fn is_drained(&self) -> bool {
-        let open = |source: &Source| source.file.is_some() && (source.dirty || source.pending.is_some());
+        let open = |source: &Source| source.is_followed() && (source.dirty || source.pending.is_some());
         self.gaps.is_empty()
             && self.replays.is_empty()
             && self.sources.values().all(|source| source.acked == source.pos && !open(source))
@@ -484,10 +545,21 @@ impl Tail {
         Ok(())
     }
 
+    /// Whether something is followed or waited for of which no directory tells: deleted files, links, permissions.
+    pub fn needs_looks(&self) -> bool {
+        !self.scanned
+            || !self.warned.is_empty()
+            || self.sources.values().any(|source| {
+                let away = source.stage == Stage::Rotated && source.is_followed();
+                away || source.waiting_since.is_some() || (source.is_followed() && source.real_path.is_some())
+            })
+    }
+
     /// Directories whose changes are worth a wake-up.
     pub fn directories(&self) -> HashSet<PathBuf> {
-        let open = self.sources.values().filter(|source| source.file.is_some());
-        open.flat_map(|source| [Some(&source.path_now), source.real_path.as_ref()])
+        let followed = self.sources.values().filter(|source| source.is_followed());
+        followed
+            .flat_map(|source| [Some(&source.path_now), source.real_path.as_ref()])
             .filter_map(|path| path?.parent().map(Path::to_path_buf))
             .collect()
     }

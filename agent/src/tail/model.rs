@@ -71,7 +71,7 @@ impl Server {
 pub(crate) struct World {
     _dir: tempfile::TempDir,
     pub log: PathBuf,
-    settings: Settings,
+    pub settings: Settings,
     clock: Clock,
     now: Instant,
     pub tail: Option<Tail>,
@@ -239,6 +239,11 @@ impl World {
 
     pub(crate) fn truncate(&mut self) {
         OpenOptions::new().write(true).truncate(true).open(&self.log).expect("the log");
+        self.finish();
+    }
+
+    /// What is written from now on is another file's.
+    pub(crate) fn finish(&mut self) {
         self.finished.push(std::mem::take(&mut self.current));
     }
 
@@ -340,7 +345,7 @@ impl World {
         }
     }
 
-    fn op(&mut self, op: u8) {
+    pub(crate) fn op(&mut self, op: u8) {
         match op {
             0..=5 => self.lines(op as usize * 4 + 1),
             6 => self.half_line(),

@@ -8,7 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use logweir_proto::batch::{ChunkBuilder, SourceInfo};
+use logweir_proto::batch::{ChunkBuilder, SourceInfo, Stream};
+use rustix::fs::SeekFrom;
 use tokio::time::Instant;
 
 use super::Now;
@@ -22,6 +23,9 @@ use crate::decode::{Close, Format, Multiline, Open, Scratch, Window, decode};
 pub const WINDOW_BYTES: usize = 256 << 10;
 /// A line without its newline, or a record without its last piece, is shipped after this time without growth.
 pub const PIECE_QUIET: Duration = Duration::from_secs(2);
+
+/// A shorter hole is read as the NULs that it shows; a longer one is one empty record, marked as cut.
+pub const HOLE_BYTES_MIN: usize = 64 << 10;
 
 /// A chunk takes no further window beyond this: empty lines are small, and a batch holds a limited number of records.
 pub const RECORDS_PER_CHUNK_MAX: u32 = 200_000;
@@ -54,6 +58,10 @@ pub struct Source {
     /// Where a symbolic link leads: the kernel names changes by this path.
     pub real_path: Option<PathBuf>,
     pub file: Option<Body>,
+    /// It is followed and not open: there are more files than descriptors.
+    pub parked: bool,
+    /// Its last name is gone: after a restart nobody will find it.
+    pub deleted: bool,
     /// Cut into records up to here.
     pub pos: u64,
     /// Stored by the server up to here.
@@ -157,6 +165,8 @@ impl Source {
             real_path: real_path(&path_now),
             path_now,
             file: Some(body),
+            parked: false,
+            deleted: false,
             pos: at,
             acked: at,
             size: len.max(at),
@@ -185,6 +195,8 @@ impl Source {
             real_path: real_path(&saved.path_now),
             path_now: saved.path_now,
             file: None,
+            parked: false,
+            deleted: false,
             pos: saved.acked,
             acked: saved.acked,
             size: saved.size,
@@ -204,7 +216,7 @@ impl Source {
     pub fn to_saved(&self) -> SavedSource {
         // With nothing left to read from it there is nothing to look for after a restart.
         let read = self.stage == Stage::Rotated
-            && self.file.is_none()
+            && (self.file.is_none() || (self.deleted && self.size == self.pos))
             && self.waiting_since.is_none()
             && self.acked == self.pos;
         SavedSource {
@@ -271,6 +283,11 @@ impl Source {
                 None => Close::Nothing,
             };
             let close = if to.is_some() && want >= window_bytes_max(tools.line_bytes) { Close::All } else { close };
+            if let Some(bytes) = self.hole(&tools.window[start..start + len], to) {
+                chunk.push(b"", bytes, None, Stream::None, true);
+                self.pos += bytes;
+                continue;
+            }
             let mid_line = !self.encoding.begins_line(&tools.window[..start]);
             let bytes = &tools.window[start..start + len];
             let format = Format::new(self.info.kind, &self.info.format, &self.multiline, tools.line_bytes);
@@ -291,6 +308,25 @@ impl Source {
                 if decoded.consumed == 0 { (want * 2).min(window_bytes_max(tools.line_bytes)) } else { WINDOW_BYTES };
         }
         total
+    }
+
+    /// Bytes from `pos` to the next data of a sparse file: NULs that nobody wrote, and that may be many.
+    ///
+    /// A hole at the end is none: a program may have reserved it and still write there.
+    fn hole(&self, window: &[u8], to: Option<u64>) -> Option<u64> {
+        if window.len() < HOLE_BYTES_MIN || window[..HOLE_BYTES_MIN].iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        let file = self.file.as_ref().and_then(Body::plain)?;
+        // All reads name their offset: that the place of the descriptor moves means nothing. The hole begins with a
+        // block, the NULs before that are in the window.
+        let hole = rustix::fs::seek(file, SeekFrom::Hole(self.pos)).ok()?;
+        if hole > self.pos + HOLE_BYTES_MIN as u64 {
+            return None;
+        }
+        let data = rustix::fs::seek(file, SeekFrom::Data(hole)).ok()?;
+        let bytes = to.map_or(data, |to| data.min(to)).saturating_sub(self.pos);
+        (bytes >= HOLE_BYTES_MIN as u64).then_some(bytes)
     }
 
     /// Reads from the character before `pos` on, so that a cut line is known by what stands before it.
@@ -330,6 +366,7 @@ impl Source {
     /// Nothing more is read from it.
     pub fn let_go(&mut self) {
         self.file = None;
+        self.parked = false;
         self.dirty = false;
         self.pending = None;
     }

@@ -116,7 +116,10 @@ impl Tail {
         let mut missing = Vec::new();
         for key in lost {
             match self.reopen_here(key, now) {
-                Reopened::Here => {}
+                Reopened::Here => {
+                    self.open += 1;
+                    self.make_room();
+                }
                 Reopened::Elsewhere => missing.push(key),
                 Reopened::Wait => {
                     if let Some(source) = self.sources.get_mut(&key) {
@@ -156,7 +159,7 @@ impl Tail {
                         source.stage = Stage::Rotated;
                         self.replaced.push(key);
                     }
-                    let short = !packed && len < source.acked;
+                    let short = !packed && len < source.pos;
                     self.renamed_device(key, old_id);
                     if short {
                         self.shortened(key, len, now);
@@ -186,24 +189,32 @@ impl Tail {
         let waiting: Vec<u64> =
             self.sources.iter().filter(|(_, source)| source.waiting_since.is_some()).map(|(key, _)| *key).collect();
         for key in waiting {
-            let reopened = self.reopen_here(key, now);
-            let Some(source) = self.sources.get_mut(&key) else { continue };
-            let id = source.info.id.clone();
-            match reopened {
-                Reopened::Wait => continue,
-                Reopened::Here => {
-                    source.waiting_since = None;
-                    source.dirty = source.file.is_some();
-                    self.replays.extend(self.held.iter().filter(|planned| planned.source == id).cloned());
-                }
-                Reopened::Elsewhere => {
-                    source.waiting_since = None;
-                    self.held.retain(|planned| planned.source != id);
-                    self.reopen_elsewhere(key);
-                }
-            }
-            self.unsaved = true;
+            self.find_again(key, now);
         }
+    }
+
+    /// Looks for the file of a source that has none: at its path, beside it, as a copy.
+    pub(super) fn find_again(&mut self, key: u64, now: Now) {
+        let reopened = self.reopen_here(key, now);
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        let id = source.info.id.clone();
+        match reopened {
+            Reopened::Wait => {
+                source.waiting_since.get_or_insert(now.mono);
+                return;
+            }
+            Reopened::Here => {
+                source.waiting_since = None;
+                source.dirty = source.file.is_some();
+                self.replays.extend(self.held.iter().filter(|planned| planned.source == id).cloned());
+            }
+            Reopened::Elsewhere => {
+                source.waiting_since = None;
+                self.held.retain(|planned| planned.source != id);
+                self.reopen_elsewhere(key);
+            }
+        }
+        self.unsaved = true;
     }
 
     /// A finished file is met under another device number: the numbers of devices change over a reboot.
@@ -291,27 +302,27 @@ impl Tail {
         if self.by_file.get(&old_id) == Some(&key) {
             self.by_file.remove(&old_id);
         }
-        let found = match self.find_copy(&path, source.fingerprint, old_id, source.acked) {
+        let found = match self.find_copy(&path, source.fingerprint, old_id, source.pos) {
             Some((sibling, file)) => Whereabouts::Copy(sibling, file),
             None if has_unreadable(&path) => {
-                Whereabouts::Gone("rotated while the agent was down, and compressed as it cannot be read here")
+                Whereabouts::Gone("rotated while nobody looked, and compressed as it cannot be read here")
             }
-            None => Whereabouts::Gone("deleted or written anew while the agent was down"),
+            None => Whereabouts::Gone("deleted or written anew while nobody looked"),
         };
         let Some(source) = self.sources.get_mut(&key) else { return };
         source.stage = Stage::Rotated;
         let lost = match found {
             Whereabouts::Gone(reason) => {
-                let end = (source.size > source.acked).then_some(source.size);
-                source.size = source.acked;
-                Some((source.acked, end, reason))
+                let end = (source.size > source.pos).then_some(source.size);
+                source.size = source.pos;
+                Some((source.pos, end, reason))
             }
             Whereabouts::Copy(sibling, body) => {
                 let (len, size, packed) = (sibling.meta.len(), source.size, body.packed().is_some());
                 place(source, Whereabouts::Copy(sibling, body));
                 self.by_file.insert(source.id, key);
-                let from = len.max(source.acked);
-                (!packed && size > from).then_some((from, Some(size), "truncated while the agent was down"))
+                let from = len.max(source.pos);
+                (!packed && size > from).then_some((from, Some(size), "truncated while nobody looked"))
             }
             Whereabouts::Here(..) => None,
         };
@@ -368,8 +379,8 @@ fn place(source: &mut Source, found: Whereabouts) {
             source.path_now = sibling.path;
             let packed = body.packed().is_some();
             let len = if packed { source.size } else { sibling.meta.len() };
-            source.size = len.max(source.acked);
-            source.file = (packed || len > source.acked).then_some(body);
+            source.size = len.max(source.pos);
+            source.file = (packed || len > source.pos).then_some(body);
         }
         Whereabouts::Gone(_) => {}
     }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -22,6 +23,7 @@ use super::reader::{Source, mtime_ns};
 use super::siblings::{SIBLINGS_MAX, Sibling, name_of, same_bytes};
 use crate::batch::fit;
 use crate::config::StartAt;
+use crate::metrics;
 
 /// A writer may go on with a renamed file for a while: it is let go after this time without growth.
 pub const ROTATED_QUIET: Duration = Duration::from_secs(60);
@@ -52,6 +54,8 @@ impl Tail {
             .collect();
         let at_path: HashMap<&Path, &Metadata> =
             looks.iter().map(|(candidate, meta)| (candidate.path.as_path(), meta)).collect();
+        self.warned.retain(|path| at_path.contains_key(path.as_path()));
+        self.count_open();
         self.retry_waiting(now);
         let keys: Vec<u64> = self.sources.keys().copied().collect();
         for key in &keys {
@@ -63,7 +67,10 @@ impl Tail {
         self.look_at_finished(now);
         let replaced = std::mem::take(&mut self.replaced);
         self.find_missed(&replaced, now);
+        self.limit_deleted();
+        self.keep_open_files();
         self.settle(now);
+        metrics::unreadable(self.warned.len());
         self.scanned = true;
         self.scanned_ns = now.wall_ns;
     }
@@ -73,6 +80,9 @@ impl Tail {
         let Some(source) = self.sources.get_mut(&key) else { return };
         if source.file.as_ref().is_some_and(|body| body.packed().is_some()) {
             return self.look_at_packed(key, now);
+        }
+        if source.parked {
+            return self.look_at_parked(key, at_path, now);
         }
         let Some(file) = source.file.as_ref().and_then(Body::plain) else { return };
         if let Ok(meta) = file.metadata() {
@@ -102,6 +112,21 @@ impl Tail {
             source.dirty = true;
             self.replaced.push(key);
             self.unsaved = true;
+        }
+    }
+
+    fn look_at_parked(&mut self, key: u64, at_path: &HashMap<&Path, &Metadata>, now: Now) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        let asked = match at_path.get(source.path_now.as_path()) {
+            Some(meta) => Ok((*meta).clone()),
+            None => std::fs::metadata(&source.path_now),
+        };
+        match asked {
+            Ok(meta) if FileId::of(&meta) == source.id => {
+                source.dirty |= meta.len() != source.size || mtime_ns(&meta) != source.mtime_ns;
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => {}
+            _ => drop(self.moved_while_parked(key, now)),
         }
     }
 
@@ -151,9 +176,8 @@ impl Tail {
         {
             return;
         }
-        let open = self.sources.values().filter(|source| source.file.is_some()).count();
-        if open >= self.settings.limits.open_files {
-            self.warn_once(&candidate.path, "limits.open_files is reached: raise it");
+        if !self.make_room() {
+            self.warn_once(&candidate.path, "limits.open_files is reached by deleted files: raise it");
             return;
         }
         let file = match File::open(&candidate.path) {
@@ -237,6 +261,7 @@ impl Tail {
         }
         fit(&mut source.info);
         self.by_file.insert(source.id, key);
+        self.open += usize::from(source.file.is_some());
         self.sources.insert(key, source);
         self.unsaved = true;
         key
@@ -276,12 +301,14 @@ impl Tail {
         self.sources.values().any(|source| {
             // Text and not paths: with ten thousand files this is asked a hundred million times.
             let live = source.info.path.strip_prefix(&*dir).map(|rest| rest.trim_start_matches('/'));
-            let original = source.file.as_ref().and_then(Body::plain);
-            let (Some(original), Some(live)) = (original, live) else { return false };
+            let Some(live) = live else { return false };
             let related = is_rotated_name(live, &name);
             if !related || source.fingerprint.is_empty() {
                 return false;
             }
+            let parked = source.parked.then(|| File::open(&source.path_now).ok()).flatten();
+            let original = source.file.as_ref().and_then(Body::plain).or(parked.as_ref());
+            let Some(original) = original else { return false };
             let Ok(now) = Head::read(original) else { return false };
             let intact = source.fingerprint.check(now.bytes()) == HeadMatch::Same
                 && original.metadata().is_ok_and(|meta| meta.len() >= source.pos);
@@ -373,7 +400,7 @@ impl Tail {
         }
     }
 
-    fn warn_once(&mut self, path: &Path, reason: &str) {
+    pub(super) fn warn_once(&mut self, path: &Path, reason: &str) {
         if self.warned.len() < SIBLINGS_MAX && self.warned.insert(path.to_path_buf()) {
             tracing::warn!(path = %path.display(), reason, "cannot follow");
         }
@@ -393,3 +420,6 @@ fn end_of_lines(file: &File, size: u64) -> u64 {
     let len = len.min((size - start) as usize);
     memchr::memrchr(b'\n', &block[..len]).map_or(size, |at| start + at as u64 + 1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use logweir_proto::query::parse::parse;
 use logweir_proto::query::value::parse_time;
 use logweir_proto::record::EventId;
 use logweir_proto::text::parse_duration;
-use logweir_runtime::pool::{CancelOnDrop, Pool, PoolError};
+use logweir_runtime::pool::{Pool, PoolError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::App;
 use super::error::ApiError;
 use super::ingest::read_body;
+use super::queries::Open;
 use crate::auth::Scope;
 use crate::config::QUERY_TIMEOUT_MAX;
 use crate::search::execute::{self, Event, LIMIT_DEFAULT, LIMIT_MAX, Outcome};
@@ -41,6 +42,9 @@ const PIECES_MAX: usize = 256;
 /// A request whose every part was understood.
 #[derive(Debug, Clone)]
 pub struct Asked {
+    /// Who asks: the id of a token.
+    pub who: String,
+    pub text: String,
     pub query: Query,
     pub from_ns: Option<i64>,
     pub to_ns: Option<i64>,
@@ -54,13 +58,15 @@ pub struct Asked {
 }
 
 impl Asked {
-    pub fn new(request: &QueryRequest, app: &App) -> Result<Asked, ApiError> {
+    pub fn new(request: &QueryRequest, who: &str, app: &App) -> Result<Asked, ApiError> {
         let now_ns = app.clock.now_ns();
         let limit = request.limit.unwrap_or(LIMIT_DEFAULT);
         if limit == 0 || limit > LIMIT_MAX {
             return Err(ApiError::bad_request(format!("limit has to be 1 to {LIMIT_MAX}: page with the cursor")));
         }
         Ok(Asked {
+            who: who.to_owned(),
+            text: request.query.clone(),
             query: parse_query(&request.query)?,
             from_ns: time_of("from", request.from.as_deref(), now_ns)?,
             to_ns: time_of("to", request.to.as_deref(), now_ns)?,
@@ -120,7 +126,7 @@ pub struct Running {
     events: mpsc::Receiver<Event>,
     /// Apart from the events, so that an answer which nobody takes in time can still tell how it ended.
     end: Option<oneshot::Receiver<Ended>>,
-    _cancel: CancelOnDrop,
+    open: Open,
 }
 
 type Ended = Result<Outcome, crate::search::Error>;
@@ -155,9 +161,11 @@ impl Running {
 pub fn start(app: &App, pool: &Pool, asked: Asked, view: Option<Arc<View>>) -> Result<Running, ApiError> {
     let (sender, events) = mpsc::channel(PIECES_MAX);
     let (done, end) = oneshot::channel();
-    let guard = CancelOnDrop::default();
-    let (flag, store, runtime) = (guard.flag(), app.store.clone(), Handle::current());
+    let open = app.queries.open(&asked.text, &asked.who, asked.now_ns)?;
+    let (flag, store, runtime) = (open.flag(), app.store.clone(), Handle::current());
+    let id = open.id.clone();
     let (deadline, memory_bytes) = (Instant::now() + asked.timeout, app.query_memory_bytes);
+    let begun = Instant::now();
     let job = move || {
         let view = view.unwrap_or_else(|| store.view());
         let request = execute::Request {
@@ -182,10 +190,32 @@ pub fn start(app: &App, pool: &Pool, asked: Asked, view: Option<Arc<View>>) -> R
         };
         let ended = execute::run(&asked.query, &request, &view.segments, &mut sink);
         let ended = ended.map(|outcome| Outcome { reason: outcome.reason.or(stopped), ..outcome });
+        log(&id, &asked, begun, &ended);
         let _ = done.send(ended);
     };
     pool.spawn(job).map_err(busy)?;
-    Ok(Running { events, end: Some(end), _cancel: guard })
+    Ok(Running { events, end: Some(end), open })
+}
+
+/// The query log: who asked what, and what it cost.
+fn log(id: &str, asked: &Asked, begun: Instant, ended: &Ended) {
+    let ms = millis(begun);
+    match ended {
+        Ok(outcome) => tracing::info!(
+            target: "logweir::queries",
+            id,
+            who = asked.who,
+            query = asked.text,
+            ms,
+            rows = outcome.rows,
+            bytes = outcome.stats.bytes,
+            ended = outcome.reason.map_or("complete", Reason::as_str),
+            "query"
+        ),
+        Err(error) => tracing::info!(
+            target: "logweir::queries", id, who = asked.who, query = asked.text, ms, error = %error, "query"
+        ),
+    }
 }
 
 /// Hands over one event, and waits for room until the deadline.
@@ -220,9 +250,8 @@ pub fn busy(error: PoolError) -> ApiError {
 pub async fn query(State(app): State<App>, headers: HeaderMap, request: Request<Body>) -> Result<Response, ApiError> {
     let principal = app.auth.allow(&headers, Scope::Query)?;
     let request: QueryRequest = read_request(request).await?;
-    let asked = Asked::new(&request, &app)?;
+    let asked = Asked::new(&request, &principal.name, &app)?;
     let begun = Instant::now();
-    tracing::debug!(principal = principal.name, query = request.query, "query");
     let partial = asked.partial;
     let running = start(&app, &app.query_pool, asked, None)?;
     let wants_object = headers
@@ -230,11 +259,12 @@ pub async fn query(State(app): State<App>, headers: HeaderMap, request: Request<
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("application/json") && !accept.contains("application/x-ndjson"));
     if wants_object || !partial {
+        let query_id = running.open.id.clone();
         let answer = collect(running, begun).await?;
         if !partial && !answer.end.complete {
             return Err(ApiError::new(ErrorCode::Timeout, "the answer is not complete, and partial=false was asked"));
         }
-        return Ok(if wants_object { Json(answer).into_response() } else { frames_of(answer) });
+        return Ok(if wants_object { Json(answer).into_response() } else { frames_of(answer, query_id) });
     }
     stream_frames(running, begun).await
 }
@@ -291,9 +321,9 @@ fn merge_warnings(warnings: &mut Vec<Warning>, more: &[Warning]) {
     }
 }
 
-fn frames_of(answer: QueryAnswer) -> Response {
+fn frames_of(answer: QueryAnswer, query_id: String) -> Response {
     let meta = Frame::Meta {
-        query_id: String::new(),
+        query_id,
         columns: answer.columns,
         events: answer.rows.first().is_some_and(|row| row.contains_key("id")),
         warnings: answer.warnings,
@@ -312,7 +342,7 @@ async fn stream_frames(mut running: Running, begun: Instant) -> Result<Response,
         Piece::Event(Event::Meta { warnings, .. }) => warnings.clone(),
         _ => Vec::new(),
     };
-    let query_id = ulid::Ulid::new().to_string();
+    let query_id = running.open.id.clone();
     let lines = stream::unfold((running, Some(first)), move |(mut running, first)| {
         let (query_id, told) = (query_id.clone(), told.clone());
         async move {

@@ -65,7 +65,7 @@ pub async fn tail(
     Query(parameters): Query<TailParameters>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    app.auth.allow(&headers, Scope::Tail)?;
+    let who = app.auth.allow(&headers, Scope::Tail)?.name;
     let query = parse_query(&parameters.query)?;
     let now_ns = app.clock.now_ns();
     let fields = parameters.fields.as_deref().map(crate::search::rows::names);
@@ -83,6 +83,8 @@ pub async fn tail(
         None => None,
         Some(from_ns) => {
             let asked = Asked {
+                who,
+                text: parameters.query,
                 query,
                 from_ns: Some(from_ns),
                 to_ns: Some(i64::MAX),

@@ -221,7 +221,7 @@ async fn rules_are_evaluated_while_every_other_search_waits_for_its_reader() {
     }
     let app = world.pipeline.app();
     let request = QueryRequest { query: "* | stats count() as n".to_owned(), ..QueryRequest::default() };
-    let asked = query::Asked::new(&request, &app).expect("a query");
+    let asked = query::Asked::new(&request, "test", &app).expect("a query");
     let running = query::start(&app, &app.rules_pool, asked, None).expect("there is room");
     let answer = tokio::time::timeout(Duration::from_secs(20), query::collect(running, Instant::now())).await;
     assert_eq!(answer.expect("in time").expect("an answer").rows[0]["n"], 3000);
@@ -231,7 +231,7 @@ async fn rules_are_evaluated_while_every_other_search_waits_for_its_reader() {
 async fn a_search_for_one_value_ends_when_its_client_goes_away() {
     let world = World::open();
     let app = world.pipeline.app();
-    let asked = query::Asked::new(&QueryRequest::default(), &app).expect("a query");
+    let asked = query::Asked::new(&QueryRequest::default(), "test", &app).expect("a query");
     let (begun, has_begun) = tokio::sync::oneshot::channel();
     let (ended, has_ended) = tokio::sync::oneshot::channel();
     let search = values::run(&app, asked, move |_, request, _| {
@@ -261,4 +261,54 @@ async fn one_object_has_every_warning_and_its_end_has_none() {
     let streamed = frames(&body(world.get("/api/v1/query?query=nosuch:1").await).await);
     assert_eq!(streamed[0]["warnings"][0]["field"], "nosuch");
     assert_eq!(streamed.last().expect("an end").get("warnings"), None);
+}
+
+#[tokio::test]
+async fn a_running_query_is_listed_and_can_be_ended() {
+    let world = World::open();
+    world.ingest(0..3000).await;
+    // Nobody reads the answer, so the search stays open.
+    let held = world.get("/api/v1/query?limit=3000&timeout=60s").await;
+    let running = json(world.get("/api/v1/queries").await).await;
+    let id = running["queries"][0]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(running["queries"][0]["who"], "local");
+    let end = async |id: &str| {
+        let uri = format!("/api/v1/queries/{id}");
+        world.call(Request::delete(uri).body(Body::empty()).expect("a request")).await.status()
+    };
+    assert_eq!(end("nobody").await, StatusCode::NOT_FOUND);
+    assert_eq!(end(&id).await, StatusCode::NO_CONTENT);
+    let frames = frames(&body(held).await);
+    assert_eq!(frames[0]["query_id"], id.as_str());
+    assert_eq!(json(world.get("/api/v1/queries").await).await["queries"], serde_json::json!([]));
+    assert_eq!(end(&id).await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_token_has_only_so_many_queries_open() {
+    let world = World::open();
+    world.ingest(0..3000).await;
+    let mut held = Vec::new();
+    for _ in 0..queries::OPEN_QUERIES_MAX {
+        held.push(world.get("/api/v1/hits").await);
+    }
+    assert!(held.iter().all(|answer| answer.status() == StatusCode::OK));
+    let app = world.pipeline.app();
+    let open: Vec<_> = (0..queries::OPEN_QUERIES_MAX).map(|_| app.queries.open("*", "local", NOW_NS)).collect();
+    assert!(open.iter().all(Result::is_ok));
+    let refused = world.get("/api/v1/hits").await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    drop(open);
+    assert_eq!(world.get("/api/v1/hits").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn patterns_come_with_their_counts() {
+    let world = World::open();
+    world.ingest(0..50).await;
+    let answer = json(world.get("/api/v1/patterns?from=-1h").await).await;
+    let pattern = &answer["patterns"][0];
+    assert_eq!((&pattern["pattern"], &pattern["count"]), (&"event <num>".into(), &50.into()));
+    assert_eq!(world.get("/api/v1/patterns?new_since=x").await.status(), StatusCode::BAD_REQUEST);
 }

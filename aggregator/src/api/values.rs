@@ -1,5 +1,5 @@
 //! Answers that are one value: `/api/v1/hits`, the histogram above the rows; `/fields` and `/facets`, what there is to
-//! search for; `/explain`, what a query would cost.
+//! search for; `/patterns`, what messages have in common; `/explain`, what a query would cost.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,16 +9,19 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderMap, Request};
-use logweir_proto::api::{HitsAnswer, HitsRequest, Order, QueryRequest};
+use logweir_proto::api::{HitsAnswer, HitsRequest, Order, PatternsRequest, QueryRequest};
+use logweir_proto::query::ast::{Pipe, PipeKind, Span};
+use logweir_proto::text::parse_duration;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::App;
 use super::error::ApiError;
-use super::query::{Asked, busy, parse_query, read_request, search_error, time_of};
+use super::query::{Asked, busy, collect, parse_query, read_request, search_error, start, time_of};
 use crate::auth::Scope;
 use crate::search::execute::{self, Explanation, LIMIT_DEFAULT};
-use crate::search::fields::{self, Facets};
+use crate::search::facets::{self, Facets};
+use crate::search::fields;
 use crate::search::hits::{self, BUCKETS_DEFAULT, BUCKETS_MAX};
 use crate::search::plan;
 use crate::search::rows::names;
@@ -27,6 +30,9 @@ use crate::store::segment::Segment;
 /// Values of a facet when nobody says, and at the most.
 const FACET_VALUES_DEFAULT: usize = 10;
 const FACET_VALUES_MAX: usize = 100;
+/// Patterns when nobody says, and at the most.
+const PATTERNS_DEFAULT: usize = 50;
+const PATTERNS_SHOWN_MAX: usize = 1000;
 
 /// `GET` and `POST /api/v1/hits`
 pub async fn hits(
@@ -34,14 +40,14 @@ pub async fn hits(
     headers: HeaderMap,
     request: Request<Body>,
 ) -> Result<Json<HitsAnswer>, ApiError> {
-    app.auth.allow(&headers, Scope::Query)?;
+    let who = app.auth.allow(&headers, Scope::Query)?.name;
     let request: HitsRequest = read_request(request).await?;
     let buckets = request.buckets.unwrap_or(BUCKETS_DEFAULT);
     if buckets == 0 || buckets > BUCKETS_MAX {
         return Err(ApiError::bad_request(format!("buckets has to be 1 to {BUCKETS_MAX}")));
     }
     let by = request.by.unwrap_or_else(|| "level".to_owned());
-    let asked = asked(&app, request.query, request.from, request.to)?;
+    let asked = asked(&app, &who, request.query, request.from, request.to)?;
     let answer =
         run(&app, asked, move |asked, request, segments| hits::hits(&asked.query, request, buckets, &by, segments));
     answer.await.map(Json)
@@ -65,16 +71,16 @@ pub async fn facets(
     headers: HeaderMap,
     request: Request<Body>,
 ) -> Result<Json<Facets>, ApiError> {
-    app.auth.allow(&headers, Scope::Query)?;
+    let who = app.auth.allow(&headers, Scope::Query)?.name;
     let request: FacetsRequest = read_request(request).await?;
     let limit = request.limit.unwrap_or(FACET_VALUES_DEFAULT);
     if limit == 0 || limit > FACET_VALUES_MAX {
         return Err(ApiError::bad_request(format!("limit has to be 1 to {FACET_VALUES_MAX}")));
     }
     let fields = request.fields.as_deref().map(names);
-    let asked = asked(&app, request.query, request.from, request.to)?;
+    let asked = asked(&app, &who, request.query, request.from, request.to)?;
     let answer = run(&app, asked, move |asked, request, segments| {
-        fields::facets(&asked.query, request, fields.as_deref(), limit, segments)
+        facets::facets(&asked.query, request, fields.as_deref(), limit, segments)
     });
     answer.await.map(Json)
 }
@@ -109,15 +115,41 @@ pub async fn explain(
     headers: HeaderMap,
     request: Request<Body>,
 ) -> Result<Json<Explanation>, ApiError> {
-    app.auth.allow(&headers, Scope::Query)?;
+    let who = app.auth.allow(&headers, Scope::Query)?.name;
     let request: QueryRequest = read_request(request).await?;
-    let asked = Asked::new(&request, &app)?;
+    let asked = Asked::new(&request, &who, &app)?;
     let answer = run(&app, asked, |asked, request, segments| execute::explain(&asked.query, request, segments));
     answer.await.map(Json)
 }
 
-fn asked(app: &App, query: String, from: Option<String>, to: Option<String>) -> Result<Asked, ApiError> {
-    Asked::new(&QueryRequest { query, from, to, ..QueryRequest::default() }, app)
+fn asked(app: &App, who: &str, query: String, from: Option<String>, to: Option<String>) -> Result<Asked, ApiError> {
+    Asked::new(&QueryRequest { query, from, to, ..QueryRequest::default() }, who, app)
+}
+
+/// `GET` and `POST /api/v1/patterns`
+pub async fn patterns(
+    State(app): State<App>,
+    headers: HeaderMap,
+    request: Request<Body>,
+) -> Result<Json<serde_json::Value>, ApiError> {
+    let who = app.auth.allow(&headers, Scope::Query)?.name;
+    let request: PatternsRequest = read_request(request).await?;
+    let limit = request.limit.unwrap_or(PATTERNS_DEFAULT);
+    if limit == 0 || limit > PATTERNS_SHOWN_MAX {
+        return Err(ApiError::bad_request(format!("limit has to be 1 to {PATTERNS_SHOWN_MAX}")));
+    }
+    let new_ns = match request.new_since.as_deref() {
+        None => None,
+        Some(text) => match parse_duration(text).and_then(|span| i64::try_from(span.as_nanos()).ok()) {
+            Some(ns) if ns > 0 => Some(ns),
+            _ => return Err(ApiError::bad_request(format!("new_since: '{text}' is no duration such as 7d"))),
+        },
+    };
+    let mut asked = asked(&app, &who, request.query, request.from, request.to)?;
+    asked.query.pipes.push(Pipe { kind: PipeKind::Patterns { new_ns, limit }, span: Span::default() });
+    let begun = Instant::now();
+    let answer = collect(start(&app, &app.query_pool, asked, None)?, begun).await?;
+    Ok(Json(json!({"patterns": answer.rows, "warnings": answer.warnings, "end": answer.end})))
 }
 
 /// Runs a search whose answer is one value.
@@ -130,7 +162,10 @@ pub(super) async fn run<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let store = app.store.clone();
     let (deadline, memory_bytes) = (Instant::now() + asked.timeout, app.query_memory_bytes);
-    let job = move |cancel: &AtomicBool| {
+    let open = app.queries.open(&asked.text, &asked.who, asked.now_ns)?;
+    let flag = open.flag();
+    let job = move || {
+        let cancel: &AtomicBool = &flag;
         let request = execute::Request {
             from_ns: asked.from_ns,
             to_ns: asked.to_ns,
@@ -145,5 +180,7 @@ pub(super) async fn run<T: Send + 'static>(
         };
         search(&asked, &request, &store.view().segments)
     };
-    app.query_pool.run_cancellable(job).await.map_err(busy)?.map_err(search_error)
+    let answer = app.query_pool.run(job).await.map_err(busy)?;
+    drop(open);
+    answer.map_err(search_error)
 }

@@ -57,7 +57,8 @@ impl Request {
         {
             return None;
         }
-        let last = memchr::memrchr(b' ', text)?;
+        const PROTOCOL: &[u8] = b" HTTP/1.1";
+        let last = if text.ends_with(PROTOCOL) { text.len() - PROTOCOL.len() } else { memchr::memrchr(b' ', text)? };
         let (target, protocol) = if last > method && text[last + 1..].starts_with(b"HTTP/") {
             (method + 1..last, Some(last + 1..text.len()))
         } else if text[method + 1..].starts_with(b"/") {

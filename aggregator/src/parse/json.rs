@@ -10,7 +10,7 @@ pub(super) mod unescape;
 
 use logweir_proto::record::Level;
 
-use self::keys::{Keys, ROLES, Role};
+use self::keys::{Key, Keys, ROLES, Role};
 use self::known::Known;
 use self::scan::{Kind, Leaf, Leaves};
 use self::unescape::unescape;
@@ -84,7 +84,7 @@ impl Json {
         self.choose(piece.text, context.utc_offset_minutes);
         for at in 0..self.leaves.list.len() {
             let leaf = self.leaves.list[at];
-            match self.role_of(at) {
+            match self.role_of(at, self.keys.get(leaf.key)) {
                 Role::Own => self.emit_own(piece, &leaf, line),
                 role => self.emit(piece, role, &leaf, line),
             }
@@ -113,7 +113,7 @@ impl Json {
         self.winners = [None; ROLES];
         (self.time, self.level, self.duration) = (None, None, None);
         for (at, leaf) in self.leaves.list.iter().enumerate() {
-            for (role, rank) in self.keys.get(leaf.key).roles {
+            for &(role, rank) in &self.keys.get(leaf.key).roles {
                 if role == Role::Own {
                     break;
                 }
@@ -140,12 +140,16 @@ impl Json {
         }
     }
 
-    fn role_of(&self, at: usize) -> Role {
-        let roles = self.keys.get(self.leaves.list[at].key).roles;
-        let won = |role: &Role| {
-            *role != Role::Own && self.winners[*role as usize].is_some_and(|best| usize::from(best.leaf) == at)
-        };
-        roles.into_iter().map(|(role, _)| role).find(won).unwrap_or(Role::Own)
+    fn role_of(&self, at: usize, key: &Key) -> Role {
+        for (role, _) in &key.roles {
+            if *role == Role::Own {
+                break;
+            }
+            if self.winners[*role as usize].is_some_and(|best| usize::from(best.leaf) == at) {
+                return *role;
+            }
+        }
+        Role::Own
     }
 
     fn emit(&mut self, piece: Piece<'_>, role: Role, leaf: &Leaf, line: &mut Line) {

@@ -99,11 +99,17 @@ pub struct Line {
     /// Fields beyond [`FIELDS_MAX`].
     pub fields_dropped: u32,
     scratch: Vec<u8>,
-    /// A bit for each name that may be among the fields, see [`bit`]: most questions for a name end here.
+    /// Where the fields with canonical names are, plus one; 0 for none.
+    spots: [u16; SPOTS],
+    /// A bit for each other name that may be among the fields, see [`bit`]: most questions for one end here.
     maybe: u64,
 }
 
-/// The bit of a name. The canonical ones have one of their own, as long as there are few others.
+/// Names that have a place of their own in [`Line::spots`]: the canonical ones.
+const SPOTS: usize = 32;
+
+const _: () = assert!(logweir_proto::record::field::ALL.len() <= SPOTS && FIELDS_MAX < u16::MAX as usize);
+
 #[inline]
 fn bit(name: NameId) -> u64 {
     1 << (name.0 % 64)
@@ -117,22 +123,40 @@ impl Line {
         self.fields.clear();
         self.fields_dropped = 0;
         self.scratch.clear();
+        self.spots = [0; SPOTS];
         self.maybe = 0;
     }
 
     /// Adds a field, or replaces the one of the same name.
     #[inline]
     pub fn push(&mut self, name: NameId, value: Value, cut: Option<Cut>) {
-        if self.maybe & bit(name) != 0
-            && let Some(field) = self.fields.iter_mut().find(|field| field.name == name)
-        {
+        if let Some(at) = self.place(name) {
             // The earlier occurrence stays in the shape as a literal.
-            *field = Field { name, value, cut };
+            self.fields[at] = Field { name, value, cut };
         } else if self.fields.len() < FIELDS_MAX {
             self.fields.push(Field { name, value, cut });
-            self.maybe |= bit(name);
+            self.note(name, self.fields.len());
         } else {
             self.fields_dropped += 1;
+        }
+    }
+
+    /// Where the field of a name is among the fields.
+    #[inline]
+    fn place(&self, name: NameId) -> Option<usize> {
+        match self.spots.get(name.0 as usize) {
+            Some(spot) => usize::from(*spot).checked_sub(1),
+            None if self.maybe & bit(name) == 0 => None,
+            None => self.fields.iter().position(|field| field.name == name),
+        }
+    }
+
+    /// Remembers that the field of a name is the `count`th.
+    #[inline]
+    fn note(&mut self, name: NameId, count: usize) {
+        match self.spots.get_mut(name.0 as usize) {
+            Some(spot) => *spot = count as u16,
+            None => self.maybe |= bit(name),
         }
     }
 
@@ -152,15 +176,17 @@ impl Line {
 
     #[inline]
     pub fn get(&self, name: NameId) -> Option<&Field> {
-        if self.maybe & bit(name) == 0 {
-            return None;
-        }
-        self.fields.iter().find(|field| field.name == name)
+        self.place(name).map(|at| &self.fields[at])
     }
 
     pub fn remove(&mut self, name: NameId) -> Option<Field> {
-        let at = self.fields.iter().position(|field| field.name == name)?;
-        Some(self.fields.remove(at))
+        let at = self.place(name)?;
+        let removed = self.fields.remove(at);
+        self.spots = [0; SPOTS];
+        for at in 0..self.fields.len() {
+            self.note(self.fields[at].name, at + 1);
+        }
+        Some(removed)
     }
 
     /// Copies text that is not in the raw line and says where it went.

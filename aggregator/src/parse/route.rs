@@ -13,55 +13,109 @@ pub(super) fn template(path: &[u8], out: &mut Vec<u8>) {
     if path.first() != Some(&b'/') {
         return;
     }
-    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#' | b';')).unwrap_or(path.len());
     let start = out.len();
-    for segment in path[1..end].split(|byte| *byte == b'/') {
-        let (stem, suffix) = split_suffix(segment);
-        let id = is_id(stem);
-        let bytes = if id { ":id".len() + suffix.len() } else { segment.len() };
+    let mut rest = &path[1..];
+    loop {
+        let segment = Segment::read(rest);
+        let (stem, suffix) = segment.bytes.split_at(segment.stem);
+        let id = segment.is_id();
+        let bytes = if id { ":id".len() + suffix.len() } else { segment.bytes.len() };
         if out.len() - start + 1 + bytes + CUT.len() > ROUTE_BYTES_MAX {
             out.extend_from_slice(CUT);
             return;
         }
         out.push(b'/');
-        if id {
-            out.extend_from_slice(b":id");
-            out.extend_from_slice(suffix);
-        } else {
-            out.extend_from_slice(segment);
+        out.extend_from_slice(if id { b":id" } else { stem });
+        out.extend_from_slice(suffix);
+        match rest.get(segment.bytes.len()) {
+            Some(b'/') => rest = &rest[segment.bytes.len() + 1..],
+            _ => return,
         }
     }
 }
 
-/// `42.json` is an id with a suffix of at most five bytes.
-fn split_suffix(segment: &[u8]) -> (&[u8], &[u8]) {
-    match memchr::memrchr(b'.', segment) {
-        Some(dot) if dot > 0 && segment.len() - dot <= 6 && segment[dot + 1..].iter().all(u8::is_ascii_alphabetic) => {
-            segment.split_at(dot)
-        }
-        _ => (segment, &[]),
+/// What a byte of a segment can be part of.
+const DIGIT: u8 = 1;
+const HEX: u8 = 2;
+const DASH: u8 = 4;
+const ALPHA: u8 = 8;
+const DOT: u8 = 16;
+/// It ends the segment.
+const END: u8 = 32;
+
+const CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT | HEX,
+            b'a'..=b'f' | b'A'..=b'F' => HEX | ALPHA,
+            b'g'..=b'z' | b'G'..=b'Z' => ALPHA,
+            b'-' | b'_' | b':' | b',' => DASH,
+            b'.' => DOT,
+            b'/' | b'?' | b'#' | b';' => END,
+            _ => 0,
+        };
+        byte += 1;
     }
+    table
+};
+
+/// One segment of a path, counted in one pass.
+struct Segment<'a> {
+    bytes: &'a [u8],
+    /// Bytes before a suffix like `.json`.
+    stem: usize,
+    /// Of the stem.
+    digits: usize,
+    hex: usize,
+    dashes: usize,
 }
 
-fn is_id(segment: &[u8]) -> bool {
-    if !segment.iter().any(u8::is_ascii_digit) {
-        return segment.len() >= 2 * TOKEN_BYTES;
-    }
-    let (mut digits, mut hex, mut dashes) = (0, 0, 0);
-    for byte in segment {
-        match byte {
-            b'0'..=b'9' => {
-                digits += 1;
-                hex += 1;
+impl Segment<'_> {
+    /// Longest suffix with its dot.
+    const SUFFIX_BYTES_MAX: usize = 6;
+
+    /// The segment at the beginning of `text`.
+    fn read(text: &[u8]) -> Segment<'_> {
+        let (mut digits, mut hex, mut dashes) = (0, 0, 0);
+        // Where the last dot stands, what was counted before it, and whether only letters follow.
+        let mut dot = None;
+        let mut letters = true;
+        let mut len = text.len();
+        for (at, byte) in text.iter().enumerate() {
+            let class = CLASSES[usize::from(*byte)];
+            if class & END != 0 {
+                len = at;
+                break;
             }
-            b'a'..=b'f' | b'A'..=b'F' => hex += 1,
-            b'-' | b'_' | b':' | b',' => dashes += 1,
-            _ => {}
+            if class & DOT != 0 {
+                dot = Some((at, digits, hex, dashes));
+                letters = true;
+                continue;
+            }
+            digits += usize::from(class & DIGIT);
+            hex += usize::from(class & HEX != 0);
+            dashes += usize::from(class & DASH != 0);
+            letters &= class & ALPHA != 0;
+        }
+        let bytes = &text[..len];
+        match dot {
+            Some((at, digits, hex, dashes)) if at > 0 && letters && len - at <= Segment::SUFFIX_BYTES_MAX => {
+                Segment { bytes, stem: at, digits, hex, dashes }
+            }
+            _ => Segment { bytes, stem: len, digits, hex, dashes },
         }
     }
-    let len = segment.len();
-    // Numbers and dates; hexadecimal ids and uuids; opaque tokens.
-    digits + dashes == len || hex + dashes == len && hex >= 8 || len >= TOKEN_BYTES
+
+    fn is_id(&self) -> bool {
+        let len = self.stem;
+        if self.digits == 0 {
+            return len >= 2 * TOKEN_BYTES;
+        }
+        // Numbers and dates; hexadecimal ids and uuids; opaque tokens.
+        self.digits + self.dashes == len || self.hex + self.dashes == len && self.hex >= 8 || len >= TOKEN_BYTES
+    }
 }
 
 #[cfg(test)]

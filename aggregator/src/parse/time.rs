@@ -103,9 +103,12 @@ pub(super) fn epoch(text: &[u8]) -> Option<(i64, Spelling)> {
     Some((whole.checked_add(part as i64)?, Spelling::EpochFixed { decimals }))
 }
 
+/// Length of NGINX's `$time_local`.
+pub(super) const NGINX_LOCAL_BYTES: usize = 26;
+
 /// `20/Nov/2026:09:10:02 +0000`, NGINX's `$time_local`.
 pub(super) fn nginx_local(text: &[u8]) -> Option<Stamp> {
-    const LEN: usize = 26;
+    const LEN: usize = NGINX_LOCAL_BYTES;
     let text = text.get(..LEN)?;
     if text[2] != b'/' || text[6] != b'/' || text[11] != b':' || text[14] != b':' || text[17] != b':' {
         return None;
@@ -328,6 +331,13 @@ fn digits(text: &[u8], at: usize, count: usize) -> Option<i64> {
 fn decimal(text: &[u8]) -> Option<i64> {
     if text.is_empty() || text.len() > 19 {
         return None;
+    }
+    if text.len() < 19 {
+        // No sum of so few digits overflows.
+        return text.iter().try_fold(0i64, |sum, byte| {
+            let digit = byte.wrapping_sub(b'0');
+            (digit < 10).then(|| sum * 10 + i64::from(digit))
+        });
     }
     text.iter().try_fold(0i64, |sum, byte| {
         let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use logweir_proto::api::BatchAnswer;
-use logweir_proto::batch::{Body, Header};
+use logweir_proto::batch::{Body, ChunkInfo, Header};
 use tokio::sync::oneshot;
 
 use super::admission::Ticket;
@@ -179,7 +179,12 @@ impl Writer {
         let (accepted, duplicate) =
             dedup::count(&header, &plans, |chunk, stored| count_trim(&header, &body, chunk, stored));
         let has_new_gap = header.gaps.iter().any(|gap| dedup::is_new_gap(&ranges, &header, gap));
-        if accepted == 0 && !has_new_gap {
+        // A chunk of which the agent left out every line: its range has to be remembered, or it stays a hole for ever.
+        let left_out = |(chunk, plan): (&ChunkInfo, &ChunkPlan)| {
+            chunk.records == 0 && chunk.start < chunk.end && *plan != ChunkPlan::Skip
+        };
+        let has_new_range = header.chunks.iter().zip(&plans).any(left_out);
+        if accepted == 0 && !has_new_gap && !has_new_range {
             let offsets = offsets(&ranges, &header);
             return Ok((None, BatchAnswer { accepted, duplicate, offsets, unknown: Vec::new() }));
         }

@@ -1,6 +1,8 @@
 //! Answers a query: runs its plan over segments and hands rows to a sink as soon as they are certain.
 
+mod dedup;
 mod newest;
+mod related;
 mod sorted;
 mod tables;
 
@@ -11,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use logweir_proto::api::{End, MissingRange, Order, Row, Stats, Warning};
-use logweir_proto::query::ast::{self, Query};
+use logweir_proto::query::ast::{self, PipeKind, Query};
 use logweir_proto::record::EventId;
 use logweir_runtime::clock;
 use serde::Serialize;
@@ -19,9 +21,11 @@ use serde::Serialize;
 use self::newest::{Ended, Newest};
 use super::Error;
 use super::filter::{Context, Filter};
+use super::mask::Mask;
 use super::plan::{self, First, Plan};
 use super::rows::{self, Show};
 use super::scan::{BlockRef, Coverage, Patience, Reason, Scan, TimeRange};
+use super::steps::Steps;
 use crate::store::segment::Segment;
 
 /// Rows of a page when the request does not say.
@@ -181,6 +185,7 @@ pub fn explain(query: &Query, request: &Request<'_>, segments: &[Arc<dyn Segment
         first: match plan.first {
             First::Events { .. } | First::EventsTail { .. } => "events by time",
             First::Sorted { .. } => "events sorted",
+            First::Dedup { .. } => "the first events of each value",
             First::Aggregate(_) => "aggregation",
         },
         pipes_after: plan.rest.len(),
@@ -192,6 +197,25 @@ pub fn explain(query: &Query, request: &Request<'_>, segments: &[Arc<dyn Segment
         rows_max: opened.iter().map(|block| u64::from(block.stat.rows)).sum(),
         warnings,
     })
+}
+
+/// An explanation as rows of a name and a value.
+fn give_explanation(explanation: &Explanation, sink: &mut Sink<'_>) -> Outcome {
+    let columns = ["part", "value"].map(str::to_owned);
+    let mut outcome = Outcome { warnings: explanation.warnings.clone(), ..Outcome::default() };
+    let meta = Event::Meta { columns: columns.to_vec(), events: false, warnings: explanation.warnings.clone() };
+    if sink(meta).is_break() {
+        return outcome;
+    }
+    let Ok(serde_json::Value::Object(parts)) = serde_json::to_value(explanation) else { return outcome };
+    for (part, value) in parts.into_iter().filter(|(part, _)| part != "warnings") {
+        let row = columns.iter().cloned().zip([part.into(), value]).collect();
+        if sink(Event::Row { id: None, row }).is_break() {
+            break;
+        }
+        outcome.rows += 1;
+    }
+    outcome
 }
 
 /// Runs a query. Blocks: call it on the CPU pool.
@@ -211,6 +235,12 @@ fn run_nested(
     sink: &mut Sink<'_>,
     depth: u32,
 ) -> Result<Outcome, Error> {
+    if let Some((last, before)) = query.pipes.split_last()
+        && last.kind == PipeKind::Explain
+    {
+        let explained = Query { pipes: before.to_vec(), ..query.clone() };
+        return Ok(give_explanation(&explain(&explained, request, segments)?, sink));
+    }
     let range = plan::range(query, request.from_ns, request.to_ns, request.now_ns);
     let mut plan = Plan::new(query, range, request.order);
     if let Some(fields) = &request.fields {
@@ -219,7 +249,10 @@ fn run_nested(
     let mut warnings = plan::unknown_fields(query, range, segments);
     warnings.extend(plan::before_all(range, segments));
     let filter = compile(&plan.filter, range, request, segments, depth)?;
-    let mut search = Search { request, segments, sink, filter: &filter, plan: &plan, depth, warnings };
+    let mut of_step = |filter: &ast::Filter| compile(filter, range, request, segments, depth);
+    let steps = Steps::compile(&plan.steps, request.now_ns, &mut of_step)?;
+    let mut search =
+        Search { query, request, segments, sink, filter: &filter, steps: &steps, plan: &plan, depth, warnings };
     search.run()
 }
 
@@ -264,7 +297,7 @@ fn subquery_values(
             return Err(problem);
         }
         if let Some(reason) = outcome.reason {
-            return Err(Error::SubqueryPartial { reason: reason.as_str() });
+            return Err(Error::Partial { what: "in(…)", reason: reason.as_str() });
         }
         match outcome.cursor {
             Some(cursor) => request.cursor = Some(cursor),
@@ -294,10 +327,12 @@ fn take_value(event: Event, values: &mut HashSet<String>, problem: &mut Option<E
 
 /// One run of one plan.
 struct Search<'r, 's, 'k> {
+    query: &'r Query,
     request: &'r Request<'r>,
     segments: &'r [Arc<dyn Segment>],
     sink: &'s mut Sink<'k>,
     filter: &'r Filter,
+    steps: &'r Steps,
     plan: &'r Plan,
     depth: u32,
     warnings: Vec<Warning>,
@@ -331,7 +366,8 @@ impl Search<'_, '_, '_> {
         let limit = head.map_or(self.limit(), |head| head.min(LIMIT_MAX));
         let newest = Newest { order, limit, cursor: self.request.cursor };
         let range = newest.left_of(self.plan.range);
-        let mut scan = Scan::new(self.segments, self.filter, range, order, self.request.patience());
+        let scan = Scan::new(self.segments, self.filter, range, order, self.request.patience());
+        let mut scan = scan.with_steps(self.steps);
         let (mut given, mut last, mut taken) = (0, None, self.request.cursor);
         let (sink, show) = (&mut *self.sink, &self.plan.show);
         let ended = newest.run(&mut scan, &mut |scan, refs| {
@@ -362,21 +398,31 @@ impl Search<'_, '_, '_> {
     }
 
     fn columns(&self) -> Vec<String> {
-        match &self.plan.show {
-            Show::Only(names) => names.clone(),
+        let mut shown = match &self.plan.show {
+            Show::Only(names) => return names.clone(),
             Show::All => COLUMNS_DEFAULT.map(str::to_owned).to_vec(),
             Show::Except(hidden) => COLUMNS_DEFAULT
                 .into_iter()
                 .filter(|name| !hidden.iter().any(|hide| hide == name))
                 .map(str::to_owned)
                 .collect(),
+        };
+        for name in self.plan.made_columns() {
+            if !shown.contains(&name) {
+                shown.push(name);
+            }
         }
+        shown
     }
 }
 
 /// Reads the columns that are shown, of these rows only, and gives them in the order of `refs`.
 pub(super) fn materialise(scan: &mut Scan<'_>, refs: &[RowRef], show: &Show) -> Vec<(EventId, Row)> {
-    let fields = show.fields();
+    let steps = scan.steps();
+    let mut fields = show.fields();
+    if let (Some(fields), Some(steps)) = (&mut fields, steps) {
+        fields.extend(steps.inputs());
+    }
     let mut shown: Vec<Option<(EventId, Row)>> = vec![None; refs.len()];
     let mut by_block: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     for (place, row) in refs.iter().enumerate() {
@@ -388,6 +434,13 @@ pub(super) fn materialise(scan: &mut Scan<'_>, refs: &[RowRef], show: &Show) -> 
         let picked: Vec<u32> = places.iter().map(|place| refs[*place].row).collect();
         let Some(batch) = scan.read(&block, fields.as_ref(), Some(&picked)) else { continue };
         let raw = if show.wants_raw() { scan.raw(&block, &picked) } else { None };
+        let batch = match steps {
+            Some(steps) => {
+                let all = Mask::all(batch.num_rows());
+                steps.apply(batch, all).0
+            }
+            None => batch,
+        };
         let rows = rows::rows(&batch, show, raw.as_deref());
         for (place, row) in places.into_iter().zip(rows) {
             shown[place] = Some((refs[place].id, row));

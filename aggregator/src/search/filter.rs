@@ -56,7 +56,7 @@ enum Node {
     },
     Field {
         name: String,
-        test: FieldTest,
+        test: Box<FieldTest>,
         /// When what it finds is worth keeping.
         question: Option<Question>,
     },
@@ -142,7 +142,8 @@ impl Node {
                     Test::Regex(_) | Test::Glob(_) => Some(Question::new(&format!("{name} {test:?}"))),
                     _ => None,
                 };
-                Node::Field { name: name.to_owned(), test: FieldTest::compile(name, test, context)?, question }
+                let test = Box::new(FieldTest::compile(name, test, context)?);
+                Node::Field { name: name.to_owned(), test, question }
             }
         })
     }

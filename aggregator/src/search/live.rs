@@ -2,54 +2,48 @@
 
 use arrow::array::UInt32Array;
 use arrow::record_batch::RecordBatch;
-use logweir_proto::api::Row;
-use logweir_proto::query::ast::{self, PipeKind, Query};
+use logweir_proto::api::{Order, Row};
+use logweir_proto::query::ast::{self, Query};
 use logweir_proto::record::EventId;
 
 use super::Error;
-use super::cell::canonical;
 use super::filter::Filter;
 use super::mask::Mask;
+use super::plan::{First, Plan};
 use super::rows::{self, Show};
+use super::scan::TimeRange;
+use super::steps::Steps;
 
 /// A query of a tail.
 #[derive(Debug, Clone)]
 pub struct Matcher {
     filter: Filter,
+    steps: Steps,
     show: Show,
 }
 
 impl Matcher {
-    /// Pipes that look at one row at a time work in a tail: `where` and `fields`. A range of time means nothing here.
+    /// Pipes that look at one row at a time work in a tail. A range of time means nothing here.
     pub fn compile(query: &Query, fields: Option<&[String]>, now_ns: i64) -> Result<Matcher, Error> {
-        let mut filters = vec![query.filter.clone()];
-        let mut show = Show::All;
-        for pipe in &query.pipes {
-            match &pipe.kind {
-                PipeKind::Where(filter) => filters.push(filter.clone()),
-                PipeKind::Fields { fields, exclude } => {
-                    let names: Vec<String> = fields.iter().map(|field| canonical(&field.name).to_owned()).collect();
-                    show = show.then(&names, *exclude);
-                }
-                PipeKind::Stats { .. }
-                | PipeKind::Timechart { .. }
-                | PipeKind::Top { .. }
-                | PipeKind::Sort(_)
-                | PipeKind::Head(_)
-                | PipeKind::Tail(_) => {
-                    return Err(Error::Unsupported { what: "a pipe other than where and fields in a live tail" });
-                }
-            }
+        let mut plan = Plan::new(query, TimeRange::ALL, Order::Desc);
+        let is_rowwise = matches!(plan.first, First::Events { limit: None, .. }) && plan.rest.is_empty();
+        if !is_rowwise {
+            return Err(Error::Unsupported { what: "a pipe that needs more than one row, in a live tail," });
         }
         if let Some(fields) = fields {
-            show = show.then(fields, false);
+            plan.show = plan.show.then(fields, false);
         }
-        Ok(Matcher { filter: Filter::compile_simple(&ast::Filter::And(filters), now_ns)?, show })
+        let mut compile = |filter: &ast::Filter| Filter::compile_simple(filter, now_ns);
+        let steps = Steps::compile(&plan.steps, now_ns, &mut compile)?;
+        Ok(Matcher { filter: compile(&plan.filter)?, steps, show: plan.show })
     }
 
     /// The rows of a block that pass, rising.
     pub fn matches(&self, batch: &RecordBatch) -> Vec<u32> {
-        let mask = self.filter.eval(batch, &Mask::all(batch.num_rows()));
+        let mut mask = self.filter.eval(batch, &Mask::all(batch.num_rows()));
+        if !self.steps.is_empty() && !mask.is_empty() {
+            mask = self.steps.apply(batch.clone(), mask).1;
+        }
         mask.rows().map(|row| row as u32).collect()
     }
 
@@ -67,6 +61,8 @@ impl Matcher {
         else {
             return Vec::new();
         };
+        let all = Mask::all(taken.num_rows());
+        let (taken, _) = self.steps.apply(taken, all);
         let ids = rows::ids(&taken).unwrap_or_default();
         ids.into_iter().zip(rows::rows(&taken, &self.show, raw)).collect()
     }

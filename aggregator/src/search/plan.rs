@@ -7,14 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use logweir_proto::api::{Order, Warning};
-use logweir_proto::query::ast::{AggFunc, Bound, CmpOp, Field, Filter, Group, Literal, PipeKind, Query, SortKey, Test};
+use logweir_proto::query::ast::{
+    AggFunc, Bound, CmpOp, Extractor, Field, Filter, Group, Literal, PipeKind, Query, SortKey, Span, Test,
+};
 use logweir_proto::record::field;
 use logweir_proto::text::did_you_mean;
 use logweir_runtime::clock;
 
 use super::cell::canonical;
+use super::facets::FACET_COLUMNS;
+use super::patterns::PATTERN_COLUMNS;
 use super::rows::{RAW, Show};
 use super::scan::TimeRange;
+use super::steps;
 use crate::store::segment::Segment;
 
 /// How far back a query looks when nobody says.
@@ -29,7 +34,9 @@ pub enum First {
     EventsTail { order: Order, limit: usize },
     /// Events sorted by other fields.
     Sorted { keys: Vec<SortKey>, limit: Option<usize> },
-    /// `stats`, `timechart` or `top` over all events that pass.
+    /// Of events with the same values in these fields, the first `rows` in the order of time.
+    Dedup { rows: usize, fields: Vec<String>, order: Order, limit: Option<usize> },
+    /// `stats`, `timechart`, `top`, `facets` or `patterns` over all events that pass.
     Aggregate(PipeKind),
 }
 
@@ -37,9 +44,11 @@ pub enum First {
 pub struct Plan {
     pub range: TimeRange,
     pub filter: Filter,
+    /// Pipes over single rows, between the filter and the first stage.
+    pub steps: Vec<PipeKind>,
     pub first: First,
     pub show: Show,
-    /// Pipes over what the first stage yields.
+    /// Pipes over what the first stage yields: the last ones of the query.
     pub rest: Vec<PipeKind>,
 }
 
@@ -100,10 +109,9 @@ pub fn before_all(range: TimeRange, segments: &[Arc<dyn Segment>]) -> Option<War
 /// The range as far as there are rows, for rates and buckets: without an end it ends now, and without a beginning it
 /// begins with the first row.
 pub fn known_range(range: TimeRange, segments: &[Arc<dyn Segment>], now_ns: i64) -> TimeRange {
-    let reached = || segments.iter().filter(|segment| range.reaches(&***segment));
-    let blocks = || reached().flat_map(|segment| segment.blocks()).filter(|block| range.overlaps(block));
+    let reached = segments.iter().filter(|segment| range.reaches(&***segment));
     let first_ns = match range.first_ns {
-        i64::MIN => blocks().map(|block| block.min_time_ns).min().unwrap_or(now_ns),
+        i64::MIN => reached.filter_map(|segment| segment.time_range()).map(|(min, _)| min).min().unwrap_or(now_ns),
         first_ns => first_ns,
     };
     let last_ns = if range.last_ns == i64::MAX { now_ns } else { range.last_ns };
@@ -115,6 +123,7 @@ impl Plan {
         let mut plan = Plan {
             range,
             filter: query.filter.clone(),
+            steps: Vec::new(),
             first: First::Events { order, limit: None },
             show: Show::All,
             rest: Vec::new(),
@@ -128,16 +137,49 @@ impl Plan {
         plan
     }
 
+    /// Adds a pipe that makes columns; a choice of columns before it must not hide what it makes.
+    fn derive(&mut self, pipe: &PipeKind) {
+        let named = |names: Vec<String>| {
+            names.into_iter().map(|name| Field { name, span: Span::default() }).collect::<Vec<Field>>()
+        };
+        let kept = match std::mem::take(&mut self.show) {
+            Show::All => None,
+            Show::Only(names) => Some(PipeKind::Fields { fields: named(names), exclude: false }),
+            Show::Except(names) => Some(PipeKind::Fields { fields: named(names), exclude: true }),
+        };
+        self.steps.extend(kept);
+        self.steps.push(pipe.clone());
+    }
+
+    /// The columns that the row-wise pipes make, in their order.
+    pub fn made_columns(&self) -> Vec<String> {
+        self.steps.iter().flat_map(steps::made).collect()
+    }
+
     /// Takes a pipe into the first stage, if that leaves the meaning as it is.
     fn absorb(&mut self, pipe: &PipeKind) -> bool {
         let limited = match &self.first {
-            First::Events { limit, .. } | First::Sorted { limit, .. } => limit.is_some(),
+            First::Events { limit, .. } | First::Sorted { limit, .. } | First::Dedup { limit, .. } => limit.is_some(),
             First::EventsTail { .. } => true,
             First::Aggregate(_) => return false,
         };
+        let deduped = matches!(self.first, First::Dedup { .. });
         match (pipe, &mut self.first) {
-            (PipeKind::Where(filter), _) if !limited => {
-                self.filter = and(std::mem::replace(&mut self.filter, Filter::All), filter.clone());
+            (PipeKind::Where(filter), _) if !limited && !deduped => {
+                if self.steps.is_empty() {
+                    self.filter = and(std::mem::replace(&mut self.filter, Filter::All), filter.clone());
+                } else {
+                    self.steps.push(pipe.clone());
+                }
+                true
+            }
+            (pipe, _) if steps::derives(pipe) && !limited && !deduped => {
+                self.derive(pipe);
+                true
+            }
+            (PipeKind::Dedup { rows, fields }, First::Events { order, limit: None }) => {
+                let fields = fields.iter().map(|field| canonical(&field.name).to_owned()).collect();
+                self.first = First::Dedup { rows: *rows, fields, order: *order, limit: None };
                 true
             }
             (PipeKind::Fields { fields, exclude }, _) => {
@@ -145,7 +187,7 @@ impl Plan {
                 self.show = std::mem::take(&mut self.show).then(&names, *exclude);
                 true
             }
-            (PipeKind::Sort(keys), first) if !limited => {
+            (PipeKind::Sort(keys), first) if !limited && !deduped => {
                 *first = match &keys[..] {
                     [key] if canonical(&key.field.name) == field::TIME => {
                         let order = if key.descending { Order::Desc } else { Order::Asc };
@@ -155,7 +197,10 @@ impl Plan {
                 };
                 true
             }
-            (PipeKind::Head(rows), First::Events { limit, .. } | First::Sorted { limit, .. }) => {
+            (
+                PipeKind::Head(rows),
+                First::Events { limit, .. } | First::Sorted { limit, .. } | First::Dedup { limit, .. },
+            ) => {
                 *limit = Some(limit.map_or(*rows, |limit| limit.min(*rows)));
                 true
             }
@@ -164,13 +209,25 @@ impl Plan {
                 *first = First::EventsTail { order, limit: *rows };
                 true
             }
-            (PipeKind::Stats { .. } | PipeKind::Timechart { .. } | PipeKind::Top { .. }, first) if !limited => {
+            (pipe, first) if makes_rows(pipe) && !limited && !deduped => {
                 *first = First::Aggregate(pipe.clone());
                 true
             }
             _ => false,
         }
     }
+}
+
+/// Whether the rows behind a pipe are no longer events.
+pub fn makes_rows(pipe: &PipeKind) -> bool {
+    matches!(
+        pipe,
+        PipeKind::Stats { .. }
+            | PipeKind::Timechart { .. }
+            | PipeKind::Top { .. }
+            | PipeKind::Facets(_)
+            | PipeKind::Patterns { .. }
+    )
 }
 
 fn and(left: Filter, right: Filter) -> Filter {
@@ -187,27 +244,50 @@ fn and(left: Filter, right: Filter) -> Filter {
 /// A warning for each field that the query names and no segment of the range has, with what was probably meant.
 pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segment>]) -> Vec<Warning> {
     let mut known: BTreeSet<&str> = field::ALL.into_iter().chain([RAW]).collect();
-    let mut reached = segments.iter().filter(|segment| range.reaches(&***segment)).peekable();
-    if reached.peek().is_none() {
+    let reached = || segments.iter().filter(|segment| range.reaches(&***segment));
+    // Segments are opened only until every name has been met.
+    let mut wanted: BTreeSet<String> = BTreeSet::new();
+    each_unmade(query, &mut |field| {
+        if !known.contains(canonical(&field.name)) {
+            wanted.insert(canonical(&field.name).to_owned());
+        }
+    });
+    let met_all = wanted.is_empty()
+        || reached().any(|segment| {
+            wanted.retain(|name| !segment.fields().contains_key(name));
+            wanted.is_empty()
+        });
+    if met_all || reached().next().is_none() {
         return Vec::new();
     }
-    for segment in reached {
+    for segment in reached() {
         known.extend(segment.fields().keys().map(String::as_str));
     }
-    let mut made: BTreeSet<String> = BTreeSet::new();
     let mut warnings: BTreeMap<String, Warning> = BTreeMap::new();
-    let mut note = |field: &Field, made: &BTreeSet<String>| {
+    each_unmade(query, &mut |field| {
         let name = canonical(&field.name);
-        if !known.contains(name) && !made.contains(name) && !warnings.contains_key(name) {
+        if !known.contains(name) && !warnings.contains_key(name) {
             warnings.insert(name.to_owned(), unknown_field(field, &known));
         }
-    };
-    filter_fields(&query.filter, &mut |field| note(field, &made));
-    for pipe in &query.pipes {
-        pipe_fields(&pipe.kind, &mut |field| note(field, &made));
-        made.extend(made_by(&pipe.kind));
-    }
+    });
     warnings.into_values().collect()
+}
+
+/// Calls `each` with every field that a query names and that no pipe before has made.
+fn each_unmade(query: &Query, each: &mut dyn FnMut(&Field)) {
+    let mut made: BTreeSet<String> = BTreeSet::new();
+    filter_fields(&query.filter, each);
+    for pipe in &query.pipes {
+        pipe_fields(&pipe.kind, &mut |field| {
+            if !made.contains(canonical(&field.name)) {
+                each(field);
+            }
+        });
+        made.extend(made_by(&pipe.kind));
+        if makes_any(&pipe.kind) {
+            break;
+        }
+    }
 }
 
 fn unknown_field(field: &Field, known: &BTreeSet<&str>) -> Warning {
@@ -255,9 +335,11 @@ fn pipe_fields(pipe: &PipeKind, each: &mut dyn FnMut(&Field)) {
         }
         PipeKind::Top { fields, by, .. } => fields.iter().chain(by).for_each(&mut *each),
         PipeKind::Sort(keys) => keys.iter().for_each(|key| each(&key.field)),
-        PipeKind::Head(_) | PipeKind::Tail(_) => {}
-        PipeKind::Fields { fields, .. } => fields.iter().for_each(&mut *each),
+        PipeKind::Fields { fields, .. } | PipeKind::Dedup { fields, .. } => fields.iter().for_each(&mut *each),
+        PipeKind::Context { by, .. } | PipeKind::Trace(by) => by.iter().for_each(&mut *each),
+        PipeKind::Join { on, .. } => on.iter().for_each(&mut *each),
         PipeKind::Where(filter) => filter_fields(filter, each),
+        pipe => steps::read_fields(pipe, each),
     }
 }
 
@@ -285,6 +367,16 @@ pub fn agg_fields(func: &AggFunc, each: &mut dyn FnMut(&Field)) {
     }
 }
 
+/// Whether a pipe makes columns of which its text says nothing.
+fn makes_any(pipe: &PipeKind) -> bool {
+    let unpacks = |extractor: &Extractor| matches!(extractor, Extractor::Json | Extractor::Logfmt);
+    match pipe {
+        PipeKind::Extract { extractor, .. } => unpacks(extractor),
+        PipeKind::Join { .. } | PipeKind::Compare { .. } => true,
+        _ => false,
+    }
+}
+
 /// The columns that a pipe makes and that later pipes may name.
 fn made_by(pipe: &PipeKind) -> Vec<String> {
     match pipe {
@@ -292,6 +384,8 @@ fn made_by(pipe: &PipeKind) -> Vec<String> {
             aggs.iter().map(|agg| agg.column()).collect()
         }
         PipeKind::Top { .. } => vec!["count".to_owned(), "percent".to_owned()],
-        _ => Vec::new(),
+        PipeKind::Facets(_) => FACET_COLUMNS.map(str::to_owned).to_vec(),
+        PipeKind::Patterns { .. } => PATTERN_COLUMNS.map(str::to_owned).to_vec(),
+        pipe => steps::made(pipe),
     }
 }

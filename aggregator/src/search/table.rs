@@ -8,7 +8,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use logweir_proto::api::Row;
 use logweir_proto::record::{EventId, field};
 
-use super::cell::{TIME_KEY, Value};
+use super::cell::{FieldColumns, TIME_KEY, Value, field_of_column};
+use super::mask::Mask;
 
 /// Named columns of values, row by row.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -66,6 +67,23 @@ impl Table {
             columns: places.iter().map(|place| self.columns[*place].clone()).collect(),
             rows: self.rows.into_iter().map(row).collect(),
         }
+    }
+
+    /// The same rows, as far as they are in `mask`, with the columns of `batch`, which was made of this table.
+    pub fn replaced(self, batch: &RecordBatch, mask: &Mask) -> Table {
+        let mut columns: Vec<String> = Vec::new();
+        for field in batch.schema_ref().fields() {
+            let name = field_of_column(field.name());
+            if !columns.iter().any(|known| known == name) {
+                columns.push(name.to_owned());
+            }
+        }
+        let cells: Vec<FieldColumns<'_>> = columns.iter().map(|name| FieldColumns::new(batch, name)).collect();
+        let rows = self.rows.iter().enumerate().filter(|(row, _)| mask.has(*row)).map(|(row, of)| TableRow {
+            id: of.id,
+            values: cells.iter().map(|column| column.cell(row).to_value()).collect(),
+        });
+        Table { rows: rows.collect(), columns: columns.clone() }
     }
 
     /// A table of events; a field is a column when any of them has it.
@@ -191,7 +209,10 @@ impl Value {
                 Some(value) => Value::Int(value),
                 None => number.as_f64().map_or(Value::Null, Value::Float),
             },
-            serde_json::Value::String(text) => Value::Text(text.as_str().into()),
+            serde_json::Value::String(text) => match text.parse::<jiff::Timestamp>() {
+                Ok(time) if name == field::TIME => Value::Time(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)),
+                _ => Value::Text(text.as_str().into()),
+            },
             nested => Value::Text(nested.to_string().into()),
         }
     }

@@ -1,5 +1,6 @@
 //! The engine against a segment whose index is strict, and against a naive reading of the same rows.
 
+mod further;
 mod model;
 mod pipes;
 mod stats;

@@ -5,6 +5,7 @@
 //! ones that [`super::segment`] names.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -12,6 +13,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use logweir_proto::record::field;
 
 use super::segment::{Counts, FieldStat, Projection};
+use super::split::derived::DERIVED;
+use super::split::hashes::Seeded;
 
 /// Most columns of a block or split; fields beyond go into [`EXTRA`]. The canonical fields always have their column.
 pub const COLUMNS_MAX: usize = 1000;
@@ -70,7 +73,7 @@ pub struct ColumnKey {
 
 /// Whether a field may have a column of its own: names that would be taken for other columns may not.
 pub fn may_be_column(name: &str) -> bool {
-    let reserved = [field::TIME, field::SEQ, EXTRA, SHAPE, RAW].contains(&name);
+    let reserved = [field::TIME, field::SEQ, EXTRA, SHAPE, RAW, DERIVED].contains(&name);
     !reserved && name.rsplit_once('#').is_none_or(|(_, suffix)| Kind::of_name(suffix).is_none())
 }
 
@@ -202,16 +205,18 @@ pub fn count_values(array: &ArrayRef, kind: Kind) -> Option<Counts> {
     Some(counts)
 }
 
-fn count_runs<T: PartialEq + Copy>(values: impl Iterator<Item = T>) -> Option<Vec<(T, u32)>> {
+fn count_runs<T: Hash + Eq + Copy>(values: impl Iterator<Item = T>) -> Option<Vec<(T, u32)>> {
     let mut counts: Vec<(T, u32)> = Vec::new();
+    let mut places: HashMap<T, usize, Seeded> = HashMap::default();
     let mut last = 0;
     for value in values {
         if counts.get(last).is_none_or(|(have, _)| *have != value) {
-            last = match counts.iter().position(|(have, _)| *have == value) {
-                Some(at) => at,
+            last = match places.get(&value) {
+                Some(at) => *at,
                 None if counts.len() == COUNTED_VALUES_MAX => return None,
                 None => {
                     counts.push((value, 0));
+                    places.insert(value, counts.len() - 1);
                     counts.len() - 1
                 }
             };

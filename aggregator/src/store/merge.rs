@@ -73,6 +73,11 @@ impl Merge {
         &self.shapes
     }
 
+    /// Whether any row lacks a value in a column.
+    pub fn has_nulls(&self, column: usize) -> bool {
+        self.sources.iter().any(|source| source[column].null_count() > 0)
+    }
+
     /// Fields within `_extra`.
     pub fn extra_fields(&self) -> &BTreeMap<String, FieldStat> {
         &self.extra_fields

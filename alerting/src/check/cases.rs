@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use logweir_proto::api::Row;
 use logweir_proto::text::format_duration;
-use logweir_rules::evaluate::{self as machine, Input, Instance, Phase, RuleState};
-use logweir_rules::model::{
-    Agg, ExpectState, ExpectText, Expectation, Group, Labels, Rule, RuleSet, SignalQuery, TestCase, TestCounts,
-};
+use logweir_rules::evaluate::{self as machine, Input, Instance, Observation, Phase, RuleState};
+use logweir_rules::model::{ExpectState, ExpectText, ExpectValue, Expectation, Group, Labels, Rule, RuleSet, TestCase};
 use logweir_rules::schedule;
-use logweir_rules::signal::{self, Table};
 
+use super::inputs::Inputs;
 use super::lines::{self, TestLine};
 use crate::notify::template::{Facts, Renderer, show_number};
 
@@ -68,6 +66,7 @@ fn run_case(
     let offset_ns = schedule::offset_ns(&group.name, group.every_ns);
     let mut expectations: Vec<&Expectation> = case.expect.iter().collect();
     expectations.sort_by_key(|expectation| expectation.time_ns);
+    let inputs = Inputs::new(rule, case)?;
     let mut state = RuleState::default();
     let mut at = schedule::latest_at(START_NS, group.every_ns, offset_ns);
     let mut failures = Vec::new();
@@ -78,9 +77,17 @@ fn run_case(
             if next > until {
                 break;
             }
-            at = next;
-            let tables = tables(rule, case, engine, at)?;
-            machine::step(rule, &mut state, at, Input::Tables(&tables));
+            let last = std::mem::replace(&mut at, next);
+            let given = inputs.at(engine, last, at)?;
+            let tables = given.tables;
+            let observation = Observation {
+                tables: &tables,
+                lines: &given.lines,
+                sources: given.sources.as_ref(),
+                coverage: None,
+                deploys: &inputs.deploys,
+            };
+            machine::step(rule, &mut state, at, Input::Observed(&observation));
         }
         let seen = Seen { group, rule, state: &state, renderer: &renderer };
         if let Some(failure) = seen.failure(expectation) {
@@ -90,40 +97,6 @@ fn run_case(
         }
     }
     Ok(failures)
-}
-
-fn tables(rule: &Rule, case: &TestCase, engine: &dyn LineEngine, at: i64) -> Result<Vec<Table>, String> {
-    let mut tables = Vec::new();
-    for (signal, query) in rule.queries() {
-        let counts: Vec<&TestCounts> = case.counts.iter().filter(|counts| counts.signal == signal.name).collect();
-        if counts.is_empty() {
-            let rows = engine.query(&query.text(), at.saturating_sub(query.window_ns), at)?;
-            tables.push(signal::table_of(&rows, &query.by));
-        } else {
-            tables.push(counted(query, &counts, at)?);
-        }
-    }
-    Ok(tables)
-}
-
-/// The table that evenly spread counts give.
-fn counted(query: &SignalQuery, counts: &[&TestCounts], at: i64) -> Result<Table, String> {
-    let mut table = Table::new();
-    for counts in counts {
-        let from = at.saturating_sub(query.window_ns).max(START_NS.saturating_add(counts.from_ns));
-        let to = at.min(START_NS.saturating_add(counts.to_ns));
-        let minutes = to.saturating_sub(from).max(0) as f64 / 60e9;
-        let labels = counts.labels.iter().filter(|(key, _)| query.by.contains(key));
-        let labels: Labels = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
-        *table.entry(labels).or_default() += counts.per_minute * minutes;
-    }
-    match query.agg {
-        Agg::Count => table.values_mut().for_each(|value| *value = value.floor()),
-        Agg::Rate => table.values_mut().for_each(|value| *value /= query.window_ns as f64 / 1e9),
-        _ => return Err("counts can stand for signals with 'agg: count' or 'agg: rate' only".to_owned()),
-    }
-    table.retain(|_, value| *value > 0.0);
-    Ok(table)
 }
 
 /// The state that an expectation is compared with.
@@ -148,6 +121,7 @@ impl Seen<'_> {
             group: &self.group.name,
             labels: &labels,
             values: &instance.values,
+            texts: &instance.texts,
             severity: instance.severity,
         };
         self.renderer.render(&self.rule.summary, facts)
@@ -161,6 +135,10 @@ impl Seen<'_> {
             .iter()
             .filter(|(labels, _)| covers(&self.labels(labels), &expectation.labels))
             .collect();
+        if expectation.state == Some(ExpectState::Undecided) {
+            let meant = |labels: &&Labels| covers(&self.labels(labels), &expectation.labels);
+            return self.state.undecided.keys().find(meant).is_none().then(|| "expected undecided".to_owned());
+        }
         if expectation.state == Some(ExpectState::Ok) {
             return (!meant.is_empty()).then(|| "expected ok".to_owned());
         }
@@ -191,30 +169,39 @@ impl Seen<'_> {
         }
         if let Some(wanted) = &expectation.summary {
             let summary = self.summary(labels, instance);
-            let good = match wanted {
-                ExpectText::Equals(text) => summary == *text,
-                ExpectText::Contains(text) => summary.contains(text.as_str()),
-            };
-            if !good {
+            if !is_text(&summary, wanted) {
                 return Some(format!("the summary is \"{summary}\""));
             }
         }
-        let wrong = |(name, wanted): &(&String, &f64)| {
-            instance.values.get(*name).is_none_or(|value| (value - **wanted).abs() > 1e-9 * wanted.abs().max(1.0))
-        };
-        expectation.value.iter().find(wrong).map(|(name, wanted)| format!("expected {name} = {}", show_number(*wanted)))
+        expectation.value.iter().find_map(|(name, wanted)| {
+            let good = match wanted {
+                ExpectValue::Number(number) => instance
+                    .values
+                    .get(name)
+                    .is_some_and(|value| (value - number).abs() <= 1e-9 * number.abs().max(1.0)),
+                ExpectValue::Text(wanted) => instance.texts.get(name).is_some_and(|text| is_text(text, wanted)),
+            };
+            let wanted = match wanted {
+                ExpectValue::Number(number) => show_number(*number),
+                ExpectValue::Text(ExpectText::Equals(text) | ExpectText::Contains(text)) => format!("\"{text}\""),
+            };
+            (!good).then(|| format!("expected {name} = {wanted}"))
+        })
     }
 
     fn describe(&self) -> String {
+        let undecided =
+            self.state.undecided.iter().map(|(labels, reason)| format!("{} undecided ({reason})", set(labels)));
         if self.state.instances.is_empty() {
-            return "no alert".to_owned();
+            return undecided.reduce(|all, one| format!("{all}; {one}")).unwrap_or_else(|| "no alert".to_owned());
         }
         let one = |(labels, instance): (&Labels, &Instance)| {
             let values: Vec<String> =
                 instance.values.iter().map(|(name, value)| format!("{name}={}", show_number(*value))).collect();
-            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let texts = instance.texts.iter().map(|(name, text)| format!("{name}=\"{text}\""));
+            let values: Vec<String> = values.into_iter().chain(texts).collect();
             let state = state_name(state_of(instance));
-            format!("{{{}}} {state} {} ({})", labels.join(","), instance.severity, values.join(" "))
+            format!("{} {state} {} ({})", set(labels), instance.severity, values.join(" "))
         };
         self.state.instances.iter().take(5).map(one).collect::<Vec<_>>().join("; ")
     }
@@ -222,6 +209,18 @@ impl Seen<'_> {
 
 fn covers(labels: &Labels, wanted: &BTreeMap<String, String>) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+fn set(labels: &Labels) -> String {
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{{{}}}", labels.join(","))
+}
+
+fn is_text(text: &str, wanted: &ExpectText) -> bool {
+    match wanted {
+        ExpectText::Equals(wanted) => text == wanted,
+        ExpectText::Contains(part) => text.contains(part.as_str()),
+    }
 }
 
 const fn state_of(instance: &Instance) -> ExpectState {
@@ -238,5 +237,6 @@ const fn state_name(state: ExpectState) -> &'static str {
         ExpectState::Pending => "pending",
         ExpectState::Firing => "firing",
         ExpectState::Recovering => "recovering",
+        ExpectState::Undecided => "undecided",
     }
 }

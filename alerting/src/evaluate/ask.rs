@@ -1,7 +1,8 @@
 //! Asking the store of logs for the numbers of a rule.
 
-use logweir_rules::evaluate::RuleState;
-use logweir_rules::model::{Rule, SignalQuery};
+use logweir_rules::evaluate::{PatternLine, RuleState};
+use logweir_rules::model::{Kind, Rule, SignalQuery};
+use logweir_rules::names;
 use logweir_rules::signal::{self, Table};
 
 use crate::source::{Answer, QueryError, QuerySource};
@@ -22,11 +23,24 @@ pub(super) async fn tables(
     }
     let asked = rule.queries().map(|(_, query)| async move {
         let text = query.text();
-        let from_ns = at.saturating_sub(query.window_ns);
-        let answer = source.query(&text, from_ns, at, SIGNAL_ROWS_MAX).await?;
-        Ok(signal::table_of(&whole(answer)?.rows, &query.by))
+        let (from_ns, to_ns) = query.range(at);
+        let answer = source.query(&text, from_ns, to_ns, SIGNAL_ROWS_MAX).await?;
+        Ok(query.table(&whole(answer)?.rows))
     });
     futures_util::future::try_join_all(asked).await
+}
+
+/// The lines of a pattern rule from `[from_ns, to_ns)`, the oldest first.
+pub(super) async fn lines(
+    source: &dyn QuerySource,
+    rule: &Rule,
+    from_ns: i64,
+    to_ns: i64,
+) -> Result<Vec<PatternLine>, QueryError> {
+    let Kind::Pattern(pattern) = &rule.kind else { return Ok(Vec::new()) };
+    let text = names::resolve(&pattern.filter);
+    let answer = source.query(&text, from_ns, to_ns, SIGNAL_ROWS_MAX).await?;
+    Ok(whole(answer)?.rows.iter().rev().filter_map(|row| pattern.line(row, to_ns)).collect())
 }
 
 /// Which values were there before this rule was first evaluated: a host that is silent already is expected too.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use logweir_proto::text::visible;
 use logweir_rules::condition::Values;
-use logweir_rules::evaluate::{Change, Outcome, RuleState, Transition};
+use logweir_rules::evaluate::{Change, Instance, Outcome, RuleState, Texts, Transition};
 use logweir_rules::model::{Group, Labels, Rule, Severity};
 use ulid::Ulid;
 
@@ -137,8 +137,8 @@ impl Maker<'_> {
             Change::Fired => Some(Draft::Open(Box::new(self.open(transition, samples)?))),
             Change::Raised | Change::Lowered => {
                 let reason = Some(transition.reason.to_string());
-                let change =
-                    self.change(&transition.labels, transition.fired_at?, transition.severity, &transition.values);
+                let Transition { labels, severity, values, texts, .. } = transition;
+                let change = self.change(labels, transition.fired_at?, *severity, (values, texts));
                 Some(Draft::Change(Box::new(ChangeDraft { reason, samples, ..change })))
             }
             Change::Resolved => close(&self.rule.name, transition, self.at),
@@ -154,19 +154,20 @@ impl Maker<'_> {
             let changed = outcome.transitions.iter().any(|transition| transition.labels == *labels);
             let same = before.instances.get(labels).is_some_and(|old| old.values == instance.values);
             if !changed && !same {
-                let change = self.change(labels, fired_at, instance.severity, &instance.values);
+                let Instance { severity, values, texts, .. } = instance;
+                let change = self.change(labels, fired_at, *severity, (values, texts));
                 drafts.push(Draft::Change(Box::new(change)));
             }
         }
     }
 
-    fn change(&self, labels: &Labels, fired_at: i64, severity: Severity, values: &Values) -> ChangeDraft {
-        let (summary, annotations) = self.texts(labels, severity, values);
+    fn change(&self, labels: &Labels, fired_at: i64, severity: Severity, known: (&Values, &Texts)) -> ChangeDraft {
+        let (summary, annotations) = self.texts(labels, severity, known);
         ChangeDraft {
             id: episode_id(&self.rule.name, labels, fired_at),
             severity,
             reason: None,
-            values: values.clone(),
+            values: known.0.clone(),
             summary,
             annotations,
             link: self.link(labels, fired_at),
@@ -176,8 +177,8 @@ impl Maker<'_> {
 
     fn open(&self, transition: &Transition, samples: Vec<Sample>) -> Option<Episode> {
         let fired_at = transition.fired_at?;
-        let Transition { labels, severity, values, .. } = transition;
-        let (summary, annotations) = self.texts(labels, *severity, values);
+        let Transition { labels, severity, values, texts, .. } = transition;
+        let (summary, annotations) = self.texts(labels, *severity, (values, texts));
         Some(Episode {
             id: episode_id(&self.rule.name, labels, fired_at),
             rule: self.rule.name.clone(),
@@ -210,9 +211,14 @@ impl Maker<'_> {
         all
     }
 
-    fn texts(&self, labels: &Labels, severity: Severity, values: &Values) -> (String, BTreeMap<String, String>) {
+    fn texts(
+        &self,
+        labels: &Labels,
+        severity: Severity,
+        (values, texts): (&Values, &Texts),
+    ) -> (String, BTreeMap<String, String>) {
         let labels = self.all_labels(labels);
-        let facts = Facts { rule: self.rule, group: &self.group.name, labels: &labels, values, severity };
+        let facts = Facts { rule: self.rule, group: &self.group.name, labels: &labels, values, texts, severity };
         let render = |template| self.renderer.render(template, facts);
         let mut annotations: BTreeMap<String, String> =
             self.rule.annotations.iter().map(|(key, template)| (key.clone(), render(template))).collect();

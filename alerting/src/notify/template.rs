@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use logweir_proto::text::{did_you_mean, format_duration};
 use logweir_rules::condition::Values;
+use logweir_rules::evaluate::Texts;
 use logweir_rules::model::{Labels, Rule, Severity, Template};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, UndefinedBehavior};
@@ -33,6 +34,7 @@ pub struct Facts<'a> {
     pub group: &'a str,
     pub labels: &'a Labels,
     pub values: &'a Values,
+    pub texts: &'a Texts,
     pub severity: Severity,
 }
 
@@ -91,9 +93,10 @@ impl Renderer {
         // Filters and functions are only looked up when the text is rendered.
         let mut labels: Labels = rule.by().iter().map(|label| (label.clone(), "x".to_owned())).collect();
         labels.extend(rule.labels.clone());
-        let mut values: Values = rule.signals.iter().map(|signal| (signal.name.clone(), 1.0)).collect();
-        values.insert("silent_for".to_owned(), 1.0);
-        let facts = Facts { rule, group: "g", labels: &labels, values: &values, severity: Severity::Warning };
+        let values: Values = rule.value_names().into_iter().map(|name| (name, 1.0)).collect();
+        let texts: Texts = rule.text_names().into_iter().map(|name| (name.to_owned(), "x".to_owned())).collect();
+        let severity = Severity::Warning;
+        let facts = Facts { rule, group: "g", labels: &labels, values: &values, texts: &texts, severity };
         let error = self.try_render(&template.text, facts).err()?;
         Some(format!("the template fails: {}", short(&error)))
     }
@@ -105,15 +108,13 @@ fn short(error: &minijinja::Error) -> String {
 
 fn unknown_name(rule: &Rule, name: &str) -> Option<String> {
     let (head, rest) = name.split_once('.').unwrap_or((name, ""));
+    let (values, texts) = (rule.value_names(), rule.text_names());
     let known: Vec<&str> = match head {
         "labels" => {
             let own = rule.by().iter().chain(rule.labels.keys()).map(String::as_str);
             own.chain(["alertname", "severity"]).collect()
         }
-        "value" => {
-            let expected = rule.expected.map(|_| "silent_for");
-            rule.signals.iter().map(|signal| signal.name.as_str()).chain(expected).collect()
-        }
+        "value" => values.iter().map(String::as_str).chain(texts).collect(),
         "rule" => vec!["name", "file", "group"],
         "severity" => return None,
         _ => {
@@ -136,8 +137,17 @@ fn unknown_name(rule: &Rule, name: &str) -> Option<String> {
 }
 
 fn context(facts: Facts<'_>) -> Value {
-    let values: BTreeMap<&str, Value> =
-        facts.values.iter().map(|(name, value)| (name.as_str(), Value::from(*value))).collect();
+    // `canary.err_rate` is a value of the side `canary`.
+    let mut sides: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
+    let mut values: BTreeMap<&str, Value> = BTreeMap::new();
+    for (name, value) in facts.values {
+        match name.split_once('.') {
+            Some((side, name)) => drop(sides.entry(side).or_default().insert(name, Value::from(*value))),
+            None => drop(values.insert(name, Value::from(*value))),
+        }
+    }
+    values.extend(sides.into_iter().map(|(side, values)| (side, Value::from_serialize(values))));
+    values.extend(facts.texts.iter().map(|(name, text)| (name.as_str(), Value::from(text.as_str()))));
     let mut labels: BTreeMap<&str, &str> = facts.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     labels.insert("severity", facts.severity.as_str());
     labels.insert("alertname", &facts.rule.name);
@@ -239,7 +249,8 @@ mod tests {
         let rule = rule();
         let labels = Labels::from([("host".into(), "{{ 7*7 }}<b>".into())]);
         let values = Values::from([("errors".into(), 27.0), ("ratio".into(), 0.12345), ("silent_for".into(), 5400.0)]);
-        let facts = Facts { rule: &rule, group: "g", labels: &labels, values: &values, severity: Severity::Critical };
+        let (texts, severity) = (Texts::new(), Severity::Critical);
+        let facts = Facts { rule: &rule, group: "g", labels: &labels, values: &values, texts: &texts, severity };
         Renderer::default().render(&template(text), facts)
     }
 

@@ -169,6 +169,33 @@ pub struct ContextArgs {
     pub server: ServerArgs,
 }
 
+/// Show what the messages have in common, the most frequent first
+///
+/// Numbers, ids and names are masked: `connection <num> lost`. The last column is an event to look at.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  logweir patterns 'level>=warn' --since 1d
+  logweir patterns 'service:pay level:error' --new 7d")]
+pub struct PatternsArgs {
+    /// Which events; all when it is left out
+    #[arg(default_value = "", hide_default_value = true, allow_hyphen_values = true, value_parser = query)]
+    pub query: String,
+    /// Only patterns that no older event has: not seen before this long ago
+    #[arg(long, value_name = "AGO", value_parser = duration)]
+    pub new: Option<Duration>,
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// At most this many patterns
+    #[arg(short = 'n', long = "limit", value_name = "N", default_value_t = 50, help_heading = "Result")]
+    pub limit: u64,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Pretty, help_heading = "Result")]
+    pub output: OutputFormat,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 /// List the fields of the stored events, or the values of one
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -119,3 +119,6 @@ fn levels(rule: &Row) -> String {
     };
     levels.into_iter().flatten().map(level).collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests;

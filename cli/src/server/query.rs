@@ -29,7 +29,7 @@ impl Engine {
             fields: events.then(|| "time,level,service,host,message,raw".to_owned()),
             ..QueryRequest::default()
         };
-        let mut asked = Asked::new(&request, &self.app)?;
+        let mut asked = Asked::new(&request, "alerting", &self.app)?;
         asked.from_ns = Some(from_ns);
         asked.to_ns = Some(to_ns);
         let answer = collect(start(&self.app, &self.app.rules_pool, asked, None)?, Instant::now()).await?;

@@ -1,6 +1,12 @@
 //! The syntax tree of a query, with the place in the text that each part came from.
 
+mod expr;
+mod pipe;
+
 use std::net::IpAddr;
+
+pub use expr::{ArithOp, Expr, ExprFunc, Relation};
+pub use pipe::{Agg, AggFunc, Extractor, Group, Pipe, PipeKind, SortKey};
 
 /// Byte range `[start, end)` in the query text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -178,129 +184,5 @@ impl TimeUnit {
         let origin = if matches!(self, TimeUnit::Week) { MONDAY_NS } else { 0 };
         let into = ns.saturating_sub(origin).rem_euclid(self.len_ns());
         ns.saturating_sub(into)
-    }
-}
-
-/// Two pipes are equal when they do the same, wherever they stand.
-#[derive(Debug, Clone)]
-pub struct Pipe {
-    pub kind: PipeKind,
-    pub span: Span,
-}
-
-impl PartialEq for Pipe {
-    fn eq(&self, other: &Pipe) -> bool {
-        self.kind == other.kind
-    }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum PipeKind {
-    /// `stats count, p95(duration_ms) as p by route`; `count by route` is the same with one `count`.
-    Stats {
-        aggs: Vec<Agg>,
-        by: Vec<Group>,
-    },
-    /// `timechart 1m count by level`; without a width the range is cut into about sixty.
-    Timechart {
-        width_ns: Option<i64>,
-        aggs: Vec<Agg>,
-        by: Option<Field>,
-    },
-    /// `top 10 path`, `rare 10 path`, each with an optional `by`.
-    Top {
-        limit: usize,
-        fields: Vec<Field>,
-        by: Vec<Field>,
-        rare: bool,
-    },
-    Sort(Vec<SortKey>),
-    Head(usize),
-    /// The last n rows of what comes in.
-    Tail(usize),
-    Fields {
-        fields: Vec<Field>,
-        exclude: bool,
-    },
-    Where(Filter),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct SortKey {
-    pub field: Field,
-    pub descending: bool,
-}
-
-#[derive(Debug, Clone)]
-pub struct Agg {
-    pub func: AggFunc,
-    /// `as name`; else the column is named by [`Agg::column`].
-    pub alias: Option<String>,
-    pub span: Span,
-}
-
-impl PartialEq for Agg {
-    fn eq(&self, other: &Agg) -> bool {
-        self.func == other.func && self.alias == other.alias
-    }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum AggFunc {
-    /// `count`, `count(level>=error)`
-    Count(Option<Box<Filter>>),
-    Distinct(Field),
-    Sum(Field),
-    Avg(Field),
-    Min(Field),
-    Max(Field),
-    /// `p50 p90 p95 p99 pct(field, q)`: `q` in percent.
-    Percentile(Field, f64),
-    First(Field),
-    Last(Field),
-    Values(Field),
-    /// Events a second over the range of the query, or over the bucket in `timechart`.
-    Rate,
-    Stddev(Field),
-}
-
-impl Agg {
-    /// The name of its column: the alias, else what was written without spaces (`p95(duration_ms)`, `count`).
-    pub fn column(&self) -> String {
-        if let Some(alias) = &self.alias {
-            return alias.clone();
-        }
-        match &self.func {
-            AggFunc::Count(_) => "count".to_owned(),
-            AggFunc::Rate => "rate".to_owned(),
-            AggFunc::Distinct(f) => format!("dc({})", f.name),
-            AggFunc::Sum(f) => format!("sum({})", f.name),
-            AggFunc::Avg(f) => format!("avg({})", f.name),
-            AggFunc::Min(f) => format!("min({})", f.name),
-            AggFunc::Max(f) => format!("max({})", f.name),
-            AggFunc::Percentile(f, q) => format!("p{q}({})", f.name),
-            AggFunc::First(f) => format!("first({})", f.name),
-            AggFunc::Last(f) => format!("last({})", f.name),
-            AggFunc::Values(f) => format!("values({})", f.name),
-            AggFunc::Stddev(f) => format!("stddev({})", f.name),
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Group {
-    Field(Field),
-    /// `bin(duration_ms, 100)`, `bin(time, 5m)`
-    Bin {
-        field: Field,
-        width: Literal,
-    },
-}
-
-impl Group {
-    pub fn column(&self) -> &str {
-        match self {
-            Group::Field(field) | Group::Bin { field, .. } => &field.name,
-        }
     }
 }

@@ -9,6 +9,7 @@
 
 mod aggs;
 mod error;
+pub(super) mod expr;
 mod filter;
 pub(super) mod lex;
 mod pipes;
@@ -40,6 +41,12 @@ pub const GLOB_WILDCARDS_MAX: usize = 32;
 pub const ROWS_MAX: usize = 1_000_000;
 /// Rows of `top`, `rare`, `head` and `tail` when no number is given.
 pub const ROWS_DEFAULT: usize = 10;
+/// Most rows on either side that `context` takes.
+pub const CONTEXT_ROWS_MAX: usize = 1000;
+/// Parts of all expressions of one text: numbers, fields, operators, calls.
+pub const EXPR_NODES_MAX: usize = 512;
+/// Fields that one `parse` or `rex` finds.
+pub const EXTRACTED_FIELDS_MAX: usize = 64;
 
 /// Reads a query; or says all that is wrong with it, in the order of the text.
 pub fn parse(text: &str) -> Result<Query, Vec<ParseError>> {
@@ -63,6 +70,7 @@ struct Cursor<'a> {
     depth: usize,
     pipes: usize,
     regexes: usize,
+    expr_nodes: usize,
     since: Option<TimeExpr>,
     until: Option<TimeExpr>,
     /// `since:` and `until:` bound the whole query, so they stand outside of parentheses and negations.
@@ -79,6 +87,7 @@ impl<'a> Cursor<'a> {
             depth: 0,
             pipes: 0,
             regexes: 0,
+            expr_nodes: 0,
             since: None,
             until: None,
             range_allowed: true,
@@ -112,8 +121,19 @@ impl<'a> Cursor<'a> {
         if errors.is_empty() { Ok(Query { filter, since: self.since, until: self.until, pipes }) } else { Err(errors) }
     }
 
-    /// A query in parentheses, which have been opened.
+    /// A query in parentheses that gives one column.
     fn subquery(&mut self, open: Span) -> Parsed<Query> {
+        let query = self.query_within(open)?;
+        if !yields_one_column(&query) {
+            let span = Span { start: open.start, end: self.pos };
+            return Err(ParseError::new(span, "a query in 'in(…)' must give one column")
+                .hint("end it with a pipe like: | fields trace_id"));
+        }
+        Ok(query)
+    }
+
+    /// A query in parentheses, which have been opened.
+    fn query_within(&mut self, open: Span) -> Parsed<Query> {
         let outer = (self.since.take(), self.until.take(), self.columns_allowed);
         (self.range_allowed, self.columns_allowed) = (true, false);
         let filter = self.filter()?.unwrap_or(Filter::All);
@@ -124,11 +144,6 @@ impl<'a> Cursor<'a> {
         self.close(open)?;
         let query = Query { filter, since: self.since, until: self.until, pipes };
         (self.since, self.until, self.columns_allowed) = outer;
-        if !yields_one_column(&query) {
-            let span = Span { start: open.start, end: self.pos };
-            return Err(ParseError::new(span, "a query in 'in(…)' must give one column")
-                .hint("end it with a pipe like: | fields trace_id"));
-        }
         Ok(query)
     }
 
@@ -308,10 +323,16 @@ fn next_pipe(text: &str) -> usize {
 fn yields_one_column(query: &Query) -> bool {
     for pipe in query.pipes.iter().rev() {
         return match &pipe.kind {
-            PipeKind::Sort(_) | PipeKind::Head(_) | PipeKind::Tail(_) | PipeKind::Where(_) => continue,
+            PipeKind::Sort(_)
+            | PipeKind::Head(_)
+            | PipeKind::Tail(_)
+            | PipeKind::Where(_)
+            | PipeKind::Rename(_)
+            | PipeKind::Dedup { .. }
+            | PipeKind::Sample(_) => continue,
             PipeKind::Fields { fields, exclude } => !exclude && fields.len() == 1,
             PipeKind::Stats { aggs, by } => aggs.len() + by.len() == 1,
-            PipeKind::Timechart { .. } | PipeKind::Top { .. } => false,
+            _ => false,
         };
     }
     false

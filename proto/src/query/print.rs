@@ -1,9 +1,11 @@
 //! Prints a query back in canonical form: what is read from the print is the query that was printed.
 
+mod expr;
+mod pipe;
+
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::ast::{Agg, AggFunc, Bound, CmpOp, Field, Filter, Group, Literal, Pattern, Pipe, PipeKind, Query};
-use super::ast::{SortKey, Test, TimeExpr};
+use super::ast::{Bound, CmpOp, Field, Filter, Literal, Pattern, Query, Test, TimeExpr};
 use super::parse::lex;
 use super::value::format_duration_ns;
 
@@ -175,89 +177,6 @@ impl Display for TimeExpr {
                 }
                 write!(f, "/{}", unit.as_str())
             }
-        }
-    }
-}
-
-impl Display for Pipe {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            PipeKind::Stats { aggs, by } => {
-                f.write_str("stats ")?;
-                join(f, aggs, ", ", |agg, f| write!(f, "{agg}"))?;
-                clause(f, " by ", by)
-            }
-            PipeKind::Timechart { width_ns, aggs, by } => {
-                f.write_str("timechart ")?;
-                if let Some(width) = width_ns {
-                    write!(f, "{} ", format_duration_ns(*width))?;
-                }
-                join(f, aggs, ", ", |agg, f| write!(f, "{agg}"))?;
-                clause(f, " by ", by.as_slice())
-            }
-            PipeKind::Top { limit, fields, by, rare } => {
-                write!(f, "{} {limit}", if *rare { "rare" } else { "top" })?;
-                clause(f, " ", fields)?;
-                clause(f, " by ", by)
-            }
-            PipeKind::Sort(keys) => {
-                f.write_str("sort")?;
-                clause(f, " ", keys)
-            }
-            PipeKind::Head(rows) => write!(f, "head {rows}"),
-            PipeKind::Tail(rows) => write!(f, "tail {rows}"),
-            PipeKind::Fields { fields, exclude } => {
-                f.write_str("fields")?;
-                clause(f, if *exclude { " -" } else { " " }, fields)
-            }
-            PipeKind::Where(filter) => write!(f, "where {filter}"),
-        }
-    }
-}
-
-impl Display for SortKey {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.descending { "-" } else { "" }, self.field)
-    }
-}
-
-impl Display for Agg {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match &self.func {
-            AggFunc::Count(None) => f.write_str("count")?,
-            // A bare word in `count(…)` is refused as a field that was meant.
-            AggFunc::Count(Some(filter)) => match &**filter {
-                Filter::Text(Pattern::Phrase(text)) => write!(f, "count({})", lex::quote(text))?,
-                filter => write!(f, "count({filter})")?,
-            },
-            AggFunc::Distinct(field) => write!(f, "dc({field})")?,
-            AggFunc::Sum(field) => write!(f, "sum({field})")?,
-            AggFunc::Avg(field) => write!(f, "avg({field})")?,
-            AggFunc::Min(field) => write!(f, "min({field})")?,
-            AggFunc::Max(field) => write!(f, "max({field})")?,
-            AggFunc::Percentile(field, q) if (1.0..=99.0).contains(q) && q.fract() == 0.0 => {
-                write!(f, "p{q}({field})")?
-            }
-            AggFunc::Percentile(field, q) => write!(f, "pct({field}, {q})")?,
-            AggFunc::First(field) => write!(f, "first({field})")?,
-            AggFunc::Last(field) => write!(f, "last({field})")?,
-            AggFunc::Values(field) => write!(f, "values({field})")?,
-            AggFunc::Rate => f.write_str("rate")?,
-            AggFunc::Stddev(field) => write!(f, "stddev({field})")?,
-        }
-        match &self.alias {
-            Some(alias) if lex::is_plain_field(alias) => write!(f, " as {alias}"),
-            Some(alias) => write!(f, " as `{alias}`"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Display for Group {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Group::Field(field) => write!(f, "{field}"),
-            Group::Bin { field, width } => write!(f, "bin({field}, {width})"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a condition says about given numbers. Depth is bounded by the parser, so recursion is.
 
-use super::{CompareOp, Expr, MathOp, Values};
+use super::{CompareOp, Expr, MathOp, Proportions, Values};
 
 pub(super) fn truth(expr: &Expr, values: &Values) -> bool {
     match expr {
@@ -18,7 +18,9 @@ pub(super) fn truth(expr: &Expr, values: &Values) -> bool {
             },
             _ => false,
         },
-        Expr::Number(_) | Expr::Duration(_) | Expr::Name(_) | Expr::Negate(_) | Expr::Math(..) => false,
+        Expr::Truth(name) => values.get(name).is_some_and(|value| *value != 0.0),
+        Expr::Significant(proportions) => significant(proportions, values),
+        Expr::Number(_) | Expr::Duration(_) | Expr::Name(_) | Expr::Prev(_) | Expr::Negate(_) | Expr::Math(..) => false,
     }
 }
 
@@ -26,6 +28,7 @@ pub(super) fn number(expr: &Expr, values: &Values) -> Option<f64> {
     let value = match expr {
         Expr::Number(value) | Expr::Duration(value) => *value,
         Expr::Name(name) => *values.get(name)?,
+        Expr::Prev(shift) => *values.get(&shift.key)?,
         Expr::Negate(inner) => -number(inner, values)?,
         Expr::Math(op, a, b) => {
             let (a, b) = (number(a, values)?, number(b, values)?);
@@ -36,7 +39,23 @@ pub(super) fn number(expr: &Expr, values: &Values) -> Option<f64> {
                 MathOp::Divide => a / b,
             }
         }
-        Expr::Compare(..) | Expr::And(..) | Expr::Or(..) | Expr::Not(_) => return None,
+        Expr::Compare(..) | Expr::And(..) | Expr::Or(..) | Expr::Not(_) | Expr::Truth(_) | Expr::Significant(_) => {
+            return None;
+        }
     };
     value.is_finite().then_some(value)
+}
+
+/// The test of two proportions with the pooled variance. Without trials on both sides nothing is significant.
+fn significant(of: &Proportions, values: &Values) -> bool {
+    let get = |name: &String| values.get(name).copied();
+    let [Some(hits_a), Some(hits_b)] = [get(&of.hits[0]), get(&of.hits[1])] else { return false };
+    let [Some(trials_a), Some(trials_b)] = [get(&of.trials[0]), get(&of.trials[1])] else { return false };
+    if trials_a <= 0.0 || trials_b <= 0.0 {
+        return false;
+    }
+    let pooled = (hits_a + hits_b) / (trials_a + trials_b);
+    let variance = pooled * (1.0 - pooled) * (1.0 / trials_a + 1.0 / trials_b);
+    let difference = (hits_a / trials_a - hits_b / trials_b).abs();
+    variance > 0.0 && difference / variance.sqrt() >= of.z
 }

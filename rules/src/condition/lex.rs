@@ -30,6 +30,7 @@ pub(super) enum Token<'a> {
     Not,
     Open,
     Close,
+    Comma,
 }
 
 /// A word before its meaning is checked: numbers with their suffix are looked at by [`number`].
@@ -105,6 +106,7 @@ fn symbol(input: &str) -> IResult<&str, Token<'_>> {
         value(Token::Not, tag("!")),
         value(Token::Open, tag("(")),
         value(Token::Close, tag(")")),
+        value(Token::Comma, tag(",")),
         value(Token::Math(MathOp::Add), tag("+")),
         value(Token::Math(MathOp::Subtract), tag("-")),
         value(Token::Math(MathOp::Multiply), tag("*")),

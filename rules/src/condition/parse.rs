@@ -3,7 +3,10 @@
 use logweir_proto::text;
 
 use super::lex::{Span, Token, tokens};
-use super::{CONDITION_BYTES_MAX, CONDITION_DEPTH_MAX, CompareOp, Condition, ConditionError, Expr, Known, MathOp};
+use super::{
+    CONDITION_BYTES_MAX, CONDITION_DEPTH_MAX, CompareOp, Condition, ConditionError, Expr, Known, MathOp, NameKind,
+    Shift,
+};
 
 /// Reads a condition: something that holds or does not.
 pub fn parse_condition(source: &str, known: &[Known]) -> Result<Condition, ConditionError> {
@@ -168,8 +171,15 @@ impl<'a> Parser<'a> {
         };
         self.next += 1;
         match token {
-            Token::Number(number) => Ok((Expr::Number(number), Kind::Number, span)),
+            Token::Number(number) => match self.peek() {
+                Some((Token::Name("points" | "point"), unit)) => {
+                    self.next += 1;
+                    Ok((Expr::Number(number / 100.0), Kind::Number, join(span, unit)))
+                }
+                _ => Ok((Expr::Number(number), Kind::Number, span)),
+            },
             Token::Duration(seconds) => Ok((Expr::Duration(seconds), Kind::Number, span)),
+            Token::Name("prev") if self.peek().is_some_and(|(next, _)| next == Token::Open) => self.prev(span),
             Token::Name(name) => self.name(name, span),
             Token::Open => {
                 let (inner, kind, _) = self.deeper(span, Parser::or)?;
@@ -184,8 +194,11 @@ impl<'a> Parser<'a> {
     }
 
     fn name(&self, name: &str, span: Span) -> Result<Parsed, ConditionError> {
-        if self.known.iter().any(|known| known.name == name) {
-            return Ok((Expr::Name(name.to_owned()), Kind::Number, span));
+        if let Some(known) = self.known.iter().find(|known| known.name == name) {
+            return Ok(match known.kind {
+                NameKind::Truth => (Expr::Truth(name.to_owned()), Kind::Truth, span),
+                NameKind::Signal | NameKind::Number => (Expr::Name(name.to_owned()), Kind::Number, span),
+            });
         }
         let names = || self.known.iter().map(|known| known.name.as_str());
         let hint = match text::did_you_mean(name, names()) {
@@ -193,6 +206,38 @@ impl<'a> Parser<'a> {
             None => format!("known here: {}", names().collect::<Vec<_>>().join(", ")),
         };
         Err(ConditionError { span, message: format!("unknown signal '{name}'"), hint: Some(hint) })
+    }
+
+    /// `prev(SIGNAL, DURATION)`, from its parenthesis on.
+    fn prev(&mut self, at: Span) -> Result<Parsed, ConditionError> {
+        let shape = || ConditionError {
+            span: at,
+            message: "prev takes a signal and a duration".to_owned(),
+            hint: Some("for example prev(errors, 1h)".to_owned()),
+        };
+        self.next += 1;
+        let Some((Token::Name(name), span)) = self.peek() else { return Err(shape()) };
+        self.next += 1;
+        let (_, kind, _) = self.name(name, span)?;
+        let is_signal = self.known.iter().any(|known| known.name == name && known.kind == NameKind::Signal);
+        if kind != Kind::Number || !is_signal {
+            let message = format!("'{name}' has no earlier value: prev takes a signal with a filter");
+            return Err(error(span, message));
+        }
+        if !self.eat(Token::Comma) {
+            return Err(shape());
+        }
+        let Some((Token::Duration(seconds), _)) = self.peek() else { return Err(shape()) };
+        self.next += 1;
+        let Some((Token::Close, end)) = self.peek() else { return Err(shape()) };
+        self.next += 1;
+        let by = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let shift = Shift {
+            key: format!("prev({name}, {})", text::format_duration(by)),
+            signal: name.to_owned(),
+            by_ns: i64::try_from(by.as_nanos()).unwrap_or(i64::MAX),
+        };
+        Ok((Expr::Prev(shift), Kind::Number, join(at, end)))
     }
 
     fn deeper(
@@ -225,7 +270,7 @@ fn math(op: MathOp, left: Parsed, right: Parsed) -> Result<Parsed, ConditionErro
 fn want(found: Kind, wanted: Kind, span: Span) -> Result<(), ConditionError> {
     match (found, wanted) {
         (Kind::Number, Kind::Truth) => Err(error(span, "this is a number; compare it with something")),
-        (Kind::Truth, Kind::Number) => Err(error(span, "this is a comparison; a number is needed here")),
+        (Kind::Truth, Kind::Number) => Err(error(span, "this is a condition; a number is needed here")),
         _ => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use expect_test::{Expect, expect};
 
 fn known() -> Vec<Known> {
-    let known = |name: &str, per_second| Known { name: name.to_owned(), per_second };
+    let known = |name: &str, per_second| Known { name: name.to_owned(), per_second, kind: NameKind::Signal };
     vec![known("errors", 1.0), known("total", 1.0), known("p95_ms", 1000.0), known("canary.p95", 1.0)]
 }
 
@@ -63,7 +63,7 @@ fn wrong_conditions_say_where_and_what() {
     check_error("errors > 5 total < 3", &expect!["11-16: 'and', 'or' or an operator is missing before this"]);
     check_error("errors > 5x", &expect!["9-11: '5x' is not a number (for example 20, 0.5, 5%, 300ms, 2s or 1h30m)"]);
     check_error("errors and total > 2", &expect!["0-6: this is a number; compare it with something"]);
-    check_error("(errors > 5) + 1 > 2", &expect!["0-12: this is a comparison; a number is needed here"]);
+    check_error("(errors > 5) + 1 > 2", &expect!["0-12: this is a condition; a number is needed here"]);
     check_error(
         "p95_ms + errors > 2s",
         &expect!["0-20: the signals here have different units of time; compare plain numbers"],

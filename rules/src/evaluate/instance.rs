@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Reason, Transition};
+use super::{Change, Reason, Texts, Transition};
 use crate::condition::Values;
 use crate::model::{Labels, Rule, Severity};
 
@@ -39,13 +39,15 @@ pub struct Instance {
     pub held_at: i64,
     pub timers: Vec<Timer>,
     pub values: Values,
+    #[serde(default)]
+    pub texts: Texts,
     pub evaluated_at: i64,
 }
 
 impl Instance {
     pub(super) fn transition(self, labels: &Labels, change: Change, reason: Reason, at: i64) -> Transition {
-        let Instance { severity, values, fired_at, .. } = self;
-        Transition { labels: labels.clone(), change, reason, at, severity, values, fired_at }
+        let Instance { severity, values, texts, fired_at, .. } = self;
+        Transition { labels: labels.clone(), change, reason, at, severity, values, texts, fired_at }
     }
 }
 
@@ -59,6 +61,18 @@ pub(super) struct Facts {
     pub(super) frozen: bool,
     /// No line matched: unless a level is true, it has recovered.
     pub(super) empty: bool,
+    pub(super) texts: Texts,
+    /// Every level counts as the next worse one.
+    pub(super) raised: bool,
+    /// Why there is no decision.
+    pub(super) undecided: Option<String>,
+}
+
+impl Facts {
+    /// The values that people see: names with a colon are for conditions only.
+    fn shown(&self) -> Values {
+        self.values.iter().filter(|(name, _)| !name.contains(':')).map(|(name, value)| (name.clone(), *value)).collect()
+    }
 }
 
 type Step = (Option<Instance>, Option<(Change, Reason, Instance)>);
@@ -96,12 +110,13 @@ impl Truth {
                 let timer = timers.iter().find(|t| t.severity == level.severity && t.alternative == index);
                 let Some(timer) = timer else { continue };
                 let when = || alternative.when.text.clone();
+                let severity = if facts.raised { level.severity.worse() } else { level.severity };
                 if truth.worst_true.is_none() {
-                    truth.worst_true = Some((level.severity, Reason::Became { when: when() }));
+                    truth.worst_true = Some((severity, Reason::Became { when: when() }));
                 }
                 if truth.reached.is_none() && at.saturating_sub(timer.since) >= alternative.for_ns {
                     let reason = Reason::Held { when: when(), for_ns: alternative.for_ns };
-                    truth.reached = Some((level.severity, reason));
+                    truth.reached = Some((severity, reason));
                 }
             }
         }
@@ -138,7 +153,8 @@ fn waiting(before: Option<Instance>, timers: Vec<Timer>, at: i64, truth: Truth, 
         clear_since: None,
         held_at: at,
         timers,
-        values: facts.values.clone(),
+        values: facts.shown(),
+        texts: facts.texts.clone(),
         evaluated_at: at,
     };
     match (truth.reached, truth.worst_true) {
@@ -163,7 +179,9 @@ fn firing(rule: &Rule, mut instance: Instance, at: i64, truth: &Truth, facts: &F
     let mut change = None;
     // A closing message should show the numbers that closed it; an instance without numbers keeps the last ones.
     if !facts.values.is_empty() {
-        instance.values = facts.values.clone();
+        instance.values = facts.shown();
+        // The template of a pattern that is not new any more still says what it was.
+        instance.texts.extend(facts.texts.clone());
     }
     instance.evaluated_at = at;
     match &truth.reached {

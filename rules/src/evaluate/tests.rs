@@ -216,9 +216,7 @@ fn a_changed_grouping_closes_what_was_open() {
     let mut state = RuleState::default();
     step(&old, &mut state, 0, Input::Tables(&table(&[("a", 5.0)])));
     let mut changed = rule("{warning: {when: n >= 1}}", "");
-    if let SignalSource::Query(query) = &mut changed.signals[0].source {
-        query.by = vec!["service".to_owned()];
-    }
+    changed.by = vec!["service".to_owned()];
     let outcome = step(&changed, &mut state, SECOND, Input::Tables(&[Table::new()]));
     assert_eq!(outcome.transitions.len(), 1);
     assert_eq!(outcome.transitions[0].change, Change::Resolved);

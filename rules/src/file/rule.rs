@@ -1,102 +1,162 @@
-//! One rule: its levels, its times, its texts.
+//! One rule: its body, its levels, its times, its texts.
 
 use std::sync::Arc;
 
-use super::{Defaults, cases, on_empty, on_error, signals, template};
-use crate::condition::Known;
+use super::kinds::{self, Body};
+use super::levels::Reader;
+use super::{Defaults, cases, context, on_empty, on_error, on_partial, signals, template};
+use crate::condition::{Condition, Known, NameKind, Shift};
 use crate::model::{
-    Alternative, Context, Expected, Labels, Level, OnEmpty, Rule, SAMPLES_DEFAULT, SAMPLES_MAX, Severity, Template,
+    Expected, Kind, Labels, Level, OnEmpty, OnUndecided, PERIOD_MAX_NS, Rule, Signal, SignalQuery, SignalSource,
+    Status, Template,
 };
 use logweir_proto::yaml::{Fields, Node, Problems};
-
-/// What a later version does; a file that uses it is told so.
-const LATER: [&str; 12] = [
-    "slo",
-    "pattern",
-    "anomaly",
-    "compare",
-    "require",
-    "mute",
-    "limit",
-    "resolve_after",
-    "on_partial",
-    "on_undecided",
-    "max_delay",
-    "delay",
-];
-
-const SEVERITIES: [(&str, Severity); 3] =
-    [("critical", Severity::Critical), ("warning", Severity::Warning), ("info", Severity::Info)];
 
 pub(super) fn read(node: &Node, defaults: &Defaults, problems: &mut Problems) -> Option<Rule> {
     let mut fields = Fields::new(node, "a rule", problems)?;
     let name = fields.require("alert", problems).and_then(|n| problems.text(n, "alert")).unwrap_or_default();
-    fields.unsupported(&LATER, problems);
-    let later = LATER[..4].iter().any(|key| fields.get(key).is_some());
-    let signals = match fields.get("signals") {
-        Some(node) => signals::read(node, problems),
-        None => {
-            if !later {
-                problems.add(node.at, "a rule needs 'signals'");
-            }
-            signals::Signals { list: Vec::new(), known: Vec::new() }
-        }
-    };
+    let id = fields.text("id", problems);
+    let statuses = [Status::Experimental, Status::Stable, Status::Deprecated].map(|status| (status.as_str(), status));
+    let status = fields.word("status", &statuses, problems).unwrap_or_default();
+    let mut body = kinds::read(&mut fields, problems);
     let expected = fields.get("expected").and_then(|n| read_expected(n, problems));
-    let mut known = signals.known;
     if expected.is_some() {
-        known.push(Known { name: "silent_for".to_owned(), per_second: 1.0 });
+        body.known.push(Known::of("silent_for", NameKind::Number));
     }
+    pattern_keys(&mut fields, &mut body, problems);
     let for_ns = fields.get("for").and_then(|n| problems.duration_ns(n, "for")).or(defaults.for_ns);
-    let levels = match fields.require("levels", problems) {
-        // The conditions of a kind that this version lacks use names that it cannot know.
-        Some(node) if !later => read_levels(node, &known, for_ns.unwrap_or(0), problems),
-        _ => Vec::new(),
+    let levels = read_levels(&mut fields, &mut body, for_ns, expected.is_some(), problems);
+    let mut condition = |key: &'static str, problems: &mut Problems| {
+        fields.get(key).and_then(|n| signals::condition(n, &body.known, problems))
     };
-    let recover_when = match fields.get("recover_when") {
-        Some(node) if !later => signals::condition(node, &known, problems),
-        _ => None,
-    };
+    let (recover_when, require) = (condition("recover_when", problems), condition("require", problems));
+    add_shifted(&mut body, levels.iter().flat_map(|l| &l.any).map(|a| &a.when).chain(&recover_when).chain(&require));
+    let undecided = [("keep", OnUndecided::Keep), ("ok", OnUndecided::Ok), ("fire", OnUndecided::Fire)];
     let keep = fields.get("keep_firing_for").and_then(|n| problems.duration_ns(n, "keep_firing_for"));
     let empty_node = fields.get("on_empty");
-    let empty = empty_node.and_then(|n| on_empty(n, problems)).unwrap_or(defaults.on_empty);
-    let error = fields.get("on_error").and_then(|n| on_error(n, problems)).unwrap_or(defaults.on_error);
-    let summary = fields.require("summary", problems).and_then(|n| template(n, "summary", problems));
     let labels = fields.get("labels").map(|n| problems.texts(n, "labels")).unwrap_or_default();
-    let annotations = fields.get("annotations").map(|n| problems.texts(n, "annotations")).unwrap_or_default();
-    let runbook = fields.get("runbook").and_then(|n| template(n, "runbook", problems)).or(defaults.runbook.clone());
-    let owner = fields.get("owner").and_then(|n| problems.text(n, "owner")).or(defaults.owner.clone());
-    let context = fields
-        .get("context")
-        .map(|n| read_context(n, problems))
-        .unwrap_or(Context { samples: SAMPLES_DEFAULT, filter: None });
-    let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
-    let tests = match fields.get("tests") {
-        Some(node) if !later => cases::read(node, &names, problems),
-        _ => Vec::new(),
-    };
-    fields.finish(problems);
+    let annotations = fields.texts("annotations", problems);
     let rule = Rule {
         file: Arc::clone(problems.file()),
         at: node.at,
         name,
-        signals: signals.list,
+        id,
+        status,
         levels,
         recover_when,
+        require,
         keep_firing_for_ns: keep.or(defaults.keep_firing_for_ns).unwrap_or(0),
-        on_empty: empty,
-        on_error: error,
+        on_empty: empty_node.and_then(|n| on_empty(n, problems)).unwrap_or(defaults.on_empty),
+        on_error: fields.get("on_error").and_then(|n| on_error(n, problems)).unwrap_or(defaults.on_error),
+        on_partial: fields.get("on_partial").and_then(|n| on_partial(n, problems)).unwrap_or(defaults.on_partial),
+        on_undecided: fields.word("on_undecided", &undecided, problems).unwrap_or_default(),
+        mute: fields.strings("mute", problems).unwrap_or_default(),
         expected,
-        summary: summary.unwrap_or(Template { text: String::new(), at: node.at }),
+        summary: fields
+            .require("summary", problems)
+            .and_then(|n| template(n, "summary", problems))
+            .unwrap_or(Template { text: String::new(), at: node.at }),
         labels: read_labels(defaults, &labels, problems),
         annotations: annotations.into_iter().map(|(key, text, at)| (key, Template { text, at })).collect(),
-        runbook,
-        owner,
-        context,
-        tests,
+        runbook: fields.get("runbook").and_then(|n| template(n, "runbook", problems)).or(defaults.runbook.clone()),
+        owner: fields.text("owner", problems).or(defaults.owner.clone()),
+        context: fields.get("context").map(|n| context::read(n, &chart_names(&body), problems)).unwrap_or_default(),
+        tests: fields.get("tests").map(|n| cases::read(n, &case_names(&body), problems)).unwrap_or_default(),
+        kind: body.kind,
+        by: body.by,
+        signals: body.signals,
     };
+    fields.finish(problems);
     check(&rule, empty_node, problems);
     Some(rule)
+}
+
+/// Keys that only a pattern rule has.
+fn pattern_keys(fields: &mut Fields<'_>, body: &mut Body, problems: &mut Problems) {
+    let (limit, resolve) = (fields.get("limit"), fields.get("resolve_after"));
+    let Kind::Pattern(pattern) = &mut body.kind else {
+        for node in [limit, resolve].into_iter().flatten() {
+            problems.add(node.at, "this needs a rule with 'pattern'");
+        }
+        return;
+    };
+    pattern.limit = limit.and_then(|n| kinds::read_limit(n, problems));
+    if let Some(after) = resolve.and_then(|n| problems.duration_ns(n, "resolve_after")) {
+        pattern.resolve_after_ns = after;
+    }
+}
+
+fn read_levels(
+    fields: &mut Fields<'_>,
+    body: &mut Body,
+    for_ns: Option<i64>,
+    has_expected: bool,
+    problems: &mut Problems,
+) -> Vec<Level> {
+    let mut reader = Reader {
+        known: &body.known,
+        signals: &body.signals,
+        kind: &body.kind,
+        for_ns: for_ns.unwrap_or(0),
+        has_expected,
+        windows: Vec::new(),
+    };
+    let levels = fields.require("levels", problems).map(|n| reader.read(n, problems)).unwrap_or_default();
+    let mut windows = reader.windows;
+    if let (Kind::Slo(slo), Some(events)) = (&mut body.kind, &body.slo) {
+        slo.shown_ns = windows.first().copied().unwrap_or(slo.shown_ns);
+        windows.extend([slo.shown_ns, slo.period_ns]);
+        let mut seen = Vec::new();
+        windows.retain(|window| {
+            !seen.contains(window) && {
+                seen.push(*window);
+                true
+            }
+        });
+        body.signals = kinds::slo_signals(events, &windows, fields.at);
+    }
+    levels
+}
+
+/// Adds the signals that `prev(x, 1h)` asks for.
+fn add_shifted<'a>(body: &mut Body, conditions: impl Iterator<Item = &'a Condition>) {
+    let mut shifts: Vec<Shift> = conditions.flat_map(Condition::shifts).collect();
+    for signal in &body.signals {
+        if let SignalSource::Expr(expr) = &signal.source {
+            shifts.extend(expr.shifts());
+        }
+    }
+    shifts.sort();
+    shifts.dedup();
+    for shift in shifts {
+        let found = body.signals.iter().find(|signal| signal.name == shift.signal).cloned();
+        let Some(Signal { source: SignalSource::Query(query), feed, at, .. }) = found else { continue };
+        let query = SignalQuery { shift_ns: shift.by_ns.min(PERIOD_MAX_NS), ..query };
+        // Before all expressions: they are computed in order.
+        body.signals.insert(0, Signal { name: shift.key, feed, at, source: SignalSource::Query(query) });
+    }
+}
+
+/// What a chart may draw: signals, and for a comparison each of them once for both sides.
+fn chart_names(body: &Body) -> Vec<Known> {
+    let signals = body.signals.iter().map(|signal| Known::of(&signal.feed, NameKind::Number));
+    signals.chain(body.known.iter().cloned()).collect()
+}
+
+fn case_names(body: &Body) -> cases::Names {
+    let mut signals: Vec<String> = Vec::new();
+    for signal in &body.signals {
+        if matches!(signal.source, SignalSource::Query(_)) && !signals.contains(&signal.feed) {
+            signals.push(signal.feed.clone());
+        }
+    }
+    let texts: &[&str] = match body.kind {
+        Kind::Pattern(_) => &["template", "deploy"],
+        Kind::Anomaly(_) => &["explain"],
+        _ => &["source_state"],
+    };
+    let known = body.known.iter().map(|known| known.name.clone());
+    cases::Names { signals, values: known.chain(texts.iter().map(|text| (*text).to_owned())).collect() }
 }
 
 fn read_labels(
@@ -134,58 +194,9 @@ fn check(rule: &Rule, empty: Option<&Node>, problems: &mut Problems) {
     if !rule.signals.is_empty() && rule.queries().next().is_none() {
         problems.add(rule.at, "at least one signal needs a 'filter'");
     }
-}
-
-fn read_levels(node: &Node, known: &[Known], for_ns: i64, problems: &mut Problems) -> Vec<Level> {
-    let Some(mut fields) = Fields::new(node, "levels", problems) else { return Vec::new() };
-    let mut levels = Vec::new();
-    for (key, severity) in SEVERITIES {
-        let Some(node) = fields.get(key) else { continue };
-        let any = read_level(node, known, for_ns, problems);
-        if !any.is_empty() {
-            levels.push(Level { severity, any });
-        }
+    if rule.expected.is_some() && !matches!(rule.kind, Kind::Threshold) {
+        problems.add(rule.at, "'expected' needs a rule with plain signals");
     }
-    if let logweir_proto::yaml::Value::Map(entries) = &node.value
-        && entries.is_empty()
-    {
-        problems.add(node.at, "levels needs at least one of critical, warning, info");
-    }
-    fields.finish(problems);
-    levels
-}
-
-fn read_level(node: &Node, known: &[Known], for_ns: i64, problems: &mut Problems) -> Vec<Alternative> {
-    let Some(mut fields) = Fields::new(node, "a level", problems) else { return Vec::new() };
-    let mut any = Vec::new();
-    match fields.get("any") {
-        Some(node) => {
-            let items = problems.list(node, "any");
-            if items.is_empty() {
-                problems.add(node.at, "any needs at least one condition");
-            }
-            for item in items {
-                let Some(mut fields) = Fields::new(item, "a condition", problems) else { continue };
-                any.extend(read_alternative(&mut fields, known, for_ns, problems));
-                fields.finish(problems);
-            }
-        }
-        None => any.extend(read_alternative(&mut fields, known, for_ns, problems)),
-    }
-    fields.finish(problems);
-    any
-}
-
-fn read_alternative(
-    fields: &mut Fields<'_>,
-    known: &[Known],
-    for_ns: i64,
-    problems: &mut Problems,
-) -> Option<Alternative> {
-    let when = fields.require("when", problems).and_then(|n| signals::condition(n, known, problems));
-    let for_ns = fields.get("for").and_then(|n| problems.duration_ns(n, "for")).unwrap_or(for_ns);
-    fields.unsupported(&["require_source", "confidence", "burn", "long", "short", "min_bad"], problems);
-    Some(Alternative { when: when?, for_ns })
 }
 
 fn read_expected(node: &Node, problems: &mut Problems) -> Option<Expected> {
@@ -200,16 +211,4 @@ fn read_expected(node: &Node, problems: &mut Problems) -> Option<Expected> {
         problems.add(at, "forget_after is shorter than seen_within");
     }
     Some(Expected { seen_within_ns, forget_after_ns })
-}
-
-fn read_context(node: &Node, problems: &mut Problems) -> Context {
-    let mut context = Context { samples: SAMPLES_DEFAULT, filter: None };
-    let Some(mut fields) = Fields::new(node, "context", problems) else { return context };
-    if let Some(samples) = fields.get("samples").and_then(|n| problems.integer(n, "samples", 0..=SAMPLES_MAX)) {
-        context.samples = samples as usize;
-    }
-    context.filter = fields.get("filter").and_then(|n| signals::filter(n, problems));
-    fields.unsupported(&["top", "chart", "last_samples", "stack", "first_seen"], problems);
-    fields.finish(problems);
-    context
 }

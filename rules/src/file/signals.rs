@@ -2,11 +2,11 @@
 
 use logweir_proto::{query, text};
 
-use crate::condition::{self, Condition, ConditionError, Known};
+use crate::condition::{self, Condition, ConditionError, Known, NameKind};
 use crate::model::{Agg, BY_MAX, SIGNALS_MAX, Signal, SignalQuery, SignalSource, WINDOW_MAX_NS};
 use logweir_proto::yaml::{At, Entry, Fields, Node, Problems, Value};
 
-const AGGS: [(&str, Agg); 11] = [
+const AGGS: [(&str, Agg); 12] = [
     ("count", Agg::Count),
     ("sum", Agg::Sum),
     ("avg", Agg::Avg),
@@ -18,15 +18,44 @@ const AGGS: [(&str, Agg); 11] = [
     ("p99", Agg::P99),
     ("distinct", Agg::Distinct),
     ("rate", Agg::Rate),
+    ("changes", Agg::Changes),
 ];
 
+#[derive(Default)]
 pub(super) struct Signals {
     pub(super) list: Vec<Signal>,
     pub(super) known: Vec<Known>,
 }
 
+impl Signals {
+    /// The labels of the most finely grouped signal.
+    pub(super) fn finest(&self) -> Vec<String> {
+        let queries = self.list.iter().filter_map(|signal| match &signal.source {
+            SignalSource::Query(query) => Some(&query.by),
+            SignalSource::Expr(_) => None,
+        });
+        queries.max_by_key(|by| by.len()).cloned().unwrap_or_default()
+    }
+}
+
+/// Words of the condition language, and values that kinds of rules define.
+const RESERVED: [&str; 12] = [
+    "and",
+    "or",
+    "not",
+    "prev",
+    "points",
+    "point",
+    "silent_for",
+    "anomaly",
+    "duration",
+    "score",
+    "usual_low",
+    "usual_high",
+];
+
 pub(super) fn read(node: &Node, problems: &mut Problems) -> Signals {
-    let mut out = Signals { list: Vec::new(), known: Vec::new() };
+    let mut out = Signals::default();
     let Value::Map(entries) = &node.value else {
         problems.add(node.at, format!("signals must be a mapping of names, not {}", node.value.kind()));
         return out;
@@ -43,8 +72,13 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Signals {
             _ => 1.0,
         };
         // A signal with a mistake stays known, so that its conditions do not add mistakes of their own.
-        out.known.push(Known { name: entry.key.clone(), per_second });
-        out.list.extend(source.map(|source| Signal { name: entry.key.clone(), at: entry.at, source }));
+        let kind = match &source {
+            Some(SignalSource::Expr(_)) => NameKind::Number,
+            _ => NameKind::Signal,
+        };
+        let name = entry.key.clone();
+        out.known.push(Known { name: name.clone(), per_second, kind });
+        out.list.extend(source.map(|source| Signal { feed: name.clone(), name, at: entry.at, source }));
     }
     same_grouping(&out.list, problems);
     out
@@ -53,7 +87,7 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Signals {
 fn check_name(entry: &Entry, problems: &mut Problems) {
     let good = entry.key.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
         && entry.key.chars().all(|c| c.is_alphanumeric() || c == '_');
-    let reserved = ["and", "or", "not", "silent_for"].contains(&entry.key.to_ascii_lowercase().as_str());
+    let reserved = RESERVED.contains(&entry.key.to_ascii_lowercase().as_str());
     if !good || reserved {
         problems.add(entry.at, format!("'{}' cannot be the name of a signal: use letters, digits and _", entry.key));
     }
@@ -73,7 +107,7 @@ fn read_source(entry: &Entry, known: &[Known], problems: &mut Problems) -> Optio
     let by = fields.get("by").map(|node| by(node, problems)).unwrap_or_default();
     let at = fields.at;
     fields.finish(problems);
-    let query = SignalQuery { filter: filter?, agg: agg?, field, window_ns: window?, by };
+    let query = SignalQuery { filter: filter?, agg: agg?, field, window_ns: window?, by, shift_ns: 0 };
     match (query.agg.needs_field(), &query.field) {
         (true, None) => problems.add(at, "this agg needs a 'field'"),
         (false, Some(_)) => problems.add(at, "this agg takes no 'field'"),
@@ -84,7 +118,7 @@ fn read_source(entry: &Entry, known: &[Known], problems: &mut Problems) -> Optio
 }
 
 /// What is asked must be a query as a whole: a field that cannot be written, a comment that swallows the pipe.
-fn check_query(query: &SignalQuery, at: At, problems: &mut Problems) {
+pub(super) fn check_query(query: &SignalQuery, at: At, problems: &mut Problems) {
     let plain = |query: query::ast::Query| query.pipes.is_empty() && query.since.is_none() && query.until.is_none();
     let filter_is_right = query::parse::parse(&query.filter).is_ok_and(plain);
     if let (true, Err(errors)) = (filter_is_right, query::parse::parse(&query.text())) {
@@ -102,12 +136,13 @@ fn window(node: &Node, problems: &mut Problems) -> Option<i64> {
     Some(window)
 }
 
-fn by(node: &Node, problems: &mut Problems) -> Vec<String> {
+pub(super) fn by(node: &Node, problems: &mut Problems) -> Vec<String> {
     let items = problems.list(node, "by");
     let mut labels: Vec<String> = Vec::new();
     for item in items {
         let Some(label) = problems.text(item, "by") else { continue };
-        if labels.contains(&label) || label.is_empty() || ["alertname", "severity"].contains(&label.as_str()) {
+        if labels.contains(&label) || label.is_empty() || ["alertname", "severity", "pattern"].contains(&label.as_str())
+        {
             problems.add(item.at, format!("'{label}' cannot be a grouping label here"));
         }
         labels.push(label);
@@ -152,7 +187,8 @@ fn report(
 
 /// A field of milliseconds is compared with durations in milliseconds.
 fn units_per_second(query: &SignalQuery) -> f64 {
-    let field = query.field.as_deref().filter(|_| query.agg != Agg::Distinct).unwrap_or_default();
+    let counts = matches!(query.agg, Agg::Distinct | Agg::Changes);
+    let field = query.field.as_deref().filter(|_| !counts).unwrap_or_default();
     match field.rsplit_once('_').map(|(_, unit)| unit) {
         Some("ms") => 1e3,
         Some("us") => 1e6,

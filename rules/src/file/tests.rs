@@ -67,26 +67,109 @@ fn all_mistakes_come_at_once_with_their_places() {
     check(
         &source,
         &expect![[r#"
-        r.yaml:4:12: every must be a duration (a unit is missing: '15s'?)
-        r.yaml:5:5: unknown key 'ownr' in a group (did you mean 'owner'?)
-        r.yaml:13:46: agg must be one of count, sum, avg, min, max, p50, p90, p95, p99, distinct, rate, not 'p96' (did you mean 'p90'?)
-        r.yaml:16:11: unknown key 'critcal' in levels (did you mean 'critical'?)
-        r.yaml:17:27: unknown signal 'ration' (did you mean 'ratio'?)
-        r.yaml:18:32: something is missing at the end
+            r.yaml:4:12: every must be a duration (a unit is missing: '15s'?)
+            r.yaml:5:5: unknown key 'ownr' in a group (did you mean 'owner'?)
+            r.yaml:13:46: agg must be one of count, sum, avg, min, max, p50, p90, p95, p99, distinct, rate, changes, not 'p96' (did you mean 'p90'?)
+            r.yaml:16:11: unknown key 'critcal' in levels (did you mean 'critical'?)
+            r.yaml:17:27: unknown signal 'ration' (did you mean 'ratio'?)
+            r.yaml:18:32: something is missing at the end
+        "#]],
+    );
+}
+
+/// One rule of a kind, with what is given in place of its body.
+fn of_kind(body: &str) -> String {
+    let lines: String = body.lines().map(|line| format!("        {line}\n")).collect();
+    format!("version: 1\ngroups:\n  - name: a\n    rules:\n      - alert: A\n{lines}        summary: x\n")
+}
+
+#[test]
+fn mistakes_of_an_objective_are_found() {
+    let slo = |levels: &str| {
+        of_kind(&format!(
+            "slo: {{objective: 99.9%, total: {{filter: '*'}}, bad: {{filter: 'status>=500'}}}}\nlevels: {levels}"
+        ))
+    };
+    check(&slo("{critical: {burn: 14.4, long: 1h, short: 5m}, info: {when: 'budget_left < 25%'}}"), &expect!["fine"]);
+    check(
+        &slo("{critical: {burn: 1000, long: 1h, short: 5m}, warning: {burn: 2, long: 5m, short: 1h}}"),
+        &expect![[r#"
+        r.yaml:7:79: short must be less than long, and long at most the period
     "#]],
+    );
+    check(
+        &slo("{critical: {burn: 2, long: 1h}, info: {when: burn_rate > 2}}\nlimit: {per_scope: 1, per: 1h}"),
+        &expect![[r#"
+        r.yaml:7:28: a level needs 'short'
+        r.yaml:7:62: unknown signal 'burn_rate' (known here: burn, budget_left, bad, total)
+        r.yaml:8:16: this needs a rule with 'pattern'
+    "#]],
+    );
+    check(
+        &of_kind(
+            "slo: {objective: 200%, period: 90d, total: {filter: '*', by: [host]}, bad: {filter: '('}}\nlevels: {info: {when: burn > 1}}",
+        ),
+        &expect![[r#"
+            r.yaml:6:14: total and bad must have the same 'by'
+            r.yaml:6:26: objective must be a share between 0% and 100% (for example 99.9%)
+            r.yaml:6:40: period must be a duration from 1h to 35d
+            r.yaml:6:94: unclosed parenthesis (add ')')
+        "#]],
     );
 }
 
 #[test]
-fn what_a_later_version_does_is_named() {
-    let source = "version: 1\ngroups:\n  - name: a\n    rules:\n      - alert: Burn\n        slo: {objective: 99.9%}\n        levels:\n          critical: {any: [{burn: 14.4}]}\n        summary: x\n      - alert: Unusual\n        signals: {e: {filter: '*', agg: count, window: 5m}}\n        anomaly: {signal: e}\n        levels: {info: {when: anomaly}}\n        summary: x\n        mute: [freeze]\n";
+fn mistakes_of_the_other_kinds_are_found() {
     check(
-        source,
+        &of_kind(
+            "pattern: {filter: '*', scope: [app], lern: 1h, forget_after: 1h}\nlevels: {info: {when: new_pattern > 1}, warning: {when: count_1h}}\nlimit: {per_scope: 0, per: 1h, then: drop}",
+        ),
         &expect![[r#"
-        r.yaml:6:9: 'slo' is not supported by this version
-        r.yaml:12:9: 'anomaly' is not supported by this version
-        r.yaml:15:9: 'mute' is not supported by this version
-    "#]],
+            r.yaml:6:18: forget_after must be longer than learn
+            r.yaml:6:46: unknown key 'lern' in pattern (did you mean 'learn'?)
+            r.yaml:7:31: this is a condition; a number is needed here
+            r.yaml:7:65: this is a number, not a condition (compare it, for example '… >= 20')
+            r.yaml:8:28: per_scope must be a whole number from 1 to 1000
+            r.yaml:8:46: then must be one of digest, not 'drop'
+        "#]],
+    );
+    check(
+        &of_kind(
+            "signals: {e: {filter: '*', agg: count, window: 5m}}\nanomaly: {signal: errors, detector: knn, timezone: Europe/Brelin, season: 2d, sensitivity: some}\nlevels: {info: {when: anomaly and duratoin > 10m}}",
+        ),
+        &expect![[r#"
+            r.yaml:7:27: unknown signal 'errors'
+            r.yaml:7:45: detector must be one of record, seasonal_band, not 'knn'
+            r.yaml:7:60: unknown time zone 'Europe/Brelin' (for example Europe/Berlin)
+            r.yaml:7:83: season must be one of auto, 1d, 1w, none, not '2d' (did you mean '1d'?)
+            r.yaml:7:100: sensitivity must be one of low, medium, high, not 'some'
+            r.yaml:8:43: unknown signal 'duratoin' (did you mean 'duration'?)
+        "#]],
+    );
+    check(
+        &of_kind(
+            "signals: {t: {filter: '*', agg: count, window: 5m, by: [host]}, r: {expr: t / t}}\ncompare: {field: track, candidate: a, baseline: a}\nlevels: {info: {when: a.t > 1, confidence: 95%}, warning: {when: a.r > 2, confidence: 20%}}",
+        ),
+        &expect![[r#"
+            r.yaml:6:19: the signals of a comparison are grouped by its 'by'
+            r.yaml:7:18: candidate and baseline are the same
+            r.yaml:8:52: confidence needs a condition over one ratio of two counts, on both sides (for example 'canary.err_rate > stable.err_rate' with err_rate: {expr: errors / total})
+            r.yaml:8:95: confidence must be from 50% to less than 100% (for example 95%)
+        "#]],
+    );
+    check(
+        &of_kind(
+            "signals: {t: {filter: '*', agg: count, window: 5m}}\nslo: {objective: 0.99, total: {filter: '*'}, bad: {filter: x}}\nanomaly: {signal: t}\nlevels: {info: {when: t > 3 * prev(s, 1h)}, warning: {when: prev(t) > 1 or prev(t, 5) > 2, require_source: dead}}",
+        ),
+        &expect![[r#"
+            r.yaml:6:18: this kind of rule makes its own signals
+            r.yaml:8:18: a rule has one kind: 'anomaly' is the second
+            r.yaml:9:31: unknown signal 't' (known here: burn, budget_left, bad, total)
+            r.yaml:9:47: unknown key '1h)' in a level (known here: any, burn, when, for, require_source, confidence)
+            r.yaml:9:74: unknown signal 't' (known here: burn, budget_left, bad, total)
+            r.yaml:9:92: unknown key '5) > 2' in a level (known here: any, burn, when, for, require_source, confidence)
+            r.yaml:9:116: require_source needs 'expected'
+        "#]],
     );
 }
 
@@ -184,12 +267,12 @@ fn tests_of_rules_are_read_and_checked() {
     check(
         &format!("{GOOD}{tests}"),
         &expect![[r#"
-        r.yaml:25:17: 'every' must be longer than 0 and 'to' not before 'from'
-        r.yaml:26:17: logs need either 'line' or 'json'
-        r.yaml:28:26: unknown signal 'totl' (did you mean 'total'?)
-        r.yaml:30:33: state must be one of ok, pending, firing, recovering, not 'fireing' (did you mean 'firing'?)
-        r.yaml:31:22: at must be a duration (for example 30s, 5m or 1h30m)
-    "#]],
+            r.yaml:25:17: 'every' must be longer than 0 and 'to' not before 'from'
+            r.yaml:26:17: logs need either 'line' or 'json'
+            r.yaml:28:26: unknown signal 'totl' (did you mean 'total'?)
+            r.yaml:30:33: state must be one of ok, pending, firing, recovering, undecided, not 'fireing' (did you mean 'firing'?)
+            r.yaml:31:22: at must be a duration (for example 30s, 5m or 1h30m)
+        "#]],
     );
 }
 

@@ -132,8 +132,7 @@ impl Agent {
     fn start(scratch: &Scratch, name: &str, url: &str, paths: &str, once: bool) -> anyhow::Result<Agent> {
         let state = scratch.folder(&format!("{name}-state"))?;
         let files = format!("files: [{{ paths: [\"{paths}\"], format: nginx, start_at: beginning }}]");
-        let config =
-            format!("server: {{ url: \"{url}\" }}\nstate_dir: {}\ndiscover: []\n{files}\n", state.display());
+        let config = format!("server: {{ url: \"{url}\" }}\nstate_dir: {}\ndiscover: []\n{files}\n", state.display());
         let config = scratch.file(&format!("{name}.yaml"), config)?;
         let mut command = Command::new(programs::ours("logweir-agent")?);
         command.arg("--config").arg(config).env_remove("LOGWEIR_URL").env_remove("LOGWEIR_TOKEN");

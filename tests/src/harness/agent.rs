@@ -17,7 +17,9 @@ impl Agent {
     /// Writes the configuration and does not start it. `more` are further lines of `agent.yaml`.
     pub fn configure(scratch: &Scratch, server: &str, more: &str) -> anyhow::Result<Agent> {
         let state = scratch.folder("agent-state")?;
-        let config = format!("server: {{ url: \"{server}\" }}\nstate_dir: {}\n{more}", state.display());
+        // Tests count lines and run side by side: no events of the host, no fixed port.
+        let quiet = "listen: none\nhost_stats: false\n";
+        let config = format!("server: {{ url: \"{server}\" }}\nstate_dir: {}\n{quiet}{more}", state.display());
         Ok(Agent { config: scratch.file("agent.yaml", config)?, process: None })
     }
 

@@ -197,7 +197,7 @@ fn compressed_as_it_cannot_be_read_here_says_so() {
     compressed_while_down(&mut world, "app.log.1.xz");
     world.start();
     let reasons: Vec<String> = world.tail.as_ref().unwrap().gaps.iter().map(|gap| gap.reason.clone()).collect();
-    assert_eq!(reasons, ["rotated while the agent was down, and compressed as it cannot be read here"]);
+    assert_eq!(reasons, ["rotated while nobody looked, and compressed as it cannot be read here"]);
 }
 
 #[test]

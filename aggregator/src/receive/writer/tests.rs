@@ -56,6 +56,10 @@ fn received(start: u64, lines: &[&str], gaps: Vec<Gap>) -> Received {
     for line in lines {
         chunk.push(line.as_bytes(), line.len() as u64 + 1, None, Stream::None, false);
     }
+    batch(&chunk, gaps)
+}
+
+fn batch(chunk: &ChunkBuilder, gaps: Vec<Gap>) -> Received {
     let header = Header {
         agent: AgentInfo { id: "a".into(), host: "h".into(), version: "0".into(), utc_offset_minutes: 0 },
         seq: 1,
@@ -72,7 +76,7 @@ fn received(start: u64, lines: &[&str], gaps: Vec<Gap>) -> Received {
         heartbeat: Heartbeat::default(),
     };
     let mut body = BodyBuilder::default();
-    body.push(0, &chunk);
+    body.push(0, chunk);
     let bytes = Bytes::from(body.finish(header, 1).expect("a batch"));
     let ticket = Admission::new(u64::MAX).enter(0).expect("room");
     Received::decode("default".into(), 5, bytes, ticket).expect("a batch")
@@ -96,6 +100,25 @@ async fn a_repeat_is_acknowledged_and_not_stored() {
     drop(handle);
     let records: Vec<u64> = durables.iter().map(|d| d.record).collect();
     assert_eq!(records, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_range_without_lines_is_remembered_once() {
+    let (handle, durables) = writer(FaultyWal::default());
+    let mut left_out = ChunkBuilder::new(0);
+    left_out.skip(100);
+    for _ in 0..2 {
+        let answer = handle.append(batch(&left_out, Vec::new())).await.expect("durable");
+        assert_eq!((answer.accepted, answer.duplicate, answer.offsets["s"]), (0, 0, 100));
+    }
+    let mut kept = ChunkBuilder::new(100);
+    kept.skip(10);
+    kept.push(b"kept", 5, None, Stream::None, false);
+    kept.skip(20);
+    let answer = handle.append(batch(&kept, Vec::new())).await.expect("durable");
+    assert_eq!((answer.accepted, answer.offsets["s"]), (1, 135));
+    drop(handle);
+    assert_eq!(durables.iter().map(|durable| durable.record).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[tokio::test]

@@ -8,29 +8,29 @@ use logweir_proto::query::ast::{self, PipeKind};
 use logweir_proto::record::{EventId, field};
 
 use super::newest::{Ended, Newest};
-use super::{Event, LIMIT_MAX, Outcome, RowRef, Search, compile, materialise, sorted};
+use super::{Event, LIMIT_MAX, Outcome, RowRef, Search, compile, dedup, materialise, sorted};
 use crate::search::Error;
 use crate::search::aggregate::Aggregator;
 use crate::search::cell::Value;
 use crate::search::counted::counted;
 use crate::search::crew::{self, Look};
 use crate::search::filter::Filter;
-use crate::search::pipes;
+use crate::search::pipes::{self, Gather, Ground};
 use crate::search::plan::{self, First};
 use crate::search::rows::Show;
 use crate::search::scan::{BlockRef, Coverage, Reader, Scan, TimeRange};
 use crate::search::table::Table;
 
-impl Search<'_, '_, '_> {
+impl<'r> Search<'r, '_, '_> {
     /// Events that must all be there before the first is given: sorted, the last ones, or with pipes behind a `head`.
     pub(super) fn collected(&mut self) -> Result<Outcome, Error> {
         let plan = self.plan;
         let order = match plan.first {
-            First::Events { order, .. } => order,
+            First::Events { order, .. } | First::Dedup { order, .. } => order,
             First::EventsTail { order: Order::Desc, .. } => Order::Asc,
             _ => Order::Desc,
         };
-        let mut scan = Scan::new(self.segments, self.filter, plan.range, order, self.request.patience());
+        let mut scan = self.scan(order);
         let mut refs = Vec::new();
         let mut enough = false;
         match &plan.first {
@@ -51,6 +51,14 @@ impl Search<'_, '_, '_> {
                 refs.reverse();
                 self.warn_cut(enough && *limit > most, most);
             }
+            First::Dedup { rows, fields, limit, .. } => {
+                let most = limit.map_or(self.limit(), |limit| limit.min(LIMIT_MAX));
+                let first = dedup::first(&mut scan, fields, *rows, order);
+                refs = first.refs;
+                self.warn_cut(refs.len() > most && limit.is_none_or(|limit| limit > most), most);
+                self.warnings.extend(first.warning);
+                refs.truncate(most);
+            }
             First::Aggregate(_) => return Err(Error::Unsupported { what: "this pipe" }),
         }
         if plan.rest.is_empty() {
@@ -68,7 +76,7 @@ impl Search<'_, '_, '_> {
         });
         let mut table = Table::of_events(events.collect());
         let coverage = scan.finish(enough);
-        let is_shaped = plan.rest.iter().any(makes_rows);
+        let is_shaped = plan.rest.iter().any(plan::makes_rows);
         table = self.pipe(table, &plan.rest)?;
         if !is_shaped {
             table = match &plan.show {
@@ -94,12 +102,15 @@ impl Search<'_, '_, '_> {
 
     pub(super) fn aggregate(&mut self, pipe: &PipeKind) -> Result<Outcome, Error> {
         let plan = self.plan;
+        if let Some(gather) = Gather::new(pipe, self.request.now_ns) {
+            return self.gather(gather);
+        }
         let range = self.known_range();
         let mut aggregator =
             Aggregator::new(pipe, range, self.request.memory_bytes, &mut |filter| self.compile(filter))?;
-        let mut scan = Scan::new(self.segments, self.filter, plan.range, Order::Desc, self.request.patience());
+        let mut scan = self.scan(Order::Desc);
         let empty = aggregator.clone();
-        let counts_only = empty.counts_only();
+        let counts_only = empty.counts_only().filter(|_| self.steps.is_empty());
         let columns = empty.columns();
         let look = |aggregator: &mut Aggregator, reader: Reader<'_>, block: &BlockRef| {
             let counted = counts_only.as_ref().and_then(|(by, width)| {
@@ -126,7 +137,43 @@ impl Search<'_, '_, '_> {
         Ok(self.give_table(table, false, coverage))
     }
 
-    fn known_range(&self) -> TimeRange {
+    fn gather(&mut self, mut gather: Gather) -> Result<Outcome, Error> {
+        if let Some(before_ns) = gather.old_before_ns() {
+            let mut old = self.scan_of(TimeRange { first_ns: i64::MIN, last_ns: before_ns - 1 }, Order::Desc);
+            while let Some(block) = old.next_block() {
+                let columns = gather.columns(old.reader().segment(&block));
+                if let Some((batch, mask)) = old.select(&block, &columns.iter().map(String::as_str).collect()) {
+                    gather.add_old(&batch, &mask);
+                }
+            }
+            // Without all of the past nothing can be called new.
+            if let Some(reason) = old.finish(false).reason {
+                return Err(Error::Partial { what: "what was there before", reason: reason.as_str() });
+            }
+        }
+        let mut scan = self.scan(Order::Desc);
+        while let Some(block) = scan.next_block() {
+            let columns = gather.columns(scan.reader().segment(&block));
+            if let Some((batch, mask)) = scan.select(&block, &columns.iter().map(String::as_str).collect()) {
+                gather.add(&batch, &mask, &columns);
+            }
+        }
+        let coverage = scan.finish(false);
+        let (table, warnings) = gather.finish();
+        self.warnings.extend(warnings);
+        let table = self.pipe(table, &self.plan.rest)?;
+        Ok(self.give_table(table, false, coverage))
+    }
+
+    fn scan(&self, order: Order) -> Scan<'r> {
+        self.scan_of(self.plan.range, order)
+    }
+
+    fn scan_of(&self, range: TimeRange, order: Order) -> Scan<'r> {
+        Scan::new(self.segments, self.filter, range, order, self.request.patience()).with_steps(self.steps)
+    }
+
+    pub(super) fn known_range(&self) -> TimeRange {
         plan::known_range(self.plan.range, self.segments, self.request.now_ns)
     }
 
@@ -137,8 +184,17 @@ impl Search<'_, '_, '_> {
     fn pipe(&mut self, mut table: Table, pipes: &[PipeKind]) -> Result<Table, Error> {
         let mut warnings = Vec::new();
         let (range, bytes_max) = (self.known_range(), self.request.memory_bytes);
-        for pipe in pipes {
-            table = pipes::apply(table, pipe, range, bytes_max, &mut |filter| self.compile(filter), &mut warnings)?;
+        // The rest is the end of the query, so a pipe knows those before it.
+        let first = self.query.pipes.len().saturating_sub(pipes.len());
+        for (place, pipe) in pipes.iter().enumerate() {
+            table = match self.relate(&table, first + place, pipe)? {
+                Some(related) => related,
+                None => {
+                    let mut compile = |filter: &ast::Filter| self.compile(filter);
+                    let ground = Ground { range, bytes_max, now_ns: self.request.now_ns };
+                    pipes::apply(table, pipe, ground, &mut compile, &mut warnings)?
+                }
+            };
         }
         self.warnings.extend(warnings);
         Ok(table)
@@ -172,11 +228,6 @@ impl Search<'_, '_, '_> {
         }
         Outcome { warnings: std::mem::take(&mut self.warnings), ..Outcome::of(coverage, given, None) }
     }
-}
-
-/// Whether the rows behind a pipe are no longer events.
-fn makes_rows(pipe: &PipeKind) -> bool {
-    matches!(pipe, PipeKind::Stats { .. } | PipeKind::Timechart { .. } | PipeKind::Top { .. })
 }
 
 /// The first rows in order of time; says whether the walk ended because there were enough.

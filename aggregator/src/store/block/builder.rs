@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, StringBuilder,
-    UInt32Builder, UInt64Array,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, StringBuilder, UInt32Builder,
+    UInt64Array,
 };
 use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
@@ -153,8 +153,8 @@ impl BlockBuilder {
         let mut rebuildable = true;
         self.push_level(names, line, raw);
         let mut extra = None;
+        let mut owned = String::new();
         for field in line.fields.iter().filter(|field| field.name != NameId::LEVEL) {
-            let mut owned = String::new();
             let cell = cell_of(field, line, raw, text, &mut owned);
             let Some(column) = self.column_of(names, field.name, kind_of(cell)) else {
                 self.push_extra(names, field.name, cell, extra.get_or_insert_default());
@@ -364,6 +364,9 @@ fn cell_of<'a>(field: &Field, line: &'a Line, raw: &'a [u8], text: Option<&'a st
             if let (Text::Raw(start, end), Some(text)) = (range, text)
                 && let Some(text) = text.get(start as usize..end as usize)
             {
+                return Cell::Str(text);
+            }
+            if let Text::Static(text) = range {
                 return Cell::Str(text);
             }
             let bytes = line.text(raw, range);

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use logweir_proto::frame;
 use serde::{Deserialize, Serialize};
 
+use super::derived::{Piece, Template};
 use crate::ranges::SourceRanges;
 use crate::store::column::{ColumnKey, Kind, Layout};
 use crate::store::segment::{BlockStat, Counts, FieldStat};
 
-/// The version that is written; others are refused.
-pub const VERSION: u32 = 1;
+/// The version that is written. Those from 1 on are read; 2 brought [`Footer::derived`] and the packed hash list.
+pub const VERSION: u32 = 2;
 
 /// Bytes of the rows section that share a checksum: what is read at least.
 pub const GRANULE_BYTES: u64 = 16 << 10;
@@ -86,6 +87,8 @@ pub struct Footer {
     pub scan_values: Vec<(u32, String)>,
     /// By field.
     pub counts: BTreeMap<String, BlockCounts>,
+    /// What messages are put together from that are not stored.
+    pub derived: Vec<Template>,
 }
 
 /// The footer as JSON. Values of the counts stand once, in `values`.
@@ -102,6 +105,17 @@ struct Stored {
     scan_words: Vec<u32>,
     scan_values: Vec<(u32, String)>,
     counts: BTreeMap<String, StoredCounts>,
+    /// Not in version 1.
+    #[serde(default)]
+    derived: Vec<Vec<StoredPart>>,
+}
+
+/// A literal, or a field and its type.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredPart {
+    Literal(String),
+    Column(String, String),
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -133,6 +147,7 @@ impl Footer {
             scan_words: self.scan_words.clone(),
             scan_values: self.scan_values.clone(),
             counts: self.counts.iter().map(|(name, blocks)| (name.clone(), stored_counts(blocks))).collect(),
+            derived: self.derived.iter().map(stored_template).collect(),
         };
         let json = serde_json::to_vec(&stored)?;
         if json.len() > bytes_max {
@@ -169,12 +184,32 @@ impl Footer {
             scan_words: stored.scan_words,
             scan_values: stored.scan_values,
             counts: counts.collect::<Option<_>>().ok_or("footer: a count names a value that is not there")?,
+            derived: stored.derived.into_iter().map(read_template).collect::<Result<_, _>>()?,
         })
     }
 }
 
 fn stored_field(stat: &FieldStat) -> (Vec<String>, u64) {
     (stat.types.iter().map(|kind| (*kind).to_owned()).collect(), stat.rows)
+}
+
+fn stored_template(template: &Template) -> Vec<StoredPart> {
+    let stored = |piece: &Piece| match piece {
+        Piece::Literal(text) => StoredPart::Literal(text.to_string()),
+        Piece::Column(key) => StoredPart::Column(key.field.to_string(), key.kind.name().to_owned()),
+    };
+    template.iter().map(stored).collect()
+}
+
+fn read_template(stored: Vec<StoredPart>) -> Result<Template, String> {
+    let read = |part: StoredPart| match part {
+        StoredPart::Literal(text) => Ok(Piece::Literal(text.into())),
+        StoredPart::Column(field, kind) => {
+            let kind = Kind::of_name(&kind).ok_or_else(|| format!("footer: there is no type {kind}"))?;
+            Ok(Piece::Column(ColumnKey { field: field.into(), kind }))
+        }
+    };
+    stored.into_iter().map(read).collect()
 }
 
 fn stored_counts(blocks: &[Option<Counts>]) -> StoredCounts {
@@ -235,8 +270,9 @@ impl Trailer {
         if crc32fast::hash(&bytes[..36]) != u32_at(36) {
             return Err("the trailer does not match its checksum".to_owned());
         }
-        if u32_at(8) != VERSION {
-            return Err(format!("version {} is not known here, {VERSION} is: a newer Logweir wrote it", u32_at(8)));
+        if !(1..=VERSION).contains(&u32_at(8)) {
+            let version = u32_at(8);
+            return Err(format!("version {version} is not known here, 1 to {VERSION} are: a newer Logweir wrote it"));
         }
         let offset = u64::from(u32_at(12)) | (u64::from(u32_at(16)) << 32);
         Ok(Trailer {
@@ -289,6 +325,10 @@ mod tests {
             scan_words: Vec::new(),
             scan_values: Vec::new(),
             counts: BTreeMap::new(),
+            derived: vec![vec![
+                Piece::Literal("took ".into()),
+                Piece::Column(ColumnKey { field: "ms".into(), kind: Kind::Int }),
+            ]],
         };
         assert_eq!(Footer::decode(&footer.encode().unwrap()), Ok(footer.clone()));
         let error = footer.encode_within(100).unwrap_err().to_string();

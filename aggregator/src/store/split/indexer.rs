@@ -9,18 +9,21 @@
 //!
 //! A block whose text has too many distinct words, or hardly any word twice, is marked to be scanned instead.
 
-use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-use arrow::array::{Array, AsArray, StringArray};
+use arrow::array::{Array, AsArray, Int64Array, StringArray};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
 
+use super::derived::{self, Deriver, Piece};
 use super::hashes;
 use super::lexicon::{LexiconBuilder, class};
+use crate::store::block::cell;
 use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
+use crate::store::segment::BLOCK_ROWS_MAX;
+use crate::store::spell::Cell;
 use crate::store::token::{self, WORD_BYTES_MAX};
 
 /// A block with more distinct words is scanned.
@@ -60,6 +63,7 @@ pub struct Indexer {
     /// Reused: hashes of the variable words of a block.
     variable: Vec<u64>,
     fronts: Fronts,
+    distinct: Distinct,
     seed: u64,
 }
 
@@ -72,6 +76,7 @@ impl Default for Indexer {
             scans: Scans::default(),
             variable: Vec::new(),
             fronts: Fronts::default(),
+            distinct: Distinct::default(),
             seed: RandomState::new().build_hasher().finish(),
         }
     }
@@ -84,13 +89,20 @@ pub struct Indexes {
     pub scans: Scans,
 }
 
+/// Which rows have messages that their other columns tell.
+pub struct Told<'a> {
+    pub deriver: &'a Deriver,
+    /// By row the number of the template.
+    pub numbers: Int64Array,
+}
+
 impl Indexer {
     /// Adds the next block.
-    pub fn add_block(&mut self, layout: &Layout, batch: &RecordBatch) {
+    pub fn add_block(&mut self, layout: &Layout, batch: &RecordBatch, told: Option<&Told<'_>>) {
         self.lexicon.begin_block();
         let block = self.blocks;
         self.blocks += 1;
-        self.add_words(layout, batch, block);
+        self.add_words(layout, batch, told, block);
         let mut hashed = 0;
         let mut term = Vec::new();
         for (key, column) in layout.keys().iter().zip(&batch.columns()[FIELD_COLUMNS_AT..]) {
@@ -125,17 +137,23 @@ impl Indexer {
         Indexes { lexicon: self.lexicon, hashes: self.hashes, scans: self.scans }
     }
 
-    fn add_words(&mut self, layout: &Layout, batch: &RecordBatch, block: u32) {
+    fn add_words(&mut self, layout: &Layout, batch: &RecordBatch, told: Option<&Told<'_>>, block: u32) {
         let before = self.lexicon.block_terms();
         self.variable.clear();
         self.fronts.begin_block();
-        let mut occurrences = 0;
-        let mut distinct = 0;
+        let mut occurrences = told.map_or(0, |told| self.add_told(told, batch, block));
+        let mut distinct = self.lexicon.block_terms() - before + self.variable.len();
+        let by_words: Vec<bool> = told.iter().flat_map(|told| told.deriver.by_words()).map(|t| t.is_some()).collect();
         for name in WORD_FIELDS {
             for (column, _) in layout.columns_of(name).filter(|(_, kind)| *kind == Kind::Str) {
                 let texts = batch.column(column).as_string::<i32>();
+                let told = told.filter(|told| told.deriver.message() == column);
+                let is_added = |row: usize| {
+                    told.is_some_and(|told| told.numbers.is_valid(row) && by_words[told.numbers.value(row) as usize])
+                };
                 let mut last = None;
-                for text in texts.iter().flatten().filter(|text| !text.is_empty()) {
+                for (_, text) in texts.iter().enumerate().filter(|(row, _)| !is_added(*row)) {
+                    let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
                     if last != Some(text) {
                         occurrences += self.add_text(text, block);
                     }
@@ -166,6 +184,53 @@ impl Indexer {
         }
     }
 
+    /// Adds the words of the messages that are told: those of each template once, and those of the values in it. How
+    /// many words the messages have, about.
+    fn add_told(&mut self, told: &Told<'_>, batch: &RecordBatch, block: u32) -> usize {
+        let mut occurrences = 0;
+        let mut text = Vec::new();
+        for (number, template) in told.deriver.by_words().enumerate() {
+            let rows: Vec<usize> = told
+                .numbers
+                .iter()
+                .enumerate()
+                .filter(|(_, n)| *n == Some(number as i64))
+                .map(|(row, _)| row)
+                .collect();
+            let Some(template) = template.filter(|_| !rows.is_empty()) else { continue };
+            for piece in template {
+                let key = match piece {
+                    Piece::Literal(text) => {
+                        occurrences += rows.len() * self.add_text(text, block);
+                        continue;
+                    }
+                    Piece::Column(key) => key,
+                };
+                let Some(column) = told.deriver.column(key).map(|column| batch.column(column)) else { continue };
+                occurrences += rows.len();
+                self.distinct.begin();
+                for row in &rows {
+                    let Some(value) = cell(column, key.kind, *row) else { continue };
+                    match value {
+                        Cell::Str(value) => {
+                            if self.distinct.insert(hashes::hash64_from(self.seed, value.as_bytes())) {
+                                self.add_text(value, block);
+                            }
+                        }
+                        number => {
+                            text.clear();
+                            let whole = derived::put(number, &mut text);
+                            if whole && self.distinct.insert(hashes::hash64_from(self.seed, &text)) {
+                                self.add_text(std::str::from_utf8(&text).unwrap_or_default(), block);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        occurrences
+    }
+
     /// Adds the words of a text; how many there were.
     fn add_text(&mut self, text: &str, block: u32) -> usize {
         let mut words = 0;
@@ -188,12 +253,12 @@ impl Indexer {
 
     /// Adds the values of a column; how many went into the hash list.
     fn add_values(&mut self, name: &str, values: &StringArray, block: u32) -> usize {
-        let mut seen: HashSet<u64, Mixed> = HashSet::default();
+        self.distinct.begin();
         let mut distinct: Vec<&str> = Vec::new();
         let mut last = None;
         for value in values.iter().flatten() {
             // A collision would lose a value: the seed keeps anybody from choosing one.
-            if last != Some(value) && seen.insert(hashes::hash64_from(self.seed, value.as_bytes())) {
+            if last != Some(value) && self.distinct.insert(hashes::hash64_from(self.seed, value.as_bytes())) {
                 distinct.push(value);
             }
             last = Some(value);
@@ -327,31 +392,48 @@ const FOLDED: [u8; 256] = {
     table
 };
 
-/// For sets of numbers that are hashes already.
-#[derive(Debug, Clone, Copy, Default)]
-struct Mixed;
-
-struct MixedHasher(u64);
-
-impl std::hash::BuildHasher for Mixed {
-    type Hasher = MixedHasher;
-
-    fn build_hasher(&self) -> MixedHasher {
-        MixedHasher(0)
-    }
+/// A set of hashes that is emptied for every column of every block.
+#[derive(Debug, Default)]
+struct Distinct {
+    /// A hash, and in which round it was put there. The length is a power of two.
+    slots: Vec<(u64, u32)>,
+    round: u32,
+    len: usize,
 }
 
-impl std::hash::Hasher for MixedHasher {
-    fn finish(&self) -> u64 {
-        self.0
+impl Distinct {
+    fn begin(&mut self) {
+        self.len = 0;
+        self.round = self.round.wrapping_add(1);
+        if self.round == 0 || self.slots.is_empty() {
+            self.slots.clear();
+            self.slots.resize(4 * BLOCK_ROWS_MAX, (0, 0));
+            self.round = 1;
+        }
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = hashes::hash64_from(self.0, bytes);
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+    /// Whether the hash is new.
+    fn insert(&mut self, hash: u64) -> bool {
+        if 2 * self.len >= self.slots.len() {
+            let slots = std::mem::take(&mut self.slots);
+            self.slots = vec![(0, 0); (2 * slots.len()).max(64)];
+            self.len = 0;
+            let round = self.round;
+            for (hash, _) in slots.into_iter().filter(|(_, put)| *put == round) {
+                self.insert(hash);
+            }
+        }
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.slots[at].1 == self.round {
+            if self.slots[at].0 == hash {
+                return false;
+            }
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = (hash, self.round);
+        self.len += 1;
+        true
     }
 }
 
@@ -371,6 +453,17 @@ mod tests {
             for word in slow {
                 prop_assert_eq!(is_variable(word.as_bytes()), token::is_variable(&word));
             }
+        }
+    }
+
+    #[test]
+    fn a_set_of_hashes_knows_each_once() {
+        let mut distinct = Distinct::default();
+        for count in [3, 20_000, 500] {
+            distinct.begin();
+            let hash = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            assert!((0..count).all(|i| distinct.insert(hash(i))));
+            assert!((0..count).all(|i| !distinct.insert(hash(i))));
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Field, Int64Type, Schema, TimestampNanosecondType, UInt32Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampNanosecondType, UInt32Type};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use bytes::{Buf, Bytes};
 use parquet::arrow::ProjectionMask;
@@ -15,17 +15,17 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::columns::{ColumnAt, Columns};
+use super::derived;
 use super::footer::{Footer, GRANULE_BYTES, Known, PARQUET_TAIL_BYTES, Section, TRAILER_BYTES, Trailer, check_section};
 use super::hashes::HashList;
 use super::lexicon::Lexicon;
 use super::lookup;
-use super::pages::{Storage, Undecoded};
-use super::writer::ROW_GROUP_BLOCKS;
+use super::pages::{Storage, Undecoded, plain};
 use crate::store::block::{Block, BlockParts, Lines, pick};
 use crate::store::column::ColumnKey;
 use crate::store::head::check_rows;
@@ -49,6 +49,7 @@ pub struct OpenSplit {
     lexicon: Lazy<Arc<Lexicon>>,
     hashes: Lazy<Arc<HashList>>,
     shapes: Lazy<Arc<[Arc<Skeleton>]>>,
+    derived: derived::Reading,
 }
 
 impl OpenSplit {
@@ -86,6 +87,7 @@ impl OpenSplit {
         let layout = Arc::new(footer.layout());
         let rows = Arc::new(Rows { object, bytes: footer.sections.rows_bytes, sums_at: sums, sums: Lazy::default() });
         Ok(OpenSplit {
+            derived: derived::Reading::new(&footer.derived, &layout),
             known: Known { footer, layout },
             rows,
             parquet: Lazy::default(),
@@ -155,9 +157,14 @@ impl OpenSplit {
             return Ok(array);
         }
         let damaged = |reason: String| format!("block {block}: {reason}");
-        let array = match self.decode(block, column, rows).map_err(damaged)? {
-            Some(array) => array,
-            None => Arc::clone(self.read_columns(block, &[column], None)?.column(0)),
+        let array = match self.derived.message() {
+            Some(message) if message == column => {
+                self.message(block, rows, &|place| self.column(block, place, rows))?
+            }
+            _ => match self.decode(block, column, rows).map_err(damaged)? {
+                Some(array) => array,
+                None => Arc::clone(self.read_columns(block, &[column], None)?.column(0)),
+            },
         };
         if array.len() != rows {
             return Err(damaged(format!("{} rows came back for {rows}", array.len())));
@@ -166,15 +173,35 @@ impl OpenSplit {
         Ok(array)
     }
 
-    /// A column by its pages; `None` when only the `parquet` crate may know how.
+    /// The messages of a block, put together from columns that `read` gives.
+    fn message(
+        &self,
+        block: usize,
+        rows: usize,
+        read: &dyn Fn(usize) -> Result<ArrayRef, String>,
+    ) -> Result<ArrayRef, String> {
+        let damaged = || format!("block {block}: a message cannot be put together");
+        let mut columns: Vec<(usize, ArrayRef)> = Vec::new();
+        for column in self.derived.message().into_iter().chain([self.derived.numbers()]) {
+            columns.push((column, self.decode(block, column, rows)?.ok_or_else(damaged)?));
+        }
+        for column in self.derived.parts() {
+            columns.push((column, read(column)?));
+        }
+        let find = |place: usize| columns.iter().find(|(column, _)| *column == place).map(|(_, array)| array);
+        self.derived.put_together(find).ok_or_else(damaged)
+    }
+
+    /// A column by its pages, as it is stored; `None` when only the `parquet` crate may know how.
     fn decode(&self, block: usize, column: usize, rows: usize) -> Result<Option<ArrayRef>, String> {
         let metadata = self.parquet().map_err(|error| error.to_string())?;
         let metadata = metadata.metadata();
-        let group = block / ROW_GROUP_BLOCKS;
+        let group_blocks = group_blocks(metadata);
+        let group = block / group_blocks;
         let chunk = metadata.row_groups().get(group).and_then(|group| group.columns().get(column));
         let places = metadata.offset_index().and_then(|index| index.get(group)?.get(column));
         let (Some(chunk), Some(places)) = (chunk, places.map(|index| index.page_locations())) else { return Ok(None) };
-        let first = ((block % ROW_GROUP_BLOCKS) * BLOCK_ROWS_MAX) as i64;
+        let first = ((block % group_blocks) * BLOCK_ROWS_MAX) as i64;
         let end = first + rows as i64;
         let from = places.partition_point(|place| place.first_row_index < first);
         let to = places.partition_point(|place| place.first_row_index < end);
@@ -187,9 +214,11 @@ impl OpenSplit {
             return Ok(None);
         }
         let schema = self.known.layout.schema();
-        let field = schema.field(column);
-        let storage =
-            Storage { data_type: field.data_type(), nullable: field.is_nullable(), compression: chunk.compression() };
+        let storage = Storage {
+            data_type: schema.fields().get(column).map_or(&DataType::Int64, |field| field.data_type()),
+            nullable: chunk.column_descr().max_def_level() > 0,
+            compression: chunk.compression(),
+        };
         let bytes = self.rows.read_span(head.offset, tail.offset + i64::from(tail.compressed_page_size))?;
         let page = |place: &PageLocation| {
             let from = usize::try_from(place.offset - head.offset).ok()?;
@@ -254,11 +283,11 @@ impl OpenSplit {
         let has_column = |name: &str| layout.keys().iter().any(|key| &*key.field == name);
         let extra = footer.fields.iter().filter(|(name, _)| !has_column(name));
         let extra_fields: BTreeMap<_, _> = extra.map(|(name, stat)| (name.clone(), stat.clone())).collect();
-        let (shapes, columns) = (self.shapes()?, (0..=layout.raw()).collect::<Vec<_>>());
+        let shapes = self.shapes()?;
         let mut blocks = Vec::with_capacity(footer.blocks.len());
         let (mut rows, mut raw_bytes) = (0u64, 0u64);
         for block in 0..footer.blocks.len() {
-            let batch = self.read_columns(block, &columns, None)?;
+            let batch = self.whole(block)?;
             rows += batch.num_rows() as u64;
             // A block's share of the raw bytes is by its share of the rows; the shares add up.
             let until = u128::from(footer.meta.raw_bytes) * u128::from(rows) / u128::from(footer.meta.rows.max(1));
@@ -274,6 +303,25 @@ impl OpenSplit {
         Ok(blocks)
     }
 
+    /// All columns of a block as the layout types them. They are not kept: whoever wants them wants them once.
+    fn whole(&self, block: usize) -> Result<RecordBatch, String> {
+        let stat = self.known.footer.blocks.get(block).ok_or_else(|| format!("there is no block {block}"))?;
+        let rows = stat.rows as usize;
+        let read = |column: usize| -> Result<ArrayRef, String> {
+            match self.decode(block, column, rows).map_err(|error| format!("block {block}: {error}"))? {
+                Some(array) => plain(array).map_err(|_| format!("block {block}: a dictionary is damaged")),
+                None => Ok(Arc::clone(self.read_columns(block, &[column], None)?.column(0))),
+            }
+        };
+        let column = |column: usize| match self.derived.message() {
+            Some(message) if message == column => self.message(block, rows, &read),
+            _ => read(column),
+        };
+        let arrays = (0..=self.known.layout.raw()).map(column).collect::<Result<Vec<_>, _>>()?;
+        let schema = Arc::clone(self.known.layout.schema());
+        RecordBatch::try_new(schema, arrays).map_err(|error| format!("block {block}: {error}"))
+    }
+
     /// Some columns of some rows of a block, as the layout types them.
     fn read_columns(&self, block: usize, columns: &[usize], rows: Option<&[u32]>) -> Result<RecordBatch, String> {
         let stat = self.known.footer.blocks.get(block).ok_or_else(|| format!("there is no block {block}"))?;
@@ -282,7 +330,8 @@ impl OpenSplit {
         if rows.is_some_and(<[u32]>::is_empty) {
             return Ok(RecordBatch::new_empty(schema));
         }
-        let batch = self.read_pages(block, columns, rows).map_err(|error| format!("block {block}: {error}"))?;
+        let read = self.derived.columns(columns);
+        let batch = self.read_pages(block, &read, rows).map_err(|error| format!("block {block}: {error}"))?;
         let mut arrays = batch.columns().to_vec();
         if columns.first() == Some(&0) {
             let times = arrays[0].as_primitive::<TimestampNanosecondType>().reinterpret_cast::<Int64Type>();
@@ -292,15 +341,27 @@ impl OpenSplit {
         if batch.num_rows() != want {
             return Err(format!("block {block}: {} rows came back for {want}", batch.num_rows()));
         }
+        if read != columns {
+            let find = |place: usize| read.binary_search(&place).ok().and_then(|at| arrays.get(at));
+            let message = self.derived.put_together(find);
+            let message = message.ok_or_else(|| format!("block {block}: a message cannot be put together"))?;
+            let wanted = columns.iter().map(|column| match self.derived.message() {
+                Some(place) if place == *column => Some(&message),
+                _ => find(*column),
+            });
+            let wanted: Option<Vec<ArrayRef>> = wanted.map(Option::<&ArrayRef>::cloned).collect();
+            arrays = wanted.ok_or_else(|| format!("block {block}: a column is missing"))?;
+        }
         RecordBatch::try_new(schema, arrays).map_err(|error| format!("block {block}: {error}"))
     }
 
     fn read_pages(&self, block: usize, columns: &[usize], rows: Option<&[u32]>) -> Result<RecordBatch, ParquetError> {
         let metadata = self.parquet()?;
-        let group = block / ROW_GROUP_BLOCKS;
+        let group_blocks = group_blocks(metadata.metadata());
+        let group = block / group_blocks;
         let groups = metadata.metadata().row_groups();
         let group_rows = groups.get(group).ok_or_else(|| missing("row group"))?.num_rows() as usize;
-        let first = (block % ROW_GROUP_BLOCKS) * BLOCK_ROWS_MAX;
+        let first = (block % group_blocks) * BLOCK_ROWS_MAX;
         let selection = match rows {
             None => {
                 let whole = first..(first + BLOCK_ROWS_MAX).min(group_rows);
@@ -375,6 +436,12 @@ fn known(decoded: Result<ArrayRef, Undecoded>) -> Result<Option<ArrayRef>, Strin
         Err(Undecoded::Unknown) => Ok(None),
         Err(Undecoded::Damaged) => Err("a page is damaged".to_owned()),
     }
+}
+
+/// Blocks of a row group. All groups but the last have as many as the first.
+fn group_blocks(metadata: &ParquetMetaData) -> usize {
+    let rows = metadata.row_groups().first().map_or(0, |group| group.num_rows());
+    usize::try_from(rows).unwrap_or(0).div_ceil(BLOCK_ROWS_MAX).max(1)
 }
 
 fn missing(what: &str) -> ParquetError {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampNanosecondType;
 use bytes::Bytes;
+use expect_test::expect;
 use object_store::memory::InMemory;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
 use super::cache::{SplitCache, SplitSegment};
-use super::footer::{Footer, TRAILER_BYTES, Trailer};
+use super::columns::Columns;
+use super::footer::{Footer, SplitMeta, TRAILER_BYTES, Trailer};
 use super::hashes::{self, HashList};
 use super::indexer::Indexer;
 use super::lexicon::Lexicon;
@@ -141,6 +143,55 @@ fn a_split_is_a_parquet_file_that_others_can_read() {
     assert!(batches[0].column_by_name("trace_id").is_some());
 }
 
+/// A split of a hundred lines of JSON that version 1 wrote.
+#[test]
+fn a_split_of_version_1_is_read() {
+    let place = place();
+    let bytes = Bytes::from_static(include_bytes!("fixtures/v1.split"));
+    place.objects.put("splits/one", bytes.clone()).expect("put");
+    let open = super::reader::OpenSplit::open(&place.objects, "splits/one", &Arc::new(Columns::new(1 << 20)))
+        .expect("a split");
+    let meta = SplitMeta { bytes: bytes.len() as u64, path: "splits/one".into(), ..open.known().footer.meta.clone() };
+    let split = segment(&place, &SplitFile { meta, bytes });
+    let lines = split.raw(0, &(0..100).collect::<Vec<_>>()).expect("lines");
+    let sum = crc32fast::hash(&lines.join(&b'\n'));
+    expect![[r#"
+        (
+            100,
+            "288bcdc8",
+        )
+    "#]]
+    .assert_debug_eq(&(lines.len(), format!("{sum:08x}")));
+    let id: serde_json::Value = serde_json::from_slice(&lines[50]).expect("JSON");
+    let value = |folded: &str| Probe::Value { field: "trace_id".into(), folded: folded.into() };
+    let id = id["trace_id"].as_str().expect("an id");
+    assert_eq!(split.candidates(&value(id)).expect("candidates"), [true]);
+    assert_eq!(split.candidates(&value("4bf92f3577b34da6a3ce929d0e0e4737")).expect("candidates"), [false]);
+    assert_eq!(split.candidates(&Probe::Word("finished".into())).expect("candidates"), [true]);
+    let merged = split_of(open.to_blocks().expect("blocks"));
+    assert_eq!(segment(&place, &merged).raw(0, &(0..100).collect::<Vec<_>>()).expect("lines"), lines);
+}
+
+#[test]
+fn messages_that_columns_tell_come_back_from_a_split() {
+    let place = place();
+    let line = |i: u64| match i % 5 {
+        0 => format!("job={i} \"job {} began\"", i * 7),
+        _ => format!("path=/p{i} ms={} status=200 \"request /p{i} finished with 200 in {} ms\"", i % 90, i % 90),
+    };
+    let rows: Vec<Row> = (0..9000).map(|i| row(i as i64, i, &line(i))).collect();
+    let file = split_of(fixture::blocks(&rows, 3000));
+    let footer = Footer::decode(&footer_of(&file)).expect("a footer");
+    assert_eq!(footer.derived.len(), 1);
+    let split = segment(&place, &file);
+    fixture::check(&split, &rows);
+    let probe = Probe::Word("finished".into());
+    assert_eq!(split.candidates(&probe).expect("candidates"), [true; 3]);
+    let message = split.read(1, &Projection::Fields(vec!["message".into()]), Some(&[4, 5])).expect("read");
+    let message = message.column_by_name("message").expect("message").as_string::<i32>();
+    assert_eq!(message.value(1), "request /p4101 finished with 200 in 51 ms");
+}
+
 #[test]
 fn fields_beyond_the_limit_are_found_in_extra() {
     let place = place();
@@ -263,7 +314,7 @@ impl Bare {
         (footer.blocks, footer.fields, footer.extra_blocks) = Default::default();
         let mut indexer = Indexer::default();
         for (i, block) in blocks.iter().enumerate() {
-            indexer.add_block(block.layout(), block.batch());
+            indexer.add_block(block.layout(), block.batch(), None);
             footer.blocks.push(block.stat());
             add_stats(&mut footer.fields, block.fields());
             footer.extra_blocks.extend(block.has_extra().then_some(i as u32));

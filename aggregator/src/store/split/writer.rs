@@ -1,40 +1,32 @@
 //! Writing a split: blocks in, the bytes of one object out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, AsArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, TimestampNanosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
-use parquet::schema::types::ColumnPath;
 
+use super::derived::{DERIVED, Deriver};
+use super::encoding::{self, SAMPLE_ROWS};
 use super::footer::{Footer, GRANULE_BYTES, PARQUET_TAIL_BYTES, Section, Sections, SplitMeta, Trailer};
 use super::hashes;
-use super::indexer::{Indexer, WORD_FIELDS};
+use super::indexer::{Indexer, Told};
 use super::lexicon::LexiconError;
 use crate::ranges::SourceRanges;
 use crate::store::block::{Block, counts_of, field_stats};
-use crate::store::column::{COUNTED_FIELDS, FIELD_COLUMNS_AT, Kind, Layout, add_stats};
+use crate::store::column::{COUNTED_FIELDS, Layout, add_stats};
 use crate::store::merge::Merge;
-use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat};
+use crate::store::segment::BlockStat;
 use crate::store::skeleton;
 
-/// Blocks of a row group.
-pub const ROW_GROUP_BLOCKS: usize = 16;
-
-/// A page is cut at this size even within a block.
-const PAGE_BYTES_MAX: usize = 1 << 20;
-
-/// Dictionaries grow to this size before a column goes on plainly.
-const DICTIONARY_BYTES_MAX: usize = 256 << 10;
-
-const ZSTD_LEVEL: i32 = 1;
+/// Blocks of a row group: its dictionaries serve them all. Readers ask the file, the first versions had 16.
+pub const ROW_GROUP_BLOCKS: usize = 32;
 
 /// A split could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -82,22 +74,22 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     let raw_bytes = blocks.iter().map(|block| block.raw_bytes()).sum();
     let mut known = Learned::new(raw_bytes, source);
     let mut indexer = Indexer::default();
-    let first = merge.batch(chunks[0].clone())?;
-    let schema = file_schema(merge.layout());
-    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties(merge.layout(), &first)))?;
-    let mut first = Some(first);
+    let sample = sample(&merge)?;
+    let deriver = Deriver::learn(merge.layout(), &sample);
+    let schema = file_schema(&merge, deriver.as_ref());
+    let properties = encoding::properties(merge.layout(), &sample, merge.rows());
+    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties))?;
     for rows in chunks {
-        let batch = match first.take() {
-            Some(batch) => batch,
-            None => merge.batch(rows)?,
-        };
-        indexer.add_block(merge.layout(), &batch);
+        let batch = merge.batch(rows)?;
+        let told = deriver.as_ref().map(|deriver| Told { numbers: deriver.numbers(batch.columns()), deriver });
+        indexer.add_block(merge.layout(), &batch, told.as_ref());
         known.add_block(merge.layout(), &batch);
-        writer.write(&to_file(&batch, &schema)?)?;
+        writer.write(&to_file(&batch, &schema, told.as_ref())?)?;
     }
     writer.flush()?;
     let parquet = writer.into_inner()?;
     add_stats(&mut known.footer.fields, merge.extra_fields());
+    known.footer.derived = deriver.map_or_else(Vec::new, Deriver::into_templates);
     known.footer.columns = merge.layout().keys().to_vec();
     let mut shapes = Vec::new();
     skeleton::encode(merge.shapes(), &mut shapes);
@@ -133,6 +125,7 @@ impl Learned {
                 scan_words: Vec::new(),
                 scan_values: Vec::new(),
                 counts,
+                derived: Vec::new(),
             },
         }
     }
@@ -193,81 +186,42 @@ fn append(file: &mut Vec<u8>, bytes: &[u8]) -> Section {
     section
 }
 
-/// The schema in the file: `time` is a timestamp there, so that other readers show one.
-fn file_schema(layout: &Layout) -> Arc<Schema> {
-    let mut fields: Vec<Arc<Field>> = layout.schema().fields().iter().cloned().collect();
+/// Rows from all over the split.
+fn sample(merge: &Merge) -> Result<RecordBatch, ArrowError> {
+    const PARTS: usize = 16;
+    let rows = merge.rows();
+    if rows <= SAMPLE_ROWS {
+        return merge.batch(0..rows);
+    }
+    let part = |i: usize| rows * i / PARTS..rows * i / PARTS + SAMPLE_ROWS / PARTS;
+    let parts = (0..PARTS).map(|i| merge.batch(part(i))).collect::<Result<Vec<_>, _>>()?;
+    concat_batches(merge.layout().schema(), &parts)
+}
+
+/// The schema in the file: `time` is a timestamp there, so that other readers show one, and a column that no row lacks
+/// says so: then there is nothing to be written of what is missing.
+fn file_schema(merge: &Merge, deriver: Option<&Deriver>) -> Arc<Schema> {
     let utc = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
-    fields[0] = Arc::new(Field::new(fields[0].name(), utc, false));
+    let fields = merge.layout().schema().fields().iter().enumerate();
+    let mut fields: Vec<Arc<Field>> = fields
+        .map(|(i, field)| {
+            let kind = if i == 0 { utc.clone() } else { field.data_type().clone() };
+            let nulls = merge.has_nulls(i) || deriver.is_some_and(|deriver| deriver.message() == i);
+            Arc::new(Field::new(field.name(), kind, nulls))
+        })
+        .collect();
+    if deriver.is_some() {
+        fields.push(Arc::new(Field::new(DERIVED, DataType::Int64, true)));
+    }
     Arc::new(Schema::new(fields))
 }
 
-fn to_file(batch: &RecordBatch, schema: &Arc<Schema>) -> Result<RecordBatch, ArrowError> {
+fn to_file(batch: &RecordBatch, schema: &Arc<Schema>, told: Option<&Told<'_>>) -> Result<RecordBatch, ArrowError> {
     let mut columns = batch.columns().to_vec();
     let times = columns[0].as_primitive::<Int64Type>().reinterpret_cast::<TimestampNanosecondType>();
     columns[0] = Arc::new(times.with_timezone("UTC"));
+    if let Some(told) = told {
+        told.deriver.take_out(&told.numbers, &mut columns);
+    }
     RecordBatch::try_new(Arc::clone(schema), columns)
-}
-
-/// How each column is encoded, judged by its first block.
-fn properties(layout: &Layout, first: &RecordBatch) -> WriterProperties {
-    let compression = ZstdLevel::try_new(ZSTD_LEVEL).map_or(Compression::UNCOMPRESSED, Compression::ZSTD);
-    let mut properties = WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_created_by("logweir".to_owned())
-        .set_compression(compression)
-        .set_max_row_group_size(ROW_GROUP_BLOCKS * BLOCK_ROWS_MAX)
-        .set_data_page_row_count_limit(BLOCK_ROWS_MAX)
-        .set_write_batch_size(BLOCK_ROWS_MAX / 4)
-        .set_data_page_size_limit(PAGE_BYTES_MAX)
-        .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_offset_index_disabled(false);
-    for (i, field) in layout.schema().fields().iter().enumerate() {
-        let path = ColumnPath::new(vec![field.name().clone()]);
-        if i < FIELD_COLUMNS_AT {
-            properties = properties
-                .set_column_statistics_enabled(path.clone(), EnabledStatistics::Page)
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-        } else if let Some(key) = layout.keys().get(i - FIELD_COLUMNS_AT) {
-            let prose = WORD_FIELDS.contains(&&*key.field);
-            properties = field_properties(properties, path, key.kind, prose || !repeats(first.column(i), key.kind));
-        } else if i != layout.shape() {
-            properties = properties.set_column_dictionary_enabled(path, false);
-        }
-    }
-    properties.build()
-}
-
-fn field_properties(
-    mut properties: WriterPropertiesBuilder,
-    path: ColumnPath,
-    kind: Kind,
-    distinct: bool,
-) -> WriterPropertiesBuilder {
-    if matches!(kind, Kind::Int | Kind::Float) {
-        properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
-    }
-    match (kind, distinct) {
-        (Kind::Bool, _) | (_, false) => properties,
-        (Kind::Str, true) => properties.set_column_dictionary_enabled(path, false),
-        (Kind::Int | Kind::Float, true) => properties
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT),
-    }
-}
-
-/// Whether values come again often enough for a dictionary.
-fn repeats(column: &ArrayRef, kind: Kind) -> bool {
-    let present = column.len() - column.null_count();
-    let distinct = match kind {
-        Kind::Str => column.as_string::<i32>().iter().flatten().collect::<HashSet<_>>().len(),
-        Kind::Int => column.as_primitive::<Int64Type>().iter().flatten().collect::<HashSet<_>>().len(),
-        Kind::Float => {
-            let values = column.as_primitive::<arrow::datatypes::Float64Type>();
-            values.iter().flatten().map(f64::to_bits).collect::<HashSet<_>>().len()
-        }
-        Kind::Bool => return true,
-    };
-    distinct * 2 <= present || present < 64
 }

@@ -224,6 +224,12 @@ fn unknown_function(name: &str, span: Span) -> ParseError {
     ParseError::new(span, format!("unknown function '{name}'")).hint(hint)
 }
 
+/// Whether `stats` knows a function of this name.
+pub(super) fn is_function(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    FUNCTIONS.contains(&name.as_str()) || percentile(&name).is_some()
+}
+
 fn functions() -> String {
     format!("functions are {}", FUNCTIONS.join(", "))
 }

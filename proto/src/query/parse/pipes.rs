@@ -8,18 +8,23 @@
 //!      | "sort" key { "," key }        key = [ "-" ] column | column ( "asc" | "desc" )
 //!      | ( "head" | "limit" | "tail" ) [ int ]
 //!      | "fields" [ "-" ] column { "," column }
+//!      | those of [`rowwise`] and [`related`]
+//!      | "explain"                     at the end
 //! ```
+
+mod related;
+mod rowwise;
 
 use nom::branch::alt;
 use nom::bytes::complete::tag;
 
 use super::{Cursor, PIPES_MAX, ParseError, Parsed, ROWS_DEFAULT, ROWS_MAX, lex};
-use crate::query::ast::{Agg, Field, Group, Pipe, PipeKind, SortKey, Span, TimeExpr};
+use crate::query::ast::{Agg, Extractor, Field, Group, Pipe, PipeKind, SortKey, Span, TimeExpr};
 use crate::query::value::parse_time_expr;
 use crate::text::{did_you_mean, visible};
 
 /// Every pipe with how it is written.
-pub(super) const PIPES: [(&str, &str); 11] = [
+pub(super) const PIPES: [(&str, &str); 26] = [
     ("where", "where FILTER"),
     ("stats", "stats count, p95(duration_ms) as slow by service"),
     ("count", "count by service"),
@@ -31,23 +36,39 @@ pub(super) const PIPES: [(&str, &str); 11] = [
     ("limit", "limit 10"),
     ("tail", "tail 10"),
     ("fields", "fields time, message or fields -raw"),
-];
-
-/// Pipes of the language that this version does not run.
-pub(super) const PLANNED: [&str; 15] = [
-    "rename", "dedup", "parse", "rex", "json", "logfmt", "eval", "patterns", "context", "trace", "compare", "join",
-    "facets", "sample", "explain",
+    ("rename", "rename path as page, ms as duration_ms"),
+    ("dedup", "dedup 2 service, host"),
+    ("parse", "parse \"took <ms:num>ms\" from message"),
+    ("rex", "rex \"took (?P<ms>[0-9]+)ms\" from message"),
+    ("json", "json from body"),
+    ("logfmt", "logfmt from message"),
+    ("eval", "eval pct = 100 * errors / count"),
+    ("sample", "sample 10%"),
+    ("patterns", "patterns new 7d 20"),
+    ("facets", "facets 10"),
+    ("context", "context before 5 after 20 by service, host"),
+    ("trace", "trace by trace_id"),
+    ("compare", "compare 1d"),
+    ("join", "join left on user_id (service:auth | fields user_id, plan)"),
+    ("explain", "explain, as the last pipe"),
 ];
 
 /// What other languages call them.
-const SYNONYMS: [(&str, &str); 14] = [
+const SYNONYMS: [(&str, &str); 23] = [
     ("aggregate", "stats"),
     ("bucket", "timechart"),
+    ("cluster", "patterns"),
+    ("collapse_nums", "patterns"),
+    ("extend", "eval"),
+    ("extract", "parse"),
+    ("extract_regexp", "rex"),
     ("filter", "where"),
     ("first", "head"),
+    ("grok", "rex"),
     ("group", "stats"),
     ("keep", "fields"),
     ("last", "tail"),
+    ("math", "eval"),
     ("order", "sort"),
     ("project", "fields"),
     ("search", "where"),
@@ -55,6 +76,8 @@ const SYNONYMS: [(&str, &str); 14] = [
     ("summarize", "stats"),
     ("table", "fields"),
     ("take", "head"),
+    ("unpack_json", "json"),
+    ("unpack_logfmt", "logfmt"),
 ];
 
 impl Cursor<'_> {
@@ -88,7 +111,8 @@ impl Cursor<'_> {
             "sort" => self.sort(span)?,
             "tail" => PipeKind::Tail(self.rows()?),
             "fields" => self.fields_pipe(span)?,
-            _ => PipeKind::Head(self.rows()?),
+            "head" | "limit" => PipeKind::Head(self.rows()?),
+            _ => self.further_pipe(name, span)?,
         };
         let span = Span { start: span.start, end: self.text[..self.pos].trim_end().len() };
         self.skip();
@@ -96,7 +120,30 @@ impl Cursor<'_> {
             let error = self.unexpected();
             return Err(error.hint(format!("'{name}' is written: {usage}")));
         }
+        if kind == PipeKind::Explain && self.peek() == Some('|') {
+            return Err(ParseError::new(span, "'explain' is the last pipe").hint("it shows the plan of all before it"));
+        }
         Ok(Pipe { kind, span })
+    }
+
+    fn further_pipe(&mut self, name: &str, span: Span) -> Parsed<PipeKind> {
+        match name {
+            "rename" => self.rename(span),
+            "dedup" => self.dedup(span),
+            "parse" => self.extract(span, false),
+            "rex" => self.extract(span, true),
+            "json" => self.unpack(Extractor::Json),
+            "logfmt" => self.unpack(Extractor::Logfmt),
+            "eval" => self.eval(span),
+            "sample" => self.sample(span),
+            "patterns" => self.patterns(),
+            "facets" => self.facets(),
+            "context" => self.context(),
+            "trace" => self.trace(),
+            "compare" => self.compare(span),
+            "join" => self.join(span),
+            _ => Ok(PipeKind::Explain),
+        }
     }
 
     fn where_pipe(&mut self, span: Span) -> Parsed<PipeKind> {
@@ -163,7 +210,7 @@ impl Cursor<'_> {
     }
 
     /// A number of rows.
-    fn rows(&mut self) -> Parsed<usize> {
+    pub(super) fn rows(&mut self) -> Parsed<usize> {
         let Some((digits, span)) = self.take(lex::integer) else { return Ok(ROWS_DEFAULT) };
         match digits.parse() {
             Ok(rows @ 1..=ROWS_MAX) => Ok(rows),
@@ -239,10 +286,6 @@ impl Cursor<'_> {
 
 fn unknown_pipe(written: &str, span: Span) -> ParseError {
     let name = written.to_ascii_lowercase();
-    if PLANNED.contains(&name.as_str()) {
-        let message = format!("pipe '{name}' is not supported by this version");
-        return ParseError::new(span, message).hint(supported());
-    }
     let synonym = SYNONYMS.iter().find(|(word, _)| *word == name).map(|(_, pipe)| *pipe);
     let known = PIPES.iter().map(|(known, _)| *known);
     let hint = match synonym.or_else(|| did_you_mean(&name, known)) {

@@ -761,18 +761,50 @@ fn everyday_tasks() {
                 "connection reset" | stats first(_time), last(_time), count
         "#]],
     );
-    for (text, pipe) in [
-        ("level>=warn | patterns new 7d", "patterns"),
-        ("level:error | context before 5 after 5 by service, host", "context"),
-        ("level>=error | timechart 15m count | compare 1d", "compare"),
-        ("level:error | trace", "trace"),
-        ("| stats count, count(level>=error) as errors by service | eval pct=100*errors/count", "eval"),
-        ("\"took\" | parse \"took <ms:num>ms\" | stats avg(ms) by route", "parse"),
+    check(
+        &[
+            "level>=warn | patterns new 7d",
+            "level:error | context before 5 after 5 by service, host",
+            "level>=error | timechart 15m count | compare 1d",
+            "level:error | trace",
+            "| stats count, count(level>=error) as errors by service | eval pct=100*errors/count",
+            "\"took\" | parse \"took <ms:num>ms\" | stats avg(ms) by route",
+        ],
+        &expect![[r#"
+            level>=warn | patterns new 7d
+                level[Ge warn]
+            level:error | context before 5 after 5 by service, host
+                level[match error]
+            level>=error | timechart 15m count | compare 1d
+                level[Ge error]
+            level:error | trace
+                level[match error]
+            | stats count, count(level>=error) as errors by service | eval pct=100*errors/count
+                *
+            "took" | parse "took <ms:num>ms" | stats avg(ms) by route
+                phrase:"took"
+        "#]],
+    );
+}
+
+/// Operators bind as they do everywhere.
+#[test]
+fn expressions_are_read_by_precedence() {
+    let shown = |text: &str| parsed(&format!("| eval x = {text}")).pipes[0].to_string();
+    for (text, want) in [
+        ("1+2*3", "1 + (2 * 3)"),
+        ("a-b-c", "(a - b) - c"),
+        ("-a*b", "(-a) * b"),
+        ("(a+b)%2", "(a + b) % 2"),
+        ("a/b.c", "a / b.c"),
+        ("`a/b`", "`a/b`"),
+        ("a=1 or b<2 and not c", "(a == 1) OR ((b < 2) AND (NOT c))"),
+        ("round(p95(ms)/2, 1)", "round(`p95(ms)` / 2, 1)"),
+        ("min(ms)+min(ms, 3)", "`min(ms)` + min(ms, 3)"),
+        ("if(ok, 'y\"', 250ms)", "if(ok, \"y\\\"\", 250ms)"),
+        ("true", "true"),
     ] {
-        let errors = parse(text).expect_err(text);
-        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
-        assert_eq!(errors[0].message, format!("pipe '{pipe}' is not supported by this version"));
-        assert_eq!(&text[errors[0].span.start..errors[0].span.end], pipe);
+        assert_eq!(shown(text), format!("eval x = {want}"), "{text}");
     }
 }
 

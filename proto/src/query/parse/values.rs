@@ -215,13 +215,20 @@ impl Cursor<'_> {
             }));
         }
         let Some((inside, span)) = self.eat(lex::quoted) else { return Err(self.unexpected()) };
+        self.count_regex(span)?;
+        let pattern = lex::unescape_regex(inside);
+        check_regex(&pattern, inside, span)?;
+        Ok(pattern)
+    }
+}
+
+impl Cursor<'_> {
+    pub(super) fn count_regex(&mut self, span: Span) -> Parsed<()> {
         self.regexes += 1;
         if self.regexes > REGEXES_MAX {
             return Err(ParseError::new(span, format!("more than {REGEXES_MAX} regular expressions")));
         }
-        let pattern = lex::unescape_regex(inside);
-        check_regex(&pattern, inside, span)?;
-        Ok(pattern)
+        Ok(())
     }
 }
 

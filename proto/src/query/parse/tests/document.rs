@@ -1,6 +1,7 @@
 //! `docs/query.md` promises only what the parser reads.
 
 use super::*;
+use crate::query::ast::ExprFunc;
 
 const DOCUMENT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/query.md"));
 
@@ -53,12 +54,15 @@ fn the_document_names_every_limit_and_every_pipe() {
         format!("1,024 bytes, {GLOB_WILDCARDS_MAX} wildcards"),
         "1,000,000".to_owned(),
         format!("{ROWS_DEFAULT} without a number"),
+        format!("{EXPR_NODES_MAX} parts"),
+        format!("{EXTRACTED_FIELDS_MAX} fields"),
+        format!("{CONTEXT_ROWS_MAX} neighbours"),
     ];
     assert_eq!((GLOB_BYTES_MAX, ROWS_MAX), (1024, 1_000_000));
     let pipes = pipes::PIPES.iter().map(|(name, _)| format!("`{name}"));
-    let planned = pipes::PLANNED.iter().map(|name| format!("`{name}`"));
+    let exprs = ExprFunc::ALL.iter().map(|function| format!("`{}", function.as_str()));
     let functions = aggs::FUNCTIONS.iter().map(|name| format!("`{name}"));
-    for text in limits.into_iter().chain(pipes).chain(planned).chain(functions) {
+    for text in limits.into_iter().chain(pipes).chain(exprs).chain(functions) {
         assert!(DOCUMENT.contains(&text), "docs/query.md does not say {text}");
     }
 }

@@ -5,7 +5,9 @@ use proptest::option;
 use proptest::sample::select;
 
 use super::*;
-use crate::query::ast::{Agg, AggFunc, CmpOp, Group, Pipe, SortKey, TimeUnit};
+use crate::query::ast::{
+    Agg, AggFunc, ArithOp, CmpOp, Expr, ExprFunc, Extractor, Group, Pipe, Relation, SortKey, TimeUnit,
+};
 
 type Gen<T> = BoxedStrategy<T>;
 
@@ -184,6 +186,63 @@ fn group() -> Gen<Group> {
     .boxed()
 }
 
+/// Expressions of few parts: a text may hold only so many.
+fn expr() -> Gen<Expr> {
+    let number = select(&["0", "1.5", "250ms", "10MB", "true", ".5", "1h30m"][..]);
+    let leaf = prop_oneof![
+        number.prop_map(|text| Expr::Literal(Literal { text: text.to_owned(), quoted: false, span: NOWHERE })),
+        any_text().prop_map(|text| Expr::Literal(Literal { text, quoted: true, span: NOWHERE })),
+        field().prop_map(Expr::Field),
+    ];
+    leaf.prop_recursive(3, 8, 3, |inner| {
+        let two = || (inner.clone().prop_map(Box::new), inner.clone().prop_map(Box::new));
+        let ops = [ArithOp::Add, ArithOp::Sub, ArithOp::Mul, ArithOp::Div, ArithOp::Rem];
+        let relations = [Relation::Equal, Relation::NotEqual, Relation::Order(CmpOp::Le), Relation::Order(CmpOp::Gt)];
+        prop_oneof![
+            inner.clone().prop_map(|inner| Expr::Negate(Box::new(inner))),
+            inner.clone().prop_map(|inner| Expr::Not(Box::new(inner))),
+            (select(ops.to_vec()), two()).prop_map(|(op, (a, b))| Expr::Arith(op, a, b)),
+            (select(relations.to_vec()), two()).prop_map(|(relation, (a, b))| Expr::Compare(relation, a, b)),
+            two().prop_map(|(a, b)| Expr::And(a, b)),
+            two().prop_map(|(a, b)| Expr::Or(a, b)),
+            vec(inner.clone(), 1..4).prop_map(|args| Expr::Call(ExprFunc::Concat, args)),
+            vec(inner, 3..4).prop_map(|args| Expr::Call(ExprFunc::If, args)),
+        ]
+    })
+    .boxed()
+}
+
+/// Pipes that change rows, or look beyond them.
+fn further_pipe() -> Gen<PipeKind> {
+    let rows = 1..=ROWS_MAX;
+    let fields = || vec(field(), 1..4);
+    let from = || option::of(field());
+    let extract = |extractor, from| PipeKind::Extract { extractor, from };
+    let regexes = select(&["(?P<a>x+)", "took (?<ms>[0-9]+)ms \"(?P<b>.)"][..]);
+    let patterns = select(&["took <ms:num>ms", "<a> \"<b:word>", "\\<<_> = <rest>"][..]);
+    prop_oneof![
+        vec((field(), field()), 1..3).prop_map(PipeKind::Rename),
+        (rows.clone(), fields()).prop_map(|(rows, fields)| PipeKind::Dedup { rows, fields }),
+        (regexes, from()).prop_map(move |(regex, from)| extract(Extractor::Regex(regex.to_owned()), from)),
+        (patterns, from()).prop_map(move |(text, from)| extract(Extractor::Pattern(text.to_owned()), from)),
+        from().prop_map(move |from| extract(Extractor::Json, from)),
+        from().prop_map(move |from| extract(Extractor::Logfmt, from)),
+        vec((field(), expr()), 1..3).prop_map(PipeKind::Eval),
+        select(&[1.0, 0.1, 0.003][..]).prop_map(PipeKind::Sample),
+        (option::of(1..i64::MAX), rows.clone()).prop_map(|(new_ns, limit)| PipeKind::Patterns { new_ns, limit }),
+        rows.prop_map(PipeKind::Facets),
+        (0..=CONTEXT_ROWS_MAX, 0..=CONTEXT_ROWS_MAX, vec(field(), 0..3))
+            .prop_map(|(before, after, by)| PipeKind::Context { before, after, by }),
+        vec(field(), 0..3).prop_map(PipeKind::Trace),
+        (1..i64::MAX).prop_map(|shift_ns| PipeKind::Compare { shift_ns }),
+        (any::<bool>(), fields(), filter()).prop_map(|(left, on, filter)| {
+            let query = Query { filter, since: None, until: None, pipes: Vec::new() };
+            PipeKind::Join { left, on, query: Box::new(query) }
+        }),
+    ]
+    .boxed()
+}
+
 fn pipe() -> Gen<Pipe> {
     let rows = 1..=ROWS_MAX;
     let fields = || vec(field(), 1..4);
@@ -200,6 +259,7 @@ fn pipe() -> Gen<Pipe> {
             rows.prop_map(PipeKind::Tail),
             (fields(), any::<bool>()).prop_map(|(fields, exclude)| PipeKind::Fields { fields, exclude }),
             filter().prop_map(PipeKind::Where),
+            further_pipe(),
         ];
     kind.prop_map(|kind| Pipe { kind, span: NOWHERE }).boxed()
 }
@@ -276,6 +336,28 @@ fn spelled_pipe() -> Gen<String> {
                 "tail 4",
                 "fields a , b",
                 "fields -a,b",
+                "rename a as b , c AS d",
+                "dedup a",
+                "dedup 3 a, b",
+                "parse 'took <ms:num>ms' from body",
+                "rex \"(?P<a>x)\"",
+                "json",
+                "logfmt FROM body",
+                "eval pct=100*errors/count, x = -(a+b)%2",
+                "eval slow=if(ms>=250ms and not a=='b', \"yes\", 'no')",
+                "eval x = p95(ms) + min(ms) - max(a, b)",
+                "sample 10%",
+                "patterns",
+                "patterns new 7d 5",
+                "facets 3",
+                "context",
+                "context 5",
+                "context before 1 after 2 by a, b",
+                "trace",
+                "trace BY x",
+                "compare 1d",
+                "join on a, b (x:y | fields a)",
+                "join LEFT on a ( * )",
             ][..]
         )
         .prop_map(str::to_owned),

@@ -91,7 +91,37 @@ fn mistakes_are_named_where_they_are() {
         "| sats count",
         "| order x",
         "| rex \"x\"",
-        "| dedup 5 a",
+        "| rex x",
+        "| dedup",
+        "| parse x",
+        "| parse \"x\"",
+        "| parse \"<a><b>\"",
+        "| parse \"<a>\" from",
+        "| rename a",
+        "| rename a as time",
+        "| eval",
+        "| eval a",
+        "| eval a =",
+        "| eval a = 1 +",
+        "| eval a = 12q",
+        "| eval a = rond(x)",
+        "| eval a = if(x, 1)",
+        "| eval a = (1",
+        "| eval time = 1",
+        "| sample",
+        "| sample 0",
+        "| sample 200%",
+        "| patterns new x",
+        "| context 5000",
+        "| context before",
+        "| compare",
+        "| compare -1d",
+        "| join a (b)",
+        "| join on a",
+        "| join on a b",
+        "| join on a (b",
+        "| explain | head",
+        "| extract x",
         "| head 0",
         "| head x",
         "| head 10m",
@@ -205,7 +235,7 @@ fn mistakes_are_named_where_they_are() {
         -> b
             2+1: unexpected '>' (to search for it, put it in quotes)
         a | || b
-            5+1: a pipe is missing after '|' (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields)
+            5+1: a pipe is missing after '|' (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields, rename, dedup, parse, rex, json, logfmt, eval, sample, patterns, facets, context, trace, compare, join, explain)
         service:
             9+0: 'service' needs a value before the end (service:value, or service:"…" for a value with special characters)
         service: AND x
@@ -287,22 +317,82 @@ fn mistakes_are_named_where_they_are() {
         t:in(a | fields t
             3+3: unclosed parenthesis (add ')')
         t:in(a | bogus)
-            10+5: unknown pipe 'bogus' (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields)
+            10+5: unknown pipe 'bogus' (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields, rename, dedup, parse, rex, json, logfmt, eval, sample, patterns, facets, context, trace, compare, join, explain)
         a |
-            4+0: a pipe is missing after '|' (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields)
+            4+0: a pipe is missing after '|' (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields, rename, dedup, parse, rex, json, logfmt, eval, sample, patterns, facets, context, trace, compare, join, explain)
         a | | b
-            5+1: a pipe is missing after '|' (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields)
-            7+1: unknown pipe 'b' (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields)
+            5+1: a pipe is missing after '|' (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields, rename, dedup, parse, rex, json, logfmt, eval, sample, patterns, facets, context, trace, compare, join, explain)
+            7+1: unknown pipe 'b' (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields, rename, dedup, parse, rex, json, logfmt, eval, sample, patterns, facets, context, trace, compare, join, explain)
         | bogus
-            3+5: unknown pipe 'bogus' (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields)
+            3+5: unknown pipe 'bogus' (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields, rename, dedup, parse, rex, json, logfmt, eval, sample, patterns, facets, context, trace, compare, join, explain)
         | sats count
             3+4: unknown pipe 'sats' (did you mean 'stats'?)
         | order x
             3+5: unknown pipe 'order' (did you mean 'sort'?)
         | rex "x"
-            3+3: pipe 'rex' is not supported by this version (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields)
-        | dedup 5 a
-            3+5: pipe 'dedup' is not supported by this version (pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields)
+            7+3: the regex names no group ((?P<name>…) becomes the field 'name')
+        | rex x
+            7+1: 'rex' needs a regex in quotes (rex "took (?P<ms>[0-9]+)ms")
+        | dedup
+            3+5: 'dedup' needs the name of a field (a name with special characters stands in backticks)
+        | parse x
+            9+1: 'parse' needs a pattern in quotes (parse "took <ms:num>ms")
+        | parse "x"
+            9+3: the pattern names no field (gaps are written <name>, <name:num>, <name:word> and <_>; a literal '<' is \<)
+        | parse "<a><b>"
+            9+8: nothing stands between '<b>' and the gap before it (text between two gaps says where one ends)
+        | parse "<a>" from
+            15+4: 'from' needs the name of a field (a name with special characters stands in backticks)
+        | rename a
+            11+0: expected 'as' and the new name (rename a as b)
+        | rename a as time
+            15+4: 'time' of a row cannot be changed (give the new field another name)
+        | eval
+            3+4: 'eval' needs the name of a field (a name with special characters stands in backticks)
+        | eval a
+            9+0: expected '=' behind 'a' (eval pct = 100 * errors / count)
+        | eval a =
+            11+0: an expression is missing here (eval pct = 100 * errors / count)
+        | eval a = 1 +
+            15+0: an expression is missing here (eval pct = 100 * errors / count)
+        | eval a = 12q
+            12+3: '12q' is not a number (100, 0.5, 250ms, 1.5s, 10MB; a text stands in quotes)
+        | eval a = rond(x)
+            12+4: unknown function 'rond' (did you mean 'round'?)
+        | eval a = if(x, 1)
+            12+2: 'if' takes 3 arguments, not 2
+        | eval a = (1
+            12+1: unclosed parenthesis (add ')')
+        | eval time = 1
+            8+4: 'time' of a row cannot be changed (give the new field another name)
+        | sample
+            3+6: 'sample' needs a share of the rows (sample 10% or sample 0.1)
+        | sample 0
+            10+1: a share lies above 0 and is at most 1, or 100% (sample 10%)
+        | sample 200%
+            10+3: a share lies above 0 and is at most 1, or 100% (sample 10%)
+        | patterns new x
+            16+1: 'new' needs a time span (patterns new 7d)
+        | context 5000
+            11+4: expected a number from 0 to 1000
+        | context before
+            17+0: 'before' needs a number (context before 5 after 20)
+        | compare
+            10+0: 'compare' needs a time span (compare 1d)
+        | compare -1d
+            11+3: 'compare' needs a time span (compare 1d)
+        | join a (b)
+            3+4: 'join' needs 'on' and the fields that both sides share (join left on user_id (service:auth | fields user_id, plan))
+        | join on a
+            12+0: expected a query in parentheses, not '' (join left on user_id (service:auth | fields user_id, plan))
+        | join on a b
+            13+1: expected a query in parentheses, not 'b' (join left on user_id (service:auth | fields user_id, plan))
+        | join on a (b
+            13+1: unclosed parenthesis (add ')')
+        | explain | head
+            3+7: 'explain' is the last pipe (it shows the plan of all before it)
+        | extract x
+            3+7: unknown pipe 'extract' (did you mean 'parse'?)
         | head 0
             8+1: expected a number from 1 to 1000000
         | head x
@@ -401,5 +491,5 @@ fn every_mistake_is_reported_once() {
 fn an_error_becomes_the_answer_of_the_api() {
     let text = "größe | bogus";
     let detail = parse(text).expect_err(text)[0].detail(text);
-    expect![[r#"{"code":"parse_error","message":"unknown pipe 'bogus'","pos":9,"len":5,"hint":"pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields"}"#]].assert_eq(&serde_json::to_string(&detail).expect("an error is JSON"));
+    expect![[r#"{"code":"parse_error","message":"unknown pipe 'bogus'","pos":9,"len":5,"hint":"pipes are where, stats, count, timechart, top, rare, sort, head, limit, tail, fields, rename, dedup, parse, rex, json, logfmt, eval, sample, patterns, facets, context, trace, compare, join, explain"}"#]].assert_eq(&serde_json::to_string(&detail).expect("an error is JSON"));
 }

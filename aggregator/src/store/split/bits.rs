@@ -1,0 +1,174 @@
+//! Numbers of few bits, one behind the other, the highest bit first.
+//!
+//! Rice code of a number with parameter `k`: its upper part `n >> k` as so many 0 bits and a 1, then its lower `k`
+//! bits. Gamma code of a number from 1 on: as many 0 bits as it has bits behind its first one, then the number.
+
+/// Most bits of one number.
+pub const NUMBER_BITS_MAX: u32 = 40;
+
+/// Writes numbers.
+#[derive(Debug, Default)]
+pub struct BitWriter {
+    out: Vec<u8>,
+    held: u64,
+    bits: u32,
+}
+
+impl BitWriter {
+    /// Appends the lower `bits` of a number, at most [`NUMBER_BITS_MAX`].
+    pub fn put(&mut self, number: u64, bits: u32) {
+        debug_assert!(bits <= NUMBER_BITS_MAX && number < 1 << bits, "{number} has more than {bits} bits");
+        self.held = (self.held << bits) | number;
+        self.bits += bits;
+        while self.bits >= 8 {
+            self.bits -= 8;
+            self.out.push((self.held >> self.bits) as u8);
+        }
+    }
+
+    pub fn put_rice(&mut self, number: u64, k: u32) {
+        let mut zeros = number >> k;
+        while zeros >= 32 {
+            self.put(0, 32);
+            zeros -= 32;
+        }
+        self.put(1, zeros as u32 + 1);
+        self.put(number & ((1 << k) - 1), k);
+    }
+
+    /// Appends a number from 1 to 2^20.
+    pub fn put_gamma(&mut self, number: u64) {
+        self.put(number, 2 * number.ilog2() + 1);
+    }
+
+    /// Fills the last byte with zeros; how many bytes there are now.
+    pub fn align(&mut self) -> usize {
+        if self.bits > 0 {
+            self.put(0, 8 - self.bits);
+        }
+        self.out.len()
+    }
+
+    pub fn finish(mut self) -> Vec<u8> {
+        self.align();
+        self.out
+    }
+}
+
+/// Bits of the Rice code of a number.
+pub fn rice_bits(number: u64, k: u32) -> u64 {
+    (number >> k) + 1 + u64::from(k)
+}
+
+/// The parameter for numbers of this mean.
+pub fn rice_parameter(mean: u64) -> u32 {
+    // The best code for numbers at random splits near the median, ln 2 of the mean.
+    (mean * 7 / 10).checked_ilog2().unwrap_or(0).min(NUMBER_BITS_MAX)
+}
+
+/// Reads numbers; `None` behind the end.
+#[derive(Debug)]
+pub struct BitReader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> BitReader<'a> {
+    pub fn new(bytes: &'a [u8]) -> BitReader<'a> {
+        BitReader { bytes, at: 0 }
+    }
+
+    fn left(&self) -> usize {
+        self.bytes.len() * 8 - self.at
+    }
+
+    /// The next 57 bits at the top of the word, zeros behind the end.
+    fn peek(&self) -> u64 {
+        let from = self.at / 8;
+        let word = match self.bytes.get(from..from + 8) {
+            Some(eight) => eight.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)),
+            None => {
+                (from..from + 8).fold(0, |word, i| (word << 8) | u64::from(self.bytes.get(i).copied().unwrap_or(0)))
+            }
+        };
+        word << (self.at % 8)
+    }
+
+    pub fn take(&mut self, bits: u32) -> Option<u64> {
+        if self.left() < bits as usize || bits > NUMBER_BITS_MAX {
+            return None;
+        }
+        let number = if bits == 0 { 0 } else { self.peek() >> (64 - bits) };
+        self.at += bits as usize;
+        Some(number)
+    }
+
+    /// How many 0 bits there are before the next 1, which is taken, too.
+    fn take_zeros(&mut self) -> Option<u64> {
+        let mut zeros = 0;
+        loop {
+            let seen = self.left().min(56);
+            let found = self.peek().leading_zeros() as usize;
+            if found < seen {
+                self.at += found + 1;
+                return Some(zeros + found as u64);
+            }
+            if seen == 0 {
+                return None;
+            }
+            self.at += seen;
+            zeros += seen as u64;
+        }
+    }
+
+    pub fn take_rice(&mut self, k: u32) -> Option<u64> {
+        let upper = self.take_zeros()?;
+        Some(upper.checked_shl(k)? | self.take(k)?)
+    }
+
+    pub fn take_gamma(&mut self) -> Option<u64> {
+        let bits = u32::try_from(self.take_zeros()?).ok().filter(|bits| *bits <= NUMBER_BITS_MAX)?;
+        Some((1 << bits) | self.take(bits)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_come_back(numbers in prop::collection::vec((0u64..1 << 20, 0u32..20, 0u8..3), 0..60)) {
+            let mut writer = BitWriter::default();
+            for (number, k, how) in &numbers {
+                match how {
+                    0 => writer.put(*number, 20),
+                    1 => writer.put_rice(*number >> 8, *k),
+                    _ => writer.put_gamma(*number + 1),
+                }
+            }
+            let bytes = writer.finish();
+            let mut reader = BitReader::new(&bytes);
+            for (number, k, how) in &numbers {
+                let (found, want) = match how {
+                    0 => (reader.take(20), *number),
+                    1 => (reader.take_rice(*k), *number >> 8),
+                    _ => (reader.take_gamma(), *number + 1),
+                };
+                prop_assert_eq!(found, Some(want));
+            }
+            prop_assert!(reader.left() < 8);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..40), k in 0u32..70) {
+            let mut reader = BitReader::new(&bytes);
+            while reader.take_rice(k).is_some() {}
+            let mut reader = BitReader::new(&bytes);
+            while reader.take_gamma().is_some() {}
+            prop_assert_eq!(BitReader::new(&bytes).take(k).is_some(), k <= NUMBER_BITS_MAX && bytes.len() * 8 >= k as usize);
+        }
+    }
+}

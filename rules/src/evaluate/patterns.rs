@@ -1,0 +1,231 @@
+//! Which patterns of a rule are new: a registry per scope that learns in silence first and outlives the lines.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use logweir_proto::pattern::{Miner, PatternId};
+use serde::{Deserialize, Serialize};
+
+use super::observe::{Deploy, Observation};
+use crate::model::{Labels, Pattern};
+use crate::signal::PATTERN_LABEL;
+
+/// Scopes of one rule; lines of further ones are counted and left out.
+pub const SCOPES_PER_RULE_MAX: usize = 500;
+/// Patterns that one scope remembers.
+pub const PATTERNS_PER_SCOPE_MAX: usize = 2_000;
+/// The value of the label of the instance that tells what is over the limit.
+pub const DIGEST: &str = "digest";
+const MINUTE_NS: i64 = 60_000_000_000;
+const MINUTES_KEPT: i64 = 60;
+const SWEEP_EVERY_NS: i64 = 3600 * 1_000_000_000;
+
+/// The patterns of one scope.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scope {
+    miner: Miner,
+    /// When its first line came.
+    since: i64,
+    swept_at: i64,
+    entries: BTreeMap<PatternId, Entry>,
+    /// When the patterns that are alerts of their own were first seen.
+    told: VecDeque<i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    first_seen: i64,
+    last_seen: i64,
+    count: u64,
+    /// Lines of the last hour, by minute.
+    minutes: VecDeque<(i64, u64)>,
+    is_new: bool,
+    /// Over the limit of its scope: told in the digest.
+    in_digest: bool,
+    deploy: Option<String>,
+}
+
+/// What is known of one instance of a pattern rule.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Novelty {
+    pub(super) count_10m: f64,
+    pub(super) count_1h: f64,
+    pub(super) patterns: f64,
+    pub(super) template: String,
+    pub(super) deploy: Option<String>,
+}
+
+impl Entry {
+    fn count_since(&self, from: i64) -> f64 {
+        let after = |minute: &i64| (minute + 1) * MINUTE_NS > from;
+        self.minutes.iter().filter(|(minute, _)| after(minute)).map(|(_, count)| *count).sum::<u64>() as f64
+    }
+
+    fn add(&mut self, at: i64) {
+        let minute = at.div_euclid(MINUTE_NS);
+        match self.minutes.iter_mut().rev().find(|(known, _)| *known == minute) {
+            Some((_, count)) => *count += 1,
+            None => self.minutes.push_back((minute, 1)),
+        }
+        while self.minutes.front().is_some_and(|(first, _)| *first < minute - MINUTES_KEPT) {
+            self.minutes.pop_front();
+        }
+        self.count += 1;
+        self.last_seen = self.last_seen.max(at);
+    }
+
+    fn is_open(&self, rule: &Pattern, at: i64) -> bool {
+        self.is_new && at.saturating_sub(self.first_seen) < rule.resolve_after_ns
+    }
+}
+
+/// Takes the lines of one step; answers how many belong to scopes over the limit.
+pub(super) fn observe(
+    rule: &Pattern,
+    scopes: &mut BTreeMap<Labels, Scope>,
+    at: i64,
+    observation: &Observation<'_>,
+) -> usize {
+    let mut refused = 0;
+    for line in observation.lines {
+        let own = line.labels.iter().filter(|(key, _)| rule.scope.contains(key));
+        let labels: Labels = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+        if !scopes.contains_key(&labels) && scopes.len() >= SCOPES_PER_RULE_MAX {
+            refused += 1;
+            continue;
+        }
+        let scope = scopes.entry(labels.clone()).or_insert_with(|| Scope {
+            miner: Miner::with_patterns_max(PATTERNS_PER_SCOPE_MAX),
+            since: line.at,
+            swept_at: line.at,
+            entries: BTreeMap::new(),
+            told: VecDeque::new(),
+        });
+        scope.add(rule, &labels, line.at, &line.text, observation.deploys);
+    }
+    for scope in scopes.values_mut() {
+        scope.sweep(rule, at);
+    }
+    refused
+}
+
+impl Scope {
+    fn add(&mut self, rule: &Pattern, labels: &Labels, at: i64, text: &str, deploys: &[Deploy]) {
+        let before = self.miner.len();
+        let id = match &rule.field {
+            // A value is what it is: only its own text is the same.
+            Some(_) => self.miner.learn_exact(text).id,
+            None => self.miner.learn(text).id,
+        };
+        if self.miner.len() < before {
+            self.follow_merges();
+        }
+        if let Some(entry) = self.entries.get_mut(&id) {
+            return entry.add(at);
+        }
+        let is_new = at.saturating_sub(self.since) >= rule.learn_ns;
+        let mut entry = Entry {
+            first_seen: at,
+            last_seen: at,
+            count: 0,
+            minutes: VecDeque::new(),
+            is_new,
+            in_digest: false,
+            deploy: None,
+        };
+        entry.add(at);
+        if is_new {
+            entry.in_digest = !self.is_within_limit(rule, at);
+            entry.deploy = rule.after_deploy_ns.and_then(|within| deployed(deploys, labels, at, within));
+        }
+        self.entries.insert(id, entry);
+    }
+
+    /// Whether one more new pattern may be an alert of its own.
+    fn is_within_limit(&mut self, rule: &Pattern, at: i64) -> bool {
+        let Some(limit) = rule.limit else { return true };
+        while self.told.front().is_some_and(|told| at.saturating_sub(*told) >= limit.per_ns) {
+            self.told.pop_front();
+        }
+        let within = self.told.len() < limit.per_scope;
+        if within {
+            self.told.push_back(at);
+        }
+        within
+    }
+
+    /// Patterns that were found to be one are one here as well; it is as old as the oldest of them.
+    fn follow_merges(&mut self) {
+        let gone: Vec<PatternId> = self.entries.keys().copied().filter(|id| self.miner.resolve(*id) != *id).collect();
+        for id in gone {
+            let into = self.miner.resolve(id);
+            let Some(old) = self.entries.remove(&id) else { continue };
+            match self.entries.get_mut(&into) {
+                Some(entry) => {
+                    entry.is_new &= old.is_new;
+                    entry.first_seen = entry.first_seen.min(old.first_seen);
+                    entry.last_seen = entry.last_seen.max(old.last_seen);
+                    entry.count += old.count;
+                    for (minute, count) in old.minutes {
+                        match entry.minutes.iter_mut().find(|(known, _)| *known == minute) {
+                            Some((_, sum)) => *sum += count,
+                            None => entry.minutes.push_back((minute, count)),
+                        }
+                    }
+                }
+                None => drop(self.entries.insert(into, old)),
+            }
+        }
+    }
+
+    fn sweep(&mut self, rule: &Pattern, at: i64) {
+        if at.saturating_sub(self.swept_at) < SWEEP_EVERY_NS {
+            return;
+        }
+        self.swept_at = at;
+        let old = |entry: &Entry| at.saturating_sub(entry.last_seen) > rule.forget_after_ns;
+        let gone: Vec<PatternId> = self.entries.iter().filter(|(_, entry)| old(entry)).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.entries.remove(&id);
+            self.miner.forget(id);
+        }
+        // What the miner forgot for want of room is forgotten here as well.
+        let miner = &self.miner;
+        self.entries.retain(|id, _| miner.knows(*id));
+    }
+}
+
+fn deployed(deploys: &[Deploy], labels: &Labels, at: i64, within_ns: i64) -> Option<String> {
+    let concerns = |deploy: &&Deploy| {
+        let age = at.saturating_sub(deploy.at);
+        (0..=within_ns).contains(&age)
+            && deploy.labels.iter().all(|(key, value)| labels.get(key).is_none_or(|own| own == value))
+    };
+    deploys.iter().filter(concerns).max_by_key(|deploy| deploy.at).map(|deploy| deploy.name.clone())
+}
+
+/// The instances that are new at this time, with what is known of each.
+pub(super) fn open(rule: &Pattern, scopes: &BTreeMap<Labels, Scope>, at: i64) -> BTreeMap<Labels, Novelty> {
+    let mut all: BTreeMap<Labels, Novelty> = BTreeMap::new();
+    for (labels, scope) in scopes {
+        for (id, entry) in scope.entries.iter().filter(|(_, entry)| entry.is_open(rule, at)) {
+            let name = if entry.in_digest { DIGEST.to_owned() } else { id.to_string() };
+            let mut labels = labels.clone();
+            labels.insert(PATTERN_LABEL.to_owned(), name);
+            let found = all.entry(labels).or_default();
+            found.count_10m += entry.count_since(at.saturating_sub(10 * MINUTE_NS));
+            found.count_1h += entry.count_since(at.saturating_sub(60 * MINUTE_NS));
+            found.patterns += 1.0;
+            found.deploy = found.deploy.take().or_else(|| entry.deploy.clone());
+            let template = scope.miner.template(*id).unwrap_or_default();
+            if found.template.is_empty() {
+                found.template = template;
+            }
+        }
+    }
+    for (labels, found) in &mut all {
+        if labels.get(PATTERN_LABEL).is_some_and(|name| name == DIGEST) {
+            found.template = format!("{} more new patterns, first: {}", found.patterns, found.template);
+        }
+    }
+    all
+}
