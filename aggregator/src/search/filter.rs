@@ -67,6 +67,15 @@ impl Filter {
         Filter { root: Node::All }
     }
 
+    /// Whether every row passes.
+    pub fn is_all(&self) -> bool {
+        match &self.root {
+            Node::All => true,
+            Node::And(nodes) => nodes.iter().all(|node| matches!(node, Node::All)),
+            _ => false,
+        }
+    }
+
     pub fn compile(filter: &ast::Filter, context: &mut Context<'_>) -> Result<Filter, Error> {
         Ok(Filter { root: Node::compile(filter, context)? })
     }
