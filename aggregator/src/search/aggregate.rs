@@ -194,6 +194,14 @@ impl Aggregator {
         self.check_bytes()
     }
 
+    /// Adds events of which nothing matters but their number: see [`Aggregator::counts_only`].
+    pub fn add_events(&mut self, events: u64) {
+        let group = self.groups.of_all();
+        for accumulator in &mut self.accumulators {
+            self.bytes += accumulator.add_events(group, events);
+        }
+    }
+
     /// Adds what a part of the blocks came to.
     pub fn merge(&mut self, other: Aggregator) -> Result<(), Error> {
         let before = self.groups.bytes;

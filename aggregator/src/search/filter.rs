@@ -56,7 +56,7 @@ enum Node {
     },
     Field {
         name: String,
-        test: FieldTest,
+        test: Box<FieldTest>,
         /// When what it finds is worth keeping.
         question: Option<Question>,
     },
@@ -65,6 +65,15 @@ enum Node {
 impl Filter {
     pub fn all() -> Filter {
         Filter { root: Node::All }
+    }
+
+    /// Whether every row passes.
+    pub fn is_all(&self) -> bool {
+        match &self.root {
+            Node::All => true,
+            Node::And(nodes) => nodes.iter().all(|node| matches!(node, Node::All)),
+            _ => false,
+        }
     }
 
     pub fn compile(filter: &ast::Filter, context: &mut Context<'_>) -> Result<Filter, Error> {
@@ -142,7 +151,8 @@ impl Node {
                     Test::Regex(_) | Test::Glob(_) => Some(Question::new(&format!("{name} {test:?}"))),
                     _ => None,
                 };
-                Node::Field { name: name.to_owned(), test: FieldTest::compile(name, test, context)?, question }
+                let test = Box::new(FieldTest::compile(name, test, context)?);
+                Node::Field { name: name.to_owned(), test, question }
             }
         })
     }

@@ -202,8 +202,7 @@ impl Groups {
         }
         let mut parts = self.by.iter().map(|by| number_values(by, batch, rows));
         let Some((mut codes, first)) = parts.next() else {
-            let group = self.number(Vec::new());
-            return vec![group; rows.len()];
+            return vec![self.of_all(); rows.len()];
         };
         let mut tuples: Vec<Vec<Value>> = first.into_iter().map(|value| vec![value]).collect();
         for (more, values) in parts {
@@ -225,6 +224,11 @@ impl Groups {
             *code = groups[*code as usize];
         }
         codes
+    }
+
+    /// The one group of all rows, when they are grouped by nothing.
+    pub fn of_all(&mut self) -> u32 {
+        self.number(Vec::new())
     }
 
     /// Rows of one text column: mostly different ones, so each is looked up by itself.

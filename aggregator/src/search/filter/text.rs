@@ -239,7 +239,7 @@ fn ends_before(ends: &[i32], at: usize) -> usize {
 
 /// What was found of the values of a dictionary: the blocks of a row group share one.
 #[derive(Debug, Default)]
-pub struct Memo(Mutex<Option<(StringArray, Mask)>>);
+pub struct Memo(Mutex<Option<Box<(StringArray, Mask)>>>);
 
 impl Clone for Memo {
     /// What is found is for one thread.
@@ -254,8 +254,8 @@ impl Memo {
         let place = |array: &StringArray| (array.value_data().as_ptr(), array.value_offsets().as_ptr(), array.len());
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*slot {
-            Some((known, found)) if place(known) == place(values) => found.clone(),
-            _ => slot.insert((values.clone(), find())).1.clone(),
+            Some(kept) if place(&kept.0) == place(values) => kept.1.clone(),
+            _ => slot.insert(Box::new((values.clone(), find()))).1.clone(),
         }
     }
 }
@@ -270,7 +270,7 @@ struct Needle {
 
 #[derive(Debug, Clone)]
 enum Search {
-    Literal(memmem::Finder<'static>),
+    Literal(Box<memmem::Finder<'static>>),
     Regex(bytes::Regex),
 }
 
@@ -349,7 +349,7 @@ impl Searcher {
             let literal = literal_of(parsed).filter(|literal| literal.len() >= LITERAL_BYTES_MIN)?;
             // Where the whole pattern is literal, a hit within a row is all there is to know.
             let ends = matches!(parsed.kind(), HirKind::Literal(_)).then_some((false, false));
-            Some(Needle { search: Search::Literal(memmem::Finder::new(literal).into_owned()), ends })
+            Some(Needle { search: Search::Literal(Box::new(memmem::Finder::new(literal).into_owned())), ends })
         });
         Ok(Searcher { row, needle })
     }

@@ -3,16 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::record_batch::RecordBatch;
+use logweir_proto::api::Order;
 use logweir_proto::query::parse::parse;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
 
 use crate::ranges::{SourceKey, SourceRanges};
+use crate::search::execute::Request;
 use crate::search::testing::{ask, request};
 use crate::store::block::Block;
-use crate::store::fixture::{Row, any_rows, blocks};
+use crate::store::fixture::{Row, any_rows, blocks, row};
 use crate::store::head::HeadSegment;
 use crate::store::objects::Objects;
 use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, FieldStat, Probe, Projection, Segment, SegmentError};
@@ -138,6 +141,82 @@ fn any_query() -> impl Strategy<Value = String> {
     let part = (prop::bool::weighted(0.2), part)
         .prop_map(|(not, part)| if not { format!("-{part}") } else { part.to_owned() });
     (prop::collection::vec(part, 1..4), any::<bool>()).prop_map(|(parts, or)| parts.join(if or { " OR " } else { " " }))
+}
+
+/// A segment that says when it is opened.
+struct Watched {
+    segment: Plain,
+    times: (i64, i64),
+    opened: AtomicBool,
+}
+
+impl Watched {
+    fn open(&self) -> &Plain {
+        self.opened.store(true, Ordering::Relaxed);
+        &self.segment
+    }
+}
+
+impl Segment for Watched {
+    fn name(&self) -> &str {
+        "watched"
+    }
+
+    fn time_range(&self) -> Option<(i64, i64)> {
+        Some(self.times)
+    }
+
+    fn blocks(&self) -> &[BlockStat] {
+        self.open().blocks()
+    }
+
+    fn fields(&self) -> &BTreeMap<String, FieldStat> {
+        self.open().fields()
+    }
+
+    fn candidates(&self, probe: &Probe) -> Result<Vec<bool>, SegmentError> {
+        self.open().candidates(probe)
+    }
+
+    fn read(&self, block: usize, projection: &Projection, rows: Option<&[u32]>) -> Result<RecordBatch, SegmentError> {
+        self.open().read(block, projection, rows)
+    }
+
+    fn raw(&self, block: usize, rows: &[u32]) -> Result<Vec<Vec<u8>>, SegmentError> {
+        self.open().raw(block, rows)
+    }
+
+    fn counts(&self, _: usize, _: &str) -> Option<&[(String, u32)]> {
+        None
+    }
+
+    fn bytes_read(&self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn a_search_that_soon_has_enough_opens_few_segments() {
+    let watched = |i: i64| {
+        let rows: Vec<Row> = (0..10).map(|n| row(i * 1000 + n, n as u64, &format!("user_id=u{i}"))).collect();
+        let head = HeadSegment::new("head", blocks(&rows, 4).into_iter().map(Arc::new).collect());
+        let times = (i * 1000, i * 1000 + 9);
+        Arc::new(Watched { segment: Plain(Arc::new(head)), times, opened: AtomicBool::new(false) })
+    };
+    for (text, order, want) in [
+        ("*", Order::Desc, vec![48, 49]),
+        ("*", Order::Asc, vec![0, 1]),
+        ("user_id:u47 | head 5", Order::Desc, vec![47, 48, 49]),
+        ("* | head 15", Order::Desc, vec![48, 49]),
+    ] {
+        let segments: Vec<Arc<Watched>> = (0..50).map(watched).collect();
+        let dynamic: Vec<Arc<dyn Segment>> = segments.iter().map(|segment| Arc::clone(segment) as _).collect();
+        let query = parse(text).expect("a query");
+        let answer = ask(&query, &Request { order, ..request(15) }, &dynamic);
+        assert!(answer.outcome.is_complete() && !answer.rows.is_empty());
+        let opened = segments.iter().enumerate().filter(|(_, segment)| segment.opened.load(Ordering::Relaxed));
+        assert_eq!(opened.map(|(place, _)| place).collect::<Vec<_>>(), want, "{text}");
+    }
 }
 
 /// What follows the filter. Fractions are not added up: their sum depends on the order.

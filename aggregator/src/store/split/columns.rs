@@ -12,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, UInt16Type};
 
-/// A column with more bytes in a block is a wide one: twice what 4,096 numbers take.
-pub const WIDE_BYTES: u64 = 64 << 10;
+/// A column with more bytes in a block is a wide one: three times what 4,096 numbers take.
+pub const WIDE_BYTES: u64 = 96 << 10;
 
 /// The share of wide columns is one part of so many.
 const WIDE_PART: u64 = 4;
@@ -88,7 +88,9 @@ impl Columns {
 
     pub fn insert(&self, at: ColumnAt, array: &ArrayRef) {
         let bytes = bytes_of(array);
-        let part = if bytes > WIDE_BYTES { &self.wide } else { &self.small };
+        // A dictionary is asked for with every block of its row group.
+        let is_wide = bytes > WIDE_BYTES && !matches!(at.what, What::Dictionary(_));
+        let part = if is_wide { &self.wide } else { &self.small };
         part.lock().unwrap_or_else(PoisonError::into_inner).insert(at, array.clone(), bytes);
     }
 }
@@ -147,7 +149,7 @@ mod tests {
         columns.insert(used, &array(1000));
         for block in 1..200 {
             columns.insert(ColumnAt::block(split, 1, block), &array(1000));
-            columns.insert(ColumnAt::block(split, 2, block), &array(10_000));
+            columns.insert(ColumnAt::block(split, 2, block), &array(20_000));
             assert!(columns.get(used).is_some(), "after {block}");
         }
         let held = (1..200).filter(|block| columns.get(ColumnAt::block(split, 1, *block)).is_some()).count();
