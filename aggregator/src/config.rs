@@ -21,6 +21,13 @@ pub const QUERY_MEMORY_BYTES_DEFAULT: usize = 256 << 20;
 /// Range of `query_memory`: less answers nothing, and more is surely a slip of the pen.
 pub const QUERY_MEMORY_BYTES_MIN: u64 = 1 << 20;
 pub const QUERY_MEMORY_BYTES_MAX: u64 = 64 << 30;
+/// All files of exports together, when nobody says.
+pub const EXPORT_BYTES_DEFAULT: u64 = 10 << 30;
+pub const EXPORT_BYTES_MIN: u64 = 1 << 20;
+/// A finished export is deleted after this long.
+pub const EXPORT_KEEP_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+pub const EXPORT_KEEP_MIN: Duration = Duration::from_secs(60);
+pub const EXPORT_KEEP_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const SEAL_BYTES_DEFAULT: u64 = 64 << 20;
 pub const SEAL_BYTES_MIN: u64 = 64 << 10;
 pub const SEAL_BYTES_MAX: u64 = 1 << 30;
@@ -62,6 +69,10 @@ pub struct Limits {
     pub query_timeout: Duration,
     /// Most memory of one aggregation, by estimate.
     pub query_memory_bytes: usize,
+    /// Most bytes of all files of exports together.
+    pub export_bytes: u64,
+    /// How long a finished export is kept.
+    pub export_keep: Duration,
     /// Raw bytes in the head before it is sealed into a split.
     pub seal_bytes: u64,
     /// Age of the head's oldest row before it is sealed.
@@ -90,6 +101,8 @@ impl Config {
                 ingest_bytes_per_s: INGEST_BYTES_PER_S_DEFAULT,
                 query_timeout: QUERY_TIMEOUT_DEFAULT,
                 query_memory_bytes: QUERY_MEMORY_BYTES_DEFAULT,
+                export_bytes: EXPORT_BYTES_DEFAULT,
+                export_keep: EXPORT_KEEP_DEFAULT,
                 seal_bytes: SEAL_BYTES_DEFAULT,
                 seal_age: SEAL_AGE_DEFAULT,
                 compaction_bytes_per_s: COMPACTION_BYTES_PER_S_DEFAULT,
@@ -184,6 +197,10 @@ fn read_limits(mut section: Fields<'_>, limits: &mut Limits, problems: &mut Prob
     let memory = section.bytes("query_memory", QUERY_MEMORY_BYTES_MIN..=QUERY_MEMORY_BYTES_MAX, problems);
     let memory = memory.and_then(|bytes| usize::try_from(bytes).ok());
     limits.query_memory_bytes = memory.unwrap_or(limits.query_memory_bytes);
+    let export = section.bytes("export_bytes", EXPORT_BYTES_MIN..=u64::MAX, problems);
+    limits.export_bytes = export.unwrap_or(limits.export_bytes);
+    let keep = section.duration("export_keep", EXPORT_KEEP_MIN..=EXPORT_KEEP_MAX, problems);
+    limits.export_keep = keep.unwrap_or(limits.export_keep);
     let seal = section.bytes("seal_bytes", SEAL_BYTES_MIN..=SEAL_BYTES_MAX, problems);
     limits.seal_bytes = seal.unwrap_or(limits.seal_bytes);
     let age = section.duration("seal_age", Duration::ZERO..=Duration::MAX, problems);
