@@ -15,12 +15,14 @@ use logweir_runtime::loopback::is_loopback;
 use logweir_runtime::pool::Pool;
 
 use self::index::Indexer;
+use crate::api::exports::{self, Exports};
 use crate::api::queries::Queries;
 use crate::api::{App, Probe};
 use crate::auth::{Auth, TokenFile};
 use crate::config::Config;
 use crate::error::Error;
 use crate::live::Live;
+use crate::parse::formats::file;
 use crate::ranges::SourceRanges;
 use crate::receive::admission::{Admission, Ticket};
 use crate::receive::dedup;
@@ -49,6 +51,9 @@ impl Pipeline {
         clock: Clock,
         drain: Drain,
     ) -> Result<Pipeline, Error> {
+        let formats = file::load(&config.parsers).map_err(|problems| {
+            Error::Parsers(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        })?;
         let dir = &config.data_dir;
         durable::create_private_dir(dir).map_err(|source| Error::DataDir { path: dir.clone(), source })?;
         let lock = DirLock::acquire(dir).map_err(|source| Error::DataDir { path: dir.clone(), source })?;
@@ -61,7 +66,8 @@ impl Pipeline {
 
         let (store, recovered) = Store::open_local(&dir.join("store"), store_config(config), clock.clone())?;
         let live = Live::default();
-        let mut indexer = Indexer::new(store.clone(), live.clone());
+        let sources = Sources::default();
+        let mut indexer = Indexer::new(store.clone(), live.clone()).with_formats(formats, sources.clone());
         let (wal, ranges) = replay(dir, recovered, &mut indexer)?;
 
         let (durables, queue) = mpsc::sync_channel(INDEX_QUEUE_MAX);
@@ -78,17 +84,20 @@ impl Pipeline {
             drain: drain.clone(),
         };
         let watch_thread = spawn("store", move || watcher.run())?;
-        let threads = vec![("wal", wal_thread), ("index", index_thread), ("store", watch_thread)];
+        let (exports, export_thread) = start_exports(config, &store, &clock, &drain)?;
+        let threads =
+            vec![("wal", wal_thread), ("index", index_thread), ("store", watch_thread), ("export", export_thread)];
         let app = App {
             auth,
             clock,
             admission,
             writer,
-            sources: Sources::default(),
+            sources,
             ranges,
             store,
             live,
             queries: Queries::default(),
+            exports,
             ingest_pool: Pool::new("ingest", NonZeroUsize::MIN).map_err(Error::Thread)?,
             query_pool: Pool::per_core("query").map_err(Error::Thread)?,
             rules_pool: Pool::new("rules", NonZeroUsize::MIN).map_err(Error::Thread)?,
@@ -110,16 +119,34 @@ impl Pipeline {
     pub fn shutdown(self) {
         let Pipeline { app, _lock } = self;
         app.drain.cancel();
+        app.exports.stop();
         let stages = app.stages.clone();
         drop(app);
         stages.join();
     }
 }
 
+fn start_exports(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+    drain: &Drain,
+) -> Result<(Exports, JoinHandle<()>), Error> {
+    let settings = exports::Settings {
+        bytes_max: config.limits.export_bytes,
+        keep: config.limits.export_keep,
+        memory_bytes: config.limits.query_memory_bytes,
+    };
+    let dir = config.data_dir.join("exports");
+    Exports::start(&dir, settings, store.clone(), clock.clone(), drain.clone())
+        .map_err(|source| Error::DataDir { path: dir, source })
+}
+
 fn store_config(config: &Config) -> StoreConfig {
     StoreConfig {
         seal_bytes: config.limits.seal_bytes,
         seal_age: config.limits.seal_age,
+        compaction_bytes_per_s: config.limits.compaction_bytes_per_s,
         retention_days: config.retention.days,
         retention_bytes: config.retention.bytes,
     }

@@ -23,12 +23,9 @@ use super::reader::{Source, mtime_ns};
 use super::siblings::{SIBLINGS_MAX, Sibling, name_of, same_bytes};
 use crate::batch::fit;
 use crate::config::StartAt;
-<<<<<<< HEAD
-use crate::metrics;
-=======
 use crate::decode::Format;
 use crate::decode::encoding::Encoding;
->>>>>>> ag-src
+use crate::metrics;
 
 /// A writer may go on with a renamed file for a while: it is let go after this time without growth.
 pub const ROTATED_QUIET: Duration = Duration::from_secs(60);

@@ -74,11 +74,6 @@ impl Pattern {
         }
         compiler.finish()
     }
-
-    #[cfg(test)]
-    pub(super) fn items(&self) -> &[Item] {
-        &self.items
-    }
 }
 
 struct Compiler<'a> {

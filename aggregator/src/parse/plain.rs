@@ -91,8 +91,11 @@ fn leading_time(piece: Piece<'_>, context: Context<'_>, line: &mut Line) -> usiz
     if line.time_ns.is_some() {
         return 0;
     }
-    let Some(stamp) = time::leading(&text[open..], context.utc_offset_minutes) else {
-        line.time_ns = time::yearless(text, context.utc_offset_minutes, context.received_ns);
+    let minutes = context.utc_offset_minutes;
+    let stamp = time::leading(&text[open..], minutes);
+    let stamp = stamp.or_else(|| time::layout::leading(&text[open..], minutes, context.received_ns));
+    let Some(stamp) = stamp else {
+        line.time_ns = time::yearless(text, minutes, context.received_ns);
         return 0;
     };
     let mut at = open + stamp.len;

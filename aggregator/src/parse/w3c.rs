@@ -37,7 +37,8 @@ pub(super) struct W3c {
 
 impl W3c {
     pub(super) fn new(names: &mut Names) -> W3c {
-        let columns = IIS.split(' ').map(|name| column(name, names)).collect();
+        let columns = IIS.split(' ').filter(|name| !name.is_empty()).map(|name| column(name, names)).collect();
+        W3c { columns, buffer: Vec::new() }
     }
 
     /// Fills `line`; false, and nothing is filled, when the text is not of such a log.
@@ -52,11 +53,15 @@ impl W3c {
         {
             return false;
         }
-        let Some(start) = words().nth(date).map(|word| range_within(text, word).start) else { return false };
-        let stamp = time::leading(&text[start..], 0).filter(|stamp| stamp.len >= DATE_AND_TIME_BYTES);
-        let Some(stamp) = stamp else { return false };
-        line.time_ns = Some(stamp.time_ns);
-        line.time_cut = piece.cut(start..start + stamp.len, stamp.spelling);
+        let place = |at| words().nth(at).map(|word| range_within(text, word));
+        let (Some(day), Some(clock)) = (place(date), place(date + 1)) else { return false };
+        // A date alone, or one with a zone, would be one column or three.
+        let is_one = clock.end.saturating_sub(day.start) >= DATE_AND_TIME_BYTES && day.len() == DATE_BYTES;
+        let Some((time_ns, spelling)) = time::whole(&text[day.start..clock.end], 0).filter(|_| is_one) else {
+            return false;
+        };
+        line.time_ns = Some(time_ns);
+        line.time_cut = piece.cut(day.start..clock.end, spelling);
         for (column, word) in self.columns.iter().zip(words()) {
             let range = range_within(text, word);
             match *column {
@@ -92,6 +97,9 @@ impl W3c {
         true
     }
 }
+
+/// `2026-11-20`
+const DATE_BYTES: usize = 10;
 
 /// `2026-11-20 09:10:02`
 const DATE_AND_TIME_BYTES: usize = 19;

@@ -121,7 +121,7 @@ const JAVA: &[&str] = &[
     "[{time}] {level} {message} ({logger:dotted})",
     "[{time}][{level}{? ?}][{logger:class}{? ?}] [{node}] {message}",
     "{time} {level} [{thread}] {logger:dotted} {message}",
-    "{time} {logger:dotted} {function:word}\n{level}: {message}",
+    "{time} {logger:class} {function:class}\n{level:upper_level}: {message}",
 ];
 
 /// The default format of `logging`, and the usual ones of its users: those of the manual, Celery, Gunicorn and Loguru.

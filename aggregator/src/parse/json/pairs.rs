@@ -102,7 +102,7 @@ mod tests {
             ("a=1 b=\"x y\" c=", Some((3, 0))),
             ("level=info msg=\"he said \\\"no\\\"\" dry", Some((2, 1))),
             ("@t=1\tb=", Some((2, 0))),
-            ("a=\"not closed b=2", Some((2, 2))),
+            ("a=\"not closed b=2", Some((2, 1))),
             ("a=b=c", Some((1, 0))),
             ("then a=1", None),
             ("1=2", None),

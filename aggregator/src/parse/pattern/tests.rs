@@ -1,1 +1,1 @@
-//! x
+//! The language of patterns.
