@@ -131,7 +131,7 @@ impl Writer {
 fn compress(path: &Path) {
     let written = fs::metadata(path).and_then(|meta| meta.modified()).expect("its time");
     let seconds = written.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
-    let file = fs::File::create(path.with_added_extension("gz")).expect("a compressed file");
+    let file = fs::File::create(format!("{}.gz", path.display())).expect("a compressed file");
     let builder = flate2::GzBuilder::new().mtime(seconds as u32);
     let mut encoder = builder.write(file, flate2::Compression::fast());
     encoder.write_all(&fs::read(path).expect("the log")).expect("it is written");

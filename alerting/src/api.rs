@@ -1,9 +1,13 @@
 //! The HTTP surface of alerting: what fires, by which rules, and what became of every message.
 
+pub mod actions;
+pub mod hooks;
+
 use std::collections::BTreeMap;
 
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use logweir_proto::api::{AlertSample, AlertView, ErrorCode};
 use logweir_rules::evaluate::{Instance, Phase};
@@ -14,8 +18,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::evaluate::{Links, episode_id, instance_key, split_key};
+use crate::handle::Handle;
 use crate::notify::template::{Facts, Renderer};
-use crate::service::Handle;
 use crate::state::store::{EPISODES, FINISHED, HEALTH, INSTANCES, OUTBOX, StoreError, View};
 use crate::state::{Episode, OutboxRow};
 
@@ -36,7 +40,11 @@ pub fn router(handle: Handle) -> Router {
         .route("/api/v1/rules", get(rules))
         .route("/api/v1/alerts", get(alerts))
         .route("/api/v1/alerts/{id}", get(alert))
+        .route("/api/v1/alerts/{id}/why", get(why))
         .route("/api/v1/notifications", get(notifications))
+        .route("/api/v1/notifications/dead", get(dead))
+        .route("/api/v1/silences", get(silences))
+        .route("/api/v1/route-test", post(route_test))
         .with_state(handle)
 }
 
@@ -82,6 +90,54 @@ async fn alert(State(handle): State<Handle>, Path(id): Path<String>) -> Answer {
     });
     let found = found.await.map_err(unavailable)?;
     found.map(Json).ok_or_else(|| ApiError::new(ErrorCode::NotFound, "there is no such alert"))
+}
+
+async fn why(State(handle): State<Handle>, Path(id): Path<String>) -> Answer {
+    let why = handle.why(&id).await.map_err(unavailable)?;
+    why.map(Json).ok_or_else(|| ApiError::new(ErrorCode::NotFound, "there is no such alert"))
+}
+
+async fn silences(State(handle): State<Handle>) -> Answer {
+    let silences = handle.silences().await.map_err(unavailable)?;
+    let now_wall = handle.clock.now_ns();
+    let silences: Vec<Value> = silences.iter().map(|silence| actions::silence_json(silence, now_wall)).collect();
+    Ok(Json(json!({"silences": silences})))
+}
+
+async fn dead(State(handle): State<Handle>) -> Answer {
+    let rows = handle.dead().await.map_err(unavailable)?;
+    Ok(Json(json!({"dead": rows.iter().take(NOTIFICATIONS_MAX).map(row_json).collect::<Vec<_>>()})))
+}
+
+/// `{"labels":{"severity":"critical"},"at":"2026-01-05T03:00:00Z"}`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RouteTestBody {
+    labels: Labels,
+    at: Option<String>,
+}
+
+async fn route_test(State(handle): State<Handle>, body: Bytes) -> Answer {
+    let body: RouteTestBody = actions::read(&body)?;
+    let at_wall = body.at.as_deref().map(|text| actions::time("at", text)).transpose()?;
+    let found = handle.route_test(body.labels, at_wall).await.map_err(unavailable)?;
+    Ok(Json(json!({"destinations": found})))
+}
+
+/// Heartbeats of others: whoever may send logs may send these.
+pub fn heartbeat_router(handle: Handle) -> Router {
+    Router::new().route("/api/v1/heartbeat/{name}", post(heartbeat)).with_state(handle)
+}
+
+async fn heartbeat(State(handle): State<Handle>, Path(name): Path<String>) -> Answer {
+    if handle.live.routing().is_none() {
+        let error = ApiError::new(ErrorCode::Unavailable, "the routing file is not in force yet");
+        return Err(error.retry_after(RETRY_AFTER_S));
+    }
+    match handle.heartbeat(&name).await.map_err(unavailable)? {
+        true => Ok(Json(json!({"heartbeat": name}))),
+        false => Err(ApiError::new(ErrorCode::NotFound, "no heartbeat of this name is expected")),
+    }
 }
 
 async fn notifications(State(handle): State<Handle>) -> Answer {
@@ -246,9 +302,12 @@ fn pending_view(handle: &Handle, group: &str, rule: &Rule, labels: &Labels, inst
     }
 }
 
-fn row_json(row: &OutboxRow) -> Value {
-    let attempts: Vec<Value> =
-        row.recent.iter().map(|attempt| json!({"at": rfc3339(attempt.wall), "outcome": attempt.outcome})).collect();
+pub(crate) fn row_json(row: &OutboxRow) -> Value {
+    let attempts: Vec<Value> = row
+        .recent
+        .iter()
+        .map(|attempt| json!({"at": rfc3339(attempt.wall), "outcome": attempt.outcome, "in_doubt": attempt.in_doubt}))
+        .collect();
     let waits = row.finished_wall.is_none();
     json!({
         "id": row.id,
@@ -264,10 +323,11 @@ fn row_json(row: &OutboxRow) -> Value {
         "attempts": row.attempts,
         "log": attempts,
         "note": row.note,
+        "kind": row.kind,
     })
 }
 
-fn unavailable(error: StoreError) -> ApiError {
+pub(crate) fn unavailable(error: StoreError) -> ApiError {
     tracing::error!(error = %error, "cannot read the alert store");
     ApiError::new(ErrorCode::Unavailable, error.to_string()).retry_after(RETRY_AFTER_S)
 }

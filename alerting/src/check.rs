@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use logweir_proto::yaml::{Environment, Problem};
 use logweir_rules::model::{RuleSet, Template};
-use logweir_rules::{file, library};
+use logweir_rules::{file, library, lint};
 use logweir_runtime::text_file;
 
 use crate::notify::template::Renderer;
@@ -85,7 +85,7 @@ pub fn load(sources: &Sources, environment: Environment<'_>) -> Result<Loaded, V
 pub fn rules(files: &[(String, String)]) -> Result<RuleSet, Vec<Problem>> {
     let set = file::load(files.iter().map(|(name, text)| (name.as_str(), text.as_str())))?;
     let renderer = Renderer::default();
-    let mut problems = Vec::new();
+    let mut problems: Vec<Problem> = files.iter().flat_map(|(name, text)| lint::secrets(name, text)).collect();
     for (_, rule) in set.rules() {
         let texts = std::iter::once(&rule.summary).chain(rule.annotations.values()).chain(&rule.runbook);
         for template in texts {

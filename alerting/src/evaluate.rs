@@ -214,6 +214,7 @@ impl Evaluator {
                 rule,
                 at,
                 now_wall,
+                commit: self.live.commit(),
             };
             work.drafts.extend(maker.drafts(&before, &after, &outcome).await);
             work.state(&rule.name, &before, &after);

@@ -6,16 +6,21 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use logweir_rules::condition::Values;
 use logweir_rules::model::{Labels, Severity};
+use logweir_runtime::secrets::Secret;
+use proptest::prelude::{Just, Strategy, prop_oneof};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::notify::http::Poster;
+use crate::notify::message::{Links, Message};
+use crate::route::channel::{NetRules, SecretSource};
 use crate::source::{Answer, QueryError, QuerySource};
-use crate::state::{Episode, Sample};
+use crate::state::{Episode, Extra, RowKind, Sample};
 
 pub(crate) const S: i64 = 1_000_000_000;
 /// A round time to begin at.
@@ -56,12 +61,13 @@ impl QuerySource for ScriptedSource {
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
+    pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
 }
 
 /// What a receiver answers: status, headers, body.
-pub(crate) type Reply = (u16, Vec<(&'static str, String)>, &'static str);
+pub(crate) type Reply = (u16, Vec<(&'static str, String)>, String);
 type Judge = Arc<dyn Fn(usize, &Received, &[u8]) -> Reply + Send + Sync>;
 
 /// A receiver on loopback. `judge` sees every request and decides the answer.
@@ -89,8 +95,9 @@ impl StandIn {
     }
 }
 
-async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
-    let received = Received { headers, body: serde_json::from_slice(&body).unwrap_or(json!(null)) };
+async fn take(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let received =
+        Received { path: uri.path().to_owned(), headers, body: serde_json::from_slice(&body).unwrap_or(json!(null)) };
     let number = {
         let mut count = shared.count.lock().expect("not poisoned");
         *count += 1;
@@ -135,8 +142,16 @@ pub(crate) fn check_slack(body: &Value) {
                 elements.iter().for_each(|element| count(element, 2_000, true));
             }
             "actions" => {
-                for element in block["elements"].as_array().expect("elements") {
-                    assert!(element["url"].as_str().expect("a url").len() <= 3_000);
+                let elements = block["elements"].as_array().expect("elements");
+                assert!(elements.len() <= 25);
+                for element in elements {
+                    match element["url"].as_str() {
+                        Some(url) => assert!(url.len() <= 3_000),
+                        None => {
+                            assert!(element["action_id"].as_str().expect("an action").len() <= 255);
+                            assert!(element["value"].as_str().expect("a value").len() <= 2_000);
+                        }
+                    }
                     count(&element["text"], 75, false);
                 }
             }
@@ -158,6 +173,79 @@ pub(crate) fn check_slack(body: &Value) {
             assert!(!text.to_lowercase().contains(word), "a mention: {text}");
         }
     }
+}
+
+pub(crate) fn poster() -> Poster {
+    let net = NetRules { allow_private: vec!["127.0.0.1".parse().expect("an address")], insecure_http: true };
+    Poster::new(net)
+}
+
+pub(crate) fn secret(text: impl Into<String>) -> SecretSource {
+    SecretSource::Known(Secret::new(text))
+}
+
+/// A message that is ten minutes late.
+pub(crate) fn message(alerts: Vec<Episode>) -> Message {
+    Message {
+        id: "msg_1".into(),
+        receiver: "ops".into(),
+        group_key: "abc".into(),
+        group_labels: Labels::new(),
+        alerts,
+        external_url: "http://logs.example".into(),
+        late_ns: Some(600 * S),
+        kind: RowKind::Alert,
+        thread: "abc-1".into(),
+        place: None,
+        doubtful: false,
+        links: Links { lines: "http://logs.example/?q=x".into(), ..Links::default() },
+        digest_by: vec![],
+        repeat_ns: 4 * 3600 * S,
+        now_wall: T0,
+    }
+}
+
+/// Texts that try to break out of every format.
+pub(crate) fn hostile() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("<!channel>".to_owned()),
+        Just("@here ".to_owned()),
+        Just("@Everyone".to_owned()),
+        Just("```".to_owned()),
+        Just("&<>\"'".to_owned()),
+        Just("\u{202e}\u{0}\r\nBcc: a@b.example\r\n\r\n".to_owned()),
+        Just("</td><script>[x](http://evil.example)".to_owned()),
+        Just("{{ 7*7 }}{% for %}".to_owned()),
+        Just("&".repeat(700)),
+        Just("x".repeat(5000)),
+        "\\PC{0,30}",
+    ];
+    proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+/// A message all of whose texts are hostile.
+pub(crate) fn hostile_message() -> impl Strategy<Value = Message> {
+    let texts = proptest::collection::vec(hostile(), 9);
+    (texts, 1usize..40, 0usize..12, 0usize..40).prop_map(|(texts, count, samples, resolved)| {
+        let alerts = (0..count).map(|i| {
+            let mut alert = episode(&format!("e{i}"));
+            alert.rule = texts[0].clone();
+            alert.summary = texts[1].clone();
+            alert.reason = texts[2].clone();
+            alert.annotations.insert(texts[3].clone(), texts[4].clone());
+            alert.link = format!("http://logs.example/{}", texts[5]);
+            alert.rule_at = texts[7].clone();
+            alert.labels.insert("host".into(), texts[8].clone());
+            alert.extra.top.insert(texts[2].clone(), vec![(texts[8].clone(), 3)]);
+            let sample = |n: usize| Sample { id: n.to_string(), time: String::new(), line: texts[6].clone() };
+            alert.samples = (0..samples).map(sample).collect();
+            alert.closed_at = (i < resolved).then_some(T0);
+            alert
+        });
+        let mut message = message(alerts.collect());
+        message.group_labels.insert("host".into(), texts[8].clone());
+        message
+    })
 }
 
 pub(crate) fn episode(id: &str) -> Episode {
@@ -183,5 +271,6 @@ pub(crate) fn episode(id: &str) -> Episode {
         link: "http://logs.example/?q=x".into(),
         samples: vec![Sample { id: "01".into(), time: "2026-09-21T00:00:00Z".into(), line: "boom".into() }],
         groups: Vec::new(),
+        extra: Extra::default(),
     }
 }

@@ -11,10 +11,12 @@ pub mod check;
 pub mod evaluate;
 #[cfg(test)]
 mod fixture;
+pub mod handle;
 pub mod notify;
 pub mod route;
 pub mod service;
 pub mod source;
 pub mod state;
 
-pub use service::{Handle, Service, Settings};
+pub use handle::Handle;
+pub use service::{Service, Settings};

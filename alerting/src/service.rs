@@ -1,24 +1,29 @@
 //! The service: wires the evaluator and the sender, reloads files when they change, and answers through a handle.
 
+mod commit;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use logweir_rules::model::RuleSet;
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
+use logweir_runtime::secrets::Secret;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::check::{self, Sources};
 use crate::evaluate::Evaluator;
-use crate::notify::outbox;
+use crate::handle::Handle;
+use crate::notify::links::Signer;
 use crate::notify::sender::Sender;
+use crate::notify::{heartbeat, outbox};
 use crate::route::Routing;
 use crate::source::QuerySource;
-use crate::state::store::{Store, StoreError};
+use crate::state::store::{KEYS, Store, StoreError, Tx};
 
 /// How often the files are looked at.
 pub const RELOAD_EVERY: Duration = Duration::from_secs(5);
@@ -28,6 +33,8 @@ pub const HOLD_MAX: Duration = Duration::from_secs(30);
 const NAP_MAX: Duration = Duration::from_secs(1);
 /// After an error of the store.
 const STORE_RETRY: Duration = Duration::from_secs(2);
+/// Rules that were not looked at for this long are not evaluated.
+const EVALUATION_AGE_MAX_NS: i64 = 60 * 1_000_000_000;
 
 /// What the operator decides.
 #[derive(Debug, Clone)]
@@ -57,20 +64,28 @@ pub struct RuleStatus {
 #[derive(Debug)]
 pub struct Live {
     pub(crate) base_url: String,
+    pub(crate) signer: Signer,
     pub(crate) wake: Notify,
     routing: RwLock<Option<Arc<Routing>>>,
     rules: RwLock<Arc<RuleSet>>,
     problems: RwLock<Vec<String>>,
     statuses: Mutex<BTreeMap<String, RuleStatus>>,
     /// Why rules cannot be evaluated at all now.
-    broken: Mutex<Option<String>>,
+    pub(crate) broken: Mutex<Option<String>>,
+    /// When rules were last evaluated.
+    round_wall: AtomicI64,
+    /// The commit of the rule files, when they are in a git checkout.
+    commit: RwLock<Option<String>>,
     released: AtomicBool,
 }
 
 impl Live {
-    pub(crate) fn new(base_url: &str) -> Live {
+    pub(crate) fn new(base_url: &str, link_key: Secret) -> Live {
         Live {
             base_url: base_url.to_owned(),
+            signer: Signer::new(base_url, link_key),
+            round_wall: AtomicI64::new(i64::MIN),
+            commit: RwLock::default(),
             wake: Notify::new(),
             routing: RwLock::default(),
             rules: RwLock::default(),
@@ -122,6 +137,30 @@ impl Live {
         change(statuses.entry(rule.to_owned()).or_default());
     }
 
+    pub(crate) fn note_round(&self, now_wall: i64) {
+        self.round_wall.store(now_wall, Ordering::Release);
+    }
+
+    pub(crate) fn commit(&self) -> Option<String> {
+        self.commit.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_commit(&self, commit: Option<String>) {
+        *self.commit.write().unwrap_or_else(PoisonError::into_inner) = commit;
+    }
+
+    /// Why nobody should believe that rules are evaluated.
+    pub(crate) fn unhealthy(&self, now_wall: i64) -> Option<String> {
+        let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let age_ns = now_wall.saturating_sub(self.round_wall.load(Ordering::Acquire));
+        match broken {
+            Some(reason) => Some(reason),
+            None if !self.may_send() => Some("the past is not caught up".to_owned()),
+            None if age_ns > EVALUATION_AGE_MAX_NS => Some("rules are not evaluated".to_owned()),
+            None => None,
+        }
+    }
+
     pub(crate) fn may_send(&self) -> bool {
         self.released.load(Ordering::Acquire)
     }
@@ -130,26 +169,6 @@ impl Live {
         if !self.released.swap(true, Ordering::AcqRel) {
             self.wake.notify_one();
         }
-    }
-}
-
-/// Cheap to clone: what the rest of the process asks.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    pub(crate) store: Store,
-    pub(crate) live: Arc<Live>,
-}
-
-impl Handle {
-    /// `GET /api/v1/rules`, `/alerts`, `/alerts/{id}`, `/notifications`.
-    pub fn router(&self) -> axum::Router {
-        crate::api::router(self.clone())
-    }
-
-    /// For `/health/ready`: `None` when rules are evaluated. A mistake in a file does not count: the last good files
-    /// are in force, and logs must be taken meanwhile; `/api/v1/rules` and `logweir_rules_problems` have it.
-    pub fn problem(&self) -> Option<String> {
-        self.live.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -179,9 +198,10 @@ impl Service {
         if recovered > 0 {
             tracing::warn!(recovered, "messages were under way when the process ended: they are sent again");
         }
-        let live = Arc::new(Live::new(&settings.base_url));
+        let key = store.write(link_key)?;
+        let live = Arc::new(Live::new(&settings.base_url, key));
         let evaluator = Evaluator::load(store.clone(), source, clock.clone(), Arc::clone(&live))?;
-        let handle = Handle { store: store.clone(), live: Arc::clone(&live) };
+        let handle = Handle { store: store.clone(), live: Arc::clone(&live), clock: clock.clone() };
         Ok((Service { settings, store, live, clock, drain, evaluator, seen: None }, handle))
     }
 
@@ -189,6 +209,8 @@ impl Service {
     pub async fn run(mut self) -> Result<(), StoreError> {
         let sender = Sender::new(self.store.clone(), Arc::clone(&self.live), self.clock.clone());
         let sending = tokio::spawn(sender.run(self.drain.clone()));
+        let (store, live, clock) = (self.store.clone(), Arc::clone(&self.live), self.clock.clone());
+        let beating = tokio::spawn(heartbeat::run(store, live, clock, self.drain.clone()));
         let held_until = Instant::now() + HOLD_MAX;
         let mut next_reload = Instant::now();
         while !self.drain.is_cancelled() {
@@ -199,6 +221,7 @@ impl Service {
             let nap = match self.evaluator.round().await {
                 Ok(round) => {
                     self.live.set_broken(None);
+                    self.live.note_round(self.clock.now_ns());
                     if !round.behind || Instant::now() >= held_until {
                         self.live.release();
                     }
@@ -217,6 +240,7 @@ impl Service {
             }
         }
         let _ = sending.await;
+        let _ = beating.await;
         Ok(())
     }
 
@@ -228,6 +252,7 @@ impl Service {
             return;
         }
         self.seen = Some(sources.hash);
+        self.live.set_commit(self.settings.rules.iter().find_map(|path| commit::of(path)));
         match check::load(&sources, &crate::route::file::process_environment) {
             Ok(loaded) => {
                 self.live.set_routing(loaded.routing.map(Arc::new));
@@ -254,6 +279,18 @@ impl Service {
             }
         }
     }
+}
+
+/// The key of signed links: made once, kept in the store.
+fn link_key(tx: &Tx) -> Result<Secret, StoreError> {
+    if let Some(key) = tx.get(KEYS, "links")? {
+        return Ok(Secret::new(key));
+    }
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).map_err(|error| redb::StorageError::Io(std::io::Error::other(error.to_string())))?;
+    let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    tx.put(KEYS, "links", &key)?;
+    Ok(Secret::new(key))
 }
 
 #[cfg(test)]

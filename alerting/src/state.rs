@@ -3,5 +3,5 @@
 pub mod records;
 pub mod store;
 
-pub use records::{Attempt, Episode, Member, NotifyGroup, OutboxRow, RowState, Sample};
+pub use records::{Ack, Attempt, Episode, Extra, Member, NotifyGroup, OutboxRow, RowKind, RowState, Sample, Silence};
 pub use store::{Store, StoreError};

@@ -1,5 +1,6 @@
 //! What can be typed: commands, flags and their help. The environment is read here and nowhere else.
 
+mod anomaly;
 mod client;
 mod server;
 
@@ -8,9 +9,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use anomaly::{AnomalyArgs, AnomalyDetector, AnomalyDirection, AnomalySensitivity};
 pub use client::{
-    AlertsCommand, ContextArgs, ExplainArgs, FieldsArgs, ListArgs, ListFormat, OutputFormat, PatternsArgs, RangeArgs,
-    RulesCommand, RulesPaths, SearchArgs, ServerArgs, SourcesArgs, StdinFormat, TailArgs,
+    AlertsCommand, ContextArgs, ExplainArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat, PatternsArgs,
+    RangeArgs, ReportFormat, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs, SourcesArgs,
+    StdinFormat, TailArgs,
 };
 pub use server::{CheckArgs, CompletionsArgs, ServeArgs, TokensCommand, UpArgs};
 
@@ -35,6 +38,7 @@ Look:
 Alerts:
   alerts       Show what is firing
   rules        Check, test and list the alert rules
+  anomaly      Find what is unusual in a series of a file
 
 Care:
   status       Say whether the server is well
@@ -102,6 +106,7 @@ pub enum Command {
     /// Check, test and list the alert rules
     #[command(subcommand, arg_required_else_help = true)]
     Rules(RulesCommand),
+    Anomaly(AnomalyArgs),
     /// Say whether the server is well
     ///
     /// Exits 0 when every part is ready, 1 when one is not, 3 when there is no answer.

@@ -1,6 +1,7 @@
 //! One module a command. Each takes its arguments and the console, and says how it ended.
 
 mod alerts;
+mod anomaly;
 pub mod check;
 mod completions;
 mod context;
@@ -38,7 +39,9 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Alerts(command) => alerts::run(&command, console).await,
         Command::Rules(RulesCommand::Check(paths)) => rules::check(&paths, console),
         Command::Rules(RulesCommand::Test(paths)) => rules::test(&paths, console),
+        Command::Rules(RulesCommand::Import(args)) => rules::import(&args, console),
         Command::Rules(RulesCommand::List(args)) => rules::list(&args, console).await,
+        Command::Anomaly(args) => anomaly::run(&args, console),
         Command::Status(args) => status::run(&args, console).await,
         Command::Sources(args) => sources::run(&args, console).await,
         Command::Check(args) => check::run(&args, console),

@@ -85,7 +85,13 @@ pub async fn run(config: Config, extras: Extras) -> anyhow::Result<()> {
 
     let guard = axum::middleware::from_fn_with_state(app.clone(), api::require_query);
     let guarded = handle.router().route_layer(guard);
-    let router = api::finish(api::router(app.clone()).merge(guarded));
+    let guard = axum::middleware::from_fn_with_state(app.clone(), api::require_rules_write);
+    let actions = handle.actions_router().route_layer(guard);
+    let guard = axum::middleware::from_fn_with_state(app.clone(), api::require_ingest);
+    let heartbeats = handle.heartbeat_router().route_layer(guard);
+    // Signed links and what Slack and PagerDuty send prove themselves.
+    let alerting = guarded.merge(actions).merge(heartbeats).merge(handle.hooks_router());
+    let router = api::finish(api::router(app.clone()).merge(alerting));
     tracing::info!(listen = %config.listen, data = %config.data_dir.display(), "ready");
 
     let mut tasks = JoinSet::new();

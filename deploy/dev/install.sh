@@ -38,6 +38,10 @@ if [ "$scope" = test ]; then
   need_package dockerd docker.io
   need_package chromium chromium
   need_package logrotate logrotate
+  need_package prometheus-alertmanager prometheus-alertmanager
+  need_package openssl openssl
+  # A real SMTP server, for the machine's own Python.
+  /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || packages+=(python3-aiosmtpd)
   # A shared busybox would not run in an image that holds nothing else.
   busybox=$(command -v busybox || true)
   if [[ -z $busybox || "$(ldd "$busybox" 2>&1)" != *"not a dynamic"* ]]; then packages+=(busybox-static); fi

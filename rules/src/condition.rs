@@ -147,9 +147,36 @@ impl Condition {
 
     /// The signals of earlier times that it uses.
     pub fn shifts(&self) -> Vec<Shift> {
-        let mut shifts = Vec::new();
-        collect_shifts(&self.root, &mut shifts);
+        let mut shifts: Vec<Shift> = Vec::new();
+        walk(&self.root, &mut |expr| match expr {
+            Expr::Prev(shift) if !shifts.contains(shift) => shifts.push(shift.clone()),
+            _ => {}
+        });
         shifts
+    }
+
+    /// The names whose values decide, those of earlier times by their keys.
+    pub(crate) fn inputs(&self) -> Vec<String> {
+        let shifted = self.shifts().into_iter().map(|shift| shift.key);
+        self.names().into_iter().map(str::to_owned).chain(shifted).collect()
+    }
+
+    /// The numbers that stand in it.
+    pub(crate) fn constants(&self) -> Vec<f64> {
+        let mut constants = Vec::new();
+        walk(&self.root, &mut |expr| {
+            if let Expr::Number(number) = expr {
+                constants.push(*number);
+            }
+        });
+        constants
+    }
+
+    /// Whether a test of significance is a part of it.
+    pub(crate) fn is_statistical(&self) -> bool {
+        let mut found = false;
+        walk(&self.root, &mut |expr| found |= matches!(expr, Expr::Significant(_)));
+        found
     }
 
     /// The same condition, true only when `other` is as well.
@@ -165,28 +192,23 @@ impl Condition {
 }
 
 fn collect<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
-    match expr {
-        Expr::Number(_) | Expr::Duration(_) | Expr::Significant(_) => {}
-        Expr::Name(name) | Expr::Truth(name) | Expr::Prev(Shift { signal: name, .. }) => {
-            if !names.contains(&name.as_str()) {
-                names.push(name);
-            }
+    walk(expr, &mut |expr| match expr {
+        Expr::Name(name) | Expr::Truth(name) | Expr::Prev(Shift { signal: name, .. })
+            if !names.contains(&name.as_str()) =>
+        {
+            names.push(name);
         }
-        Expr::Negate(inner) | Expr::Not(inner) => collect(inner, names),
-        Expr::Math(_, a, b) | Expr::Compare(_, a, b) | Expr::And(a, b) | Expr::Or(a, b) => {
-            collect(a, names);
-            collect(b, names);
-        }
-    }
+        _ => {}
+    });
 }
 
-fn collect_shifts(expr: &Expr, shifts: &mut Vec<Shift>) {
+fn walk<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
+    visit(expr);
     match expr {
-        Expr::Prev(shift) if !shifts.contains(shift) => shifts.push(shift.clone()),
-        Expr::Negate(inner) | Expr::Not(inner) => collect_shifts(inner, shifts),
+        Expr::Negate(inner) | Expr::Not(inner) => walk(inner, visit),
         Expr::Math(_, a, b) | Expr::Compare(_, a, b) | Expr::And(a, b) | Expr::Or(a, b) => {
-            collect_shifts(a, shifts);
-            collect_shifts(b, shifts);
+            walk(a, visit);
+            walk(b, visit);
         }
         _ => {}
     }

@@ -1,7 +1,6 @@
 //! Faults to throw at a running system, at moments that a seed repeats.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tokio::process::Command;
 

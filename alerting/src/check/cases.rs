@@ -1,14 +1,16 @@
 //! Running the tests of rules: raw lines through the store's own parser and search, the same state machine and the
 //! same texts as in the server, and a clock that is only a number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use logweir_proto::api::Row;
 use logweir_proto::text::format_duration;
 use logweir_rules::evaluate::{self as machine, Input, Instance, Observation, Phase, RuleState};
-use logweir_rules::model::{ExpectState, ExpectText, ExpectValue, Expectation, Group, Labels, Rule, RuleSet, TestCase};
+use logweir_rules::model::{
+    ExpectState, ExpectText, ExpectValue, Expectation, Group, Labels, Rule, RuleSet, Severity, TestCase,
+};
 use logweir_rules::schedule;
 
 use super::inputs::Inputs;
@@ -38,21 +40,51 @@ pub struct CaseResult {
     pub failures: Vec<String>,
 }
 
+/// Conditions of a rule that no step of any of its tests made true.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untested {
+    pub rule: String,
+    pub severity: Severity,
+    pub when: String,
+}
+
+/// What the tests of a rule set show.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub results: Vec<CaseResult>,
+    pub untested: Vec<Untested>,
+}
+
+/// Severity and place of the conditions that were true at some time.
+type Covered = BTreeSet<(Severity, usize)>;
+
 /// Runs every test of every rule.
-pub fn run_cases(set: &RuleSet, engine: &mut dyn LineEngine) -> Vec<CaseResult> {
-    let mut results = Vec::new();
+pub fn run_cases(set: &RuleSet, engine: &mut dyn LineEngine) -> Report {
+    let mut report = Report::default();
     for (group, rule) in set.rules() {
+        let mut covered = Covered::new();
         for case in &rule.tests {
-            let failures = run_case(group, rule, case, engine).unwrap_or_else(|error| vec![error]);
-            results.push(CaseResult {
+            let failures = run_case(group, rule, case, engine, &mut covered).unwrap_or_else(|error| vec![error]);
+            report.results.push(CaseResult {
                 rule: rule.name.clone(),
                 case: case.name.clone(),
                 place: format!("{}:{}", rule.file, case.at.line),
                 failures,
             });
         }
+        if rule.tests.is_empty() {
+            continue;
+        }
+        for level in &rule.levels {
+            let missing = level.any.iter().enumerate().filter(|(i, _)| !covered.contains(&(level.severity, *i)));
+            report.untested.extend(missing.map(|(_, alternative)| Untested {
+                rule: rule.name.clone(),
+                severity: level.severity,
+                when: alternative.when.text.clone(),
+            }));
+        }
     }
-    results
+    report
 }
 
 fn run_case(
@@ -60,6 +92,7 @@ fn run_case(
     rule: &Arc<Rule>,
     case: &TestCase,
     engine: &mut dyn LineEngine,
+    covered: &mut Covered,
 ) -> Result<Vec<String>, String> {
     engine.load(lines::lines(case, START_NS)?)?;
     let renderer = Renderer::default();
@@ -88,6 +121,8 @@ fn run_case(
                 deploys: &inputs.deploys,
             };
             machine::step(rule, &mut state, at, Input::Observed(&observation));
+            let timers = state.instances.values().flat_map(|instance| &instance.timers);
+            covered.extend(timers.map(|timer| (timer.severity, timer.alternative)));
         }
         let seen = Seen { group, rule, state: &state, renderer: &renderer };
         if let Some(failure) = seen.failure(expectation) {

@@ -65,16 +65,6 @@ fn directories_are_read_whole_and_missing_paths_are_named() {
 }
 
 #[test]
-fn the_shipped_rules_pass_their_tests() {
-    let files: Vec<(String, String)> = library::FILES.map(|(n, t)| (n.to_owned(), t.to_owned())).to_vec();
-    let set = rules(&files).unwrap_or_else(|p| panic!("{p:#?}"));
-    let results = run_cases(&set, &mut engine::MiniEngine::default());
-    let failures: Vec<&CaseResult> = results.iter().filter(|result| !result.failures.is_empty()).collect();
-    assert!(failures.is_empty(), "{failures:#?}");
-    assert!(results.len() >= library::FILES.len());
-}
-
-#[test]
 fn a_failing_test_says_what_was_there() {
     let tests = r#"        tests:
           - name: wrong on purpose
@@ -89,7 +79,7 @@ fn a_failing_test_says_what_was_there() {
               - {at: 1m, value: {errors: 6, ratio: 1}}
 "#;
     let set = rules(&[("r.yaml".to_owned(), format!("{RULE}{tests}"))]).unwrap_or_else(|p| panic!("{p:#?}"));
-    let results = run_cases(&set, &mut engine::MiniEngine::default());
+    let results = run_cases(&set, &mut engine::MiniEngine::default()).results;
     expect_test::expect![[r#"
         r.yaml:26:17: at 20s: expected ok; there is {host=a} pending warning (errors=3 ratio=1 silent_for=0 total=3 source_state="unknown")
         r.yaml:27:17: at 1m: expected severity critical; there is {host=a} firing warning (errors=6 ratio=1 silent_for=0 total=6 source_state="unknown")
@@ -110,7 +100,7 @@ fn counts_stand_for_lines() {
               - {at: 7m, state: ok}
 "#;
     let set = rules(&[("r.yaml".to_owned(), format!("{RULE}{tests}"))]).unwrap_or_else(|p| panic!("{p:#?}"));
-    let results = run_cases(&set, &mut engine::MiniEngine::default());
+    let results = run_cases(&set, &mut engine::MiniEngine::default()).results;
     assert_eq!(results[0].failures, Vec::<String>::new());
 }
 
@@ -126,7 +116,7 @@ fn the_documentation_is_right() {
         rule_file.lines().filter(|line| !line.contains("p95:")).map(|line| format!("{line}\n")).collect();
     let plain = plain.replace(", {when: p95 > 5s, for: 2m}", "").replace(" path:/checkout*", "");
     let plain = rules(&[("README.md".to_owned(), plain)]).unwrap_or_else(|p| panic!("{p:#?}"));
-    let results = run_cases(&plain, &mut engine::MiniEngine::default());
+    let results = run_cases(&plain, &mut engine::MiniEngine::default()).results;
     assert_eq!((set.rules().count(), &results[0].failures), (1, &Vec::new()));
     crate::route::file::load("README.md", routing, &|_| None).unwrap_or_else(|p| panic!("{p:#?}"));
     let first =

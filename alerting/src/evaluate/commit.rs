@@ -5,7 +5,7 @@ use logweir_rules::evaluate::{Instance, RuleState};
 use super::draft::Draft;
 use super::instance_key;
 use crate::route::Routing;
-use crate::route::group::{self, Event};
+use crate::route::group::{Event, Placer};
 use crate::state::records::RuleMemory;
 use crate::state::store::{CURSORS, EPISODES, INSTANCES, RULES, SEEN, StoreError, Tx};
 
@@ -54,8 +54,12 @@ impl Work {
 
     pub(super) fn apply(self, tx: &Tx, routing: Option<&Routing>) -> Result<(), StoreError> {
         let now_wall = self.now_wall;
+        let mut placer = routing.map(|routing| Placer::new(tx, routing, now_wall));
         for draft in self.drafts {
-            apply_draft(tx, routing, draft, now_wall)?;
+            apply_draft(tx, placer.as_mut(), draft, now_wall)?;
+        }
+        if let Some(placer) = placer {
+            placer.finish()?;
         }
         for (key, instance) in &self.instances {
             match instance {
@@ -82,7 +86,7 @@ impl Work {
     }
 }
 
-fn apply_draft(tx: &Tx, routing: Option<&Routing>, draft: Draft, now_wall: i64) -> Result<(), StoreError> {
+fn apply_draft(tx: &Tx, placer: Option<&mut Placer<'_>>, draft: Draft, now_wall: i64) -> Result<(), StoreError> {
     let (mut episode, event) = match draft {
         Draft::Open(episode) => (*episode, Some(Event::Opened)),
         Draft::Change(change) => {
@@ -111,8 +115,15 @@ fn apply_draft(tx: &Tx, routing: Option<&Routing>, draft: Draft, now_wall: i64) 
             (episode, Some(Event::Closed))
         }
     };
-    if let (Some(routing), Some(event)) = (routing, event) {
-        group::place(tx, routing, &mut episode, event, now_wall)?;
+    let shown = episode.values.iter().next().map(|(name, value)| (name.clone(), *value));
+    if let Some((name, value)) =
+        shown.filter(|(name, _)| episode.extra.signal.is_empty() || episode.extra.signal == *name)
+    {
+        episode.extra.signal = name;
+        episode.extra.push_point(now_wall, value);
+    }
+    if let (Some(placer), Some(event)) = (placer, event) {
+        placer.place(&mut episode, event)?;
     }
     tx.put(EPISODES, &episode.id.clone(), &episode)
 }

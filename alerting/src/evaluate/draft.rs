@@ -11,7 +11,7 @@ use ulid::Ulid;
 use crate::notify::message::time_text;
 use crate::notify::template::{Facts, Renderer};
 use crate::source::QuerySource;
-use crate::state::{Episode, Sample};
+use crate::state::{Episode, Extra, Sample};
 
 /// New episodes of one rule and step that get sample lines; more is a storm, and its lines are alike.
 const SAMPLED_PER_STEP_MAX: usize = 20;
@@ -105,6 +105,8 @@ pub(super) struct Maker<'a> {
     pub(super) rule: &'a Rule,
     pub(super) at: i64,
     pub(super) now_wall: i64,
+    /// Of the rule files.
+    pub(super) commit: Option<String>,
 }
 
 impl Maker<'_> {
@@ -201,6 +203,7 @@ impl Maker<'_> {
             link: self.link(labels, fired_at),
             samples,
             groups: Vec::new(),
+            extra: Extra { every_ns: self.group.every_ns, commit: self.commit.clone(), ..Extra::default() },
         })
     }
 

@@ -42,7 +42,7 @@ fn rules(text: &str) -> Arc<RuleSet> {
 
 async fn open(dir: &Path, clock: &Clock, source: Arc<dyn QuerySource>) -> Evaluator {
     let store = Store::open(dir).expect("opens");
-    let live = Arc::new(Live::new("http://logs.example"));
+    let live = Arc::new(Live::new("http://logs.example", logweir_runtime::secrets::Secret::new("k")));
     let mut evaluator = Evaluator::load(store, source, clock.clone(), live).expect("loads");
     evaluator.set_rules(rules(RULE)).await.expect("takes the rules");
     evaluator

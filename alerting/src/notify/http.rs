@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Url};
 
 use super::guard::{self, GuardedResolver, RefusedName};
 use super::policy::Outcome;
-use crate::route::file::NetRules;
+use crate::route::channel::{NetRules, SecretSource};
 
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,30 +33,29 @@ impl Poster {
 
     /// Sends a body. Everything that can go wrong is an [`Outcome`].
     pub async fn post(&self, url: &str, headers: HeaderMap, body: Bytes) -> Outcome {
+        self.call(url, headers, body).await.0
+    }
+
+    /// Sends a body; answers also what came back, for interfaces that say there what went wrong.
+    pub async fn call(&self, url: &str, headers: HeaderMap, body: Bytes) -> (Outcome, Vec<u8>) {
         match tokio::time::timeout(TOTAL_TIMEOUT, self.attempt(url, headers, body)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::Timeout,
+            Ok(Ok(answer)) => answer,
+            Ok(Err(outcome)) => (outcome, Vec::new()),
+            Err(_) => (Outcome::Timeout, Vec::new()),
         }
     }
 
-    async fn attempt(&self, url: &str, headers: HeaderMap, body: Bytes) -> Outcome {
+    async fn attempt(&self, url: &str, headers: HeaderMap, body: Bytes) -> Result<(Outcome, Vec<u8>), Outcome> {
         // The URL can be a secret: what is wrong with it is said without it.
         let Ok(url) = Url::parse(url.trim()) else {
-            return Outcome::Misconfigured("the url cannot be read".to_owned());
+            return Err(Outcome::Misconfigured("the url cannot be read".to_owned()));
         };
-        let client = match self.checked(&url) {
-            Ok(client) => client,
-            Err(outcome) => return outcome,
-        };
-        let sent = client.post(url).headers(headers).body(body).send().await;
-        let response = match sent {
-            Ok(response) => response,
-            Err(error) => return failure(error),
-        };
+        let client = self.checked(&url)?;
+        let response = client.post(url).headers(headers).body(body).send().await.map_err(failure)?;
         let code = response.status().as_u16();
         let retry_after_ns = retry_after(response.headers());
         let body = read_capped(response).await;
-        Outcome::Status { code, retry_after_ns, body }
+        Ok((Outcome::Status { code, retry_after_ns, body: shown(&body) }, body))
     }
 
     fn checked(&self, url: &Url) -> Result<Client, Outcome> {
@@ -94,6 +93,20 @@ impl Poster {
         // Without TLS no root certificates are needed; a bare container has none.
         if tls { builder.build() } else { builder.tls_certs_only([]).build() }
     }
+}
+
+/// The headers of a JSON body, with a bearer token if there is one.
+pub fn json_headers(bearer: Option<&SecretSource>) -> Result<HeaderMap, Outcome> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    if let Some(token) = bearer {
+        let token = token.read().map_err(Outcome::Misconfigured)?;
+        let value = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+        let mut value = value.map_err(|_| Outcome::Misconfigured("the token cannot be a header".to_owned()))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
 }
 
 fn failure(error: reqwest::Error) -> Outcome {
@@ -135,7 +148,7 @@ fn retry_after(headers: &HeaderMap) -> Option<i64> {
     seconds.checked_mul(1_000_000_000).filter(|ns| *ns >= 0)
 }
 
-async fn read_capped(mut response: reqwest::Response) -> String {
+async fn read_capped(mut response: reqwest::Response) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         let room = ANSWER_BYTES_MAX - body.len();
@@ -144,7 +157,11 @@ async fn read_capped(mut response: reqwest::Response) -> String {
             break;
         }
     }
-    let text = String::from_utf8_lossy(&body);
+    body
+}
+
+fn shown(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
     let shown: String = text.trim().chars().take(ANSWER_SHOWN_CHARS).collect();
     logweir_proto::text::visible(&shown)
 }

@@ -5,17 +5,21 @@
 //! of sending from the episodes as they are then; a row only says who hears of which episodes.
 
 pub mod failing;
+pub mod fallback;
+pub mod gate;
+pub mod operate;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use logweir_rules::model::Severity;
+use logweir_rules::model::{Labels, Severity};
+
+pub use gate::Gate;
 
 use super::policy::{self, Outcome, Verdict};
-use crate::route::Routing;
-use crate::route::file::Channel;
-use crate::state::records::{ATTEMPTS_KEPT, Told};
-use crate::state::store::{EPISODES, FINISHED, OUTBOX, StoreError, TOLD, Tx};
-use crate::state::{Attempt, Episode, NotifyGroup, OutboxRow, RowState};
+use crate::route::{Channel, Routing, silence};
+use crate::state::records::{ATTEMPTS_KEPT, ThreadRef, Told};
+use crate::state::store::{EPISODES, FINISHED, FLAPS, OUTBOX, StoreError, THREADS, TOLD, Tx, USED, WHY_NOT};
+use crate::state::{Attempt, Episode, NotifyGroup, OutboxRow, RowKind, RowState};
 
 /// Messages that are done and stay readable.
 pub const FINISHED_MAX: usize = 1_000;
@@ -23,10 +27,31 @@ pub const FINISHED_MAX: usize = 1_000;
 pub const EPISODE_KEEP_NS: i64 = 7 * 86_400 * 1_000_000_000;
 /// Messages taken from the outbox at once.
 const CLAIM_MAX: usize = 16;
+/// This many messages that wait for one slow channel become one.
+pub const COALESCE_MIN: usize = 5;
+/// Where messages went is known this long, to edit them.
+const THREADS_KEEP_NS: i64 = 30 * 86_400 * 1_000_000_000;
 
 /// The name of a channel over all receivers.
 pub fn channel_key(receiver: &str, integration: &str) -> String {
     format!("{receiver}/{integration}")
+}
+
+fn thread_key(channel: &str, thread: &str) -> String {
+    format!("{channel}\0{thread}")
+}
+
+/// How an attempt ended, and where the message is if it can be edited there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub outcome: Outcome,
+    pub place: Option<ThreadRef>,
+}
+
+impl From<Outcome> for Sent {
+    fn from(outcome: Outcome) -> Sent {
+        Sent { outcome, place: None }
+    }
 }
 
 fn told_key(episode: &str, channel: &str) -> String {
@@ -45,50 +70,110 @@ pub fn message_id(receiver: &str, integration: &str, group: &NotifyGroup) -> Str
     format!("msg_{}", &hash.finalize().to_hex()[..32])
 }
 
-/// Makes one row per channel of the group's receiver. Rows of the same group that still wait are replaced: a receiver
-/// that was away for an hour gets what is true now, not forty stale messages.
-pub fn enqueue(tx: &Tx, routing: &Routing, group: &NotifyGroup, now_wall: i64) -> Result<(), StoreError> {
+/// Makes one row per channel of the group's receiver for the chosen episodes. Rows of the same group that still wait are
+/// replaced: a receiver that was away for an hour gets what is true now, not forty stale messages.
+pub fn enqueue(
+    tx: &Tx,
+    routing: &Routing,
+    group: &NotifyGroup,
+    chosen: &BTreeSet<String>,
+    now_wall: i64,
+) -> Result<(), StoreError> {
     let Some(receiver) = routing.receiver(&group.receiver) else { return Ok(()) };
-    let waiting = tx.scan(OUTBOX, "")?;
-    for (integration, _) in &receiver.channels {
-        let id = message_id(&receiver.name, integration, group);
-        let mut episodes: BTreeSet<String> = group.members.keys().cloned().collect();
-        let same = |row: &&(String, OutboxRow)| {
-            let row = &row.1;
-            row.receiver == receiver.name && row.integration == *integration && row.group_key == group.key
-        };
-        for (_, old) in waiting.iter().filter(same).filter(|(_, row)| row.state == RowState::Queued) {
-            episodes.extend(old.episodes.iter().cloned());
-            finish(tx, old.clone(), RowState::Superseded, Some(format!("replaced by {id}")), now_wall)?;
+    let mut severity = Severity::Info;
+    let mut over = BTreeSet::new();
+    for id in chosen {
+        let Some(episode) = tx.get(EPISODES, id)? else { continue };
+        severity = severity.max(if episode.is_firing() { episode.severity } else { episode.peak });
+        if !episode.is_firing() {
+            over.insert(id.clone());
         }
-        let severity = worst(tx, &episodes)?;
-        let row = OutboxRow {
-            id: id.clone(),
-            receiver: receiver.name.clone(),
-            integration: integration.clone(),
-            group_key: group.key.clone(),
-            group_labels: group.labels.clone(),
+    }
+    let draft = RowDraft { group, kind: group.kind, severity, now_wall };
+    for (integration, channel) in &receiver.channels {
+        if severity < channel.min_severity {
+            continue;
+        }
+        let id = message_id(&receiver.name, integration, group);
+        put_row(tx, channel, draft.row(id, &receiver.name, integration, chosen.clone()))?;
+    }
+    // Whoever was told in place of the receiver is told of the end as well.
+    fallback::tell_end(tx, routing, receiver, draft, &over)
+}
+
+/// What the rows of one message share.
+#[derive(Debug, Clone, Copy)]
+struct RowDraft<'a> {
+    group: &'a NotifyGroup,
+    kind: RowKind,
+    severity: Severity,
+    now_wall: i64,
+}
+
+impl RowDraft<'_> {
+    fn row(&self, id: String, receiver: &str, integration: &str, episodes: BTreeSet<String>) -> OutboxRow {
+        OutboxRow {
+            id,
+            receiver: receiver.to_owned(),
+            integration: integration.to_owned(),
+            group_key: self.group.key.clone(),
+            group_labels: self.group.labels.clone(),
             episodes: episodes.into_iter().collect(),
-            severity,
+            severity: self.severity,
             state: RowState::Queued,
-            created_wall: now_wall,
-            next_try_wall: now_wall,
+            created_wall: self.now_wall,
+            next_try_wall: self.now_wall,
             finished_wall: None,
             attempts: 0,
             recent: Vec::new(),
             note: None,
-        };
-        tx.put(OUTBOX, &id, &row)?;
+            kind: self.kind,
+            thread: self.group.thread(),
+            owed_since_wall: self.now_wall,
+            fell_back: false,
+            repeat_ns: self.group.repeat_ns,
+        }
     }
-    Ok(())
 }
 
-fn worst(tx: &Tx, episodes: &BTreeSet<String>) -> Result<Severity, StoreError> {
-    let mut worst = Severity::Info;
-    for id in episodes {
-        worst = worst.max(tx.get(EPISODES, id)?.map_or(Severity::Info, |episode| episode.severity));
+/// Writes a row, in place of the rows that say less.
+fn put_row(tx: &Tx, channel: &Channel, mut row: OutboxRow) -> Result<(), StoreError> {
+    let now_wall = row.created_wall;
+    let collected = channel.digest.as_ref().filter(|_| row.kind != RowKind::Test);
+    if let Some(at) = collected.and_then(|digest| digest.next_after(now_wall)) {
+        let name = channel_key(&row.receiver, &row.integration);
+        row.id = hash_id(&["digest", &name, &at.to_string()]);
+        row.kind = RowKind::Digest;
+        row.next_try_wall = at;
+        row.created_wall = at;
+        row.thread = row.id.clone();
+        row.group_key = "digest".to_owned();
+        row.group_labels = Labels::new();
     }
-    Ok(worst)
+    let mut episodes: BTreeSet<String> = row.episodes.drain(..).collect();
+    for (_, old) in tx.scan(OUTBOX, "")? {
+        let same = old.receiver == row.receiver && old.integration == row.integration && old.group_key == row.group_key;
+        if !same || old.state != RowState::Queued || row.kind == RowKind::Test {
+            continue;
+        }
+        episodes.extend(old.episodes.iter().cloned());
+        row.owed_since_wall = row.owed_since_wall.min(old.owed_since_wall);
+        row.severity = row.severity.max(old.severity);
+        if old.id != row.id {
+            finish(tx, old, RowState::Superseded, Some(format!("replaced by {}", row.id)), now_wall)?;
+        }
+    }
+    row.episodes = episodes.into_iter().collect();
+    tx.put(OUTBOX, &row.id, &row)
+}
+
+fn hash_id(parts: &[&str]) -> String {
+    let mut hash = blake3::Hasher::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update(&[0]);
+    }
+    format!("msg_{}", &hash.finalize().to_hex()[..32])
 }
 
 /// After a start: what was under way is queued again, under its id.
@@ -98,7 +183,8 @@ pub fn recover(tx: &Tx, now_wall: i64) -> Result<usize, StoreError> {
         if row.state == RowState::Sending {
             row.state = RowState::Queued;
             row.next_try_wall = now_wall;
-            note(&mut row, now_wall, "the process ended while it was under way".to_owned());
+            let outcome = "the process ended while it was under way".to_owned();
+            note(&mut row, Attempt { wall: now_wall, outcome, in_doubt: true });
             tx.put(OUTBOX, &key, &row)?;
             recovered += 1;
         }
@@ -113,6 +199,10 @@ pub struct Job {
     /// What it tells of, as it is now.
     pub episodes: Vec<Episode>,
     pub channel: Channel,
+    /// Where the first message of the thread went.
+    pub place: Option<ThreadRef>,
+    /// An earlier attempt may have arrived.
+    pub doubtful: bool,
     /// Episodes of which the channel never heard before this attempt.
     fresh: Vec<String>,
 }
@@ -131,32 +221,69 @@ pub struct Claimed {
 }
 
 /// Takes the rows that are due, at most one per channel, and marks them as under way.
-pub fn claim(tx: &Tx, routing: &Routing, busy: &BTreeSet<String>, now_wall: i64) -> Result<Claimed, StoreError> {
+pub fn claim(tx: &Tx, routing: &Routing, gate: &mut Gate, now_wall: i64) -> Result<Claimed, StoreError> {
     let mut rows: Vec<OutboxRow> = tx.scan(OUTBOX, "")?.into_iter().map(|(_, row)| row).collect();
     rows.retain(|row| row.state == RowState::Queued);
     rows.sort_by_key(|row| (std::cmp::Reverse(row.severity), row.created_wall));
     let mut claimed = Claimed::default();
-    let mut taken = busy.clone();
+    let mut waiting: BTreeMap<String, Vec<OutboxRow>> = BTreeMap::new();
     for row in rows {
         let channel_key = channel_key(&row.receiver, &row.integration);
-        if taken.contains(&channel_key) {
+        let mut later = |at: i64| claimed.next_wall = Some(claimed.next_wall.map_or(at, |next: i64| next.min(at)));
+        if gate.is_busy(&channel_key) {
             continue;
         }
         if row.next_try_wall > now_wall || claimed.jobs.len() >= CLAIM_MAX {
-            let due = row.next_try_wall.max(now_wall);
-            claimed.next_wall = Some(claimed.next_wall.map_or(due, |next| next.min(due)));
+            later(row.next_try_wall.max(now_wall));
             continue;
         }
         let Some(channel) = routing.channel(&row.receiver, &row.integration) else {
             finish(tx, row, RowState::Dead, Some("the receiver is not configured any more".to_owned()), now_wall)?;
             continue;
         };
+        if let Some(at) = gate.wait_until(&channel_key, channel, now_wall) {
+            later(at);
+            waiting.entry(channel_key).or_default().push(row);
+            continue;
+        }
         if let Some(job) = take(tx, row, channel, &channel_key, now_wall)? {
-            taken.insert(channel_key);
+            gate.take(&channel_key, channel, now_wall);
             claimed.jobs.push(job);
         }
     }
+    for rows in waiting.into_values() {
+        coalesce(tx, rows, now_wall)?;
+    }
     Ok(claimed)
+}
+
+/// More messages wait for a slow channel than it can be given soon: one takes the place of all that are not critical.
+fn coalesce(tx: &Tx, rows: Vec<OutboxRow>, now_wall: i64) -> Result<(), StoreError> {
+    let mergeable = |row: &OutboxRow| row.severity != Severity::Critical && row.kind != RowKind::Test;
+    let rows: Vec<OutboxRow> = rows.into_iter().filter(mergeable).collect();
+    let (Some(first), true) = (rows.first(), rows.len() >= COALESCE_MIN) else { return Ok(()) };
+    let mut ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    ids.sort_unstable();
+    let id = hash_id(&ids);
+    let mut merged = OutboxRow {
+        id: id.clone(),
+        kind: RowKind::Digest,
+        thread: id.clone(),
+        group_key: id.clone(),
+        group_labels: Labels::new(),
+        attempts: 0,
+        recent: Vec::new(),
+        ..first.clone()
+    };
+    let mut episodes = BTreeSet::new();
+    for row in &rows {
+        episodes.extend(row.episodes.iter().cloned());
+        merged.created_wall = merged.created_wall.min(row.created_wall);
+        merged.owed_since_wall = merged.owed_since_wall.min(row.owed_since_wall);
+        finish(tx, row.clone(), RowState::Superseded, Some(format!("one digest for many: {id}")), now_wall)?;
+    }
+    merged.episodes = episodes.into_iter().collect();
+    tx.put(OUTBOX, &id, &merged)
 }
 
 fn take(
@@ -166,10 +293,7 @@ fn take(
     channel_key: &str,
     now_wall: i64,
 ) -> Result<Option<Job>, StoreError> {
-    let send_resolved = match channel {
-        Channel::Webhook(channel) => channel.send_resolved,
-        Channel::Slack(channel) => channel.send_resolved,
-    };
+    let everything = row.kind == RowKind::Digest || row.kind == RowKind::Test;
     let (mut episodes, mut fresh) = (Vec::new(), Vec::new());
     for id in &row.episodes {
         let Some(episode) = tx.get(EPISODES, id)? else { continue };
@@ -180,7 +304,7 @@ fn take(
                 tx.put(TOLD, &key, &Told::InDoubt)?;
                 fresh.push(id.clone());
             }
-        } else if told.is_none() || !send_resolved {
+        } else if !everything && (told.is_none() || !channel.send_resolved) {
             continue;
         }
         episodes.push(episode);
@@ -190,14 +314,17 @@ fn take(
         finish(tx, row, RowState::Dropped, Some(note), now_wall)?;
         return Ok(None);
     }
+    let doubtful = row.recent.iter().any(|attempt| attempt.in_doubt);
     row.state = RowState::Sending;
     row.attempts += 1;
     tx.put(OUTBOX, &row.id, &row)?;
-    Ok(Some(Job { row, episodes, channel: channel.clone(), fresh }))
+    let place = tx.get(THREADS, &thread_key(channel_key, &row.thread))?;
+    Ok(Some(Job { row, episodes, channel: channel.clone(), place, doubtful, fresh }))
 }
 
-/// Records how an attempt ended.
-pub fn settle(tx: &Tx, routing: &Routing, job: &Job, outcome: &Outcome, now_wall: i64) -> Result<Verdict, StoreError> {
+/// Records how an attempt ended, and where the message went if it can be edited.
+pub fn settle(tx: &Tx, routing: &Routing, job: &Job, sent: &Sent, now_wall: i64) -> Result<Verdict, StoreError> {
+    let outcome = &sent.outcome;
     let facts = policy::Facts {
         id: &job.row.id,
         created_wall: job.row.created_wall,
@@ -207,7 +334,15 @@ pub fn settle(tx: &Tx, routing: &Routing, job: &Job, outcome: &Outcome, now_wall
     let verdict = policy::decide(outcome, facts, now_wall);
     let channel_key = job.channel_key();
     let mut row = job.row.clone();
-    note(&mut row, now_wall, outcome.to_string());
+    // What happened to the row meanwhile stays.
+    if let Some(kept) = tx.get(OUTBOX, &row.id)? {
+        row.fell_back = kept.fell_back;
+    }
+    let in_doubt = matches!(verdict, Verdict::Retry { in_doubt: true, .. });
+    note(&mut row, Attempt { wall: now_wall, outcome: outcome.to_string(), in_doubt });
+    if let Some(place) = &sent.place {
+        tx.put(THREADS, &thread_key(&channel_key, &row.thread), place)?;
+    }
     match &verdict {
         Verdict::Sent => {
             for episode in &job.episodes {
@@ -229,6 +364,7 @@ pub fn settle(tx: &Tx, routing: &Routing, job: &Job, outcome: &Outcome, now_wall
         Verdict::Dead { reason } => {
             forget_fresh(tx, job, &channel_key)?;
             failing::failed(tx, routing, &row, reason, true, now_wall)?;
+            fallback::tell(tx, routing, &mut row, now_wall)?;
             finish(tx, row, RowState::Dead, Some(reason.clone()), now_wall)?;
         }
     }
@@ -240,8 +376,8 @@ fn forget_fresh(tx: &Tx, job: &Job, channel_key: &str) -> Result<(), StoreError>
     job.fresh.iter().try_for_each(|id| tx.delete(TOLD, &told_key(id, channel_key)))
 }
 
-fn note(row: &mut OutboxRow, wall: i64, outcome: String) {
-    row.recent.push(Attempt { wall, outcome });
+fn note(row: &mut OutboxRow, attempt: Attempt) {
+    row.recent.push(attempt);
     if row.recent.len() > ATTEMPTS_KEPT {
         row.recent.remove(0);
     }
@@ -270,9 +406,29 @@ pub fn housekeep(tx: &Tx, now_wall: i64) -> Result<(), StoreError> {
             for (key, _) in tx.scan(TOLD, &format!("{id}\0"))? {
                 tx.delete(TOLD, &key)?;
             }
+            for (key, _) in tx.scan(WHY_NOT, &format!("{id}\0"))? {
+                tx.delete(WHY_NOT, &key)?;
+            }
         }
     }
-    Ok(())
+    for (key, flap) in tx.scan(FLAPS, "")? {
+        if flap.changes.last().is_none_or(|last| last.saturating_add(flap.window_ns) < now_wall) {
+            tx.delete(FLAPS, &key)?;
+        }
+    }
+    for (key, _) in tx.scan(THREADS, "")? {
+        // A thread is named after its group and its birth.
+        let born = key.rsplit_once('-').and_then(|(_, born)| born.parse::<i64>().ok()).unwrap_or(0);
+        if now_wall.saturating_sub(born) > THREADS_KEEP_NS {
+            tx.delete(THREADS, &key)?;
+        }
+    }
+    for (key, used_wall) in tx.scan(USED, "")? {
+        if now_wall.saturating_sub(used_wall) > EPISODE_KEEP_NS {
+            tx.delete(USED, &key)?;
+        }
+    }
+    silence::housekeep(tx, now_wall)
 }
 
 #[cfg(test)]

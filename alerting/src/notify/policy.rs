@@ -30,6 +30,10 @@ pub enum Outcome {
     Refused(String),
     /// A secret cannot be read, the URL is none.
     Misconfigured(String),
+    /// The other side will never take it.
+    Rejected(String),
+    /// The other side may take it later.
+    Later(String),
 }
 
 /// What follows.
@@ -64,7 +68,8 @@ fn class(outcome: &Outcome) -> Class {
         Outcome::NoConnection(_) => Class::Retry { in_doubt: false },
         // An operator can mend it while the message waits.
         Outcome::Misconfigured(_) => Class::Retry { in_doubt: false },
-        Outcome::Refused(_) => Class::Dead,
+        Outcome::Refused(_) | Outcome::Rejected(_) => Class::Dead,
+        Outcome::Later(_) => Class::Retry { in_doubt: false },
     }
 }
 
@@ -100,12 +105,13 @@ pub fn decide(outcome: &Outcome, facts: Facts<'_>, now_wall: i64) -> Verdict {
     Verdict::Retry { at_wall, reason: outcome.to_string(), in_doubt }
 }
 
-/// Doubling delay with jitter that the id decides: the same in every replay, different between messages.
+/// Doubling delay with full jitter that the id decides: the same in every replay, different between messages.
 fn backoff_ns(id: &str, attempts: u32) -> i64 {
     let step = RETRY_BASE_NS.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(RETRY_MAX_NS);
     let hash = blake3::hash(format!("{id}/{attempts}").as_bytes());
     let random = i64::from(hash.as_bytes()[0]);
-    step / 2 + step / 2 * random / 255
+    // Never at once: what failed a moment ago fails again.
+    (step / 255 * random).max(RETRY_BASE_NS / 4)
 }
 
 impl fmt::Display for Outcome {
@@ -118,6 +124,8 @@ impl fmt::Display for Outcome {
             Outcome::Broken(error) => write!(f, "the connection broke: {error}"),
             Outcome::Refused(reason) => write!(f, "not sent: {reason}"),
             Outcome::Misconfigured(reason) => write!(f, "not sent: {reason}"),
+            Outcome::Rejected(reason) => write!(f, "rejected: {reason}"),
+            Outcome::Later(reason) => write!(f, "not taken now: {reason}"),
         }
     }
 }
@@ -156,7 +164,7 @@ mod tests {
         for attempts in 1..30 {
             let Verdict::Retry { at_wall, .. } = verdict(&status(503), attempts, 0) else { panic!("a retry") };
             let step = RETRY_BASE_NS.saturating_mul(1 << (attempts - 1).min(20)).min(RETRY_MAX_NS);
-            assert!((step / 2..=step).contains(&at_wall), "attempt {attempts}: {at_wall}");
+            assert!((RETRY_BASE_NS / 4..=step).contains(&at_wall), "attempt {attempts}: {at_wall}");
         }
         let asked = Outcome::Status { code: 429, retry_after_ns: Some(42 * SECOND_NS), body: String::new() };
         let Verdict::Retry { at_wall, .. } = verdict(&asked, 1, 0) else { panic!("a retry") };

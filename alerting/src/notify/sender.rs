@@ -1,6 +1,6 @@
 //! The task that turns due groups into messages and sends them: one message under way per channel.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use logweir_runtime::drain::Drain;
 
 use super::http::Poster;
 use super::message::Message;
-use super::outbox::{self, Job};
-use super::policy::{Outcome, Verdict};
-use super::{slack, webhook};
-use crate::route::file::Channel;
+use super::outbox::{self, Gate, Job, Sent, fallback};
+use super::policy::Verdict;
+use super::{alertmanager, discord, email, heartbeat, pagerduty, slack, sms, teams, telegram, webhook};
+use crate::route::channel::Kind;
 use crate::route::{Routing, group};
 use crate::service::Live;
 use crate::state::RowState;
-use crate::state::store::{GROUPS, OUTBOX, Store, StoreError, Tx};
+use crate::state::store::{BEATS, GROUPS, OUTBOX, Store, StoreError, Tx};
 
 /// Longest sleep: a wall clock that is set forward is noticed after this.
 const NAP_MAX: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ const DRAIN_WAIT: Duration = Duration::from_secs(5);
 const STORE_RETRY: Duration = Duration::from_secs(2);
 const HOUSEKEEP_EVERY_NS: i64 = 600 * 1_000_000_000;
 
-type Sending = FuturesUnordered<BoxFuture<'static, (Job, Outcome)>>;
+type Sending = FuturesUnordered<BoxFuture<'static, (Job, Sent)>>;
 
 pub(crate) struct Sender {
     pub(crate) store: Store,
@@ -38,7 +38,7 @@ pub(crate) struct Sender {
     posters: HashMap<String, Poster>,
     /// The routing that the posters were made for.
     made_for: Option<Arc<Routing>>,
-    busy: BTreeSet<String>,
+    gate: Gate,
     housekept_wall: i64,
 }
 
@@ -50,7 +50,7 @@ impl Sender {
             clock,
             posters: HashMap::new(),
             made_for: None,
-            busy: BTreeSet::new(),
+            gate: Gate::default(),
             housekept_wall: i64::MIN,
         }
     }
@@ -66,15 +66,15 @@ impl Sender {
                 }
             };
             tokio::select! {
-                Some((job, outcome)) = sending.next(), if !sending.is_empty() => self.settle(&job, &outcome).await,
+                Some((job, sent)) = sending.next(), if !sending.is_empty() => self.settle(&job, &sent).await,
                 () = self.live.wake.notified() => {}
                 () = tokio::time::sleep(nap) => {}
                 () = drain.cancelled() => break,
             }
         }
         let _ = tokio::time::timeout(DRAIN_WAIT, async {
-            while let Some((job, outcome)) = sending.next().await {
-                self.settle(&job, &outcome).await;
+            while let Some((job, sent)) = sending.next().await {
+                self.settle(&job, &sent).await;
             }
         })
         .await;
@@ -93,76 +93,83 @@ impl Sender {
         let Some(routing) = self.live.routing() else { return Ok(None) };
         if self.made_for.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &routing)) {
             self.posters.clear();
+            self.gate.learn_hosts(routing.channels());
             self.made_for = Some(Arc::clone(&routing));
         }
-        let (busy, now_wall) = (self.busy.clone(), self.clock.now_ns());
+        let (mut gate, now_wall) = (self.gate.clone(), self.clock.now_ns());
         let keep_house = now_wall.saturating_sub(self.housekept_wall) > HOUSEKEEP_EVERY_NS;
         let due = Arc::clone(&routing);
         // Most looks find nothing to do; only a look that finds something pays for a durable transaction.
-        let look = self.look(now_wall).await?;
+        let look = self.look(&routing, now_wall).await?;
         if !keep_house && look.is_none_or(|next| next > now_wall) {
             return Ok(look);
         }
-        let (claimed, next_flush) = self
+        let (claimed, gate, next) = self
             .store
             .write_async(move |tx| {
                 if keep_house {
                     outbox::housekeep(tx, now_wall)?;
                 }
+                heartbeat::check(tx, &due, now_wall)?;
                 let next_flush = group::flush(tx, &due, now_wall)?;
-                Ok((outbox::claim(tx, &due, &busy, now_wall)?, next_flush))
+                let next_fallback = fallback::tell_late(tx, &due, now_wall)?;
+                let claimed = outbox::claim(tx, &due, &mut gate, now_wall)?;
+                let next = [claimed.next_wall, next_flush, next_fallback].into_iter().flatten().min();
+                Ok((claimed, gate, next))
             })
             .await?;
+        // Only what is durable counts: a failed transaction takes no token and no channel.
+        self.gate = gate;
         self.housekept_wall = if keep_house { now_wall } else { self.housekept_wall };
         for job in claimed.jobs {
-            self.busy.insert(job.channel_key());
             sending.push(self.send(job));
         }
-        Ok([claimed.next_wall, next_flush].into_iter().flatten().min())
+        Ok(next)
     }
 
     /// When the next group or message is due; what is under way, and what waits behind it, is not.
-    async fn look(&self, now_wall: i64) -> Result<Option<i64>, StoreError> {
-        let busy = self.busy.clone();
+    async fn look(&self, routing: &Arc<Routing>, now_wall: i64) -> Result<Option<i64>, StoreError> {
+        let (gate, routing) = (self.gate.clone(), Arc::clone(routing));
         self.store
             .read_async(move |view| {
                 let groups = view.scan(GROUPS, "")?;
-                let groups = groups.iter().map(|(_, group)| match group::decide(group, now_wall) {
-                    group::Decision::Wait { until_wall } => until_wall,
-                    group::Decision::Send(_) | group::Decision::End => now_wall,
-                });
+                let groups = groups.iter().map(|(_, group)| group::due_wall(group, &routing, now_wall));
                 let rows = view.scan(OUTBOX, "")?;
-                let rows = rows.iter().map(|(_, row)| row).filter(|row| {
-                    row.state == RowState::Queued
-                        && !busy.contains(&outbox::channel_key(&row.receiver, &row.integration))
+                let rows = || rows.iter().map(|(_, row)| row);
+                let sendable = rows().filter_map(|row| {
+                    let name = outbox::channel_key(&row.receiver, &row.integration);
+                    if row.state != RowState::Queued || gate.is_busy(&name) {
+                        return None;
+                    }
+                    let channel = routing.channel(&row.receiver, &row.integration);
+                    let gated = channel.and_then(|channel| gate.wait_until(&name, channel, now_wall));
+                    Some(row.next_try_wall.max(gated.unwrap_or(i64::MIN)))
                 });
-                Ok(groups.chain(rows.map(|row| row.next_try_wall)).min())
+                let fallbacks = rows().filter_map(|row| fallback::due_wall(&routing, row));
+                let beats = heartbeat::next_missed(&view.scan(BEATS, "")?, &routing);
+                Ok(groups.chain(sendable).chain(fallbacks).chain(beats).min())
             })
             .await
     }
 
-    fn send(&mut self, job: Job) -> BoxFuture<'static, (Job, Outcome)> {
-        let net = match &job.channel {
-            Channel::Webhook(channel) => &channel.net,
-            Channel::Slack(channel) => &channel.net,
-        };
+    fn send(&mut self, job: Job) -> BoxFuture<'static, (Job, Sent)> {
+        let net = &job.channel.net;
         let poster = self.posters.entry(job.channel_key()).or_insert_with(|| Poster::new(net.clone())).clone();
         let now_wall = self.clock.now_ns();
-        let message = Message::new(&job.row, job.episodes.clone(), &self.live.base_url, now_wall);
+        let digest_by = self.made_for.as_ref().and_then(|routing| routing.storm.as_ref());
+        let digest_by = digest_by.map_or(&[][..], |storm| &storm.digest_by);
+        let message = Message::new(&job, &self.live.signer, digest_by, now_wall);
         Box::pin(async move {
-            let outcome = match &job.channel {
-                Channel::Webhook(channel) => webhook::send(channel, &poster, &message, now_wall).await,
-                Channel::Slack(channel) => slack::send(channel, &poster, &message).await,
-            };
-            (job, outcome)
+            let sent = dispatch(&job.channel.kind, &poster, &message).await;
+            (job, sent)
         })
     }
 
-    pub(crate) async fn settle(&mut self, job: &Job, outcome: &Outcome) {
+    pub(crate) async fn settle(&mut self, job: &Job, sent: &Sent) {
         let now_wall = self.clock.now_ns();
         let channel = job.channel_key();
         let routing = self.live.routing().or_else(|| self.made_for.clone());
-        let (settled, end) = (job.clone(), outcome.clone());
+        let (settled, end) = (job.clone(), sent.clone());
         let verdict = match routing {
             Some(routing) => {
                 let work = move |tx: &Tx| outbox::settle(tx, &routing, &settled, &end, now_wall);
@@ -170,7 +177,7 @@ impl Sender {
             }
             None => Err(StoreError::Stopped),
         };
-        self.busy.remove(&channel);
+        self.gate.done(&channel, &sent.outcome, now_wall);
         let kind = match &verdict {
             Ok(Verdict::Sent) => "sent",
             Ok(Verdict::Retry { .. }) => "retry",
@@ -191,4 +198,20 @@ impl Sender {
             }
         }
     }
+}
+
+async fn dispatch(kind: &Kind, poster: &Poster, message: &Message) -> Sent {
+    let now_wall = message.now_wall;
+    let outcome = match kind {
+        Kind::Slack(channel) => return slack::send(channel, poster, message).await,
+        Kind::Webhook(channel) => webhook::send(channel, poster, message, now_wall).await,
+        Kind::Email(channel) => email::send(channel, message).await,
+        Kind::PagerDuty(channel) => pagerduty::send(channel, poster, message).await,
+        Kind::Alertmanager(channel) => alertmanager::send(channel, poster, message).await,
+        Kind::Teams(channel) => teams::send(channel, poster, message).await,
+        Kind::Discord(channel) => discord::send(channel, poster, message).await,
+        Kind::Telegram(channel) => telegram::send(channel, poster, message).await,
+        Kind::Sms(channel) => sms::send(channel, poster, message).await,
+    };
+    outcome.into()
 }

@@ -1,21 +1,26 @@
-//! Slack incoming webhooks: one coloured attachment of blocks, within Slack's limits whatever the lines hold.
+//! Slack messages: one coloured attachment of blocks, within Slack's limits whatever the lines hold.
 //!
 //! Log text is hostile: `&`, `<` and `>` are escaped (which also ends links and `<!channel>`), words like `@here` are
 //! broken, back ticks cannot end a code block, control and bidirectional characters become visible.
 
-use std::time::Duration;
+pub mod bot;
+pub mod interact;
 
 use bytes::Bytes;
-use logweir_proto::text::{format_duration, visible};
-use logweir_rules::model::Severity;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use logweir_proto::text::visible;
 use serde_json::{Value, json};
 
-use super::http::Poster;
-use super::message::{Message, time_text, values_text};
+use super::http::{Poster, json_headers};
+use super::message::Message;
+use super::outbox::Sent;
 use super::policy::Outcome;
-use crate::route::file::SlackChannel;
+use super::text::{SAMPLES_SHOWN, break_mentions, color, facts, notes, title};
+use crate::route::channel::{Slack, SlackAccess};
 use crate::state::Episode;
+
+/// What Slack says was pressed.
+pub const ACTION_ACK: &str = "logweir_ack";
+pub const ACTION_SILENCE: &str = "logweir_silence_1h";
 
 // What Slack documents, in characters; a message that breaks one is refused whole.
 pub const BLOCKS_MAX: usize = 50;
@@ -37,93 +42,73 @@ const _: () = assert!(
     ALERTS_SHOWN * (SUMMARY_CHARS_MAX + DETAIL_CHARS_MAX + SAMPLES_CHARS_MAX) + HEADER_CHARS_MAX < TOTAL_CHARS_MAX
 );
 
+/// How a message can be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buttons {
+    /// Links that open a page of ours.
+    Links,
+    /// Slack calls us.
+    Calls,
+    None,
+}
+
 /// Sends one message.
-pub async fn send(channel: &SlackChannel, poster: &Poster, message: &Message) -> Outcome {
-    let url = match channel.url.read() {
-        Ok(url) => url,
-        Err(error) => return Outcome::Misconfigured(error),
+pub async fn send(channel: &Slack, poster: &Poster, message: &Message) -> Sent {
+    let links = if channel.buttons { Buttons::Links } else { Buttons::None };
+    let url = match &channel.access {
+        SlackAccess::Webhook(url) => url,
+        SlackAccess::Bot(bot) => {
+            let calls = channel.buttons && bot.signing_secret.is_some();
+            return bot::send(bot, if calls { Buttons::Calls } else { links }, poster, message).await;
+        }
     };
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-    poster.post(url.expose(), headers, Bytes::from(payload(message).to_string())).await
+    let url = match url.read() {
+        Ok(url) => url,
+        Err(error) => return Outcome::Misconfigured(error).into(),
+    };
+    match json_headers(None) {
+        Ok(headers) => {
+            poster.post(url.expose(), headers, Bytes::from(payload(message, links).to_string())).await.into()
+        }
+        Err(outcome) => outcome.into(),
+    }
 }
 
 /// The body.
-pub fn payload(message: &Message) -> Value {
-    let firing = message.firing().count();
-    let resolved = message.alerts.len() - firing;
+pub fn payload(message: &Message, buttons: Buttons) -> Value {
     let mut blocks = vec![json!({
         "type": "header",
-        "text": {"type": "plain_text", "text": plain(&title(message, firing, resolved), HEADER_CHARS_MAX), "emoji": true},
+        "text": {"type": "plain_text", "text": plain(&title(message), HEADER_CHARS_MAX), "emoji": true},
     })];
     for alert in message.alerts.iter().take(ALERTS_SHOWN) {
         push_alert(&mut blocks, alert);
     }
-    let mut notes = Vec::new();
-    if message.alerts.len() > ALERTS_SHOWN {
-        notes.push(format!("and {} more alerts", message.alerts.len() - ALERTS_SHOWN));
-    }
-    if let Some(late_ns) = message.late_ns {
-        notes.push(format!("sent {} after it was due", span_text(late_ns)));
-    }
+    let notes = notes(message, ALERTS_SHOWN);
     if !notes.is_empty() {
         blocks.push(context(&notes.join(" · ")));
     }
-    push_button(&mut blocks, message);
+    if is_url(&message.links.chart) {
+        blocks.push(json!({"type": "image", "image_url": message.links.chart, "alt_text": "the values of the rule"}));
+    }
+    push_buttons(&mut blocks, message, buttons);
     let first = message.alerts.first().map_or("", |alert| alert.summary.as_str());
-    let fallback = format!("{}: {first}", title(message, firing, resolved));
+    let fallback = format!("{}: {first}", title(message));
     json!({
         "text": escape(&fallback, FALLBACK_CHARS_MAX),
         "attachments": [{"color": color(message), "blocks": blocks}],
     })
 }
 
-fn title(message: &Message, firing: usize, resolved: usize) -> String {
-    let name = message.alerts.first().map_or("alert", |alert| alert.rule.as_str());
-    match (firing, resolved) {
-        (0, 1) => format!("✅ resolved: {name}"),
-        (0, _) => format!("✅ {resolved} resolved: {name}"),
-        (1, 0) => format!("{} {}: {name}", icon(message.severity()), message.severity()),
-        (_, 0) => format!("{} {firing} firing: {name}", icon(message.severity())),
-        _ => format!("{} {firing} firing, {resolved} resolved: {name}", icon(message.severity())),
-    }
-}
-
-const fn icon(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Critical => "🔥",
-        Severity::Warning => "⚠️",
-        Severity::Info => "ℹ️",
-    }
-}
-
-fn color(message: &Message) -> &'static str {
-    match (message.is_firing(), message.severity()) {
-        (false, _) => "#2eb67d",
-        (true, Severity::Critical) => "#e01e5a",
-        (true, Severity::Warning) => "#ecb22e",
-        (true, Severity::Info) => "#36c5f0",
-    }
-}
-
 fn push_alert(blocks: &mut Vec<Value>, alert: &Episode) {
     let mark = if alert.is_firing() { "" } else { "✅ " };
     blocks.push(section(&format!("{mark}*{}*", escape(&alert.summary.replace('*', "∗"), SUMMARY_CHARS_MAX))));
-    let reason = alert.close_reason.as_ref().unwrap_or(&alert.reason);
-    let mut detail =
-        format!("{} · {} · {reason} · since {}", alert.severity, values_text(alert), time_text(alert.opened_at));
-    if let Some(closed_at) = alert.closed_at {
-        let lasted = span_text(closed_at.saturating_sub(alert.opened_at));
-        detail.push_str(&format!(" · lasted {lasted}, worst {}", alert.peak));
-    }
-    detail.push_str(&format!(" · {}", alert.rule_at));
-    for (key, text) in &alert.annotations {
-        detail.push_str(&format!(" · {key}: {text}"));
-    }
+    let facts = facts(alert);
+    let detail: Vec<String> = facts.iter().map(|(name, text)| format!("{name}: {text}")).collect();
+    let detail = detail.join(" · ");
     blocks.push(context_escaped(&escape(&detail, DETAIL_CHARS_MAX)));
     if alert.is_firing() && !alert.samples.is_empty() {
         let mut code = String::new();
-        for sample in &alert.samples {
+        for sample in alert.samples.iter().take(SAMPLES_SHOWN) {
             let line = escape(&sample.line.replace(['\n', '\r'], " "), SAMPLE_CHARS_MAX);
             if chars(&code) + chars(&line) + 1 > SAMPLES_CHARS_MAX - 6 {
                 break;
@@ -137,14 +122,38 @@ fn push_alert(blocks: &mut Vec<Value>, alert: &Episode) {
     }
 }
 
-fn push_button(blocks: &mut Vec<Value>, message: &Message) {
-    let Some(link) = message.alerts.first().map(|alert| alert.link.as_str()) else { return };
-    // A button whose URL is too long or not one would make Slack refuse the message.
-    let good = link.starts_with("http://") || link.starts_with("https://");
-    if good && chars(link) <= URL_CHARS_MAX && link.chars().all(|c| c.is_ascii_graphic()) {
-        let text = json!({"type": "plain_text", "text": "Show the lines"});
-        blocks.push(json!({"type": "actions", "elements": [{"type": "button", "text": text, "url": link}]}));
+fn push_buttons(blocks: &mut Vec<Value>, message: &Message, buttons: Buttons) {
+    let mut elements = Vec::new();
+    let links = &message.links;
+    let mut link = |text: &str, url: &str| {
+        if is_url(url) {
+            elements.push(json!({"type": "button", "text": {"type": "plain_text", "text": text}, "url": url}));
+        }
+    };
+    link("Show the lines", &links.lines);
+    link("Runbook", &links.runbook);
+    if buttons != Buttons::None {
+        link("Why", &links.why);
     }
+    if buttons == Buttons::Links {
+        link("Acknowledge", &links.ack);
+        link("Silence 1 h", &links.silence);
+    }
+    if buttons == Buttons::Calls && !links.target.is_empty() {
+        for (action, text) in [(ACTION_ACK, "Acknowledge"), (ACTION_SILENCE, "Silence 1 h")] {
+            let text = json!({"type": "plain_text", "text": text});
+            elements.push(json!({"type": "button", "text": text, "action_id": action, "value": links.target}));
+        }
+    }
+    if !elements.is_empty() {
+        blocks.push(json!({"type": "actions", "elements": elements}));
+    }
+}
+
+/// A button whose URL is too long or not one would make Slack refuse the message.
+fn is_url(url: &str) -> bool {
+    let good = url.starts_with("http://") || url.starts_with("https://");
+    good && chars(url) <= URL_CHARS_MAX && url.chars().all(|c| c.is_ascii_graphic())
 }
 
 fn section(escaped: &str) -> Value {
@@ -197,22 +206,6 @@ fn plain(text: &str, limit: usize) -> String {
     let mut cut: String = text.chars().take(limit - 1).collect();
     cut.push('…');
     cut
-}
-
-/// Puts a word joiner behind the `@` of words that call everybody.
-fn break_mentions(text: &str) -> String {
-    let mut out = text.to_owned();
-    for word in ["@channel", "@here", "@everyone", "@group"] {
-        if out.to_ascii_lowercase().contains(word) {
-            out = out.replace('@', "@\u{2060}");
-            break;
-        }
-    }
-    out
-}
-
-pub(super) fn span_text(ns: i64) -> String {
-    format_duration(Duration::from_nanos(u64::try_from(ns).unwrap_or(0)))
 }
 
 #[cfg(test)]

@@ -40,26 +40,43 @@ pub struct Facts<'a> {
 
 impl Default for Renderer {
     fn default() -> Renderer {
-        let mut environment = Environment::empty();
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(16);
-        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_formatter(|out, state, value| match value.kind() {
-            ValueKind::Number => {
-                out.write_str(&as_number(value).map_or_else(String::new, show_number)).map_err(Into::into)
-            }
-            _ => minijinja::escape_formatter(out, state, value),
-        });
-        environment.add_filter("percent", |value: Value| percent(&value));
-        environment.add_filter("duration", |value: Value| duration(&value));
-        environment.add_filter("round", round);
-        environment.add_filter("default", default);
-        environment.add_filter("truncate", truncate);
-        environment.add_filter("upper", |text: String| text.to_uppercase());
-        environment.add_filter("lower", |text: String| text.to_lowercase());
-        Renderer { environment }
+        Renderer { environment: environment() }
     }
+}
+
+/// The language without anything that reaches outside.
+pub(super) fn environment() -> Environment<'static> {
+    let mut environment = Environment::empty();
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(16);
+    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::Number => out.write_str(&as_number(value).map_or_else(String::new, show_number)).map_err(Into::into),
+        _ => minijinja::escape_formatter(out, state, value),
+    });
+    environment.add_filter("percent", |value: Value| percent(&value));
+    environment.add_filter("duration", |value: Value| duration(&value));
+    environment.add_filter("round", round);
+    environment.add_filter("default", default);
+    environment.add_filter("truncate", truncate);
+    environment.add_filter("upper", |text: String| text.to_uppercase());
+    environment.add_filter("lower", |text: String| text.to_lowercase());
+    environment
+}
+
+/// Renders a text of the routing file.
+pub(super) fn render_text(environment: &Environment<'_>, text: &str, context: &Value) -> Result<String, String> {
+    let template = environment.template_from_str(text).map_err(|error| short(&error))?;
+    let mut out = Capped(Vec::new());
+    template.render_captured_to(context, &mut out).map_err(|error| short(&error))?;
+    Ok(String::from_utf8_lossy(&out.0).into_owned())
+}
+
+/// What is wrong with a text of the routing file.
+pub(super) fn check_text(environment: &Environment<'_>, text: &str) -> Option<String> {
+    let error = environment.template_from_str(text).err()?;
+    Some(format!("the template cannot be read: {}", short(&error)))
 }
 
 impl Renderer {

@@ -9,14 +9,15 @@ use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use logweir_rules::model::Labels;
 use logweir_runtime::secrets::Secret;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::http::Poster;
+use super::http::{Poster, json_headers};
 use super::message::{Message, time_text, values_text};
 use super::policy::Outcome;
-use crate::route::file::WebhookChannel;
+use super::template;
+use crate::route::channel::{Payload, Webhook};
 use crate::state::Episode;
 
 /// Alerts in one body; the rest is counted in `truncatedAlerts`.
@@ -26,31 +27,78 @@ pub const ALERTS_MAX: usize = 100;
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// Sends one message.
-pub async fn send(channel: &WebhookChannel, poster: &Poster, message: &Message, now_wall: i64) -> Outcome {
-    let body = Bytes::from(body(message).to_string());
+pub async fn send(channel: &Webhook, poster: &Poster, message: &Message, now_wall: i64) -> Outcome {
+    let body = match &channel.payload {
+        Some(payload) => own_body(payload, message),
+        None => body(message),
+    };
+    let body = Bytes::from(body.to_string());
     let url = match channel.url.read() {
         Ok(url) => url,
         Err(error) => return Outcome::Misconfigured(error),
     };
-    let headers = match headers(channel, message, &body, now_wall) {
-        Ok(headers) => headers,
-        Err(reason) => return Outcome::Misconfigured(reason),
-    };
-    poster.post(url.expose(), headers, body).await
+    match headers(channel, message, &body, now_wall) {
+        Ok(headers) => poster.post(url.expose(), headers, body).await,
+        Err(outcome) => outcome,
+    }
 }
 
-fn headers(channel: &WebhookChannel, message: &Message, body: &[u8], now_wall: i64) -> Result<HeaderMap, String> {
+fn headers(channel: &Webhook, message: &Message, body: &[u8], now_wall: i64) -> Result<HeaderMap, Outcome> {
     let timestamp = now_wall.div_euclid(1_000_000_000);
-    let mut headers = HeaderMap::new();
+    let mut headers = json_headers(channel.bearer.as_ref())?;
+    let wrong = |_| Outcome::Misconfigured("a header cannot be written".to_owned());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| "a header cannot be written".to_owned());
-    headers.insert("webhook-id", value(&message.id)?);
+    for (name, text) in &channel.headers {
+        let name =
+            HeaderName::try_from(name.as_str()).map_err(|_| Outcome::Misconfigured("a header's name".to_owned()))?;
+        headers.insert(name, HeaderValue::from_str(text).map_err(wrong)?);
+    }
+    headers.insert("webhook-id", HeaderValue::from_str(&message.id).map_err(wrong)?);
     headers.insert("webhook-timestamp", HeaderValue::from(timestamp));
-    if let Some(secret) = &channel.secret {
-        let key = signing_key(&secret.read()?)?;
-        headers.insert("webhook-signature", value(&signature(&key, &message.id, timestamp, body))?);
+    // While a secret changes, both sign.
+    let mut signatures = Vec::new();
+    for secret in &channel.secrets {
+        let key = secret.read().and_then(|secret| signing_key(&secret)).map_err(Outcome::Misconfigured)?;
+        signatures.push(signature(&key, &message.id, timestamp, body));
+    }
+    if !signatures.is_empty() {
+        headers.insert("webhook-signature", HeaderValue::from_str(&signatures.join(" ")).map_err(wrong)?);
     }
     Ok(headers)
+}
+
+/// An own body: its texts are templates over `message`, so that what they hold can never break the JSON around it.
+pub fn own_body(payload: &Payload, message: &Message) -> Value {
+    let environment = template::environment();
+    let facts = body(message);
+    let facts = minijinja::Value::from_serialize(&facts);
+    let title = super::text::title(message);
+    let text = super::text::plain(message, ALERTS_MAX);
+    let context = minijinja::context! { message => facts, title => title, text => text };
+    fill(payload, &|text| template::render_text(&environment, text, &context))
+}
+
+fn fill(payload: &Payload, render: &dyn Fn(&str) -> Result<String, String>) -> Value {
+    match payload {
+        Payload::Text(text) if text.contains("{{") || text.contains("{%") => match render(text) {
+            Ok(text) => text.into(),
+            Err(error) => format!("{text} [template failed: {error}]").into(),
+        },
+        Payload::Text(text) => text.clone().into(),
+        Payload::Other(value) => value.clone(),
+        Payload::List(items) => items.iter().map(|item| fill(item, render)).collect(),
+        Payload::Map(entries) => entries.iter().map(|(key, item)| (key.clone(), fill(item, render))).collect(),
+    }
+}
+
+/// What is wrong with the templates of a body; `None` when they can be read.
+pub fn check_payload(payload: &Payload) -> Option<String> {
+    match payload {
+        Payload::Text(text) => template::check_text(&template::environment(), text),
+        Payload::Other(_) => None,
+        Payload::List(items) => items.iter().find_map(check_payload),
+        Payload::Map(entries) => entries.iter().find_map(|(_, item)| check_payload(item)),
+    }
 }
 
 /// The bytes of a `whsec_…` secret.
@@ -110,27 +158,35 @@ fn alert_json(alert: &Episode, message: &Message) -> Value {
     })
 }
 
-fn all_labels(alert: &Episode) -> Labels {
+pub(super) fn all_labels(alert: &Episode) -> Labels {
     let mut labels = alert.labels.clone();
     labels.insert("severity".to_owned(), alert.severity.to_string());
     labels
 }
 
 /// What receivers that know only Alertmanager's fields show to people.
-fn annotations(alert: &Episode, message: &Message) -> Labels {
+pub(super) fn annotations(alert: &Episode, message: &Message) -> Labels {
     let mut out = alert.annotations.clone();
     out.insert("summary".to_owned(), alert.summary.clone());
     out.insert("value".to_owned(), values_text(alert));
     out.insert("reason".to_owned(), alert.close_reason.clone().unwrap_or_else(|| alert.reason.clone()));
     out.insert("since".to_owned(), time_text(alert.opened_at));
-    out.insert("rule".to_owned(), alert.rule_at.clone());
+    out.insert("rule".to_owned(), super::text::rule_text(alert));
+    for (name, text) in [("why", &message.links.why), ("ack", &message.links.ack)] {
+        if !text.is_empty() {
+            out.insert(name.to_owned(), text.clone());
+        }
+    }
+    if let Some(ack) = &alert.extra.ack {
+        out.insert("acknowledged_by".to_owned(), ack.by.clone());
+    }
     out.insert("link".to_owned(), alert.link.clone());
     if !alert.samples.is_empty() {
         let lines: Vec<&str> = alert.samples.iter().map(|sample| sample.line.as_str()).collect();
         out.insert("samples".to_owned(), lines.join("\n"));
     }
     if let Some(late_ns) = message.late_ns {
-        out.insert("late".to_owned(), super::slack::span_text(late_ns));
+        out.insert("late".to_owned(), super::text::span_text(late_ns));
     }
     out
 }

@@ -58,10 +58,10 @@ async fn get(handle: &Handle, path: &str) -> (u16, Value) {
 #[tokio::test]
 async fn a_line_becomes_an_alert_at_two_receivers_and_its_end_too() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut webhook = StandIn::start(|_, _, _| (200, vec![], "")).await;
+    let mut webhook = StandIn::start(|_, _, _| (200, vec![], String::new())).await;
     let mut slack = StandIn::start(|_, received, _| {
         check_slack(&received.body);
-        (200, vec![], "ok")
+        (200, vec![], "ok".into())
     })
     .await;
     let count: Count = Arc::new(Mutex::new(50));
@@ -107,7 +107,7 @@ async fn a_line_becomes_an_alert_at_two_receivers_and_its_end_too() {
 #[tokio::test]
 async fn wrong_files_are_refused_whole_and_close_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
-    let receiver = StandIn::start(|_, _, _| (200, vec![], "")).await;
+    let receiver = StandIn::start(|_, _, _| (200, vec![], String::new())).await;
     let count: Count = Arc::new(Mutex::new(50));
     let clock = Clock::manual(T0);
     let settings = settings(dir.path(), &receiver, &receiver);
@@ -143,7 +143,7 @@ async fn wrong_files_are_refused_whole_and_close_nothing() {
 async fn an_alert_is_found_by_its_id_however_many_there_are() {
     use crate::state::store::EPISODES;
     let dir = tempfile::tempdir().expect("a directory");
-    let receiver = StandIn::start(|_, _, _| (200, vec![], "")).await;
+    let receiver = StandIn::start(|_, _, _| (200, vec![], String::new())).await;
     let count: Count = Arc::new(Mutex::new(5));
     let clock = Clock::manual(T0);
     let settings = settings(dir.path(), &receiver, &receiver);
@@ -181,7 +181,7 @@ async fn an_alert_is_found_by_its_id_however_many_there_are() {
 #[tokio::test]
 async fn messages_wait_until_the_past_is_caught_up() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut receiver = StandIn::start(|_, _, _| (200, vec![], "")).await;
+    let mut receiver = StandIn::start(|_, _, _| (200, vec![], String::new())).await;
     let count: Count = Arc::new(Mutex::new(50));
     let clock = Clock::manual(T0);
     let settings = settings(dir.path(), &receiver, &receiver);
@@ -204,9 +204,9 @@ async fn messages_wait_until_the_past_is_caught_up() {
     let mut sending = FuturesUnordered::new();
     sender.start_due(&mut sending).await.expect("looks");
     let mut again: Vec<String> = Vec::new();
-    while let Some((job, outcome)) = futures_util::StreamExt::next(&mut sending).await {
+    while let Some((job, sent)) = futures_util::StreamExt::next(&mut sending).await {
         again.push(job.row.id.clone());
-        sender.settle(&job, &outcome).await;
+        sender.settle(&job, &sent).await;
     }
     again.sort();
     assert_eq!(again, before);

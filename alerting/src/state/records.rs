@@ -38,11 +38,159 @@ pub struct Episode {
     pub samples: Vec<Sample>,
     /// Notification groups that it is in.
     pub groups: Vec<String>,
+    /// What came to it after it fired.
+    #[serde(default)]
+    pub extra: Extra,
+}
+
+/// What is known of an episode besides its rule: acknowledgement, history, surroundings.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extra {
+    pub ack: Option<Ack>,
+    /// Set when it comes and goes: how often it changed lately.
+    pub flapping: Option<String>,
+    /// Step of its rule, by which flapping is judged.
+    pub every_ns: i64,
+    /// The signal that the points are of.
+    pub signal: String,
+    /// Event time and value, oldest first, at most [`POINTS_MAX`]: what the chart shows.
+    pub points: Vec<(i64, f64)>,
+    /// The number that the signal is held against.
+    pub threshold: Option<f64>,
+    /// The most frequent values of some fields, with their counts.
+    pub top: BTreeMap<String, Vec<(String, u64)>>,
+    /// A deploy shortly before.
+    pub deploy: Option<String>,
+    /// The commit of the rule files when it fired.
+    pub commit: Option<String>,
+}
+
+/// Points of one episode that are kept.
+pub const POINTS_MAX: usize = 240;
+
+impl Extra {
+    /// Adds a point; of too many every second old one goes, so that the shape stays.
+    pub fn push_point(&mut self, at: i64, value: f64) {
+        if self.points.last().is_some_and(|(last, _)| *last >= at) {
+            return;
+        }
+        self.points.push((at, value));
+        if self.points.len() > POINTS_MAX {
+            let mut keep = false;
+            self.points.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+    }
+}
+
+/// Somebody has it in hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    pub by: String,
+    pub wall: i64,
+    pub comment: String,
+    /// It covers this severity and lower ones: what gets worse is told again.
+    pub severity: Severity,
+}
+
+/// Nobody is told of alerts with these labels for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    pub id: String,
+    /// As they were written: `host=~"web-.*"`.
+    pub matchers: Vec<String>,
+    pub starts_wall: i64,
+    pub ends_wall: i64,
+    pub author: String,
+    pub comment: String,
+    pub created_wall: i64,
+}
+
+/// Why a receiver was not told of an episode, and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suppression {
+    /// `silenced`, `inhibited`, `muted`, `flapping`, `acked`, `short`, `storm`
+    pub kind: String,
+    pub reason: String,
+    pub since_wall: i64,
+    /// When it was told after all.
+    pub ended_wall: Option<i64>,
+}
+
+/// How often an instance came and went.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flap {
+    /// Event times of its last changes.
+    pub changes: Vec<i64>,
+    pub window_ns: i64,
+    pub flapping: bool,
+    /// The receivers were told that it flaps.
+    pub announced: bool,
+}
+
+/// Episodes opened lately, by second.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StormState {
+    pub opened: Vec<(i64, u64)>,
+    pub until_wall: i64,
+}
+
+/// A heartbeat that somebody else sends to us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    pub last_wall: i64,
+    /// The open `HeartbeatMissed` episode.
+    pub episode: Option<String>,
+}
+
+/// Where a message went, to edit it or to write below it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadRef {
+    pub channel: String,
+    pub ts: String,
 }
 
 impl Episode {
     pub fn is_firing(&self) -> bool {
         self.closed_at.is_none()
+    }
+
+    /// The acknowledgement, unless it got worse since.
+    pub fn acked(&self) -> Option<&Ack> {
+        self.extra.ack.as_ref().filter(|ack| ack.severity >= self.severity)
+    }
+
+    /// An episode of Logweir's own, as of a receiver that cannot be reached.
+    pub fn built_in(id: String, name: &str, instance: Labels, severity: Severity, at: i64) -> Episode {
+        let mut labels = instance.clone();
+        labels.insert("alertname".to_owned(), name.to_owned());
+        Episode {
+            id,
+            rule: name.to_owned(),
+            group: "logweir".to_owned(),
+            rule_at: "built in".to_owned(),
+            labels,
+            instance,
+            severity,
+            peak: severity,
+            opened_at: at,
+            closed_at: None,
+            closed_wall: None,
+            reason: String::new(),
+            close_reason: None,
+            values: Values::new(),
+            first_values: Values::new(),
+            summary: String::new(),
+            annotations: BTreeMap::new(),
+            query: String::new(),
+            link: String::new(),
+            samples: Vec::new(),
+            groups: Vec::new(),
+            extra: Extra::default(),
+        }
     }
 }
 
@@ -71,6 +219,67 @@ pub struct NotifyGroup {
     pub last_flush_wall: Option<i64>,
     /// Messages made so far.
     pub seq: u64,
+    /// The route that made it, by its place in the tree; empty for groups that no route made.
+    #[serde(default)]
+    pub route: String,
+    #[serde(default)]
+    pub first_flush_wall: Option<i64>,
+    /// Everything that is due is suppressed: looked at again then.
+    #[serde(default)]
+    pub held_until_wall: Option<i64>,
+    /// Steps of the escalation that were taken.
+    #[serde(default)]
+    pub escalated: u32,
+    #[serde(default)]
+    pub kind: RowKind,
+}
+
+impl NotifyGroup {
+    pub fn new(key: String, receiver: &str, labels: Labels, now_wall: i64) -> NotifyGroup {
+        NotifyGroup {
+            key,
+            receiver: receiver.to_owned(),
+            born_wall: now_wall,
+            labels,
+            wait_ns: 0,
+            interval_ns: 300 * 1_000_000_000,
+            repeat_ns: 4 * 3600 * 1_000_000_000,
+            members: BTreeMap::new(),
+            next_flush_wall: None,
+            last_flush_wall: None,
+            seq: 0,
+            route: String::new(),
+            first_flush_wall: None,
+            held_until_wall: None,
+            escalated: 0,
+            kind: RowKind::Alert,
+        }
+    }
+
+    /// One life of the group, over all its messages: the name of its thread.
+    pub fn thread(&self) -> String {
+        format!("{}-{}", self.key, self.born_wall)
+    }
+}
+
+/// What a message is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowKind {
+    #[default]
+    Alert,
+    /// Collected until its time, also what is over by then.
+    Digest,
+    /// So many alerts at once that one message counts them.
+    Storm,
+    /// Nobody acknowledged.
+    Escalation,
+    /// Another receiver could not be told in time.
+    Fallback,
+    /// Somebody acknowledged: channels that show it are told.
+    Ack,
+    /// An operator tries a receiver.
+    Test,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +325,19 @@ pub struct OutboxRow {
     /// The last [`ATTEMPTS_KEPT`].
     pub recent: Vec<Attempt>,
     pub note: Option<String>,
+    #[serde(default)]
+    pub kind: RowKind,
+    /// The same for all messages of one life of a group.
+    #[serde(default)]
+    pub thread: String,
+    /// Since when the channel is owed a message of this group: replaced rows hand it on.
+    #[serde(default)]
+    pub owed_since_wall: i64,
+    /// The fallback receiver was told.
+    #[serde(default)]
+    pub fell_back: bool,
+    #[serde(default)]
+    pub repeat_ns: i64,
 }
 
 /// Attempts of a message that stay readable.
@@ -125,6 +347,9 @@ pub const ATTEMPTS_KEPT: usize = 10;
 pub struct Attempt {
     pub wall: i64,
     pub outcome: String,
+    /// It may have arrived.
+    #[serde(default)]
+    pub in_doubt: bool,
 }
 
 /// What a rule remembers besides its instances.

@@ -12,6 +12,14 @@
 //! finished   20-digit wall time, id        messages that are sent, dead, superseded or dropped
 //! told       episode NUL receiver/channel  whether a channel knows of an episode
 //! health     receiver/channel              since when it fails
+//! silences   ULID                          silences, and expired ones for a while
+//! why_not    episode NUL receiver          why a receiver was not told, at most 20 reasons
+//! flaps      rule NUL labels-as-JSON       changes of an instance that came and went
+//! storm      `now`                         episodes opened lately
+//! threads    receiver/channel NUL thread   where the messages of one life of a group went
+//! used       hash of a signed link         wall time at which it was used
+//! beats      name                          when a heartbeat was last heard
+//! keys       `links`                       what signed links are signed with
 //! ```
 
 use std::marker::PhantomData;
@@ -23,7 +31,9 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefi
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::records::{Episode, Health, NotifyGroup, OutboxRow, RuleMemory, Told};
+use super::records::{
+    Beat, Episode, Flap, Health, NotifyGroup, OutboxRow, RuleMemory, Silence, StormState, Suppression, ThreadRef, Told,
+};
 
 const FORMAT: u64 = 1;
 
@@ -57,8 +67,17 @@ pub const OUTBOX: Table<OutboxRow> = table("outbox");
 pub const FINISHED: Table<OutboxRow> = table("finished");
 pub const TOLD: Table<Told> = table("told");
 pub const HEALTH: Table<Health> = table("health");
+pub const SILENCES: Table<Silence> = table("silences");
+pub const WHY_NOT: Table<Vec<Suppression>> = table("why_not");
+pub const FLAPS: Table<Flap> = table("flaps");
+pub const STORM: Table<StormState> = table("storm");
+pub const THREADS: Table<ThreadRef> = table("threads");
+pub const USED: Table<i64> = table("used");
+pub const BEATS: Table<Beat> = table("beats");
+/// The key of signed links, 32 bytes in hexadecimal digits.
+pub const KEYS: Table<String> = table("keys");
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 19] = [
     META.name,
     CURSORS.name,
     RULES.name,
@@ -70,6 +89,14 @@ const TABLES: [&str; 11] = [
     FINISHED.name,
     TOLD.name,
     HEALTH.name,
+    SILENCES.name,
+    WHY_NOT.name,
+    FLAPS.name,
+    STORM.name,
+    THREADS.name,
+    USED.name,
+    BEATS.name,
+    KEYS.name,
 ];
 
 #[derive(Debug, thiserror::Error)]

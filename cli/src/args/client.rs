@@ -247,21 +247,71 @@ pub enum AlertsCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum RulesCommand {
-    /// Validate rule files; lists every mistake with its line
-    #[command(after_help = "Example:\n  logweir rules check rules/")]
-    Check(RulesPaths),
+    /// Validate rule files; lists every mistake with its line, and what is probably not meant
+    #[command(after_help = "Example:\n  logweir rules check rules/ --format github")]
+    Check(RulesCheck),
     /// Run the tests that stand in the rule files, on raw lines through the real parser
     #[command(after_help = "Example:\n  logweir rules test rules/nginx.yaml")]
-    Test(RulesPaths),
+    Test(RulesTest),
     /// List the rules that the server evaluates
     List(ListArgs),
+    /// Turn rules of another system into rule files, and say what did not map
+    #[command(after_help = "Example:\n  logweir rules import prometheus alerts.yml > rules/imported.yaml")]
+    Import(RulesImport),
 }
 
 #[derive(Debug, Args)]
-pub struct RulesPaths {
+pub struct RulesCheck {
     /// Files, or directories with `*.yaml` files
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+    /// Exit 1 when there are warnings
+    #[arg(long)]
+    pub strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RulesTest {
+    /// Files, or directories with `*.yaml` files
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How to print the results
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct RulesImport {
+    /// Where the rules come from
+    #[arg(value_enum)]
+    pub from: ImportFrom,
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// What `rules import` reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImportFrom {
+    /// Groups of alerting rules over LogQL, as Loki's ruler has them
+    Prometheus,
+    /// One ElastAlert rule
+    Elastalert,
+}
+
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people
+    Text,
+    /// One object a line
+    Json,
+    /// Annotations of a GitHub workflow
+    Github,
+    /// An XML report
+    Junit,
 }
 
 #[derive(Debug, Args)]

@@ -1,65 +1,66 @@
 //! `logweir rules`: what the server evaluates, and files checked without one.
 
 mod engine;
-
-use std::path::PathBuf;
+mod import;
+mod report;
 
 use logweir_alerting::check::cases::run_cases;
 use logweir_proto::api::Row;
 use logweir_proto::text::visible;
-use logweir_rules::model::RuleSet;
+use logweir_proto::yaml::Problem;
+use logweir_rules::lint;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::args::{ListArgs, ListFormat, RulesPaths};
+use crate::args::{ListArgs, ListFormat, ReportFormat, RulesCheck, RulesTest};
 use crate::client::Client;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::output::{Console, Table, cell, json_line, local_time};
 
-/// Validates rule files: 0 when all are right, 2 with every mistake on stderr.
-pub fn check(paths: &RulesPaths, console: &mut Console) -> Result<Exit> {
-    let Some(set) = load(&paths.paths, console) else { return Ok(Exit::Usage) };
-    let rules = set.rules().count();
-    let tests: usize = set.rules().map(|(_, rule)| rule.tests.len()).sum();
-    console.line(&format!("{rules} rules with {tests} tests are right"))?;
-    Ok(Exit::Ok)
+pub use import::run as import;
+use report::Weight;
+
+/// Validates rule files: 0 when all are right, 2 with every mistake. With `--strict`, 1 when there are warnings.
+pub fn check(args: &RulesCheck, console: &mut Console) -> Result<Exit> {
+    let set = match logweir_alerting::check::paths(&args.paths) {
+        Ok(set) => set,
+        Err(problems) => {
+            wrong(problems, args.format, console)?;
+            return Ok(Exit::Usage);
+        }
+    };
+    let warnings: Vec<_> = lint::lint(&set).into_iter().map(|problem| (Weight::Warning, problem)).collect();
+    report::problems(&warnings, args.format, console)?;
+    if args.format == ReportFormat::Text {
+        let rules = set.rules().count();
+        let tests: usize = set.rules().map(|(_, rule)| rule.tests.len()).sum();
+        console.line(&format!("{rules} rules with {tests} tests are right"))?;
+    }
+    Ok(if args.strict && !warnings.is_empty() { Exit::No } else { Exit::Ok })
 }
 
 /// Runs the tests of rule files: 0 when all pass, 1 when one fails, 2 when a file is wrong.
-pub fn test(paths: &RulesPaths, console: &mut Console) -> Result<Exit> {
-    let Some(set) = load(&paths.paths, console) else { return Ok(Exit::Usage) };
-    let results = run_cases(&set, &mut engine::InMemory::default());
-    let mut failed = 0;
-    for result in &results {
-        if result.failures.is_empty() {
-            console.line(&format!("ok    {}: {}", result.rule, result.case))?;
-            continue;
+pub fn test(args: &RulesTest, console: &mut Console) -> Result<Exit> {
+    let set = match logweir_alerting::check::paths(&args.paths) {
+        Ok(set) => set,
+        Err(problems) => {
+            wrong(problems, args.format, console)?;
+            return Ok(Exit::Usage);
         }
-        failed += 1;
-        console.line(&format!("FAIL  {}: {}  ({})", result.rule, result.case, result.place))?;
-        for failure in &result.failures {
-            console.line(&format!("        {failure}"))?;
-        }
-    }
-    console.line(&format!("{} passed, {failed} failed", results.len() - failed))?;
-    if results.is_empty() {
+    };
+    let found = run_cases(&set, &mut engine::InMemory::default());
+    report::results(&found, args.format, console)?;
+    if found.results.is_empty() {
         console.warn("these rules have no tests");
     }
-    Ok(if failed == 0 { Exit::Ok } else { Exit::No })
+    let failed = found.results.iter().any(|result| !result.failures.is_empty());
+    Ok(if failed { Exit::No } else { Exit::Ok })
 }
 
-/// Reads and checks the files; says every mistake.
-fn load(paths: &[PathBuf], console: &mut Console) -> Option<RuleSet> {
-    match logweir_alerting::check::paths(paths) {
-        Ok(set) => Some(set),
-        Err(problems) => {
-            for problem in &problems {
-                console.note(&problem.to_string());
-            }
-            None
-        }
-    }
+fn wrong(problems: Vec<Problem>, format: ReportFormat, console: &mut Console) -> Result<()> {
+    let problems: Vec<_> = problems.into_iter().map(|problem| (Weight::Error, problem)).collect();
+    report::problems(&problems, format, console)
 }
 
 #[derive(Deserialize)]

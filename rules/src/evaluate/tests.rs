@@ -3,6 +3,8 @@
 use expect_test::{Expect, expect};
 
 use super::*;
+
+mod kinds;
 use crate::file;
 
 const SECOND: i64 = 1_000_000_000;

@@ -94,8 +94,9 @@ fn mistakes_of_an_objective_are_found() {
     check(
         &slo("{critical: {burn: 1000, long: 1h, short: 5m}, warning: {burn: 2, long: 5m, short: 1h}}"),
         &expect![[r#"
-        r.yaml:7:79: short must be less than long, and long at most the period
-    "#]],
+            r.yaml:7:35: burn × (1 - objective) must be less than 1: this can never fire (it asks for 100% bad events)
+            r.yaml:7:79: short must be less than long, and long at most the period
+        "#]],
     );
     check(
         &slo("{critical: {burn: 2, long: 1h}, info: {when: burn_rate > 2}}\nlimit: {per_scope: 1, per: 1h}"),

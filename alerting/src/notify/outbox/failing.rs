@@ -1,8 +1,5 @@
 //! A channel that does not work is itself an alert, told to every other receiver.
 
-use std::collections::BTreeMap;
-
-use logweir_rules::condition::Values;
 use logweir_rules::model::{Labels, Severity};
 
 use super::channel_key;
@@ -86,46 +83,18 @@ fn open(
         let hash = blake3::hash(format!("{ALERT_NAME}\0{channel}\0{}", receiver.name).as_bytes());
         let key = hash.to_hex()[..32].to_owned();
         let mut group = NotifyGroup {
-            key: key.clone(),
-            receiver: receiver.name.clone(),
-            born_wall: now_wall,
-            labels: labels.clone(),
-            wait_ns: 0,
             interval_ns: INTERVAL_NS,
             repeat_ns: REPEAT_NS,
-            members: BTreeMap::new(),
-            next_flush_wall: None,
-            last_flush_wall: None,
-            seq: 0,
+            ..NotifyGroup::new(key.clone(), &receiver.name, labels.clone(), now_wall)
         };
         group::add(&mut group, &id, now_wall);
         tx.put(GROUPS, &key, &group)?;
         groups.push(key);
     }
-    let summary = format!("messages to {} ({}) do not arrive: {reason}", row.receiver, row.integration);
-    let episode = Episode {
-        id: id.clone(),
-        rule: ALERT_NAME.to_owned(),
-        group: "logweir".to_owned(),
-        rule_at: "built in".to_owned(),
-        labels,
-        instance,
-        severity: Severity::Critical,
-        peak: Severity::Critical,
-        opened_at: since,
-        closed_at: None,
-        closed_wall: None,
-        reason: reason.to_owned(),
-        close_reason: None,
-        values: Values::new(),
-        first_values: Values::new(),
-        summary,
-        annotations: BTreeMap::new(),
-        query: String::new(),
-        link: String::new(),
-        samples: Vec::new(),
-        groups,
-    };
+    let mut episode = Episode::built_in(id.clone(), ALERT_NAME, instance, Severity::Critical, since);
+    episode.summary = format!("messages to {} ({}) do not arrive: {reason}", row.receiver, row.integration);
+    episode.reason = reason.to_owned();
+    episode.groups = groups;
     tx.put(EPISODES, &id, &episode)?;
     tracing::error!(channel, reason, "messages do not arrive");
     Ok(id)

@@ -54,13 +54,13 @@ impl World {
     fn claim(&self, now: i64) -> Vec<Job> {
         let write = self.store.write(|tx| {
             group::flush(tx, &self.routing, now)?;
-            claim(tx, &self.routing, &BTreeSet::new(), now)
+            claim(tx, &self.routing, &mut Gate::default(), now)
         });
         write.expect("claims").jobs
     }
 
     fn settle(&self, job: &Job, outcome: &Outcome, now: i64) -> Verdict {
-        self.store.write(|tx| settle(tx, &self.routing, job, outcome, now)).expect("settles")
+        self.store.write(|tx| settle(tx, &self.routing, job, &outcome.clone().into(), now)).expect("settles")
     }
 
     fn finished(&self) -> Vec<RowState> {
@@ -190,10 +190,11 @@ fn one_message_at_a_time_and_an_end_is_told_once() {
     world.event(&episode("e1"), Event::Opened, T0);
     let job = world.claim(T0).pop().expect("a message");
     world.event(&episode("e2"), Event::Opened, T0 + S);
-    let busy = BTreeSet::from([job.channel_key()]);
+    let mut gate = Gate::default();
+    gate.take(&job.channel_key(), &job.channel, T0);
     let claimed = world.store.write(|tx| {
         group::flush(tx, &world.routing, T0 + 11 * S)?;
-        claim(tx, &world.routing, &busy, T0 + 11 * S)
+        claim(tx, &world.routing, &mut gate, T0 + 11 * S)
     });
     assert!(claimed.expect("claims").jobs.is_empty(), "the channel is busy");
     world.settle(&job, &status(200), T0 + 11 * S);
@@ -290,19 +291,7 @@ fn old_records_are_dropped_and_open_ones_stay() {
 
 #[test]
 fn ids_are_the_same_for_everybody_and_different_for_everything() {
-    let group = NotifyGroup {
-        key: "k".into(),
-        receiver: "ops".into(),
-        born_wall: T0,
-        labels: Labels::new(),
-        wait_ns: 0,
-        interval_ns: 0,
-        repeat_ns: 0,
-        members: std::collections::BTreeMap::new(),
-        next_flush_wall: None,
-        last_flush_wall: None,
-        seq: 1,
-    };
+    let group = NotifyGroup { seq: 1, ..NotifyGroup::new("k".into(), "ops", Labels::new(), T0) };
     let id = message_id("ops", "webhook[0]", &group);
     assert_eq!(id, message_id("ops", "webhook[0]", &group));
     assert_ne!(id, message_id("ops", "webhook[1]", &group));

@@ -4,6 +4,7 @@ use expect_test::{Expect, expect};
 use logweir_rules::model::Labels;
 
 use super::*;
+use crate::route::channel::Kind;
 
 const GOOD: &str = r#"version: 1
 route:
@@ -54,7 +55,9 @@ fn alerts_go_where_the_tree_says() {
     assert_eq!(to(&[("team", "db"), ("host", "test-1")]), ["ops"]);
     let deep = &routing.root.routes[1].routes[0];
     assert_eq!((deep.group_by.as_ref(), deep.group_wait_ns), (None, 10_000_000_000));
-    let Some(Channel::Webhook(db)) = routing.channel("db", "webhook[0]") else { panic!("a webhook") };
+    let Some(Channel { kind: Kind::Webhook(db), .. }) = routing.channel("db", "webhook[0]") else {
+        panic!("a webhook")
+    };
     assert!(matches!(&db.url, SecretSource::File(path) if path == Path::new("etc/secrets/url")));
     assert!(!format!("{routing:?}").contains("hooks.slack.com"), "secrets are not printed");
 }
@@ -71,25 +74,24 @@ fn mistakes_come_at_once() {
     check(
         &source,
         &expect![[r#"
-        etc/alerting.yaml:3:13: there is no receiver 'opps' (did you mean 'ops'?)
-        etc/alerting.yaml:6:3: unknown key 'group_intervall' in a route (did you mean 'group_interval'?)
-        etc/alerting.yaml:7:3: 'mute_time_intervals' is not supported by this version
-        etc/alerting.yaml:9:31: 'severity' has no '=', '!=', '=~' or '!~'
-        etc/alerting.yaml:16:13: the URL of a Slack webhook is a secret: use 'webhook_url_file' or 'webhook_url_env'
-        etc/alerting.yaml:16:13: slack needs 'webhook_url_file' or 'webhook_url_env'
-        etc/alerting.yaml:18:108: a secret must not stand in this file: use 'secret_file' or 'secret_env'
-        etc/alerting.yaml:18:108: standard_webhooks needs 'secret_file' or 'secret_env'
-        etc/alerting.yaml:20:55: '10.0.0.0/33' is not a network such as 10.0.0.0/8
-    "#]],
+            etc/alerting.yaml:3:13: there is no receiver 'opps' (did you mean 'ops'?)
+            etc/alerting.yaml:6:3: unknown key 'group_intervall' in a route (did you mean 'group_interval'?)
+            etc/alerting.yaml:7:25: there is no time interval 'x'
+            etc/alerting.yaml:9:31: 'severity' has no '=', '!=', '=~' or '!~'
+            etc/alerting.yaml:16:13: the URL of a Slack webhook is a secret: use 'webhook_url_file' or 'webhook_url_env'
+            etc/alerting.yaml:16:13: slack needs 'webhook_url_file' or 'webhook_url_env', or a 'token_file' or 'token_env' with a 'channel'
+            etc/alerting.yaml:18:108: a secret must not stand in this file: use 'secret_file' or 'secret_env'
+            etc/alerting.yaml:18:108: standard_webhooks needs 'secret_file' or 'secret_env'
+            etc/alerting.yaml:20:55: '10.0.0.0/33' is not a network such as 10.0.0.0/8
+        "#]],
     );
     check(
         "route: {receiver: a}\nreceivers:\n  - name: a\n    pagerduty: [{}]\n    webhook: [{url: 'ftp://x'}, {}, {url: 'http://hooks.example/'}]\ninhibit_rules: []\n",
         &expect![[r#"
-            etc/alerting.yaml:4:5: 'pagerduty' is not supported by this version
+            etc/alerting.yaml:4:17: pagerduty needs 'routing_key_file' or 'routing_key_env'
             etc/alerting.yaml:5:21: url must be http or https
             etc/alerting.yaml:5:33: webhook needs one of 'url', 'url_file', 'url_env'
             etc/alerting.yaml:5:43: http without TLS needs 'insecure_http: true'
-            etc/alerting.yaml:6:1: 'inhibit_rules' is not supported by this version
         "#]],
     );
 }
@@ -106,12 +108,85 @@ fn the_environment_stands_in_any_value() {
     let routing = load("alerting.yaml", source, &env).expect("it is right");
     assert_eq!(routing.root.receiver, "ops");
     assert_eq!(routing.root.group_wait_ns, 5_000_000_000);
-    let Some(Channel::Webhook(hook)) = routing.channel("ops", "webhook[0]") else { panic!("a webhook") };
+    let Some(Channel { kind: Kind::Webhook(hook), .. }) = routing.channel("ops", "webhook[0]") else {
+        panic!("a webhook")
+    };
     assert_eq!(hook.url.read().expect("known").expose(), "https://hooks.example.com/x$");
     check(
         "route: {receiver: '${NOPE}'}\nreceivers:\n  - {name: ops, webhook: [{url: 'https://a.example'}]}\n",
         &expect![[r#"
             etc/alerting.yaml:1:19: the environment variable NOPE is not set
+        "#]],
+    );
+}
+
+#[test]
+fn the_worked_example_and_the_shipped_file_load_and_their_tests_pass() {
+    let env = |name: &str| match name {
+        "SLACK_BOT_TOKEN" => Some("xoxb-1".to_owned()),
+        "HOOK_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        _ => None,
+    };
+    for (path, tests) in [
+        (concat!(env!("CARGO_MANIFEST_DIR"), "/examples/routing-example.yaml"), 3),
+        (concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/alerting.yaml"), 4),
+    ] {
+        let source = std::fs::read_to_string(path).expect(path);
+        let routing = load(path, &source, &env)
+            .unwrap_or_else(|problems| panic!("{}", problems.iter().map(|p| format!("{p}\n")).collect::<String>()));
+        assert_eq!(routing.tests.len(), tests, "{path}");
+    }
+}
+
+#[test]
+fn a_test_that_fails_is_a_mistake() {
+    check(
+        &GOOD.replace("receivers:\n", "tests:\n  - {alert: {severity: critical}, receivers: [db]}\n  - {alert: {severity: critical}, inhibited: [{severity: critical}]}\nreceivers:\n"),
+        &expect![[r#"
+            etc/alerting.yaml:13:5: this test fails: it goes to [pager], not to [db]
+            etc/alerting.yaml:14:5: this test fails: nothing with {"severity": "critical"} is inhibited
+        "#]],
+    );
+}
+
+#[test]
+fn every_kind_of_channel_says_what_it_lacks() {
+    let kinds = ["slack", "email", "pagerduty", "alertmanager", "teams", "discord", "telegram", "sms"];
+    let receivers: String = kinds.iter().map(|kind| format!("  - {{name: {kind}, {kind}: [{{}}]}}\n")).collect();
+    check(
+        &format!("route: {{receiver: slack}}\nreceivers:\n{receivers}"),
+        &expect![[r#"
+        etc/alerting.yaml:3:27: slack needs 'webhook_url_file' or 'webhook_url_env', or a 'token_file' or 'token_env' with a 'channel'
+        etc/alerting.yaml:4:27: email needs 'to'
+        etc/alerting.yaml:4:27: email needs 'smarthost' and 'from', here or in 'global: {email: …}'
+        etc/alerting.yaml:5:35: pagerduty needs 'routing_key_file' or 'routing_key_env'
+        etc/alerting.yaml:6:41: alertmanager needs one of 'url', 'url_file', 'url_env'
+        etc/alerting.yaml:7:27: teams needs 'webhook_url_file' or 'webhook_url_env'
+        etc/alerting.yaml:8:31: discord needs 'webhook_url_file' or 'webhook_url_env'
+        etc/alerting.yaml:9:33: telegram needs 'token_file' or 'token_env'
+        etc/alerting.yaml:9:33: telegram needs 'chat'
+        etc/alerting.yaml:10:23: sms needs 'auth_token_file' or 'auth_token_env'
+        etc/alerting.yaml:10:23: sms needs 'account_sid'
+        etc/alerting.yaml:10:23: sms needs 'from'
+        etc/alerting.yaml:10:23: sms needs 'to', numbers such as +4930123456
+    "#]],
+    );
+    check(
+        "route: {receiver: a, mute_time_intervals: [nights], escalate: [{receiver: b}]}\nreceivers:\n  - {name: a, fallback: {receiver: a}, webhook: [{url: 'https://a.example', rate: fast, digest: noon, headers: {Authorization: x}, payload: {a: '{{ '}}]}\ntime_intervals:\n  - {name: night, time_intervals: [{cron: '0 9 * *', for: 1h}, {weekdays: [mondai]}, {calendar: none.ics}, {location: Mars}]}\nstorm: {threshold: many}\n",
+        &expect![[r#"
+            etc/alerting.yaml:1:1: 'a' is its own fallback
+            etc/alerting.yaml:1:44: there is no time interval 'nights' (did you mean 'night'?)
+            etc/alerting.yaml:1:64: an escalation needs 'after'
+            etc/alerting.yaml:1:75: there is no receiver 'b' (did you mean 'a'?)
+            etc/alerting.yaml:3:83: rate must be as in '1/s' or '100/min'
+            etc/alerting.yaml:3:97: digest must be as in '09:00 Europe/Berlin' or '{cron: …, location: …}'
+            etc/alerting.yaml:3:128: a secret must not stand in this file: use 'bearer_token_file' or 'url_file'
+            etc/alerting.yaml:3:141: the template cannot be read: syntax error: unexpected end of input, expected expression
+            etc/alerting.yaml:5:43: '0 9 * *' has 4 fields, a cron expression has 5 or 6
+            etc/alerting.yaml:5:76: 'mondai' is not a range of weekdays
+            etc/alerting.yaml:5:97: etc/none.ics: No such file or directory (os error 2)
+            etc/alerting.yaml:5:119: there is no time zone 'Mars'; they are named as in 'Europe/Berlin'
+            etc/alerting.yaml:6:20: threshold must be as in '50 episodes per 1m', for at most an hour
         "#]],
     );
 }

@@ -1,0 +1,80 @@
+//! What comes out of an import is a rule file that is right, and what did not is named.
+
+use super::*;
+
+fn check(imported: &Imported) {
+    if imported.rules > 0 {
+        let set = crate::file::load([("i.yaml", imported.text.as_str())])
+            .unwrap_or_else(|problems| panic!("{}\n{problems:#?}", imported.text));
+        assert_eq!(set.rules().count(), imported.rules);
+    }
+}
+
+#[test]
+fn rules_over_lines_map_and_rules_over_metrics_are_named() {
+    let source = r#"
+groups:
+  - name: loki
+    interval: 1m
+    rules:
+      - alert: ManyErrors
+        expr: sum by (app, host) (count_over_time({env="prod", app=~"a|b"} |= "error" != "retry" | json [5m])) > 10
+        for: 2m
+        labels: {severity: page, team: web}
+        annotations: {summary: "{{ $labels.app }}: {{ $value | humanize }} errors", runbook_url: "https://x.example.com/{{ $labels.app }}", dashboard: d}
+      - alert: Fast
+        expr: sum(rate({job="x"}[1m])) by (host) >= 0.5
+      - alert: Cpu
+        expr: avg(node_load1) > 4
+      - record: r
+        expr: up
+"#;
+    let imported = prometheus("p.yml", source).expect("YAML");
+    check(&imported);
+    expect_test::expect![[r##"
+        # not mapped: p.yml:6: ManyErrors: the annotation 'dashboard'
+        # not mapped: p.yml:13: Cpu: 'avg' is about a metric, or has no equivalent over lines: avg(node_load1) > 4
+        # not mapped: p.yml:15: 'r' is a recording rule: signals are named within the rule that uses them
+        version: 1
+        groups:
+          - name: "loki"
+            every: 1m
+            rules:
+              - alert: "ManyErrors"
+                signals: {v: {filter: "env=\"prod\" AND app=~\"^(?:a|b)$\" AND \"error\" AND NOT \"retry\"", agg: count, window: 5m, by: ["app", "host"]}}
+                levels: {critical: {when: "v > 10", for: 2m}}
+                labels: {"team": "web"}
+                summary: "{{ labels.app }}: {{ value.v }} errors"
+                runbook: "https://x.example.com/{{ labels.app }}"
+              - alert: "Fast"
+                signals: {v: {filter: "job=\"x\"", agg: rate, window: 1m, by: ["host"]}}
+                levels: {warning: {when: "v >= 0.5"}}
+                summary: "Fast"
+    "##]].assert_eq(&imported.text);
+}
+
+#[test]
+fn every_type_that_maps_is_right() {
+    for (body, unmapped) in [
+        ("type: any", 0),
+        (
+            "type: frequency\nnum_events: 5\ntimeframe: {minutes: 10}\nquery_key: [host, service]\nrealert: {hours: 1}",
+            1,
+        ),
+        ("type: flatline\nthreshold: 1\nquery_key: host", 0),
+        ("type: spike\nspike_height: 3\nspike_type: both\nthreshold_cur: 30\ntimeframe: {hours: 1}", 0),
+        ("type: cardinality\ncardinality_field: user\nmax_cardinality: 5", 0),
+        ("type: change\ncompare_key: country\nquery_key: user\nignore_null: true", 0),
+        ("type: new_term\nfields: [country]\nquery_key: app", 0),
+        ("type: blacklist\ncompare_key: user\nblacklist: [root, 'a \"b\"']", 0),
+        ("type: whitelist\ncompare_key: user\nwhitelist: [root]\nalert: [slack]", 1),
+        ("type: metric_aggregation\nmetric_agg_key: ms\nmetric_agg_type: avg\nmax_threshold: 3", 0),
+        ("type: percentage_match", 1),
+    ] {
+        let filter = "filter:\n- term: {level.keyword: error}\n- range: {status: {gte: 500, lt: 600}}\n- query_string: {query: 'a OR b'}\n";
+        let imported = elastalert("e.yaml", &format!("name: E\nindex: logs-*\n{filter}{body}\n")).expect("YAML");
+        check(&imported);
+        assert_eq!(imported.unmapped.len(), unmapped, "{body}: {:?}", imported.unmapped);
+    }
+    assert!(elastalert("e.yaml", "name: [").is_err());
+}
