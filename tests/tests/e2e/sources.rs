@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use logweir_tests::faults::Dice;
-use logweir_tests::harness::docker::Docker;
+use logweir_tests::harness::docker::{Docker, counting};
 use logweir_tests::harness::ledger::{exactly_once, mark, written};
 use logweir_tests::harness::nginx::Nginx;
 use logweir_tests::harness::pm2::Pm2;
@@ -36,15 +36,6 @@ const timer = setInterval(() => {
   if (n >= total) clearInterval(timer);
 }, 20);
 ";
-
-/// Lines in bursts, for a shell alone would write them all within the first second.
-pub(crate) fn docker_script(total: u64) -> String {
-    format!(
-        "n=0; while [ $n -lt {total} ]; do echo \"level=info msg=\\\"job seq-docker-$n- done\\\" worker=3\"; \
-         n=$((n+1)); [ $((n % 20)) -ne 0 ] || busybox usleep 40000; done"
-    )
-    .replace("busybox usleep", "/bin/busybox usleep")
-}
 
 struct World {
     nginx: Nginx,
@@ -87,7 +78,7 @@ fn discover_names_real_sources_with_their_formats() -> anyhow::Result<()> {
         };
         let script = scratch.file("shop.js", PM2_APP)?;
         world.pm2.run(&script, "shop", &[("TOTAL", "20".to_owned())]).await?;
-        world.docker.run("counter", &[], &docker_script(20)).await?;
+        world.docker.run("counter", &[], &counting(20)).await?;
         world.docker.wait("counter").await?;
         let agent = agent(scratch, &world, "http://127.0.0.1:1")?;
         let found = agent.run("discover").await?.expect_code(0)?.text();
@@ -140,7 +131,7 @@ async fn load_pm2(scratch: &Scratch, world: &World) -> anyhow::Result<BTreeSet<u
 }
 
 async fn load_docker(world: &World) -> anyhow::Result<BTreeSet<u64>> {
-    world.docker.run("counter", &["max-size=200k", "max-file=50"], &docker_script(DOCKER_LINES)).await?;
+    world.docker.run("counter", &["max-size=200k", "max-file=50"], &counting(DOCKER_LINES)).await?;
     world.docker.wait("counter").await?;
     let container = std::fs::read_dir(world.docker.containers())?.next().context("the container's folder")??;
     let numbers = written(&container.path(), "", "docker")?;
