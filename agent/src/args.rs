@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use logweir_runtime::secrets::Secret;
 
-use crate::config::{Config, Proxies, check_url};
+use crate::config::{Config, Discover, Inputs, Proxies, Stdin, check_url};
 use crate::error::{Error, Result};
 use crate::redact::Detector;
 
@@ -33,6 +33,12 @@ pub struct Args {
     /// Ship what is there now from its beginning, wait for the acks, and exit
     #[arg(long)]
     pub once: bool,
+    /// Ship the lines of standard input and nothing else, wait for the acks, and exit
+    #[arg(long, conflicts_with = "once")]
+    pub stdin: bool,
+    /// Service of the lines of standard input
+    #[arg(long, value_name = "NAME", requires = "stdin", default_value = "stdin")]
+    pub service: String,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -73,6 +79,7 @@ Examples:
   logweir-agent discover
   logweir-agent multiline /srv/app/log/error.log
   logweir-agent --server https://logs.example.net:7171 --token-file /etc/logweir/token
+  backup.sh 2>&1 | logweir-agent --stdin --service backup --server https://logs.example.net:7171
   logweir-agent redact --detector email --detector card < app.log
   logweir-agent --once --server http://127.0.0.1:7171 --state-dir /tmp/once
 
@@ -116,6 +123,12 @@ impl Args {
             config.proxies = Some(proxies(env)?);
         }
         config.once = self.once;
+        if self.stdin {
+            let stdin = Stdin::new(&self.service).map_err(|reason| Error::Argument { from: "--service", reason })?;
+            config.discover = Discover::NONE;
+            config.files.clear();
+            config.inputs = Inputs { stdin: Some(stdin), spool_bytes: config.inputs.spool_bytes, ..Inputs::default() };
+        }
         Ok(config)
     }
 }

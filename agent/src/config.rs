@@ -24,7 +24,7 @@ mod sources;
 
 pub(crate) use read::COMBINED;
 pub(crate) use server::check_url;
-pub use sources::format_of;
+pub use sources::{Inputs, Journald, Stdin, Syslog, format_of};
 
 /// Docker and CRI cut their pieces at 16 KiB: a shorter limit would cut within a piece.
 pub const LINE_BYTES_MIN: usize = 32 << 10;
@@ -64,6 +64,7 @@ pub struct Config {
     pub rules: Vec<SourceRule>,
     pub redact: redact::Settings,
     pub limits: Limits,
+    pub inputs: Inputs,
     /// Ships what is there from its beginning, waits for the acks and ends.
     pub once: bool,
 }
@@ -229,6 +230,7 @@ impl Config {
             rules: Vec::new(),
             redact: redact::Settings::default(),
             limits: Limits::default(),
+            inputs: Inputs::default(),
             once: false,
         }
     }

@@ -29,6 +29,8 @@ pub enum Error {
         "checkpoint {path} is not readable ({reason}): restore it, or move it away to start anew at the end of each file"
     )]
     Checkpoint { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Spool(#[from] crate::spool::SpoolError),
     #[error("no server: give --server, set LOGWEIR_URL or write server.url")]
     NoServer,
     #[error("tls file {path}: {reason}")]
@@ -75,6 +77,7 @@ impl Error {
             | Error::StateHeld(_)
             | Error::Checkpoint { .. }
             | Error::Client(_)
+            | Error::Spool(_)
             | Error::Listen { .. } => ErrorKind::Environment,
             Error::Unreachable { .. } => ErrorKind::Unreachable,
             Error::Batch(_) | Error::Worker => ErrorKind::Bug,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use glob::{MatchOptions, Pattern};
-use logweir_proto::batch::{ChunkBuilder, LINE_BYTES_MAX, SourceInfo};
+use logweir_proto::batch::{ChunkBuilder, LINE_BYTES_MAX, SPOOL_FORMAT, SourceInfo, SourceKind};
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
 use crate::config::SourceRule;
@@ -59,6 +59,11 @@ enum Change {
     Text(std::ops::Range<usize>),
 }
 
+/// What is in our spool was redacted before it got there; a hash of a hash would be another.
+fn is_spooled(info: &SourceInfo) -> bool {
+    info.format == SPOOL_FORMAT && info.kind != SourceKind::Docker
+}
+
 impl Filter {
     pub fn new(rules: &[SourceRule], redaction: &redact::Settings) -> Result<Filter> {
         let rules = rules.iter().filter(|rule| rule.is_active()).map(Rule::new).collect::<Result<_>>()?;
@@ -89,7 +94,7 @@ impl Filter {
     /// The records of `chunk` that stay, as they may leave the host.
     pub fn apply(&mut self, info: &SourceInfo, chunk: ChunkBuilder) -> ChunkBuilder {
         let rules = self.rules_of(info);
-        if rules.is_empty() && self.redactor.is_none() {
+        if rules.is_empty() && (self.redactor.is_none() || is_spooled(info)) {
             return chunk;
         }
         if self.judge(info, &rules, &chunk) { self.rewrite(&chunk) } else { chunk }
@@ -117,6 +122,7 @@ impl Filter {
         let mut line = Vec::new();
         let mut any = false;
         let (mut dropped, mut unsampled) = (0, 0);
+        let redactor = self.redactor.as_ref().filter(|_| !is_spooled(info));
         chunk.for_each(|record| {
             let rules = || rules.iter().map(|rule| &self.rules[*rule]);
             let change = if rules().any(|rule| rule.drop.is_match(record.text)) {
@@ -125,7 +131,7 @@ impl Filter {
             } else if rules().any(|rule| !rule.samples(&info.id, record.start)) {
                 unsampled += 1;
                 Change::Left
-            } else if self.redactor.as_ref().is_some_and(|redactor| redactor.apply(record.text, &mut line)) {
+            } else if redactor.is_some_and(|redactor| redactor.apply(record.text, &mut line)) {
                 let start = self.text.len();
                 self.text.extend_from_slice(&line);
                 Change::Text(start..self.text.len())

@@ -46,6 +46,15 @@ pub(crate) fn attempt_failed(why: &'static str) {
     counter!("logweir_agent_failed_attempts_total", "why" => why).increment(1);
 }
 
+/// `name` is that of a spool: a small closed set.
+pub(crate) fn spool_dropped(name: &'static str, messages: u64) {
+    counter!("logweir_agent_spool_dropped_messages_total", "spool" => name).increment(messages);
+}
+
+pub(crate) fn spool_bytes(name: &'static str, bytes: u64) {
+    gauge!("logweir_agent_spool_bytes", "spool" => name).set(bytes as f64);
+}
+
 pub(crate) fn reloaded(taken: bool) {
     let outcome = if taken { "taken" } else { "refused" };
     counter!("logweir_agent_reloads_total", "outcome" => outcome).increment(1);

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::host::{Host, SAMPLE_EVERY};
+use crate::listen::Listeners;
 use crate::metrics;
 use crate::ship::client::{Client, Outcome};
 use crate::status::Status;
@@ -53,6 +54,9 @@ pub const NOTE_EVERY: Duration = Duration::from_millis(250);
 /// Between two tries of a batch that the server refuses whatever it holds.
 pub const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
+/// Pipes that are shipped at once, each with a state of its own.
+const STDIN_STATES: u32 = 16;
+
 /// One agent, built and ready to run.
 #[derive(Debug)]
 pub struct Agent {
@@ -81,6 +85,22 @@ struct Parts {
 impl Agent {
     /// Takes the state directory and finds again what the checkpoint remembers. Touches no network.
     pub fn build(config: Config, clock: Clock, drain: Drain) -> Result<Agent> {
+        if config.inputs.stdin.is_none() {
+            return Agent::build_in(config, clock, drain);
+        }
+        // The agent of the host has the state directory itself, and several pipes may run at once.
+        let root = config.state_dir.clone();
+        let mut number = 1;
+        loop {
+            let config = Config { state_dir: root.join(format!("stdin-{number}")), ..config.clone() };
+            match Agent::build_in(config, clock.clone(), drain.clone()) {
+                Err(Error::StateHeld(_)) if number < STDIN_STATES => number += 1,
+                built => return built,
+            }
+        }
+    }
+
+    fn build_in(config: Config, clock: Clock, drain: Drain) -> Result<Agent> {
         raise_open_files(config.limits.open_files);
         let settings = follow_settings(&config);
         let filter = Filter::new(&config.rules, &config.redact)?;
@@ -125,9 +145,15 @@ impl Agent {
     pub async fn run(self) -> Result<()> {
         let Agent { parts, tail } = self;
         let now = Instant::now();
+        let listeners = match parts.once {
+            true => Listeners::default(),
+            false => Listeners::start(&parts.config, &parts.clock, &parts.drain).await?,
+        };
         let mut run = Run {
             host_at: (parts.config.host_stats && !parts.once).then_some(now),
             parts,
+            listeners,
+            ended_at: None,
             tail: Some(tail),
             queue: VecDeque::new(),
             delivery: None,
@@ -153,6 +179,8 @@ impl Agent {
 enum Event {
     Delivered(Outcome),
     Changed,
+    /// Standard input is at its end.
+    Ended,
     Reload(Box<Config>),
     Tick,
     Drain,
@@ -162,6 +190,9 @@ enum Event {
 #[derive(Debug)]
 struct Run {
     parts: Parts,
+    listeners: Listeners,
+    /// When standard input was at its end and in the spool.
+    ended_at: Option<Instant>,
     /// Away only while the blocking pool works with it.
     tail: Option<Tail>,
     /// The first is under way while `delivery` is there.
@@ -195,13 +226,19 @@ impl Run {
         loop {
             self.advance().await?;
             self.parts.status.turned();
-            if self.parts.once && self.is_done() {
+            let ended = self.ended_at.is_some_and(|at| self.rescanned_at >= at);
+            if (self.parts.once || ended) && self.is_done() {
+                self.remove_shipped().await?;
                 return self.with_tail(|tail, _| tail.save()).await?;
             }
             let event = self.next_event().await;
             match event {
                 Event::Delivered(outcome) => self.delivered(outcome).await?,
                 Event::Changed => self.changed(),
+                Event::Ended => {
+                    self.ended_at = Some(Instant::now());
+                    self.rescan_at = Instant::now();
+                }
                 Event::Reload(config) => self.reload(*config).await?,
                 Event::Tick => {}
                 Event::Drain => return self.end().await,
@@ -233,6 +270,7 @@ impl Run {
             }
             Some(config) = reload => Event::Reload(Box::new(config)),
             () = self.parts.watch.changed() => Event::Changed,
+            () = self.listeners.until_ended() => Event::Ended,
             () = tokio::time::sleep_until(tick) => Event::Tick,
         }
     }
@@ -368,9 +406,25 @@ impl Run {
         self.rescanned_at = now.mono;
         let restless = now.mono < self.directories_at + RESTLESS;
         let told = self.parts.watch.is_complete() && !self.tail.as_ref().is_some_and(Tail::needs_looks);
-        self.rescan_at = now.mono + if told && !restless { RESCAN_WATCHED_EVERY } else { RESCAN_EVERY };
+        self.rescan_at =
+            now.mono + if told && !restless && !self.listeners.write() { RESCAN_WATCHED_EVERY } else { RESCAN_EVERY };
+        self.remove_shipped().await?;
         let unsaved = self.tail.as_ref().is_some_and(Tail::is_unsaved);
         if unsaved && let Err(error) = self.with_tail(|tail, _| tail.save()).await? {
+            tracing::error!(error = %error, "cannot write the checkpoint, trying on");
+        }
+        Ok(())
+    }
+
+    /// Frees the spool of what is stored, and counts what found no room in it.
+    async fn remove_shipped(&mut self) -> Result<()> {
+        let discovery = Arc::clone(&self.parts.discovery);
+        let (dropped, ended) = (self.listeners.take_dropped(), self.ended_at.is_some());
+        let removed = self.with_tail(move |tail, now| {
+            tail.count_dropped(dropped);
+            tail.remove_shipped(&discovery.closed_segments(ended), now)
+        });
+        if let Err(error) = removed.await? {
             tracing::error!(error = %error, "cannot write the checkpoint, trying on");
         }
         Ok(())
@@ -471,6 +525,7 @@ impl Run {
 
     /// What is under way may arrive; then the acks are written down.
     async fn end(&mut self) -> Result<()> {
+        self.listeners.end(DRAIN_GRACE).await;
         if let Some(delivery) = &mut self.delivery
             && let Ok(Ok(outcome)) = tokio::time::timeout(DRAIN_GRACE, delivery).await
         {

@@ -56,6 +56,12 @@ pub async fn watch(
 
 /// What a running agent cannot change, named; `None` when it can take all of it.
 pub fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
-    let fixed = [("state_dir", old.state_dir != new.state_dir), ("listen", old.listen != new.listen)];
+    let fixed = [
+        ("state_dir", old.state_dir != new.state_dir),
+        ("listen", old.listen != new.listen),
+        ("syslog", old.inputs.syslog != new.inputs.syslog),
+        ("journald", old.inputs.journald != new.inputs.journald),
+        ("spool", old.inputs.spool_bytes != new.inputs.spool_bytes),
+    ];
     fixed.into_iter().find(|(_, changed)| *changed).map(|(key, _)| key)
 }

@@ -15,6 +15,7 @@ pub mod reader;
 mod recover;
 pub mod rotate;
 pub mod siblings;
+mod spooled;
 
 #[cfg(test)]
 pub(crate) mod model;

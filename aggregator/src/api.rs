@@ -3,6 +3,7 @@
 pub mod console;
 pub mod error;
 pub mod events;
+pub mod exports;
 pub mod extract;
 pub mod health;
 pub mod ingest;
@@ -29,6 +30,7 @@ use logweir_runtime::pool::Pool;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::error::ApiError;
+use self::exports::Exports;
 use self::queries::Queries;
 use crate::auth::{Auth, Scope};
 use crate::live::Live;
@@ -53,6 +55,7 @@ pub struct App {
     pub store: Store,
     pub live: Live,
     pub queries: Queries,
+    pub exports: Exports,
     /// Decodes what comes in; apart from the queries, so that neither starves the other.
     pub ingest_pool: Pool,
     pub query_pool: Pool,
@@ -123,6 +126,11 @@ pub fn routes() -> Vec<Route> {
         Route::new(GET, "/api/v1/fields", query, values::fields),
         Route::new(GET, "/api/v1/queries", query, queries::list),
         Route::new(DELETE, "/api/v1/queries/{id}", query, queries::cancel),
+        Route::new(GET, "/api/v1/exports", query, exports::list),
+        Route::new(POST, "/api/v1/exports", query, exports::create),
+        Route::new(GET, "/api/v1/exports/{id}", query, exports::show),
+        Route::new(DELETE, "/api/v1/exports/{id}", query, exports::delete),
+        Route::new(GET, "/api/v1/exports/{id}/data", query, exports::data),
         Route::new(GET_POST, "/api/v1/explain", query, values::explain),
         Route::new(GET, "/api/v1/events/{id}", query, events::event),
         Route::new(GET, "/api/v1/events/{id}/context", query, events::context),
@@ -140,6 +148,18 @@ pub fn router(app: App) -> Router {
 /// A middleware that lets requests pass whose token may query: for the routers of other crates.
 pub async fn require_query(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
     app.auth.allow(request.headers(), Scope::Query)?;
+    Ok(next.run(request).await)
+}
+
+/// A middleware that lets requests pass whose token may change rules, and with them silences and messages.
+pub async fn require_rules_write(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
+    app.auth.allow(request.headers(), Scope::RulesWrite)?;
+    Ok(next.run(request).await)
+}
+
+/// A middleware that lets requests pass whose token may send logs.
+pub async fn require_ingest(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
+    app.auth.allow(request.headers(), Scope::Ingest)?;
     Ok(next.run(request).await)
 }
 

@@ -21,10 +21,19 @@ pub const QUERY_MEMORY_BYTES_DEFAULT: usize = 256 << 20;
 /// Range of `query_memory`: less answers nothing, and more is surely a slip of the pen.
 pub const QUERY_MEMORY_BYTES_MIN: u64 = 1 << 20;
 pub const QUERY_MEMORY_BYTES_MAX: u64 = 64 << 30;
+/// All files of exports together, when nobody says.
+pub const EXPORT_BYTES_DEFAULT: u64 = 10 << 30;
+pub const EXPORT_BYTES_MIN: u64 = 1 << 20;
+/// A finished export is deleted after this long.
+pub const EXPORT_KEEP_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+pub const EXPORT_KEEP_MIN: Duration = Duration::from_secs(60);
+pub const EXPORT_KEEP_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const SEAL_BYTES_DEFAULT: u64 = 64 << 20;
 pub const SEAL_BYTES_MIN: u64 = 64 << 10;
 pub const SEAL_BYTES_MAX: u64 = 1 << 30;
 pub const SEAL_AGE_DEFAULT: Duration = Duration::from_secs(600);
+pub const COMPACTION_BYTES_PER_S_MIN: u64 = 64 << 10;
+pub const COMPACTION_BYTES_PER_S_DEFAULT: u64 = 16 << 20;
 
 /// How the server runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,10 +69,16 @@ pub struct Limits {
     pub query_timeout: Duration,
     /// Most memory of one aggregation, by estimate.
     pub query_memory_bytes: usize,
+    /// Most bytes of all files of exports together.
+    pub export_bytes: u64,
+    /// How long a finished export is kept.
+    pub export_keep: Duration,
     /// Raw bytes in the head before it is sealed into a split.
     pub seal_bytes: u64,
     /// Age of the head's oldest row before it is sealed.
     pub seal_age: Duration,
+    /// What compaction may read and write in the mean.
+    pub compaction_bytes_per_s: u64,
 }
 
 /// Where the rules and the routing are; `logweir_alerting` reads them.
@@ -86,8 +101,11 @@ impl Config {
                 ingest_bytes_per_s: INGEST_BYTES_PER_S_DEFAULT,
                 query_timeout: QUERY_TIMEOUT_DEFAULT,
                 query_memory_bytes: QUERY_MEMORY_BYTES_DEFAULT,
+                export_bytes: EXPORT_BYTES_DEFAULT,
+                export_keep: EXPORT_KEEP_DEFAULT,
                 seal_bytes: SEAL_BYTES_DEFAULT,
                 seal_age: SEAL_AGE_DEFAULT,
+                compaction_bytes_per_s: COMPACTION_BYTES_PER_S_DEFAULT,
             },
             alerting: Alerting::default(),
             public_url: format!("http://{listen}"),
@@ -179,10 +197,16 @@ fn read_limits(mut section: Fields<'_>, limits: &mut Limits, problems: &mut Prob
     let memory = section.bytes("query_memory", QUERY_MEMORY_BYTES_MIN..=QUERY_MEMORY_BYTES_MAX, problems);
     let memory = memory.and_then(|bytes| usize::try_from(bytes).ok());
     limits.query_memory_bytes = memory.unwrap_or(limits.query_memory_bytes);
+    let export = section.bytes("export_bytes", EXPORT_BYTES_MIN..=u64::MAX, problems);
+    limits.export_bytes = export.unwrap_or(limits.export_bytes);
+    let keep = section.duration("export_keep", EXPORT_KEEP_MIN..=EXPORT_KEEP_MAX, problems);
+    limits.export_keep = keep.unwrap_or(limits.export_keep);
     let seal = section.bytes("seal_bytes", SEAL_BYTES_MIN..=SEAL_BYTES_MAX, problems);
     limits.seal_bytes = seal.unwrap_or(limits.seal_bytes);
     let age = section.duration("seal_age", Duration::ZERO..=Duration::MAX, problems);
     limits.seal_age = age.unwrap_or(limits.seal_age);
+    let compaction = section.bytes("compaction_bytes_per_s", COMPACTION_BYTES_PER_S_MIN..=u64::MAX, problems);
+    limits.compaction_bytes_per_s = compaction.unwrap_or(limits.compaction_bytes_per_s);
     section.finish(problems);
 }
 
@@ -227,12 +251,12 @@ mod tests {
 
     #[test]
     fn limits_and_the_environment_are_read() {
-        let text =
-            "data_dir: ${DATA}/logs\nlimits: {query_memory: 64MiB, seal_age: 1h30m}\nretention: {bytes: 10000}\n";
+        let text = "data_dir: ${DATA}/logs\nlimits: {query_memory: 64MiB, seal_age: 1h30m, compaction_bytes_per_s: 1MiB}\nretention: {bytes: 10000}\n";
         let config = parse(text).expect("it is right");
         assert_eq!(config.data_dir, PathBuf::from("/srv/data/logs"));
         assert_eq!(config.limits.query_memory_bytes, 64 << 20);
         assert_eq!(config.limits.seal_age, Duration::from_secs(5400));
+        assert_eq!(config.limits.compaction_bytes_per_s, 1 << 20);
         assert_eq!(config.retention.bytes, Some(10_000));
         assert_eq!(parse("").expect("nothing").limits.query_memory_bytes, QUERY_MEMORY_BYTES_DEFAULT);
         let error = parse("limits: {query_memory: 1KiB}\ndata_dir: ${NOPE}").expect_err("too little");

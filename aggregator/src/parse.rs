@@ -9,6 +9,7 @@
 
 mod detect;
 mod http;
+mod journald;
 mod json;
 mod labels;
 pub mod line;
@@ -18,6 +19,7 @@ mod piece;
 mod plain;
 mod pm2;
 mod route;
+mod syslog;
 pub mod time;
 mod utf8;
 
@@ -25,6 +27,7 @@ use logweir_proto::batch::{SourceInfo, SourceKind, Stream};
 use logweir_proto::record::Level;
 
 use self::detect::Detector;
+use self::journald::Journal;
 use self::json::Json;
 use self::labels::Labels;
 use self::line::{Cut, Line, Spelling, Text, Value};
@@ -32,6 +35,7 @@ use self::nginx::access::Access;
 use self::nginx::error::ErrorLog;
 use self::piece::{Context, Piece};
 use self::pm2::{Daemon, Envelope};
+use self::syslog::Syslog;
 use crate::names::{NameId, Names};
 
 /// One record as it came.
@@ -61,6 +65,8 @@ enum Engine {
     NginxError(ErrorLog),
     Pm2(Box<Pm2>),
     Daemon(Daemon),
+    Syslog(Box<Syslog>),
+    Journal(Box<Journal>),
     /// JSON, NGINX lines or text, whatever is found.
     Any,
 }
@@ -90,12 +96,9 @@ impl Parser {
                 text: Vec::new(),
             })),
             SourceKind::Pm2Daemon => Engine::Daemon(Daemon::new(names)),
-            SourceKind::Docker
-            | SourceKind::Cri
-            | SourceKind::File
-            | SourceKind::Json
-            | SourceKind::Syslog
-            | SourceKind::Journald => Engine::Any,
+            SourceKind::Syslog => Engine::Syslog(Box::new(Syslog::new(names))),
+            SourceKind::Journald => Engine::Journal(Box::new(Journal::new(names))),
+            SourceKind::Docker | SourceKind::Cri | SourceKind::File | SourceKind::Json => Engine::Any,
         };
         Parser {
             engine,
@@ -125,6 +128,10 @@ impl Parser {
             Engine::NginxError(error) => error.parse(piece, context, line),
             Engine::Daemon(daemon) => daemon.parse(piece, context, line),
             Engine::Pm2(pm2) => pm2.parse(piece, context, &mut self.json, names, line),
+            Engine::Syslog(syslog) => is_syslog(syslog, piece, context, (&mut self.json, names), line),
+            Engine::Journal(journal) => {
+                is_journal(journal, piece, context, (&mut self.json, &mut self.buffer, names), line)
+            }
             Engine::Any => false,
         };
         if !known && !is_json(&mut self.json, piece, context, names, line) && !self.detector.parse(piece, context, line)
@@ -163,6 +170,51 @@ impl Parser {
 
 fn is_json(json: &mut Json, piece: Piece<'_>, context: Context<'_>, names: &mut Names, line: &mut Line) -> bool {
     piece.text.trim_ascii_start().first() == Some(&b'{') && json.parse(piece, context, names, line)
+}
+
+/// Fills `line` with a syslog header and the message behind it; false where there is none.
+fn is_syslog(
+    syslog: &mut Syslog,
+    piece: Piece<'_>,
+    context: Context<'_>,
+    (json, names): (&mut Json, &mut Names),
+    line: &mut Line,
+) -> bool {
+    let Some(message) = syslog.header(piece, context, names, line) else { return false };
+    let inner = piece.part(message.start..piece.text.len());
+    if !is_json(json, inner, context, names, line) {
+        plain::parse(inner, inner.cut(inner.whole(), Spelling::Plain), context, line);
+    }
+    syslog.finish(&message, piece, context, line);
+    true
+}
+
+/// Fills `line` with an entry of the journal and the message in it; false where it is none.
+fn is_journal(
+    journal: &Journal,
+    piece: Piece<'_>,
+    context: Context<'_>,
+    (json, buffer, names): (&mut Json, &mut Vec<u8>, &mut Names),
+    line: &mut Line,
+) -> bool {
+    if !is_json(json, piece, context, names, line) {
+        return false;
+    }
+    if let Some(cut) = journal.fill(context.raw, line) {
+        let (time_ns, time_cut) = (line.time_ns, line.time_cut);
+        line.remove(NameId::MESSAGE);
+        let (inner, cut) = Journal::message(context.raw, cut, buffer, line);
+        if is_json(json, inner, context, names, line) && cut.spelling != Spelling::Plain {
+            let text =
+                line.get(NameId::MESSAGE).map_or(Value::Text(inner.text(inner.whole())), |message| message.value);
+            line.push(NameId::MESSAGE, text, Some(cut));
+        } else if line.get(NameId::MESSAGE).is_none() {
+            plain::parse(inner, Some(cut), context, line);
+        }
+        (line.time_ns, line.time_cut) = (time_ns, time_cut);
+    }
+    journal.level(context.raw, line);
+    true
 }
 
 impl Pm2 {

@@ -15,6 +15,7 @@ use logweir_runtime::loopback::is_loopback;
 use logweir_runtime::pool::Pool;
 
 use self::index::Indexer;
+use crate::api::exports::{self, Exports};
 use crate::api::queries::Queries;
 use crate::api::{App, Probe};
 use crate::auth::{Auth, TokenFile};
@@ -78,7 +79,9 @@ impl Pipeline {
             drain: drain.clone(),
         };
         let watch_thread = spawn("store", move || watcher.run())?;
-        let threads = vec![("wal", wal_thread), ("index", index_thread), ("store", watch_thread)];
+        let (exports, export_thread) = start_exports(config, &store, &clock, &drain)?;
+        let threads =
+            vec![("wal", wal_thread), ("index", index_thread), ("store", watch_thread), ("export", export_thread)];
         let app = App {
             auth,
             clock,
@@ -89,6 +92,7 @@ impl Pipeline {
             store,
             live,
             queries: Queries::default(),
+            exports,
             ingest_pool: Pool::new("ingest", NonZeroUsize::MIN).map_err(Error::Thread)?,
             query_pool: Pool::per_core("query").map_err(Error::Thread)?,
             rules_pool: Pool::new("rules", NonZeroUsize::MIN).map_err(Error::Thread)?,
@@ -110,16 +114,34 @@ impl Pipeline {
     pub fn shutdown(self) {
         let Pipeline { app, _lock } = self;
         app.drain.cancel();
+        app.exports.stop();
         let stages = app.stages.clone();
         drop(app);
         stages.join();
     }
 }
 
+fn start_exports(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+    drain: &Drain,
+) -> Result<(Exports, JoinHandle<()>), Error> {
+    let settings = exports::Settings {
+        bytes_max: config.limits.export_bytes,
+        keep: config.limits.export_keep,
+        memory_bytes: config.limits.query_memory_bytes,
+    };
+    let dir = config.data_dir.join("exports");
+    Exports::start(&dir, settings, store.clone(), clock.clone(), drain.clone())
+        .map_err(|source| Error::DataDir { path: dir, source })
+}
+
 fn store_config(config: &Config) -> StoreConfig {
     StoreConfig {
         seal_bytes: config.limits.seal_bytes,
         seal_age: config.limits.seal_age,
+        compaction_bytes_per_s: config.limits.compaction_bytes_per_s,
         retention_days: config.retention.days,
         retention_bytes: config.retention.bytes,
     }

@@ -15,6 +15,7 @@ mod value;
 use std::io::{self, Write};
 
 use logweir_proto::api::Row;
+use logweir_proto::csv::EVENT_COLUMNS;
 use logweir_proto::record::EventId;
 
 pub use console::{Console, Ink, Style};
@@ -23,9 +24,6 @@ pub use table::Table;
 pub use value::{cell, local_time};
 
 use crate::args::OutputFormat;
-
-/// Columns of events in `csv` and `table` when none are named.
-pub const EVENT_COLUMNS: [&str; 5] = ["time", "level", "service", "host", "message"];
 
 /// What the rows of an answer are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,10 +1,14 @@
 //! Shapes of the HTTP API: what the server answers and every client reads.
 
+mod export;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::record::EventId;
+
+pub use export::{Export, ExportFormat, ExportRequest, ExportState, Exports};
 
 /// Why a request was refused. Each code maps to one status, here and nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -35,6 +35,9 @@ pub const RAW_BYTES_MAX: usize = 32 << 20;
 /// Longest line that a record carries; the agent cuts longer ones and marks the rest.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
+/// The `format` of a source whose file is a row of frames: Docker's `local` driver, and the spool of an agent.
+pub const SPOOL_FORMAT: &str = "frames";
+
 /// The level for a body that is over [`BODY_BYTES_MAX`] at the level that was asked for.
 const ZSTD_LEVEL_SMALL: i32 = 3;
 
@@ -52,9 +55,8 @@ pub enum SourceKind {
     File,
     /// Records of `POST /api/v1/ingest`: each one a JSON object.
     Json,
-    /// RFC 3164 and 5424, a message each.
     Syslog,
-    /// Entries of the journal, each one a JSON object as `journalctl -o json` writes it.
+    /// Entries of the journal, as `journalctl -o json` writes them.
     Journald,
 }
 
@@ -82,7 +84,7 @@ pub struct SourceInfo {
     pub kind: SourceKind,
     /// Where the lines come from, as a person would name it: a path.
     pub path: String,
-    /// The `log_format` of an NGINX access log, else empty: it travels with the source so that any format parses.
+    /// The `log_format` of an NGINX access log, so that any format parses; or [`SPOOL_FORMAT`]; else empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub format: String,
     /// Canonical fields that hold for every line: `service`, `container`, `image`, `pm2_app`, `stream`, labels.

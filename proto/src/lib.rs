@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod batch;
+pub mod csv;
 pub mod frame;
 pub mod pattern;
 pub mod query;

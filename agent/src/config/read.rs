@@ -15,9 +15,6 @@ use super::{
 /// What `log_format` names when an access log names none.
 pub(crate) const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
 
-/// Keys of issue 3 and later: known, so that the message says more than "unknown".
-const NOT_YET: [&str; 3] = ["spool", "syslog", "journald"];
-
 /// A `log_format`, a pattern and a regular expression have dollars of their own.
 const RAW: [&str; 5] = ["files.format", "files.multiline.start", "files.drop", "rules.drop", "redact.patterns"];
 
@@ -54,7 +51,7 @@ fn read(mut fields: Fields<'_>, problems: &mut Problems) -> Config {
     config.rules.extend(rules.into_iter().map(|rule| rules::rule(rule, problems)));
     config.redact = rules::redact(fields.section("redact", problems), problems);
     config.limits = limits(fields.section("limits", problems), problems);
-    fields.unsupported(&NOT_YET, problems);
+    config.inputs = sources::inputs(&mut fields, problems);
     fields.finish(problems);
     config
 }
@@ -103,7 +100,6 @@ fn file_rule(mut fields: Fields<'_>, left_out: &mut Vec<SourceRule>, problems: &
     let (drop, sample) = rules::what_stays(&mut fields, problems);
     let (paths, exclude) = (rule.paths.clone(), rule.exclude.clone());
     left_out.push(SourceRule { paths, exclude, service: None, drop, sample });
-    fields.unsupported(&NOT_YET, problems);
     fields.finish(problems);
     rule
 }
@@ -147,7 +143,6 @@ fn limits(mut fields: Fields<'_>, problems: &mut Problems) -> Limits {
         let message = format!("is too small: batch_bytes and line_bytes need {need}MiB; raise it or lower them");
         fields.mistake("memory_bytes", &message, problems);
     }
-    fields.unsupported(&NOT_YET, problems);
     fields.finish(problems);
     limits
 }

@@ -124,7 +124,7 @@ limits: { batch_bytes: 1GiB, batch_age: soon, line_bytes: lots }
         &expect![[r#"
             agent.yaml:2:16: server.url: "logs.example.net" is not a url: relative URL without a base
             agent.yaml:2:36: unknown key 'tokenfile' in server (did you mean 'token_file'?)
-            agent.yaml:3:1: 'syslog' is not supported by this version
+            agent.yaml:3:11: unknown key 'listen' in syslog (known here: udp, tcp, service)
             agent.yaml:4:9: labels must be a mapping, not a list
             agent.yaml:5:17: discover[1] must be one of pm2, nginx, docker, kubernetes, not 'apache'
             agent.yaml:7:5: files[0].paths is missing: name at least one path or glob
@@ -180,6 +180,27 @@ fn where_an_event_begins() {
             agent.yaml:3:31: files[1].multiline.start is missing: give the pattern with which an event begins
             agent.yaml:4:46: files[2].multiline cannot be a pattern: every line of an access log is an event
             agent.yaml:5:31: files[3].multiline must be one of auto, none, not 'all'
+        "#]],
+    );
+}
+
+#[test]
+fn sources_that_are_no_files() {
+    let inputs = |text: &str| Config::parse("agent.yaml", text, &env).expect("it is right").inputs;
+    let here = Some("127.0.0.1:5514".parse().expect("an address"));
+    assert_eq!(inputs("syslog: {}").syslog, Some(Syslog { udp: here, tcp: here, service: None }));
+    let only_tcp = inputs("syslog: { tcp: '[::1]:601', service: net }").syslog.expect("it is on");
+    assert!(only_tcp.udp.is_none() && only_tcp.tcp.is_some() && only_tcp.service.as_deref() == Some("net"));
+    let set = inputs("journald: { units: [a.service], start_at: beginning }\nspool: { bytes: 64MiB }\n");
+    assert_eq!(set.journald.expect("it is on").units, ["a.service"]);
+    assert_eq!((set.spool_bytes, inputs("").syslog), (64 << 20, None));
+    mistakes(
+        "syslog: { udp: 5514, tls: x }\njournald: { unit: a }\nspool: { bytes: 1KiB }\n",
+        &expect![[r#"
+            agent.yaml:1:16: syslog.udp must be an address and a port, as in 127.0.0.1:5514
+            agent.yaml:1:22: unknown key 'tls' in syslog (known here: udp, tcp, service)
+            agent.yaml:2:13: unknown key 'unit' in journald (did you mean 'units'?)
+            agent.yaml:3:17: spool.bytes must be a size from 1MiB to 1TiB, not 1KiB
         "#]],
     );
 }

@@ -35,6 +35,14 @@ impl Encoding {
         }
     }
 
+    /// Where the last whole line of `block` ends, which begins at an even place of its file.
+    pub fn after_last_line(self, block: &[u8]) -> Option<usize> {
+        match self {
+            Encoding::Bytes => memchr::memrchr(b'\n', block).map(|at| at + 1),
+            _ => (2..=block.len() & !1).rev().step_by(2).find(|at| self.begins_line(&block[at - 2..*at])),
+        }
+    }
+
     /// Writes the characters of `bytes`, which stand at `offset` of their file, to `text`. With `all` also half a
     /// character at the end.
     pub fn transcode<'a>(self, bytes: &[u8], offset: u64, all: bool, text: &'a mut Vec<u8>) -> Mapped<'a> {

@@ -8,12 +8,11 @@
 //! ```
 //! What is no frame (a torn one, somebody's edit) is passed over up to the next one and becomes a record as it is.
 
+pub use logweir_proto::batch::SPOOL_FORMAT as FORMAT;
 use logweir_proto::batch::Stream;
 
 use super::join::Opened;
 
-/// The `format` of a source that is a row of frames.
-pub const FORMAT: &str = "frames";
 /// Docker reads no longer ones either.
 pub const FRAME_BYTES_MAX: usize = 2 << 20;
 /// Length before and length behind.
@@ -88,8 +87,17 @@ pub fn open(frame: &[u8], text: &mut Vec<u8>) -> Option<Opened> {
     Some(opened)
 }
 
+/// Whether a frame is all of its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Whole,
+    /// More of the line follows in the next frame.
+    Piece,
+    LastPiece,
+}
+
 /// Appends a frame.
-pub fn write(time_ns: i64, line: &[u8], out: &mut Vec<u8>) {
+pub fn write(time_ns: i64, line: &[u8], part: Part, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.push(0x10);
@@ -97,6 +105,11 @@ pub fn write(time_ns: i64, line: &[u8], out: &mut Vec<u8>) {
     out.push(0x1a);
     varint(line.len() as u64, out);
     out.extend_from_slice(line);
+    match part {
+        Part::Whole => {}
+        Part::Piece => out.extend_from_slice(&[0x20, 1]),
+        Part::LastPiece => out.extend_from_slice(&[0x20, 1, 0x2a, 2, 0x08, 1]),
+    }
     let size = ((out.len() - start - 4) as u32).to_be_bytes();
     out[start..start + 4].copy_from_slice(&size);
     out.extend_from_slice(&size);

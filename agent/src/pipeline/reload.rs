@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::host::SAMPLE_EVERY;
+use crate::listen;
 use crate::metrics;
 use crate::reload::needs_restart;
 use crate::ship::client::Client;
@@ -40,6 +41,7 @@ impl Run {
         }
         let client = Client::new(&config, self.parts.seed, self.parts.status.clone())?;
         let filter = Filter::new(&config.rules, &config.redact)?;
+        let redactor = listen::redactor(&config.redact)?;
         let discovery = Arc::new(Discovery::new(config.clone()));
         raise_open_files(config.limits.open_files);
         let settings = follow_settings(&config);
@@ -48,6 +50,7 @@ impl Run {
             tail.set_settings(settings);
         })
         .await?;
+        self.listeners.set_redactor(redactor);
         let now = Instant::now();
         // What is under way goes the old way, maybe to where nobody answers: the same batch goes the new way instead.
         self.delivery = None;

@@ -10,11 +10,13 @@ use logweir_proto::batch::SourceKind;
 use super::identity::is_compressed;
 use crate::config::{Config, FileRule, StartAt};
 use crate::decode::Multiline;
+use crate::spool::Segment;
 
 pub mod docker;
 pub mod kubernetes;
 pub mod nginx;
 pub mod pm2;
+pub mod spooled;
 
 /// Files that one discovery looks at; beyond them the rest is passed over with a reason.
 pub const FINDINGS_MAX: usize = 50_000;
@@ -108,6 +110,7 @@ impl Discovery {
         if self.config.discover.kubernetes {
             kubernetes::find(&self.config.roots, &mut all);
         }
+        spooled::find(&self.config, &mut all);
         let mut seen = HashSet::new();
         all.retain(|finding| finding.skipped || seen.insert(finding.candidate.path.clone()));
         all.truncate(FINDINGS_MAX);
@@ -115,6 +118,11 @@ impl Discovery {
             check_plain(finding);
         }
         all
+    }
+
+    /// Segments of the spool that can be removed once they are stored.
+    pub fn closed_segments(&self, ended: bool) -> Vec<Segment> {
+        spooled::closed_segments(&self.config, ended)
     }
 
     /// Directories in which a new source would appear.
@@ -132,6 +140,7 @@ impl Discovery {
         if self.config.discover.kubernetes {
             dirs.insert(kubernetes::pods_dir(&self.config.roots));
         }
+        dirs.extend(spooled::directories(&self.config));
         dirs
     }
 }

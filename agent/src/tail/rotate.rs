@@ -23,6 +23,8 @@ use super::reader::{Source, mtime_ns};
 use super::siblings::{SIBLINGS_MAX, Sibling, name_of, same_bytes};
 use crate::batch::fit;
 use crate::config::StartAt;
+use crate::decode::Format;
+use crate::decode::encoding::Encoding;
 use crate::metrics;
 
 /// A writer may go on with a renamed file for a while: it is let go after this time without growth.
@@ -179,7 +181,12 @@ impl Tail {
             return;
         }
         let start = self.start_of(candidate, &meta, now);
-        let at = if start == Start::AtEnd { end_of_lines(&file, meta.len()) } else { 0 };
+        let framed = Format::new(candidate.kind, &candidate.format, &candidate.multiline, 0).framed;
+        let at = match start {
+            Start::AtEnd if framed => meta.len(),
+            Start::AtEnd => end_of_lines(&file, meta.len()),
+            _ => 0,
+        };
         let info = SourceInfo {
             id: String::new(),
             kind: candidate.kind,
@@ -405,10 +412,11 @@ pub(super) fn birth_ns(meta: &Metadata) -> Option<i64> {
 /// Where the last whole line ends: a line that is half written when the agent starts is read when it is whole.
 fn end_of_lines(file: &File, size: u64) -> u64 {
     let mut block = vec![0; 64 << 10];
-    let start = size.saturating_sub(block.len() as u64);
+    let start = size.saturating_sub(block.len() as u64) & !1;
     let len = read_full_at(file, &mut block, start).unwrap_or(0);
     let len = len.min((size - start) as usize);
-    memchr::memrchr(b'\n', &block[..len]).map_or(size, |at| start + at as u64 + 1)
+    let encoding = Head::read(file).map_or(Encoding::Bytes, |head| Encoding::of(head.bytes()));
+    encoding.after_last_line(&block[..len]).map_or(size, |at| start + at as u64)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use logweir_proto::batch::{SourceInfo, Stream};
+use logweir_proto::batch::{SPOOL_FORMAT, SourceInfo, SourceKind, Stream};
 use logweir_proto::record::field;
 
 use super::line::{Line, Text, Value};
@@ -25,7 +25,10 @@ pub(super) struct Labels {
 impl Labels {
     pub(super) fn new(info: &SourceInfo, host: &str, names: &mut Names) -> Labels {
         let mut labels = Labels { list: Vec::new(), values: Vec::new(), source: info.kind.source_name() };
-        let own = [(field::HOST, host), (field::FILE, info.path.as_str())];
+        // What went through the agent's spool has no file of its own.
+        let spooled = info.format == SPOOL_FORMAT && info.kind != SourceKind::Docker;
+        let path = if spooled { "" } else { info.path.as_str() };
+        let own = [(field::HOST, host), (field::FILE, path)];
         let given = info.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         // Of the given labels some may be too many, but never host and file.
         for (name, value) in own.into_iter().chain(given).take(LABELS_MAX) {
@@ -71,10 +74,9 @@ impl Labels {
 
 #[cfg(test)]
 mod tests {
-    use expect_test::expect;
-    use logweir_proto::batch::SourceKind;
-
+    use super::SourceKind;
     use crate::parse::tests::fixture::Fixture;
+    use expect_test::expect;
 
     #[test]
     fn labels_never_hide_what_the_line_says() {

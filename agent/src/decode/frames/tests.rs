@@ -77,7 +77,7 @@ fn what_is_no_frame_is_a_record_and_the_next_frame_is_found() {
 fn our_own_frames_keep_newlines_and_are_never_joined() {
     let mut bytes = Vec::new();
     for text in ["<13>a\nb", "   indented", ""] {
-        write(7, text.as_bytes(), &mut bytes);
+        write(7, text.as_bytes(), Part::Whole, &mut bytes);
     }
     let (records, _) = run(SourceKind::Syslog, &bytes, Close::Group);
     assert_eq!(texts(&records), ["<13>a\nb", "   indented", ""]);
@@ -92,7 +92,7 @@ proptest! {
     fn any_line_comes_back(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..10), time_ns: i64) {
         let mut bytes = Vec::new();
         for line in &lines {
-            write(time_ns, line, &mut bytes);
+            write(time_ns, line, Part::Whole, &mut bytes);
         }
         let (records, decoded) = run(SourceKind::Journald, &bytes, Close::Group);
         prop_assert_eq!(decoded.consumed, bytes.len());
