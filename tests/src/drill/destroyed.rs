@@ -11,9 +11,11 @@ pub(super) async fn truncated(world: &mut World<'_>, dead: bool) -> anyhow::Resu
     world.caught_up().await?;
     world.server.kill().await?;
     world.load(part, None).await?;
-    world.agent_looks().await;
     if dead {
+        world.agent_remembers().await;
         world.agent.kill().await?;
+    } else {
+        world.agent_looks().await;
     }
     world.writer.truncate()?;
     world.load(part, None).await?;
@@ -29,7 +31,7 @@ pub(super) async fn deleted_dead(world: &mut World<'_>) -> anyhow::Result<()> {
     world.caught_up().await?;
     world.server.kill().await?;
     world.load(part, None).await?;
-    world.agent_looks().await;
+    world.agent_remembers().await;
     world.agent.kill().await?;
     world.writer.delete()?;
     world.load(part, None).await?;

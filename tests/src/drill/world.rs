@@ -69,9 +69,13 @@ impl<'a> World<'a> {
         self.server.wait_count(FILTER, self.writer.written(), self.patience()).await
     }
 
-    /// For the agent to see how long its log is, which it does within 250 ms, and to write it down, within 5 s. There is
-    /// nothing to ask it while the server is down.
+    /// For the agent to see how long its log is: within 250 ms, and there is nothing to ask it while the server is down.
     pub(super) async fn agent_looks(&self) {
+        sleep(Duration::from_secs(1)).await;
+    }
+
+    /// The same, and to write it down: within 5 s.
+    pub(super) async fn agent_remembers(&self) {
         sleep(Duration::from_secs(7)).await;
     }
 

@@ -16,7 +16,7 @@ fn nginx_loses_no_line_when_its_log_is_rotated() -> anyhow::Result<()> {
     run("nginx", async |scratch| {
         let nginx = Nginx::start(scratch).await?;
         nginx.get(&format!("/{}", mark("nginx", 0))).await?;
-        nginx.rotate(1).await?;
+        nginx.rotate().await?;
         nginx.get(&format!("/fail/{}", mark("nginx", 1))).await?;
         let logs = scratch.join("nginx/logs");
         nginx.stop().await?;

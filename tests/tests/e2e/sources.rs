@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use logweir_tests::faults::Dice;
 use logweir_tests::harness::docker::{Docker, counting};
-use logweir_tests::harness::ledger::{exactly_once, mark, written};
+use logweir_tests::harness::ledger::{Tally, exactly_once, mark, written};
 use logweir_tests::harness::nginx::Nginx;
 use logweir_tests::harness::pm2::Pm2;
 use logweir_tests::harness::{Agent, Scratch, Server, eventually, run};
@@ -65,6 +65,47 @@ fn every_line_of_real_sources_is_stored_exactly_once() -> anyhow::Result<()> {
         exactly_once(&client, "pm2", "pm2_app:shop message=~\"seq-pm2\"", &written.1, CAUGHT_UP_WITHIN).await?;
         exactly_once(&client, "docker", "container:counter", &written.2, CAUGHT_UP_WITHIN).await?;
         no_gaps(&server).await
+    })
+}
+
+/// The module copies and then truncates: what the app writes between the two is destroyed, unless the agent was quicker.
+#[test]
+fn pm2_logrotate_copies_and_truncates_under_load() -> anyhow::Result<()> {
+    run("pm2rotate", async |scratch| {
+        let pm2 = Pm2::start(scratch).await?;
+        pm2.install_logrotate("20K").await?;
+        let server = Server::serve(scratch, "server", SEALED_OFTEN).await?;
+        let more = format!("discover: [pm2]\ndiscover_roots: {{ pm2: [{}] }}\n", pm2.home().display());
+        let mut agent = Agent::configure(scratch, server.url(), &more)?;
+        agent.start(scratch)?;
+        let total = PM2_LINES / 2;
+        let script = scratch.file("shop.js", PM2_APP)?;
+        pm2.run(&script, "shop", &[("TOTAL", total.to_string())]).await?;
+        server.wait_count("pm2_app:shop", total / 4, CAUGHT_UP_WITHIN).await?;
+        restart_agent(scratch, &mut agent, &mut Dice::from_env()).await?;
+        pm2.wait_stopped("shop", Duration::from_secs(90)).await?;
+
+        let logs = pm2.home().join("logs");
+        let rotated =
+            std::fs::read_dir(&logs)?.flatten().filter(|e| e.file_name().to_string_lossy().contains("shop-out__"));
+        ensure!(rotated.count() > 1, "pm2-logrotate has not rotated");
+        let kept = written(&logs, "shop-out", "pm2")?;
+        let all = (0..total).collect();
+        let tally = async || {
+            let rows = server.client().all_rows("pm2_app:shop message=~\"seq-pm2\"", Some("raw")).await?;
+            let lines: Vec<&str> = rows.iter().filter_map(|row| row.get("raw")?.as_str()).collect();
+            anyhow::Ok(Tally::of("pm2", &all, lines.into_iter()))
+        };
+        eventually(CAUGHT_UP_WITHIN, "every line that is in a file is stored", async || {
+            let missing = tally().await?.missing.into_iter().filter(|number| kept.contains(number)).count();
+            ensure!(missing == 0, "{missing} are not");
+            Ok(Some(()))
+        })
+        .await?;
+        let Tally { missing, doubled, strange } = tally().await?;
+        eprintln!("pm2-logrotate kept {} of {total} lines, {} are stored", kept.len(), total - missing.len() as u64);
+        ensure!(doubled.is_empty() && strange.is_empty(), "doubled {doubled:?}, strange {strange:?}");
+        if missing.is_empty() { no_gaps(&server).await } else { Ok(()) }
     })
 }
 
@@ -131,7 +172,7 @@ async fn load_pm2(scratch: &Scratch, world: &World) -> anyhow::Result<BTreeSet<u
 }
 
 async fn load_docker(world: &World) -> anyhow::Result<BTreeSet<u64>> {
-    world.docker.run("counter", &["max-size=200k", "max-file=50"], &counting(DOCKER_LINES)).await?;
+    world.docker.run("counter", &["max-size=100k", "max-file=50", "compress=true"], &counting(DOCKER_LINES)).await?;
     world.docker.wait("counter").await?;
     let container = std::fs::read_dir(world.docker.containers())?.next().context("the container's folder")??;
     let numbers = written(&container.path(), "", "docker")?;
@@ -159,7 +200,7 @@ async fn faults(scratch: &Scratch, world: &World, server: &mut Server, agent: &m
         sleep(dice.millis(200, 1_500)).await;
         eprintln!("fault {number}: {fault:?}");
         match fault {
-            Fault::RotateNginx => world.nginx.rotate(number).await?,
+            Fault::RotateNginx => world.nginx.rotate().await?,
             Fault::RotatePm2 => rotate_pm2(world, number).await?,
             Fault::KillAgent => restart_agent(scratch, agent, &mut dice).await?,
             Fault::KillServer => {
@@ -169,7 +210,7 @@ async fn faults(scratch: &Scratch, world: &World, server: &mut Server, agent: &m
             }
             Fault::RotateUnseen => {
                 agent.kill().await?;
-                world.nginx.rotate(number).await?;
+                world.nginx.rotate().await?;
                 rotate_pm2(world, number).await?;
                 sleep(dice.millis(1, 500)).await;
                 agent.start(scratch)?;
