@@ -1,10 +1,12 @@
-//! How fast lines become fields, in MB/s of raw text on one thread: `cargo bench -p logweir-aggregator --bench parse`.
+//! How fast bodies pass the JSON door and lines become fields, in MB/s of raw text on one thread:
+//! `cargo bench -p logweir-aggregator --bench parse`.
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use logweir_aggregator::names::Names;
 use logweir_aggregator::parse::line::Line;
 use logweir_aggregator::parse::{Input, Parser};
+use logweir_aggregator::receive::json;
 use logweir_proto::batch::{SourceInfo, SourceKind, Stream};
 
 /// Lines that one iteration parses.
@@ -54,6 +56,25 @@ fn plain(bencher: Bencher<'_, '_>) {
             i % 16,
             i * 31,
         )
+    });
+}
+
+/// What `/api/v1/ingest` does with a body before the log has it.
+#[divan::bench]
+fn ndjson_door(bencher: Bencher<'_, '_>) {
+    let line = |i: usize| {
+        format!(
+            "{{\"time\":{},\"level\":\"info\",\"service\":\"cart\",\"trace_id\":\"{:032x}\",\"path\":\"/api/orders/{i}\",\
+             \"status\":200,\"duration_ms\":{},\"msg\":\"order {i} placed\"}}\n",
+            1_795_165_860_000 + i,
+            (i as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834),
+            i % 900,
+        )
+    };
+    let body: String = (0..LINES).map(line).collect();
+    bencher.counter(BytesCount::new(body.len())).bench_local(|| {
+        let objects = json::split(body.as_bytes());
+        black_box(json::batch(&json::Sender::default(), &objects.texts))
     });
 }
 

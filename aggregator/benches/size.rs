@@ -26,7 +26,7 @@ mod faults {
     pub(crate) use super::dice::Dice;
 }
 #[path = "../../tests/src/bench/generate.rs"]
-#[expect(unreachable_pub, reason = "the bench of the server uses it from another crate")]
+#[expect(unreachable_pub, unused_imports, reason = "the bench of the server uses it from another crate")]
 mod generate;
 
 use dice::Dice;
@@ -73,7 +73,7 @@ fn measure(set: &str, bytes: usize) {
     let splits: Vec<SplitFile> = parts(&blocks, SEAL_BYTES).map(seal).collect();
     let seal_s = cpu_s() - before;
     let stored: usize = splits.iter().map(|split| split.bytes.len()).sum();
-    println!(
+    eprintln!(
         "\n{set}: {:.0} MB, {} lines; zstd -1 {:.2} % at {:.2} CPU-s/GB; parse {:.2}; seal {:.2}; {} splits, {:.2} %",
         raw as f64 / 1e6,
         lines.len(),
@@ -93,7 +93,7 @@ fn measure(set: &str, bytes: usize) {
     let small: Vec<SplitFile> = parts(&blocks, SMALL_BYTES).map(seal).collect();
     let small_bytes: usize = small.iter().map(|split| split.bytes.len()).sum();
     let merged = merge(&small);
-    println!(
+    eprintln!(
         "small splits: {} of {:.2} %; merged {:.2} CPU-s/GB to {:.2} %",
         small.len(),
         100.0 * small_bytes as f64 / raw as f64,
@@ -158,7 +158,7 @@ fn show(splits: &[SplitFile], raw: usize, lines: usize) {
     let mut parts: Vec<_> = parts.into_iter().collect();
     parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     for (name, bytes) in parts.into_iter().filter(|(_, bytes)| bytes * 10_000 > raw) {
-        println!("  {:6.2} % {:7.2} B/line  {name}", 100.0 * bytes as f64 / raw as f64, bytes as f64 / lines as f64);
+        eprintln!("  {:6.2} % {:7.2} B/line  {name}", 100.0 * bytes as f64 / raw as f64, bytes as f64 / lines as f64);
     }
 }
 

@@ -151,6 +151,18 @@ pub async fn require_query(State(app): State<App>, request: Request, next: Next)
     Ok(next.run(request).await)
 }
 
+/// A middleware that lets requests pass whose token may change rules, and with them silences and messages.
+pub async fn require_rules_write(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
+    app.auth.allow(request.headers(), Scope::RulesWrite)?;
+    Ok(next.run(request).await)
+}
+
+/// A middleware that lets requests pass whose token may send logs.
+pub async fn require_ingest(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
+    app.auth.allow(request.headers(), Scope::Ingest)?;
+    Ok(next.run(request).await)
+}
+
 /// What every router of the server gets in the end: answers for unknown paths and wrong methods, and for panics.
 pub fn finish(router: Router) -> Router {
     router

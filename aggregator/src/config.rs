@@ -32,6 +32,8 @@ pub const SEAL_BYTES_DEFAULT: u64 = 64 << 20;
 pub const SEAL_BYTES_MIN: u64 = 64 << 10;
 pub const SEAL_BYTES_MAX: u64 = 1 << 30;
 pub const SEAL_AGE_DEFAULT: Duration = Duration::from_secs(600);
+pub const COMPACTION_BYTES_PER_S_MIN: u64 = 64 << 10;
+pub const COMPACTION_BYTES_PER_S_DEFAULT: u64 = 16 << 20;
 
 /// How the server runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +77,8 @@ pub struct Limits {
     pub seal_bytes: u64,
     /// Age of the head's oldest row before it is sealed.
     pub seal_age: Duration,
+    /// What compaction may read and write in the mean.
+    pub compaction_bytes_per_s: u64,
 }
 
 /// Where the rules and the routing are; `logweir_alerting` reads them.
@@ -101,6 +105,7 @@ impl Config {
                 export_keep: EXPORT_KEEP_DEFAULT,
                 seal_bytes: SEAL_BYTES_DEFAULT,
                 seal_age: SEAL_AGE_DEFAULT,
+                compaction_bytes_per_s: COMPACTION_BYTES_PER_S_DEFAULT,
             },
             alerting: Alerting::default(),
             public_url: format!("http://{listen}"),
@@ -200,6 +205,8 @@ fn read_limits(mut section: Fields<'_>, limits: &mut Limits, problems: &mut Prob
     limits.seal_bytes = seal.unwrap_or(limits.seal_bytes);
     let age = section.duration("seal_age", Duration::ZERO..=Duration::MAX, problems);
     limits.seal_age = age.unwrap_or(limits.seal_age);
+    let compaction = section.bytes("compaction_bytes_per_s", COMPACTION_BYTES_PER_S_MIN..=u64::MAX, problems);
+    limits.compaction_bytes_per_s = compaction.unwrap_or(limits.compaction_bytes_per_s);
     section.finish(problems);
 }
 
@@ -244,12 +251,12 @@ mod tests {
 
     #[test]
     fn limits_and_the_environment_are_read() {
-        let text =
-            "data_dir: ${DATA}/logs\nlimits: {query_memory: 64MiB, seal_age: 1h30m}\nretention: {bytes: 10000}\n";
+        let text = "data_dir: ${DATA}/logs\nlimits: {query_memory: 64MiB, seal_age: 1h30m, compaction_bytes_per_s: 1MiB}\nretention: {bytes: 10000}\n";
         let config = parse(text).expect("it is right");
         assert_eq!(config.data_dir, PathBuf::from("/srv/data/logs"));
         assert_eq!(config.limits.query_memory_bytes, 64 << 20);
         assert_eq!(config.limits.seal_age, Duration::from_secs(5400));
+        assert_eq!(config.limits.compaction_bytes_per_s, 1 << 20);
         assert_eq!(config.retention.bytes, Some(10_000));
         assert_eq!(parse("").expect("nothing").limits.query_memory_bytes, QUERY_MEMORY_BYTES_DEFAULT);
         let error = parse("limits: {query_memory: 1KiB}\ndata_dir: ${NOPE}").expect_err("too little");

@@ -141,6 +141,7 @@ fn store_config(config: &Config) -> StoreConfig {
     StoreConfig {
         seal_bytes: config.limits.seal_bytes,
         seal_age: config.limits.seal_age,
+        compaction_bytes_per_s: config.limits.compaction_bytes_per_s,
         retention_days: config.retention.days,
         retention_bytes: config.retention.bytes,
     }

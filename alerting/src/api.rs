@@ -130,6 +130,10 @@ pub fn heartbeat_router(handle: Handle) -> Router {
 }
 
 async fn heartbeat(State(handle): State<Handle>, Path(name): Path<String>) -> Answer {
+    if handle.live.routing().is_none() {
+        let error = ApiError::new(ErrorCode::Unavailable, "the routing file is not in force yet");
+        return Err(error.retry_after(RETRY_AFTER_S));
+    }
     match handle.heartbeat(&name).await.map_err(unavailable)? {
         true => Ok(Json(json!({"heartbeat": name}))),
         false => Err(ApiError::new(ErrorCode::NotFound, "no heartbeat of this name is expected")),

@@ -324,3 +324,6 @@ fn why_json(
         "notifications": messages,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,6 +137,10 @@ impl Live {
         change(statuses.entry(rule.to_owned()).or_default());
     }
 
+    pub(crate) fn note_round(&self, now_wall: i64) {
+        self.round_wall.store(now_wall, Ordering::Release);
+    }
+
     pub(crate) fn commit(&self) -> Option<String> {
         self.commit.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -217,7 +221,7 @@ impl Service {
             let nap = match self.evaluator.round().await {
                 Ok(round) => {
                     self.live.set_broken(None);
-                    self.live.round_wall.store(self.clock.now_ns(), Ordering::Release);
+                    self.live.note_round(self.clock.now_ns());
                     if !round.behind || Instant::now() >= held_until {
                         self.live.release();
                     }

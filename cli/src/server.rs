@@ -83,9 +83,8 @@ pub async fn run(config: Config, extras: Extras) -> anyhow::Result<()> {
     let (service, handle) = Service::build(settings, engine, clock.clone(), drain.clone()).context("alerting")?;
     let _ = alerting_slot.set(handle.clone());
 
-    let guard = axum::middleware::from_fn_with_state(app.clone(), api::require_query);
-    let guarded = handle.router().route_layer(guard);
-    let router = api::finish(api::router(app.clone()).merge(guarded));
+    let alerting = alerting_routes(&app, &handle);
+    let router = api::finish(api::router(app.clone()).merge(alerting));
     tracing::info!(listen = %config.listen, data = %config.data_dir.display(), "ready");
 
     let mut tasks = JoinSet::new();
@@ -113,6 +112,18 @@ pub async fn run(config: Config, extras: Extras) -> anyhow::Result<()> {
     let _ = alerting.await;
     tokio::task::spawn_blocking(move || pipeline.shutdown()).await?;
     outcome
+}
+
+/// The paths of alerting, each behind the right that it needs.
+fn alerting_routes(app: &api::App, handle: &logweir_alerting::Handle) -> axum::Router {
+    let guard = axum::middleware::from_fn_with_state(app.clone(), api::require_query);
+    let reading = handle.router().route_layer(guard);
+    let guard = axum::middleware::from_fn_with_state(app.clone(), api::require_rules_write);
+    let actions = handle.actions_router().route_layer(guard);
+    let guard = axum::middleware::from_fn_with_state(app.clone(), api::require_ingest);
+    let heartbeats = handle.heartbeat_router().route_layer(guard);
+    // Signed links and what Slack and PagerDuty send prove themselves.
+    reading.merge(actions).merge(heartbeats).merge(handle.hooks_router())
 }
 
 /// The agent reads what is in a file when it starts as old, and what comes later from its beginning: so the demo, whose

@@ -2,7 +2,7 @@
 # Installs what building (`install.sh build`) or testing (`install.sh test`) needs on a Debian machine.
 #
 # Quick and silent when all is there. As root, or where sudo asks no password, it installs with the machine's own
-# apt-get, npm and cargo; else it says exactly what is missing and exits 1. Rust, Node with npm and git come from the
+# apt-get, npm, pip and cargo; else it says exactly what is missing and exits 1. Rust, Node with npm and git come from the
 # user: which version and from where is not ours to choose.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -38,10 +38,16 @@ if [ "$scope" = test ]; then
   need_package dockerd docker.io
   need_package chromium chromium
   need_package logrotate logrotate
+  need_package prometheus-alertmanager prometheus-alertmanager
+  need_package openssl openssl
+  # A real SMTP server, for the machine's own Python.
+  /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || packages+=(python3-aiosmtpd)
   # A shared busybox would not run in an image that holds nothing else.
   busybox=$(command -v busybox || true)
   if [[ -z $busybox || "$(ldd "$busybox" 2>&1)" != *"not a dynamic"* ]]; then packages+=(busybox-static); fi
   if ! have docker; then packages+=(docker.io); fi
+  # Debian keeps pip for virtual environments in a package of its own.
+  if ! have python3 || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then packages+=(python3 python3-venv); fi
 fi
 
 as_root=()
@@ -84,11 +90,22 @@ install_node_modules() { # FOLDER
     missing+=("npm packages of $1 (npm ci there failed, its message is above)")
 }
 
+# Python packages of a folder with a requirements.txt, in an environment below it.
+install_python_packages() { # FOLDER
+  have python3 || return 0
+  if [ "$1/.venv/.requirements.txt" -nt "$1/requirements.txt" ]; then return 0; fi
+  note "pip install in $1"
+  { python3 -m venv "$1/.venv" && "$1/.venv/bin/pip" install --quiet --disable-pip-version-check \
+    --requirement "$1/requirements.txt" >&2 && touch "$1/.venv/.requirements.txt"; } ||
+    missing+=("Python packages of $1 (pip install there failed, its message is above)")
+}
+
 # The page's modules are embedded by the build.
 install_node_modules dashboards
 
 if [ "$scope" = test ]; then
   install_node_modules tests/node
+  install_python_packages tests/readers
   if have cargo && ! have cargo-deny; then
     note "cargo install cargo-deny $CARGO_DENY_VERSION (some minutes, once a machine)"
     RUSTFLAGS='' cargo install --quiet --locked cargo-deny --version "$CARGO_DENY_VERSION" >&2 ||

@@ -5,13 +5,14 @@
 
 mod keys;
 mod known;
+mod plan;
 mod scan;
 pub(super) mod unescape;
 
 use logweir_proto::record::Level;
 
 use self::keys::{Key, Keys, ROLES, Role};
-use self::known::Known;
+use self::known::{Known, Shape};
 use self::scan::{Kind, Leaf, Leaves};
 use self::unescape::unescape;
 use super::http::{self, Http};
@@ -77,11 +78,23 @@ impl Json {
 
     /// Fills `line` from a JSON object; false, and nothing is filled, when `piece` is not one.
     pub(super) fn parse(&mut self, piece: Piece<'_>, context: Context<'_>, names: &mut Names, line: &mut Line) -> bool {
-        if !self.scan(piece.text, names) {
+        let shape = self.known.scan(piece.text, &mut self.leaves.list);
+        if let Some(shape) = shape {
+            self.leaves.dropped = 0;
+            if self.run_plan(shape, piece, context, line) {
+                self.finish(context.raw, line);
+                return true;
+            }
+        } else if !self.scan(piece.text, names) {
             return false;
         }
         line.fields_dropped += self.leaves.dropped;
         self.choose(piece.text, context.utc_offset_minutes);
+        if let Some(shape) = shape.filter(|shape| self.known.plan(*shape).is_open()) {
+            let mut plan = std::mem::take(self.known.plan(shape));
+            plan.learn(&self.leaves.list, &self.keys, |at| self.role_of(at, self.keys.get(self.leaves.list[at].key)));
+            *self.known.plan(shape) = plan;
+        }
         for at in 0..self.leaves.list.len() {
             let leaf = self.leaves.list[at];
             match self.role_of(at, self.keys.get(leaf.key)) {
@@ -93,11 +106,22 @@ impl Json {
         true
     }
 
-    fn scan(&mut self, text: &[u8], names: &mut Names) -> bool {
-        if self.known.scan(text, &mut self.leaves.list) {
-            self.leaves.dropped = 0;
-            return true;
+    /// Fills `line` by the plan of its shape; false, and nothing is filled, where there is none or it does not fit.
+    fn run_plan(&mut self, shape: Shape, piece: Piece<'_>, context: Context<'_>, line: &mut Line) -> bool {
+        if !line.is_new() {
+            return false;
         }
+        let Json { http, known, leaves, .. } = self;
+        let path = |leaf: &Leaf, line: &mut Line| emit_path(http, piece, leaf, line);
+        let done = known.plan(shape).run(piece, &leaves.list, context.utc_offset_minutes, line, path);
+        if !done {
+            line.renew();
+        }
+        done
+    }
+
+    /// Finds the leaves of a line that is like none before, and remembers it.
+    fn scan(&mut self, text: &[u8], names: &mut Names) -> bool {
         if self.keys.begin() {
             self.known.clear();
         }
@@ -170,7 +194,7 @@ impl Json {
                 return;
             }
             Role::Path => {
-                self.emit_path(piece, leaf, line);
+                emit_path(&self.http, piece, leaf, line);
                 return;
             }
             Role::DurationMs => {
@@ -232,19 +256,6 @@ impl Json {
         line.push(NameId::MESSAGE, Value::Text(text), piece.cut(leaf.start..leaf.end, Spelling::JsonString));
     }
 
-    /// A path is cut before its query; the `?` stays in the shape.
-    fn emit_path(&self, piece: Piece<'_>, leaf: &Leaf, line: &mut Line) {
-        let content = &piece.text[leaf.start..leaf.end];
-        let query = leaf.start + http::path_len(content) + 1;
-        match self.http.query {
-            Some(name) if leaf.kind == (Kind::String { escaped: false }) && query <= leaf.end => {
-                piece.push(line, NameId::PATH, leaf.start..query - 1);
-                piece.push(line, name, query..leaf.end);
-            }
-            _ => push_leaf(piece, leaf, NameId::PATH, line),
-        }
-    }
-
     /// A message that is a request line, as in NGINX's JSON formats, has a method and a path.
     fn derive_request(&mut self, raw: &[u8], line: &mut Line) {
         let Some(Value::Text(text)) = line.get(NameId::MESSAGE).map(|field| field.value) else { return };
@@ -275,6 +286,19 @@ impl Json {
             }
             line.level = line.level.or(Some(Level::Error));
         }
+    }
+}
+
+/// A path is cut before its query; the `?` stays in the shape.
+fn emit_path(http: &Http, piece: Piece<'_>, leaf: &Leaf, line: &mut Line) {
+    let content = &piece.text[leaf.start..leaf.end];
+    let query = leaf.start + http::path_len(content) + 1;
+    match http.query {
+        Some(name) if leaf.kind == (Kind::String { escaped: false }) && query <= leaf.end => {
+            piece.push(line, NameId::PATH, leaf.start..query - 1);
+            piece.push(line, name, query..leaf.end);
+        }
+        _ => push_leaf(piece, leaf, NameId::PATH, line),
     }
 }
 

@@ -127,6 +127,19 @@ impl Line {
         self.maybe = 0;
     }
 
+    /// Whether nothing was found in the line yet.
+    pub fn is_new(&self) -> bool {
+        self.fields.is_empty() && self.time_ns.is_none() && self.time_cut.is_none() && self.level.is_none()
+    }
+
+    /// Forgets what was found since [`Line::is_new`] held; the scratch stays.
+    pub fn renew(&mut self) {
+        (self.time_ns, self.time_cut, self.level) = (None, None, None);
+        self.fields.clear();
+        self.spots = [0; SPOTS];
+        self.maybe = 0;
+    }
+
     /// Adds a field, or replaces the one of the same name.
     #[inline]
     pub fn push(&mut self, name: NameId, value: Value, cut: Option<Cut>) {

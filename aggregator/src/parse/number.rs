@@ -28,6 +28,7 @@ fn unsigned(text: &[u8]) -> &[u8] {
 }
 
 /// A whole number that fits.
+#[inline]
 pub(super) fn integer(text: &[u8]) -> Option<i64> {
     let digits = unsigned(text);
     if digits.is_empty() || digits.len() > 19 {
@@ -47,6 +48,7 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
 }
 
 /// The number that at most 19 digits are.
+#[inline]
 fn whole(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0u64, |sum, byte| {
         let digit = byte.wrapping_sub(b'0');

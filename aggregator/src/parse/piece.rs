@@ -83,12 +83,14 @@ impl<'a> Piece<'a> {
     }
 
     /// Adds the text of a range as a field, cut as it stands.
+    #[inline]
     pub(super) fn push(&self, line: &mut Line, name: NameId, range: Range<usize>) {
         let cut = self.cut(range.clone(), Spelling::Plain);
         line.push(name, Value::Text(self.text(range)), cut);
     }
 
     /// Adds the text of a range as a field that is derived from what another field holds.
+    #[inline]
     pub(super) fn derive(&self, line: &mut Line, name: NameId, range: Range<usize>) {
         line.push_default(name, Value::Text(self.text(range)));
     }

@@ -194,6 +194,14 @@ impl Aggregator {
         self.check_bytes()
     }
 
+    /// Adds events of which nothing matters but their number: see [`Aggregator::counts_only`].
+    pub fn add_events(&mut self, events: u64) {
+        let group = self.groups.of_all();
+        for accumulator in &mut self.accumulators {
+            self.bytes += accumulator.add_events(group, events);
+        }
+    }
+
     /// Adds what a part of the blocks came to.
     pub fn merge(&mut self, other: Aggregator) -> Result<(), Error> {
         let before = self.groups.bytes;
@@ -217,6 +225,9 @@ impl Aggregator {
     /// The table, in an order that does not depend on that of the rows.
     pub fn finish(self) -> (Table, Vec<Warning>) {
         let warnings = self.warnings();
+        if let Shape::Top { limit, outer: 0, rare } = self.shape {
+            return (self.top(limit, rare), warnings);
+        }
         let mut rows: Vec<TableRow> = (0..self.groups.values.len())
             .map(|group| {
                 let results = self.accumulators.iter().map(|accumulator| accumulator.result(group));
@@ -248,6 +259,39 @@ impl Aggregator {
             }
         }
         (Table { columns, rows }, warnings)
+    }
+
+    /// The groups of one list that come first by their count; only those are put in order.
+    fn top(self, limit: usize, rare: bool) -> Table {
+        let count = |group: usize| match self.accumulators.first().map(|counts| counts.result(group)) {
+            Some(Value::Int(count)) => count,
+            _ => 0,
+        };
+        let other = self.groups.other.map(|other| other as usize);
+        let groups = (0..self.groups.values.len()).filter(|group| Some(*group) != other);
+        let counts: Vec<(usize, i64)> = groups.map(|group| (group, count(group))).collect();
+        let total: i64 = counts.iter().map(|(_, count)| count).sum();
+        let key = |count: i64| if rare { count } else { -count };
+        let mut keys: Vec<i64> = counts.iter().map(|(_, count)| key(*count)).collect();
+        // Equal counts are in the order of their values, so all that are as good as the last are looked at.
+        let last = match limit.checked_sub(1).filter(|last| *last < keys.len()) {
+            Some(last) => *keys.select_nth_unstable(last).1,
+            None => i64::MAX,
+        };
+        let good = counts.into_iter().filter(|(_, count)| key(*count) <= last);
+        let mut rows: Vec<TableRow> = good
+            .map(|(group, count)| {
+                let values = self.groups.values[group].iter().cloned().chain([Value::Int(count)]).collect();
+                TableRow { id: None, values }
+            })
+            .collect();
+        let mut columns = self.names;
+        sort_by_columns(&mut rows, &columns[..self.groups.by().len()]);
+        rows.sort_by_key(|row| key(count_of(row)));
+        rows.truncate(limit);
+        rows.iter_mut().for_each(|row| row.values.push(percent(count_of(row), total)));
+        columns.push("percent".to_owned());
+        Table { columns, rows }
     }
 
     fn warnings(&self) -> Vec<Warning> {
@@ -308,23 +352,30 @@ fn filled(rows: Vec<TableRow>, first: i64, last: i64, width: i64, empty: &[Value
 
 /// The most frequent (or rarest) rows of each run of equal outer values, with their share of it. `rows` are sorted.
 fn best(rows: &[TableRow], outer: usize, limit: usize, rare: bool) -> Vec<TableRow> {
-    let count = |row: &TableRow| if let Some(Value::Int(count)) = row.values.last() { *count } else { 0 };
     let mut out = Vec::new();
     let mut rest = rows;
     while let Some(first) = rest.first() {
         let run = rest.partition_point(|row| row.values[..outer] == first.values[..outer]).max(1);
         let (same, after) = rest.split_at(run);
         rest = after;
-        let total: i64 = same.iter().map(count).sum();
+        let total: i64 = same.iter().map(count_of).sum();
         let mut order: Vec<&TableRow> = same.iter().collect();
         // Stable: equal counts stay in the order of their values.
-        order.sort_by_key(|row| if rare { count(row) } else { -count(row) });
+        order.sort_by_key(|row| if rare { count_of(row) } else { -count_of(row) });
         out.extend(order.into_iter().take(limit).map(|row| {
-            let percent = 100.0 * count(row) as f64 / total.max(1) as f64;
             let mut row = row.clone();
-            row.values.push(Value::Float((percent * 100.0).round() / 100.0));
+            row.values.push(percent(count_of(&row), total));
             row
         }));
     }
     out
+}
+
+fn count_of(row: &TableRow) -> i64 {
+    if let Some(Value::Int(count)) = row.values.last() { *count } else { 0 }
+}
+
+fn percent(count: i64, total: i64) -> Value {
+    let percent = 100.0 * count as f64 / total.max(1) as f64;
+    Value::Float((percent * 100.0).round() / 100.0)
 }

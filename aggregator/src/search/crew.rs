@@ -59,6 +59,8 @@ pub fn each_block<S: Send>(
     }
     let (reader, patience) = (scan.reader(), scan.patience());
     let work = |state: S, part: Vec<BlockRef>| {
+        let filter = reader.filter().clone();
+        let reader = reader.with(&filter);
         let mut share = Share { state, looks: Vec::new(), left: Vec::new(), over: None, error: None };
         for (place, block) in part.iter().enumerate() {
             share.over = patience.is_over();

@@ -5,16 +5,18 @@
 //! that its earlier, cheaper parts left; an OR only at those that they did not find.
 
 pub mod number;
+pub mod source;
 pub mod text;
 pub mod value;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::record_batch::RecordBatch;
-use logweir_proto::query::ast::{self, Pattern, Query};
+use logweir_proto::query::ast::{self, Pattern, Query, Test};
 use logweir_proto::record::field;
 
-use self::text::TextTest;
+use self::source::{Question, Source};
+use self::text::{Memo, TextTest};
 use self::value::{FieldTest, Hint, TEXT_FIELDS};
 use crate::search::Error;
 use crate::search::cell::{Column, FieldColumns, canonical};
@@ -48,16 +50,30 @@ enum Node {
     Or(Vec<Node>),
     Not(Box<Node>),
     /// In any of the text fields.
-    Text(TextTest),
+    Text {
+        test: TextTest,
+        question: Question,
+    },
     Field {
         name: String,
-        test: FieldTest,
+        test: Box<FieldTest>,
+        /// When what it finds is worth keeping.
+        question: Option<Question>,
     },
 }
 
 impl Filter {
     pub fn all() -> Filter {
         Filter { root: Node::All }
+    }
+
+    /// Whether every row passes.
+    pub fn is_all(&self) -> bool {
+        match &self.root {
+            Node::All => true,
+            Node::And(nodes) => nodes.iter().all(|node| matches!(node, Node::All)),
+            _ => false,
+        }
     }
 
     pub fn compile(filter: &ast::Filter, context: &mut Context<'_>) -> Result<Filter, Error> {
@@ -75,6 +91,11 @@ impl Filter {
         self.root.eval(batch, within)
     }
 
+    /// The same, where fields are read when they are asked for.
+    pub fn eval_in(&self, source: &dyn Source, within: &Mask) -> Mask {
+        self.root.eval(source, within)
+    }
+
     /// The question to the index of a segment with these fields.
     pub fn probe(&self, fields: &BTreeMap<String, FieldStat>) -> Probe {
         self.root.probe(fields)
@@ -87,7 +108,7 @@ impl Filter {
             node => std::slice::from_ref(node),
         };
         parts.iter().all(|part| {
-            let Node::Field { name, test } = part else { return true };
+            let Node::Field { name, test, .. } = part else { return true };
             match CountedValues::of(segment, block, name) {
                 Some(counted) => counted.values.iter().any(|(value, _)| test.is_match(&value.cell())),
                 None => true,
@@ -116,12 +137,22 @@ impl Node {
             ast::Filter::And(filters) => Node::And(all(filters)?),
             ast::Filter::Or(filters) => Node::Or(all(filters)?),
             ast::Filter::Not(inner) => Node::Not(Box::new(Node::compile(inner, context)?)),
-            ast::Filter::Text(Pattern::Phrase(text)) => Node::Text(TextTest::phrase(text)?),
-            ast::Filter::Text(Pattern::Glob(glob)) => Node::Text(TextTest::text_glob(glob)?),
-            ast::Filter::Text(Pattern::Regex(pattern)) => Node::Text(TextTest::Regex(text::Searcher::new(pattern)?)),
+            ast::Filter::Text(pattern) => {
+                let test = match pattern {
+                    Pattern::Phrase(text) => TextTest::phrase(text)?,
+                    Pattern::Glob(glob) => TextTest::text_glob(glob)?,
+                    Pattern::Regex(pattern) => TextTest::Regex(text::Searcher::new(pattern)?),
+                };
+                Node::Text { test, question: Question::new(&format!("{pattern:?}")) }
+            }
             ast::Filter::Field { field, test } => {
                 let name = canonical(&field.name);
-                Node::Field { name: name.to_owned(), test: FieldTest::compile(name, test, context)? }
+                let question = match test {
+                    Test::Regex(_) | Test::Glob(_) => Some(Question::new(&format!("{name} {test:?}"))),
+                    _ => None,
+                };
+                let test = Box::new(FieldTest::compile(name, test, context)?);
+                Node::Field { name: name.to_owned(), test, question }
             }
         })
     }
@@ -131,12 +162,12 @@ impl Node {
             Node::All => 0,
             Node::And(nodes) | Node::Or(nodes) => nodes.iter().map(Node::cost).sum(),
             Node::Not(inner) => inner.cost(),
-            Node::Text(test) => 10 + test.cost(),
+            Node::Text { test, .. } => 10 + test.cost(),
             Node::Field { test, .. } => test.cost(),
         }
     }
 
-    fn eval(&self, batch: &RecordBatch, within: &Mask) -> Mask {
+    fn eval(&self, source: &dyn Source, within: &Mask) -> Mask {
         if within.is_empty() {
             return within.clone();
         }
@@ -145,7 +176,7 @@ impl Node {
             Node::And(nodes) => {
                 let mut left = within.clone();
                 for node in nodes {
-                    left = node.eval(batch, &left);
+                    left = node.eval(source, &left);
                     if left.is_empty() {
                         break;
                     }
@@ -155,7 +186,7 @@ impl Node {
             Node::Or(nodes) => {
                 let mut rest = within.clone();
                 for node in nodes {
-                    let found = node.eval(batch, &rest);
+                    let found = node.eval(source, &rest);
                     rest = rest.and_not(&found);
                     if rest.is_empty() {
                         break;
@@ -163,22 +194,24 @@ impl Node {
                 }
                 within.clone().and_not(&rest)
             }
-            Node::Not(inner) => within.clone().and_not(&inner.eval(batch, within)),
-            Node::Text(test) => {
+            Node::Not(inner) => within.clone().and_not(&inner.eval(source, within)),
+            Node::Text { test, question } => answered(source, Some(*question), within, |within| {
                 let mut rest = within.clone();
                 for name in TEXT_FIELDS {
-                    for column in FieldColumns::new(batch, name).columns {
+                    for column in FieldColumns::new(&source.field(name), name).columns {
                         let found = match column {
                             Column::Text(array) => test.scan(array, &rest),
-                            Column::Numbered(keys, values) => test.scan_numbered(keys, values, &rest),
+                            Column::Numbered(keys, values) => test.scan_numbered(keys, values, &rest, &Memo::default()),
                             _ => continue,
                         };
                         rest = rest.and_not(&found);
                     }
                 }
                 within.clone().and_not(&rest)
-            }
-            Node::Field { name, test } => test.scan(&FieldColumns::new(batch, name), within),
+            }),
+            Node::Field { name, test, question } => answered(source, *question, within, |within| {
+                test.scan(&FieldColumns::new(&source.field(name), name), within)
+            }),
         }
     }
 
@@ -188,14 +221,14 @@ impl Node {
             Node::All | Node::Not(_) => Probe::Any,
             Node::And(nodes) => all_of(nodes.iter().map(|node| node.probe(fields)).collect()),
             Node::Or(nodes) => any_of(nodes.iter().map(|node| node.probe(fields)).collect()),
-            Node::Text(TextTest::Phrase(finder)) => all_words(finder.words()),
-            Node::Text(TextTest::Words(globs)) => {
+            Node::Text { test: TextTest::Phrase(finder), .. } => all_words(finder.words()),
+            Node::Text { test: TextTest::Words(globs), .. } => {
                 let (words, prefixes) = globs.needed();
                 let prefixes = prefixes.into_iter().filter(|prefix| prefix.len() <= WORD_BYTES_MAX);
                 all_of(std::iter::once(all_words(&words)).chain(prefixes.map(Probe::WordPrefix)).collect())
             }
-            Node::Text(_) => Probe::Any,
-            Node::Field { name, test } => {
+            Node::Text { .. } => Probe::Any,
+            Node::Field { name, test, .. } => {
                 // Numbers and booleans are not in the index by value.
                 let only_text = fields.get(name).is_some_and(|stat| stat.types == ["str"]);
                 match &test.hint {
@@ -218,12 +251,27 @@ impl Node {
             Node::All => {}
             Node::And(nodes) | Node::Or(nodes) => nodes.iter().for_each(|node| node.columns(columns)),
             Node::Not(inner) => inner.columns(columns),
-            Node::Text(_) => columns.extend(TEXT_FIELDS),
+            Node::Text { .. } => columns.extend(TEXT_FIELDS),
             Node::Field { name, .. } => {
                 columns.insert(name);
             }
         }
     }
+}
+
+/// What a test finds: known from before, or looked for. Where most rows are asked for all are looked at, so that the
+/// answer can be kept.
+fn answered(source: &dyn Source, question: Option<Question>, within: &Mask, look: impl Fn(&Mask) -> Mask) -> Mask {
+    let Some(question) = question.filter(|_| source.remembers()) else { return look(within) };
+    if let Some(known) = source.recall(question) {
+        return known.and(within);
+    }
+    if within.count() * 2 < within.len() {
+        return look(within);
+    }
+    let found = look(&Mask::all(within.len()));
+    source.remember(question, &found);
+    found.and(within)
 }
 
 /// Words too long for the index are left to the scan.

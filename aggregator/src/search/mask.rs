@@ -20,6 +20,16 @@ impl Mask {
         mask
     }
 
+    /// From what [`Mask::words`] gave; `None` when it was of another length.
+    pub fn from_words(words: &[u64], len: usize) -> Option<Mask> {
+        (words.len() == len.div_ceil(64)).then(|| Mask { words: words.to_vec(), len })
+    }
+
+    /// 64 rows each, the first in the lowest bit.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
     /// The rows for which `test` holds. `test` is called for every row: it must be cheap and total.
     pub fn from_fn(len: usize, test: impl Fn(usize) -> bool) -> Mask {
         let mut words = Vec::with_capacity(len.div_ceil(64));

@@ -98,7 +98,7 @@ impl Patterns {
             }
         }
         let mut patterns: Vec<(PatternId, Seen)> = merged.into_iter().filter(|(id, _)| !old.contains(id)).collect();
-        patterns.sort_by(|(a, x), (b, y)| y.count.cmp(&x.count).then(a.cmp(b)));
+        patterns.sort_by(|(a, x), (b, y)| y.count.cmp(&x.count).then(y.last.cmp(&x.last)).then(a.cmp(b)));
         let mut warnings = Vec::new();
         if miner.len() >= PATTERNS_MAX {
             warnings.push(Warning {

@@ -109,10 +109,9 @@ pub fn before_all(range: TimeRange, segments: &[Arc<dyn Segment>]) -> Option<War
 /// The range as far as there are rows, for rates and buckets: without an end it ends now, and without a beginning it
 /// begins with the first row.
 pub fn known_range(range: TimeRange, segments: &[Arc<dyn Segment>], now_ns: i64) -> TimeRange {
-    let reached = || segments.iter().filter(|segment| range.reaches(&***segment));
-    let blocks = || reached().flat_map(|segment| segment.blocks()).filter(|block| range.overlaps(block));
+    let reached = segments.iter().filter(|segment| range.reaches(&***segment));
     let first_ns = match range.first_ns {
-        i64::MIN => blocks().map(|block| block.min_time_ns).min().unwrap_or(now_ns),
+        i64::MIN => reached.filter_map(|segment| segment.time_range()).map(|(min, _)| min).min().unwrap_or(now_ns),
         first_ns => first_ns,
     };
     let last_ns = if range.last_ns == i64::MAX { now_ns } else { range.last_ns };
@@ -245,30 +244,50 @@ fn and(left: Filter, right: Filter) -> Filter {
 /// A warning for each field that the query names and no segment of the range has, with what was probably meant.
 pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segment>]) -> Vec<Warning> {
     let mut known: BTreeSet<&str> = field::ALL.into_iter().chain([RAW]).collect();
-    let mut reached = segments.iter().filter(|segment| range.reaches(&***segment)).peekable();
-    if reached.peek().is_none() {
+    let reached = || segments.iter().filter(|segment| range.reaches(&***segment));
+    // Segments are opened only until every name has been met.
+    let mut wanted: BTreeSet<String> = BTreeSet::new();
+    each_unmade(query, &mut |field| {
+        if !known.contains(canonical(&field.name)) {
+            wanted.insert(canonical(&field.name).to_owned());
+        }
+    });
+    let met_all = wanted.is_empty()
+        || reached().any(|segment| {
+            wanted.retain(|name| !segment.fields().contains_key(name));
+            wanted.is_empty()
+        });
+    if met_all || reached().next().is_none() {
         return Vec::new();
     }
-    for segment in reached {
+    for segment in reached() {
         known.extend(segment.fields().keys().map(String::as_str));
     }
-    let mut made: BTreeSet<String> = BTreeSet::new();
     let mut warnings: BTreeMap<String, Warning> = BTreeMap::new();
-    let mut note = |field: &Field, made: &BTreeSet<String>| {
+    each_unmade(query, &mut |field| {
         let name = canonical(&field.name);
-        if !known.contains(name) && !made.contains(name) && !warnings.contains_key(name) {
+        if !known.contains(name) && !warnings.contains_key(name) {
             warnings.insert(name.to_owned(), unknown_field(field, &known));
         }
-    };
-    filter_fields(&query.filter, &mut |field| note(field, &made));
+    });
+    warnings.into_values().collect()
+}
+
+/// Calls `each` with every field that a query names and that no pipe before has made.
+fn each_unmade(query: &Query, each: &mut dyn FnMut(&Field)) {
+    let mut made: BTreeSet<String> = BTreeSet::new();
+    filter_fields(&query.filter, each);
     for pipe in &query.pipes {
-        pipe_fields(&pipe.kind, &mut |field| note(field, &made));
+        pipe_fields(&pipe.kind, &mut |field| {
+            if !made.contains(canonical(&field.name)) {
+                each(field);
+            }
+        });
         made.extend(made_by(&pipe.kind));
         if makes_any(&pipe.kind) {
             break;
         }
     }
-    warnings.into_values().collect()
 }
 
 fn unknown_field(field: &Field, known: &BTreeSet<&str>) -> Warning {

@@ -3,7 +3,8 @@
 //! A block that fails costs that block: the answer names its part of time as missing. Before every block the deadline
 //! and the caller's will are asked.
 
-use std::collections::BTreeSet;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering as Atomic};
 use std::time::Instant;
@@ -18,6 +19,7 @@ use logweir_runtime::clock;
 
 use super::cell::EXTRA;
 use super::filter::Filter;
+use super::filter::source::BlockSource;
 use super::mask::Mask;
 use super::steps::Steps;
 use crate::store::segment::{BlockStat, Projection, Segment, SegmentError};
@@ -106,7 +108,7 @@ pub struct Coverage {
     pub stats: Stats,
 }
 
-/// Rows of a block that pass, and the columns of it that were read.
+/// Columns of a block, and the rows of it that pass.
 pub type Selected = (RecordBatch, Mask);
 
 /// Reads blocks: what the threads of a search share.
@@ -131,40 +133,40 @@ impl<'a> Reader<'a> {
         self.filter
     }
 
-    /// The rows of a block that are in the time range and pass the filter, with the columns of the filter and `more`.
-    /// What only `more` asks for is read when there are such rows; `None` when there are none.
+    /// Reads with a copy of the filter: threads that share the caches of one wait for each other.
+    pub fn with<'b>(self, filter: &'b Filter) -> Reader<'b>
+    where
+        'a: 'b,
+    {
+        Reader { filter, ..self }
+    }
+
+    /// The rows of a block that are in the time range and pass the filter, and the columns `more`; `None` when there
+    /// are no such rows, and then only what the filter looks at was read.
     pub fn select(&self, block: &BlockRef, more: &BTreeSet<&str>) -> Result<Option<Selected>, SegmentError> {
         let segment = self.segment(block);
-        let whole = self.range.contains(&block.stat);
-        let mut fields = self.filter.columns();
-        if !whole {
-            fields.insert(field::TIME);
-        }
         let rows = block.stat.rows as usize;
-        let batch = if fields.is_empty() {
-            let options = RecordBatchOptions::new().with_row_count(Some(rows));
-            let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options);
-            batch.map_err(|error| failed(segment, &error))?
+        let within = if self.range.contains(&block.stat) {
+            Mask::all(rows)
         } else {
-            segment.read(block.block, &projection(&fields), None)?
-        };
-        let within = if whole {
-            Mask::all(batch.num_rows())
-        } else {
+            let batch = segment.read(block.block, &projection(&BTreeSet::from([field::TIME])), None)?;
             let times = times(&batch, segment)?;
             Mask::from_fn(times.len(), |row| (times[row] >= self.range.first_ns) & (times[row] <= self.range.last_ns))
         };
-        let mask = self.filter.eval(&batch, &within);
+        let source = BlockSource::new(segment, block.block, rows);
+        let mask = self.filter.eval_in(&source, &within);
+        source.finish()?;
         if mask.is_empty() {
             return Ok(None);
         }
         let inputs = self.steps.into_iter().flat_map(Steps::inputs);
-        let rest: BTreeSet<&str> = more.iter().copied().chain(inputs).filter(|name| !fields.contains(name)).collect();
-        let batch = if rest.is_empty() {
-            batch
+        let fields: BTreeSet<&str> = more.iter().copied().chain(inputs).collect();
+        let batch = if fields.is_empty() {
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
+                .map_err(|error| failed(segment, &error))?
         } else {
-            let rest = segment.read(block.block, &projection(&rest), None)?;
-            if batch.num_columns() == 0 { rest } else { join(&batch, &rest).map_err(|e| failed(segment, &e))? }
+            segment.read(block.block, &projection(&fields), None)?
         };
         Ok(Some(match self.steps {
             Some(steps) => steps.apply(batch, mask),
@@ -177,25 +179,52 @@ fn failed(segment: &dyn Segment, error: &ArrowError) -> SegmentError {
     SegmentError { segment: segment.name().to_owned(), reason: error.to_string() }
 }
 
-/// The columns of both; those that both have once.
-fn join(batch: &RecordBatch, more: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let (schema, also) = (batch.schema(), more.schema());
-    let fresh = || (0..more.num_columns()).filter(|column| schema.index_of(also.field(*column).name()).is_err());
-    let fields: Vec<_> =
-        schema.fields().iter().cloned().chain(fresh().map(|i| Arc::clone(&also.fields()[i]))).collect();
-    let arrays = batch.columns().iter().cloned().chain(fresh().map(|i| Arc::clone(more.column(i)))).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+/// A block that is still to come. The greatest is the next: the latest, or with rising order the earliest; of those the
+/// first of the first segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ahead {
+    key: i64,
+    block: BlockRef,
 }
 
-/// Walks the candidate blocks.
+impl Ahead {
+    fn rank(&self) -> (i64, Reverse<(usize, usize)>) {
+        (self.key, Reverse((self.block.segment, self.block.block)))
+    }
+}
+
+impl Ord for Ahead {
+    fn cmp(&self, other: &Ahead) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for Ahead {
+    fn partial_cmp(&self, other: &Ahead) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What times are ordered by: greater comes first.
+fn key(order: Order, min_ns: i64, max_ns: i64) -> i64 {
+    match order {
+        Order::Desc => max_ns,
+        Order::Asc => !min_ns,
+    }
+}
+
+/// Walks the candidate blocks. A segment is opened when the walk comes to its time, so that a search which soon has
+/// enough opens few.
 pub struct Scan<'a> {
     reader: Reader<'a>,
     order: Order,
     patience: Patience<'a>,
-    blocks: Vec<BlockRef>,
-    at: usize,
-    /// The answer of each segment's index, asked when its first block comes up.
-    candidates: Vec<Option<Vec<bool>>>,
+    /// Candidates of the segments that were opened.
+    ahead: BinaryHeap<Ahead>,
+    /// Segments that were not, the next one last, by the key of their time.
+    closed: Vec<(i64, usize)>,
+    /// The next block, once it is known that it may match.
+    ready: Option<BlockRef>,
     failed: Vec<BlockRef>,
     over: Option<Reason>,
     blocks_read: usize,
@@ -212,22 +241,20 @@ impl<'a> Scan<'a> {
         order: Order,
         patience: Patience<'a>,
     ) -> Scan<'a> {
-        let mut blocks = Vec::new();
-        for (segment, source) in segments.iter().enumerate().filter(|(_, segment)| range.reaches(&***segment)) {
-            let refs = source.blocks().iter().enumerate().map(|(block, stat)| BlockRef { segment, block, stat: *stat });
-            blocks.extend(refs.filter(|block| range.overlaps(&block.stat)));
-        }
-        match order {
-            Order::Desc => blocks.sort_by_key(|block| std::cmp::Reverse(block.stat.max_time_ns)),
-            Order::Asc => blocks.sort_by_key(|block| block.stat.min_time_ns),
-        }
+        let reached = segments.iter().enumerate().filter(|(_, segment)| range.reaches(&***segment));
+        let closed = reached.filter_map(|(place, segment)| {
+            let (min_ns, max_ns) = segment.time_range()?;
+            Some((key(order, min_ns, max_ns), place))
+        });
+        let mut closed: Vec<(i64, usize)> = closed.collect();
+        closed.sort_unstable_by_key(|(key, place)| (*key, Reverse(*place)));
         Scan {
             reader: Reader { segments, filter, steps: None, range },
             order,
             patience,
-            blocks,
-            at: 0,
-            candidates: segments.iter().map(|_| None).collect(),
+            ahead: BinaryHeap::new(),
+            closed,
+            ready: None,
             failed: Vec::new(),
             over: None,
             blocks_read: 0,
@@ -262,7 +289,7 @@ impl<'a> Scan<'a> {
         if self.over.is_some() {
             return None;
         }
-        self.at += 1;
+        self.ahead.pop();
         Some(block)
     }
 
@@ -273,9 +300,14 @@ impl<'a> Scan<'a> {
 
     /// The time that no row of the blocks still to come can be beyond: none is later, or with rising order earlier.
     pub fn bound_ns(&mut self) -> Option<i64> {
-        self.peek().map(|block| match self.order {
-            Order::Desc => block.stat.max_time_ns,
-            Order::Asc => block.stat.min_time_ns,
+        if self.over.is_none() {
+            self.peek();
+        }
+        let opened = self.ahead.peek().map(|ahead| ahead.key);
+        let key = opened.max(self.closed.last().filter(|_| self.over.is_some()).map(|(key, _)| *key))?;
+        Some(match self.order {
+            Order::Desc => key,
+            Order::Asc => !key,
         })
     }
 
@@ -285,30 +317,44 @@ impl<'a> Scan<'a> {
     }
 
     fn peek(&mut self) -> Option<BlockRef> {
-        while let Some(block) = self.blocks.get(self.at).copied() {
-            if self.is_candidate(&block) {
+        loop {
+            while let Some((key, segment)) = self.closed.last().copied() {
+                if self.ahead.peek().is_some_and(|ahead| ahead.key > key) {
+                    break;
+                }
+                self.over = self.patience.is_over();
+                if self.over.is_some() {
+                    return None;
+                }
+                self.closed.pop();
+                self.open(segment);
+            }
+            let block = self.ahead.peek()?.block;
+            if self.ready == Some(block) || self.reader.filter.may_match(self.reader.segment(&block), block.block) {
+                self.ready = Some(block);
                 return Some(block);
             }
-            self.at += 1;
+            self.ahead.pop();
         }
-        None
     }
 
-    fn is_candidate(&mut self, block: &BlockRef) -> bool {
-        if self.candidates[block.segment].is_none() {
-            let segment = self.reader.segment(block);
-            let flags = segment.candidates(&self.reader.filter.probe(segment.fields())).unwrap_or_else(|error| {
-                // Without its index a segment is still searchable: every block is read.
-                tracing::warn!(segment = segment.name(), error = %error, "the index of a segment could not be asked");
-                Vec::new()
-            });
-            // A flag that is missing must not hide rows.
-            let blocks = segment.blocks().len();
-            self.candidates[block.segment] =
-                Some(flags.into_iter().chain(std::iter::repeat(true)).take(blocks).collect());
-        }
-        self.candidates[block.segment].as_ref().is_none_or(|flags| flags[block.block])
-            && self.reader.filter.may_match(self.reader.segment(block), block.block)
+    /// Asks the index of a segment which of its blocks to look at.
+    fn open(&mut self, place: usize) {
+        let Some(segment) = self.reader.segments.get(place) else { return };
+        let flags = segment.candidates(&self.reader.filter.probe(segment.fields())).unwrap_or_else(|error| {
+            // Without its index a segment is still searchable: every block is read.
+            tracing::warn!(segment = segment.name(), error = %error, "the index of a segment could not be asked");
+            Vec::new()
+        });
+        // A flag that is missing must not hide rows.
+        let flags = flags.into_iter().chain(std::iter::repeat(true));
+        let blocks = segment.blocks().iter().zip(flags).enumerate();
+        let wanted = blocks.filter(|(_, (stat, is_candidate))| *is_candidate && self.reader.range.overlaps(stat));
+        let order = self.order;
+        self.ahead.extend(wanted.map(|(block, (stat, _))| {
+            let key = key(order, stat.min_time_ns, stat.max_time_ns);
+            Ahead { key, block: BlockRef { segment: place, block, stat: *stat } }
+        }));
     }
 
     /// Reads some fields of a block; a failure is noted and costs the block.
@@ -361,7 +407,9 @@ impl<'a> Scan<'a> {
     /// Ends the walk early; `rest` was not looked at.
     pub fn give_up(&mut self, reason: Reason, rest: &[BlockRef]) {
         self.over = Some(reason);
-        self.blocks.splice(self.at..self.at, rest.iter().copied());
+        let order = self.order;
+        let key = |block: &BlockRef| key(order, block.stat.min_time_ns, block.stat.max_time_ns);
+        self.ahead.extend(rest.iter().map(|block| Ahead { key: key(block), block: *block }));
     }
 
     /// Ends the walk. With `early` the blocks still to come were not needed and are not missing.
@@ -371,11 +419,12 @@ impl<'a> Scan<'a> {
         let mut missing: Vec<Part> = failed.iter().map(|block| self.part(block)).collect();
         if self.over.is_some() && !early {
             // The walk goes by time: what it did not reach is one stretch.
-            let rest: Vec<BlockRef> = self.blocks.split_off(self.at);
-            let rest = rest
-                .iter()
-                .filter(|block| self.candidates[block.segment].as_ref().is_none_or(|flags| flags[block.block]));
-            missing.extend(rest.map(|block| self.part(block)).reduce(Part::join));
+            let opened = std::mem::take(&mut self.ahead).into_iter().map(|ahead| self.part(&ahead.block));
+            let closed = self.closed.iter().filter_map(|(_, place)| {
+                let (min_ns, max_ns) = self.reader.segments.get(*place)?.time_range()?;
+                Some(self.part_of(*place, min_ns, max_ns))
+            });
+            missing.extend(opened.chain(closed).reduce(Part::join));
         }
         let reason = if early { None } else { self.over }.or(has_failed.then_some(Reason::Unreadable));
         let bytes =
@@ -392,10 +441,14 @@ impl<'a> Scan<'a> {
     }
 
     fn part(&self, block: &BlockRef) -> Part {
+        self.part_of(block.segment, block.stat.min_time_ns, block.stat.max_time_ns)
+    }
+
+    fn part_of(&self, segment: usize, min_ns: i64, max_ns: i64) -> Part {
         Part {
-            from_ns: block.stat.min_time_ns.max(self.reader.range.first_ns),
-            to_ns: block.stat.max_time_ns.min(self.reader.range.last_ns),
-            segments: BTreeSet::from([block.segment]),
+            from_ns: min_ns.max(self.reader.range.first_ns),
+            to_ns: max_ns.min(self.reader.range.last_ns),
+            segments: BTreeSet::from([segment]),
         }
     }
 

@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 
 /// Rows of a block: the unit of the index and of reading.
@@ -113,6 +114,14 @@ pub trait Segment: Send + Sync {
     /// How often each value of a field with few values (`level`, `status`, `service`, `host`, `source`) occurs in a
     /// block, if that is known without reading it.
     fn counts(&self, block: usize, field: &str) -> Option<&[(String, u32)]>;
+
+    /// What was kept of a block under a number that stands for a question, if it is still there.
+    fn recall(&self, _block: usize, _question: u128) -> Option<ArrayRef> {
+        None
+    }
+
+    /// Keeps something small of a block for as long as there is room; a segment may keep nothing.
+    fn remember(&self, _block: usize, _question: u128, _answer: &ArrayRef) {}
 
     /// Bytes read from storage so far; 0 for memory.
     fn bytes_read(&self) -> u64;

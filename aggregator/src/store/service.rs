@@ -49,6 +49,8 @@ pub struct StoreConfig {
     pub seal_bytes: u64,
     /// Age of the head's first row before it is sealed.
     pub seal_age: Duration,
+    /// What compaction may read and write in the mean.
+    pub compaction_bytes_per_s: u64,
     pub retention_days: u64,
     /// Bytes of all split objects; the oldest splits that exceed it are dropped.
     pub retention_bytes: Option<u64>,

@@ -33,6 +33,7 @@ pub fn put(out: &mut Vec<u8>, cell: Cell<'_>, spelling: Spelling) -> bool {
     true
 }
 
+#[inline]
 fn put_plain(out: &mut Vec<u8>, cell: Cell<'_>) {
     match cell {
         Cell::Str(text) => out.extend_from_slice(text.as_bytes()),
@@ -110,6 +111,7 @@ pub fn put_json(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Whether the value in its spelling is exactly `written`. `scratch` is reused between calls.
+#[inline]
 pub fn is_spelled(cell: Cell<'_>, spelling: Spelling, written: &[u8], scratch: &mut Vec<u8>) -> bool {
     match (cell, spelling) {
         (Cell::Str(text), Spelling::Plain) => return text.as_bytes() == written,

@@ -42,13 +42,7 @@ pub async fn send(channel: &Email, message: &Message) -> Outcome {
 }
 
 fn failure(error: &lettre::transport::smtp::Error) -> Outcome {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    let text = clip(&text, 300);
+    let text = clip(&error.to_string(), 300);
     if error.is_permanent() {
         Outcome::Rejected(text)
     } else if error.is_timeout() {

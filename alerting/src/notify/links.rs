@@ -133,7 +133,7 @@ impl Signer {
         links.why = self.url(Action::Why, &episode, now_wall);
         if first.is_firing() {
             let alone = alerts.len() == 1 || !row.group_key.bytes().all(|b| b.is_ascii_hexdigit());
-            links.target = if alone { episode.clone() } else { format!("g:{}", row.group_key) };
+            links.target = if alone { episode } else { format!("g:{}", row.group_key) };
             links.ack = self.url(Action::Ack, &links.target, now_wall);
             links.silence = self.url(Action::SilenceHour, &links.target, now_wall);
         }

@@ -141,3 +141,45 @@ proptest! {
         let _ = Envelope::parse(&framed).map(|e| e.decompress());
     }
 }
+
+#[test]
+fn a_whole_batch_is_what_a_reader_of_its_bytes_finds() {
+    let texts: [&[u8]; 3] = [b"{\"a\":1}", b"", b"{\"b\":\"longer than its neighbours\"}"];
+    let mut body = BodyBuilder::default();
+    body.push_plain(0, 100, &texts);
+    let whole = body.finish_whole(header(), -5).expect("a small batch");
+    let envelope = Envelope::parse(&whole.bytes).expect("it is a batch");
+    assert_eq!(envelope.header, whole.header);
+    let records = |body: &Body| {
+        let mut records = Vec::new();
+        body.for_each(&whole.header, |_, r| records.push((r.start, r.advance, r.text.to_vec()))).expect("records");
+        records
+    };
+    let read = records(&envelope.decompress().expect("the body is whole"));
+    assert_eq!(read, records(&whole.body));
+    assert_eq!(read.iter().map(|(start, ..)| *start).collect::<Vec<_>>(), [100, 108, 109]);
+    assert_eq!(read.iter().map(|(.., text)| &text[..]).collect::<Vec<_>>(), texts);
+}
+
+#[test]
+fn a_body_that_a_fast_level_leaves_too_large_is_compressed_better() {
+    // Words of random letters: what looks closely finds each again, what hurries hardly any.
+    let mut state = 1u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    };
+    let words: Vec<[u8; 8]> = (0..1024).map(|_| std::array::from_fn(|_| b' ' + (random() % 90) as u8)).collect();
+    let mut chunk = ChunkBuilder::new(0);
+    for _ in 0..24 {
+        let text: Vec<u8> = (0..LINE_BYTES_MAX / 8).flat_map(|_| words[random() as usize % words.len()]).collect();
+        chunk.push(&text, text.len() as u64 + 1, None, Stream::None, false);
+    }
+    let mut body = BodyBuilder::default();
+    body.push(0, &chunk);
+    let fast = zstd::bulk::compress(&body.raw, -50).expect("zstd");
+    assert!(fast.len() > BODY_BYTES_MAX, "{}", fast.len());
+    let bytes = body.finish(header(), -50).expect("it fits after all");
+    assert!(bytes.len() < BODY_BYTES_MAX, "{}", bytes.len());
+    Envelope::parse(&bytes).expect("a reader takes it").decompress().expect("whole");
+}

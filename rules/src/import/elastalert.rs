@@ -139,6 +139,21 @@ fn body(
             let signal = grouped(&format!("agg: changes, field: {}", quoted(&field)));
             (vec![format!("signals: {{n: {signal}}}"), levels("n > 0")], &["compare_key", "ignore_null"])
         }
+        _ => return body_of_values(root, kind, filter, window, by),
+    })
+}
+
+/// The types that are about the values of one field.
+fn body_of_values(
+    root: &Node,
+    kind: &str,
+    filter: &str,
+    window: &str,
+    by: &[String],
+) -> Result<(Vec<String>, &'static [&'static str]), String> {
+    let need = |key: &str| text_of(root, key).ok_or_else(|| format!("type {kind} needs '{key}'"));
+    let levels = |when: &str| format!("levels: {{warning: {{when: {}}}}}", quoted(when));
+    Ok(match kind {
         "new_term" => {
             let field = get(root, "fields")
                 .and_then(|n| items(n).first().and_then(text))
@@ -169,7 +184,9 @@ fn body(
                 (None, Some(min)) => format!("n < {min}"),
                 _ => return Err("type metric_aggregation needs max_threshold or min_threshold".to_owned()),
             };
-            let signal = grouped(&format!("agg: {agg}, field: {}", quoted(&field)));
+            let by = if by.is_empty() { String::new() } else { format!(", by: {}", list(by)) };
+            let signal =
+                format!("{{filter: {}, agg: {agg}, field: {}, window: {window}{by}}}", quoted(filter), quoted(&field));
             (
                 vec![format!("signals: {{n: {signal}}}"), levels(&when)],
                 &["metric_agg_key", "metric_agg_type", "max_threshold", "min_threshold"],

@@ -36,3 +36,12 @@ pub fn node_folder() -> anyhow::Result<PathBuf> {
     }
     Ok(folder)
 }
+
+/// The Python with the readers of Parquet.
+pub fn python() -> anyhow::Result<PathBuf> {
+    let python = workspace_root().join("tests/readers/.venv/bin/python");
+    if !python.is_file() {
+        bail!("{} is not there: deploy/dev/install.sh test installs it", python.display());
+    }
+    Ok(python)
+}

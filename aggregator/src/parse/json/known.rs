@@ -6,10 +6,11 @@
 //! and learned. What is found is what the scanner finds: the same bytes in the same order bring it to the same place.
 
 use super::keys::KeyId;
+use super::plan::Plan;
 use super::scan::{self, Kind, Leaf};
 
 /// Steps of one source; then the tree is emptied and grows again.
-const STEPS_MAX: usize = 4096;
+const STEPS_MAX: usize = 2048;
 
 /// Ways on from one step: keys that are ids must not be tried one by one for each line.
 const WAYS_MAX: usize = 8;
@@ -55,7 +56,13 @@ struct Step {
     next: u32,
     /// The step to try instead of this one.
     instead: u32,
+    /// Of the lines that end here.
+    plan: Plan,
 }
+
+/// The end of the lines of one shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape(u32);
 
 /// The tree of one source.
 #[derive(Debug)]
@@ -65,7 +72,14 @@ pub(super) struct Known {
 
 impl Default for Known {
     fn default() -> Known {
-        let root = Step { literal: Box::default(), want: Want::End, key: KeyId::NAMELESS, next: ROOT, instead: ROOT };
+        let root = Step {
+            literal: Box::default(),
+            want: Want::End,
+            key: KeyId::NAMELESS,
+            next: ROOT,
+            instead: ROOT,
+            plan: Plan::default(),
+        };
         Known { steps: vec![root] }
     }
 }
@@ -76,8 +90,12 @@ impl Known {
         *self = Known::default();
     }
 
-    /// Fills `leaves` if the line is like earlier ones; false, and they are worthless, if it is not.
-    pub(super) fn scan(&mut self, text: &[u8], leaves: &mut Vec<Leaf>) -> bool {
+    pub(super) fn plan(&mut self, shape: Shape) -> &mut Plan {
+        &mut self.steps[shape.0 as usize].plan
+    }
+
+    /// Fills `leaves` if the line is like earlier ones; they are worthless if it is not.
+    pub(super) fn scan(&mut self, text: &[u8], leaves: &mut Vec<Leaf>) -> Option<Shape> {
         leaves.clear();
         let (mut at, mut parent) = (0, ROOT);
         loop {
@@ -85,7 +103,7 @@ impl Known {
             let mut found = self.steps[parent as usize].next;
             let leaf = loop {
                 if found == ROOT {
-                    return false;
+                    return None;
                 }
                 let step = &self.steps[found as usize];
                 if let Some(leaf) = step.read(text, at) {
@@ -99,7 +117,7 @@ impl Known {
             }
             let step = &self.steps[found as usize];
             if step.want == Want::End {
-                return true;
+                return Some(Shape(found));
             }
             leaves.push(leaf);
             at = leaf.end;
@@ -150,7 +168,7 @@ impl Known {
         }
         let new = self.steps.len() as u32;
         let instead = self.steps[parent as usize].next;
-        self.steps.push(Step { literal: literal.into(), want, key, next: ROOT, instead });
+        self.steps.push(Step { literal: literal.into(), want, key, next: ROOT, instead, plan: Plan::default() });
         self.steps[parent as usize].next = new;
         Some(new)
     }
@@ -196,7 +214,7 @@ mod tests {
         let (mut keys, mut leaves, mut slow) = (Keys::default(), Leaves::default(), Leaves::default());
         let mut hits = 0;
         for line in lines {
-            let fast = known.scan(line.as_bytes(), &mut leaves.list).then(|| std::mem::take(&mut leaves.list));
+            let fast = known.scan(line.as_bytes(), &mut leaves.list).map(|_| std::mem::take(&mut leaves.list));
             let object = scan(line.as_bytes(), &mut keys, &mut names, &mut slow);
             if let Some(fast) = fast {
                 assert!(object, "{line}");

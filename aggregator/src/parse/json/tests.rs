@@ -2,6 +2,7 @@
 
 use expect_test::{Expect, expect};
 use logweir_proto::batch::SourceKind;
+use proptest::prelude::*;
 
 use crate::parse::tests::fixture::Fixture;
 
@@ -257,4 +258,64 @@ fn depth_and_number_of_fields_are_bounded() {
     let line = fixture.parse(wide.as_bytes());
     assert!(line.fields.len() <= crate::parse::line::FIELDS_MAX);
     assert!(line.fields_dropped as usize >= 5000 - crate::parse::line::FIELDS_MAX);
+}
+
+/// Lines as loggers write them, with values that a role refuses now and then.
+fn any_lines() -> impl Strategy<Value = Vec<String>> {
+    let value = prop_oneof![
+        Just("1795046400000"),
+        Just("30"),
+        Just("\"info\""),
+        Just("\"no level\""),
+        Just("200"),
+        Just("2000"),
+        Just("1.50"),
+        Just("\"\""),
+        Just("\"/a/7?q=1\""),
+        Just("\"a/7\""),
+        Just("\"x \\\"y\\\"\""),
+        Just("true"),
+        Just("null"),
+        Just("[1]"),
+        Just("{\"a\":1}"),
+    ];
+    let key = prop_oneof![
+        Just("time"),
+        Just("level"),
+        Just("msg"),
+        Just("message"),
+        Just("status"),
+        Just("duration_ms"),
+        Just("path"),
+        Just("query"),
+        Just("user_id"),
+        Just("name"),
+        Just("stack"),
+        Just("error"),
+        Just("own"),
+    ];
+    // Few shapes and many lines of each, so that most of them are met again.
+    let shapes = prop::collection::vec(prop::collection::vec(key, 0..5), 1..4);
+    (shapes, prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(value, 5)), 1..60)).prop_map(
+        |(shapes, lines)| {
+            let line = |(shape, values): (prop::sample::Index, Vec<&str>)| {
+                let pairs = shape.get(&shapes).iter().zip(values);
+                let pairs: Vec<String> = pairs.map(|(key, value)| format!("\"{key}\":{value}")).collect();
+                format!("{{{}}}", pairs.join(","))
+            };
+            lines.into_iter().map(line).collect()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_parser_that_knows_the_shape_finds_what_a_new_one_finds(lines in any_lines()) {
+        let mut warm = Fixture::new(SourceKind::File);
+        for text in &lines {
+            let mut cold = Fixture::new(SourceKind::File);
+            let want = cold.show(text);
+            prop_assert_eq!(warm.show(text), want, "{}", text);
+        }
+    }
 }

@@ -264,6 +264,7 @@ impl<'a> Places<'a> {
         Places { text, literal, escape, from: start, to: text.len(), start }
     }
 
+    #[inline]
     fn next(&mut self) -> Option<usize> {
         let first = *self.literal.first()?;
         while self.from < self.to {
@@ -302,6 +303,7 @@ impl<'a> Places<'a> {
 }
 
 /// Whether a value has the form that its variable always has.
+#[inline]
 fn has_form(kind: Kind, value: &[u8]) -> bool {
     if matches!(value, [] | [b'-']) {
         return true;

@@ -30,6 +30,7 @@ impl World {
         let config = StoreConfig {
             seal_bytes: 1 << 30,
             seal_age: Duration::from_secs(600),
+            compaction_bytes_per_s: u64::MAX,
             retention_days: 30,
             retention_bytes: None,
         };

@@ -161,6 +161,13 @@ impl Accumulator {
         grown + more
     }
 
+    /// Counts events of a group; returns by how many bytes it grew.
+    pub fn add_events(&mut self, group: u32, events: u64) -> usize {
+        let grown = self.states.resize(group as usize + 1);
+        self.states.count(group as usize, events);
+        grown
+    }
+
     /// Adds what another part came to, whose groups have the numbers `groups` here; there are `count` groups by now.
     /// Returns by how many bytes it grew.
     pub fn merge(&mut self, other: Accumulator, groups: &[u32], count: usize) -> usize {
@@ -213,7 +220,7 @@ impl States {
                 match &columns[..] {
                     [Column::Int(array)] => {
                         let values = array.values();
-                        each_valid(input, *array, |group, row| states[group].add(values[row] as f64));
+                        each_valid(input, *array, |group, row| states[group].add_int(values[row]));
                     }
                     [Column::Float(array)] => {
                         let values = array.values();

@@ -168,7 +168,7 @@ pub struct Groups {
     /// Rows that lack one of the last `required` fields belong to no group.
     required: usize,
     limit: usize,
-    seed: RandomState,
+    seed: FastState,
     known: usize,
     /// The youngest group of each hash, and behind each group the one before it with the same hash.
     first: HashMap<u64, u32, FastState>,
@@ -194,10 +194,15 @@ impl Groups {
 
     /// The group of each of `rows`, or [`NO_GROUP`].
     pub fn of_rows(&mut self, batch: &RecordBatch, rows: &[usize]) -> Vec<u32> {
+        if let [by @ GroupBy { bin: None, .. }] = &self.by[..]
+            && let FieldColumns { columns, extra: None } = FieldColumns::new(batch, &by.field)
+            && let [Column::Text(array)] = columns[..]
+        {
+            return self.of_texts(array, rows);
+        }
         let mut parts = self.by.iter().map(|by| number_values(by, batch, rows));
         let Some((mut codes, first)) = parts.next() else {
-            let group = self.number(Vec::new());
-            return vec![group; rows.len()];
+            return vec![self.of_all(); rows.len()];
         };
         let mut tuples: Vec<Vec<Value>> = first.into_iter().map(|value| vec![value]).collect();
         for (more, values) in parts {
@@ -221,6 +226,46 @@ impl Groups {
         codes
     }
 
+    /// The one group of all rows, when they are grouped by nothing.
+    pub fn of_all(&mut self) -> u32 {
+        self.number(Vec::new())
+    }
+
+    /// Rows of one text column: mostly different ones, so each is looked up by itself.
+    fn of_texts(&mut self, array: &arrow::array::StringArray, rows: &[usize]) -> Vec<u32> {
+        let group_of = |row: &usize| {
+            if array.is_null(*row) {
+                return self.number(vec![Value::Null]);
+            }
+            let text = array.value(*row);
+            let hash = self.hash(std::iter::once(Cell::Text(text.into())));
+            let is_same = |known: &[Value]| match known {
+                [Value::Text(known)] => **known == *text,
+                [known] => Ident::of(known) == Ident::of_text(text),
+                _ => false,
+            };
+            self.find(hash, is_same).unwrap_or_else(|| self.add(hash, vec![Value::Text(text.into())]))
+        };
+        rows.iter().map(group_of).collect()
+    }
+
+    fn hash<'c>(&self, cells: impl Iterator<Item = Cell<'c>>) -> u64 {
+        let mut hasher = self.seed.build_hasher();
+        cells.for_each(|cell| Ident::hash_into(&cell, &mut hasher));
+        hasher.finish()
+    }
+
+    fn find(&self, hash: u64, is_same: impl Fn(&[Value]) -> bool) -> Option<u32> {
+        let mut found = self.first.get(&hash).copied();
+        while let Some(group) = found {
+            if is_same(&self.values[group as usize]) {
+                return Some(group);
+            }
+            found = self.next[group as usize];
+        }
+        None
+    }
+
     /// Takes the groups of another part in; the number here of each of its groups.
     pub fn merge(&mut self, other: Groups) -> Vec<u32> {
         let rest = other.other;
@@ -234,16 +279,12 @@ impl Groups {
         if values[values.len() - self.required..].iter().any(Value::is_null) {
             return NO_GROUP;
         }
-        let mut hasher = self.seed.build_hasher();
-        values.iter().for_each(|value| Ident::hash_into(&value.cell(), &mut hasher));
-        let hash = hasher.finish();
-        let mut found = self.first.get(&hash).copied();
-        while let Some(group) = found {
-            if self.values[group as usize].iter().zip(&values).all(|(a, b)| Ident::is_same(a, b)) {
-                return group;
-            }
-            found = self.next[group as usize];
-        }
+        let hash = self.hash(values.iter().map(Value::cell));
+        let is_same = |known: &[Value]| known.iter().zip(&values).all(|(a, b)| Ident::is_same(a, b));
+        self.find(hash, is_same).unwrap_or_else(|| self.add(hash, values))
+    }
+
+    fn add(&mut self, hash: u64, values: Vec<Value>) -> u32 {
         if self.known >= self.limit {
             return self.number_of_rest();
         }

@@ -232,6 +232,16 @@ impl Quantiles {
         }
     }
 
+    pub fn add_int(&mut self, value: i64) {
+        match self {
+            Quantiles::Sketch(sketch) if 0 < value && value < TABLE_VALUES as i64 => {
+                sketch.count += 1;
+                sketch.positive.add(TABLE[value as usize], 1);
+            }
+            _ => self.add(value as f64),
+        }
+    }
+
     pub fn merge(&mut self, other: &Quantiles) {
         match (&mut *self, other) {
             (_, Quantiles::Exact(values)) => values.iter().for_each(|value| self.add(*value)),
@@ -273,9 +283,9 @@ fn rank(percent: f64, count: u64) -> Option<u64> {
 /// Whole numbers up to this have their bucket in a table: most durations and sizes are such.
 const TABLE_VALUES: usize = 1 << 14;
 
+static TABLE: LazyLock<Vec<i32>> = LazyLock::new(|| (0..TABLE_VALUES).map(|value| logarithm(value as f64)).collect());
+
 fn bucket_of(value: f64) -> i32 {
-    static TABLE: LazyLock<Vec<i32>> =
-        LazyLock::new(|| (0..TABLE_VALUES).map(|value| logarithm(value as f64)).collect());
     let whole = value as usize;
     if whole as f64 == value
         && let Some(bucket) = TABLE.get(whole)

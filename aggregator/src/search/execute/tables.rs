@@ -112,7 +112,12 @@ impl<'r> Search<'r, '_, '_> {
         let empty = aggregator.clone();
         let counts_only = empty.counts_only().filter(|_| self.steps.is_empty());
         let columns = empty.columns();
+        let is_number = self.filter.is_all() && matches!(&counts_only, Some((by, None)) if by.is_empty());
         let look = |aggregator: &mut Aggregator, reader: Reader<'_>, block: &BlockRef| {
+            if is_number && reader.range().contains(&block.stat) {
+                aggregator.add_events(u64::from(block.stat.rows));
+                return Ok(Look::Known);
+            }
             let counted = counts_only.as_ref().and_then(|(by, width)| {
                 counted(reader.segment(block), block, reader.range(), reader.filter(), by, *width)
             });

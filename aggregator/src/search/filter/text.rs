@@ -2,11 +2,14 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 
 use arrow::array::{Array, StringArray, UInt16Array};
 use logweir_proto::query::value::glob_to_regex;
 use logweir_proto::record::Level;
+use memchr::memmem;
 use regex::{Regex, RegexBuilder, bytes};
+use regex_syntax::hir::{Hir, HirKind};
 
 use super::number::NumRange;
 use crate::search::Error;
@@ -124,7 +127,7 @@ impl TextTest {
             TextTest::Always => return Mask::valid(array).and(within),
             TextTest::Phrase(finder) => finder.needle.as_ref(),
             TextTest::Words(globs) => globs.needle.as_ref(),
-            TextTest::Regex(searcher) => searcher.column.as_ref(),
+            TextTest::Regex(searcher) => searcher.needle.as_ref(),
             TextTest::Any(tests) => {
                 let mut rest = within.clone();
                 let mut found = Mask::none(array.len());
@@ -143,20 +146,24 @@ impl TextTest {
         }
     }
 
-    /// The rows of `within` whose value passes, where rows are numbers of `values`: each value is looked at once.
-    pub fn scan_numbered(&self, keys: &UInt16Array, values: &StringArray, within: &Mask) -> Mask {
+    /// The rows of `within` whose value passes, where rows are numbers of `values`: each value is looked at once, and
+    /// `memo` has what was found of the same values before.
+    pub fn scan_numbered(&self, keys: &UInt16Array, values: &StringArray, within: &Mask, memo: &Memo) -> Mask {
         let rows = Mask::valid(keys).and(within);
         match self {
             TextTest::Never => return Mask::none(keys.len()),
             TextTest::Always => return rows,
             _ => {}
         }
-        let keys = keys.values();
         // Rows without a value have a number too, which means nothing and may be of no value.
-        let key = |row: usize| usize::from(keys[row]);
-        let mut used = Mask::none(values.len());
-        rows.rows().for_each(|row| used.set(key(row)));
-        let found = self.scan(values, &used);
+        let key = |row: usize| usize::from(keys.values()[row]);
+        let found = if rows.count() * DENSE_ONE_IN >= values.len() {
+            memo.get_or(values, || self.scan(values, &Mask::all(values.len())))
+        } else {
+            let mut used = Mask::none(values.len());
+            rows.rows().for_each(|row| used.set(key(row)));
+            self.scan(values, &used)
+        };
         if found.is_empty() {
             return Mask::none(keys.len());
         }
@@ -182,16 +189,15 @@ impl TextTest {
         let mut at = offsets.first().map_or(0, |start| *start as usize);
         let mut row = 0;
         while at < end {
-            let Some(hit) = needle.regex.find_at(&data[..end], at) else { break };
+            let Some((start, stop)) = needle.find(&data[..end], at) else { break };
             // The row that the hit begins in; a hit that runs over its end fails the verification.
-            row += offsets[row + 1..].partition_point(|end| *end as usize <= hit.start());
+            row += ends_before(&offsets[row + 1..], start);
             if row >= array.len() {
                 break;
             }
             if within.has(row) && array.is_valid(row) {
                 let text = array.value(row);
-                let start = hit.start() - offsets[row] as usize;
-                let found_here = match needle.judge(text, start, hit.len()) {
+                let found_here = match needle.judge(text, start - offsets[row] as usize, stop - start) {
                     Verdict::Found => true,
                     Verdict::Unsure => self.is_match(text),
                 };
@@ -219,12 +225,53 @@ impl TextTest {
     }
 }
 
+/// How many of the rising `ends` are at or before `at`: nearly always few, so the step doubles.
+fn ends_before(ends: &[i32], at: usize) -> usize {
+    let is_before = |end: &i32| *end as usize <= at;
+    let (mut from, mut step) = (0, 4);
+    while ends.get(from + step).is_some_and(is_before) {
+        from += step;
+        step *= 2;
+    }
+    let rest = &ends[from..ends.len().min(from + step)];
+    from + rest.partition_point(is_before)
+}
+
+/// What was found of the values of a dictionary: the blocks of a row group share one.
+#[derive(Debug, Default)]
+pub struct Memo(Mutex<Option<Box<(StringArray, Mask)>>>);
+
+impl Clone for Memo {
+    /// What is found is for one thread.
+    fn clone(&self) -> Memo {
+        Memo::default()
+    }
+}
+
+impl Memo {
+    fn get_or(&self, values: &StringArray, find: impl FnOnce() -> Mask) -> Mask {
+        // The memo holds the values that it knows, so no others can lie at their place.
+        let place = |array: &StringArray| (array.value_data().as_ptr(), array.value_offsets().as_ptr(), array.len());
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*slot {
+            Some(kept) if place(&kept.0) == place(values) => kept.1.clone(),
+            _ => slot.insert(Box::new((values.clone(), find()))).1.clone(),
+        }
+    }
+}
+
 /// What no passing row lacks, to be found in the text of many rows at once.
 #[derive(Debug, Clone)]
 struct Needle {
-    regex: bytes::Regex,
+    search: Search,
     /// Which ends of a hit must be ends of a word for the row to pass; `None` when a hit alone says too little.
     ends: Option<(bool, bool)>,
+}
+
+#[derive(Debug, Clone)]
+enum Search {
+    Literal(Box<memmem::Finder<'static>>),
+    Regex(bytes::Regex),
 }
 
 enum Verdict {
@@ -239,7 +286,18 @@ impl Needle {
         if text.is_empty() || !text.is_ascii() {
             return Ok(None);
         }
-        Ok(Some(Needle { regex: column_regex(&format!("(?i){}", regex::escape(text)))?, ends }))
+        Ok(Some(Needle { search: Search::Regex(column_regex(&format!("(?i){}", regex::escape(text)))?), ends }))
+    }
+
+    /// Where the first hit from `at` on begins and ends.
+    fn find(&self, data: &[u8], at: usize) -> Option<(usize, usize)> {
+        match &self.search {
+            Search::Literal(finder) => {
+                let start = at + finder.find(&data[at..])?;
+                Some((start, start + finder.needle().len()))
+            }
+            Search::Regex(regex) => regex.find_at(data, at).map(|hit| (hit.start(), hit.end())),
+        }
     }
 
     /// Whether a hit by itself makes its row pass.
@@ -249,8 +307,9 @@ impl Needle {
         };
         let before = || text[..start].chars().next_back().is_none_or(|c| !is_word_char(c));
         let after = || text[start + len..].chars().next().is_none_or(|c| !is_word_char(c));
-        // A hit that is no ASCII was found by a folding that is wider than that of words.
-        let whole = hit.is_ascii() && (!begins || before()) && (!stops || after());
+        // A hit that is no ASCII may have been found by a folding that is wider than that of words.
+        let exact = matches!(self.search, Search::Literal(_)) || hit.is_ascii();
+        let whole = exact && (!begins || before()) && (!stops || after());
         if whole { Verdict::Found } else { Verdict::Unsure }
     }
 }
@@ -279,19 +338,45 @@ impl PhraseFinder {
 #[derive(Debug, Clone)]
 pub struct Searcher {
     row: Regex,
-    column: Option<Needle>,
+    needle: Option<Needle>,
 }
 
 impl Searcher {
     pub fn new(pattern: &str) -> Result<Searcher, Error> {
-        Ok(Searcher { row: regex(pattern)?, column: None })
+        let row = regex(pattern)?;
+        let parsed = regex_syntax::parse(pattern).ok();
+        let needle = parsed.as_ref().and_then(|parsed| {
+            let literal = literal_of(parsed).filter(|literal| literal.len() >= LITERAL_BYTES_MIN)?;
+            // Where the whole pattern is literal, a hit within a row is all there is to know.
+            let ends = matches!(parsed.kind(), HirKind::Literal(_)).then_some((false, false));
+            Some(Needle { search: Search::Literal(Box::new(memmem::Finder::new(literal).into_owned())), ends })
+        });
+        Ok(Searcher { row, needle })
     }
 
     /// The text as it stands, without regard to case.
     fn substring(text: &str) -> Result<Searcher, Error> {
         let pattern = format!("(?i){}", regex::escape(text));
-        let column = if text.is_empty() { None } else { Some(Needle { regex: column_regex(&pattern)?, ends: None }) };
-        Ok(Searcher { row: regex(&pattern)?, column })
+        let needle = if text.is_empty() {
+            None
+        } else {
+            Some(Needle { search: Search::Regex(column_regex(&pattern)?), ends: None })
+        };
+        Ok(Searcher { row: regex(&pattern)?, needle })
+    }
+}
+
+/// Shorter literals are found in most rows: then they are one search more.
+const LITERAL_BYTES_MIN: usize = 3;
+
+/// The longest run of bytes that every match has.
+fn literal_of(pattern: &Hir) -> Option<&[u8]> {
+    match pattern.kind() {
+        HirKind::Literal(literal) => Some(&literal.0),
+        HirKind::Capture(capture) => literal_of(&capture.sub),
+        HirKind::Repetition(repeated) if repeated.min > 0 => literal_of(&repeated.sub),
+        HirKind::Concat(parts) => parts.iter().filter_map(literal_of).max_by_key(|literal| literal.len()),
+        _ => None,
     }
 }
 

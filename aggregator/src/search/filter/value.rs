@@ -8,7 +8,7 @@ use logweir_runtime::clock;
 
 use super::Context;
 use super::number::NumRange;
-use super::text::{TextBound, TextTest};
+use super::text::{Memo, TextBound, TextTest};
 use crate::search::Error;
 use crate::search::cell::{Cell, Column, FieldColumns};
 use crate::search::literal;
@@ -51,6 +51,7 @@ pub struct FieldTest {
     times: Vec<(i64, i64)>,
     /// What the index can be asked.
     pub hint: Hint,
+    memo: Memo,
 }
 
 /// What every matching text value has in common.
@@ -74,6 +75,7 @@ impl FieldTest {
             bools: [false; 2],
             times: Vec::new(),
             hint: Hint::Values(Vec::new()),
+            memo: Memo::default(),
         }
     }
 
@@ -141,7 +143,7 @@ impl FieldTest {
         }
         match column {
             Column::Text(array) => self.text.scan(array, within),
-            Column::Numbered(keys, values) => self.text.scan_numbered(keys, values, within),
+            Column::Numbered(keys, values) => self.text.scan_numbered(keys, values, within, &self.memo),
             Column::Int(array) if matches!(self.printed, TextTest::Never) => {
                 let hits = self.numbers.iter().map(|range| range.scan_ints(array));
                 hits.fold(Mask::none(len), |all, hits| all.or(&hits)).and(&Mask::valid(array)).and(within)

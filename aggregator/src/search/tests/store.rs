@@ -3,19 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::record_batch::RecordBatch;
+use logweir_proto::api::Order;
 use logweir_proto::query::parse::parse;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
 
 use crate::ranges::{SourceKey, SourceRanges};
+use crate::search::execute::Request;
 use crate::search::testing::{ask, request};
 use crate::store::block::Block;
-use crate::store::fixture::{any_rows, blocks};
+use crate::store::fixture::{Row, any_rows, blocks, row};
 use crate::store::head::HeadSegment;
 use crate::store::objects::Objects;
-use crate::store::segment::{BlockStat, FieldStat, Probe, Projection, Segment, SegmentError};
+use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, FieldStat, Probe, Projection, Segment, SegmentError};
 use crate::store::split::cache::{SplitCache, SplitSegment};
 use crate::store::split::writer::{SplitSource, write};
 
@@ -56,15 +59,39 @@ impl Segment for Plain {
     }
 }
 
-fn split(objects: &Objects, blocks: Vec<Block>) -> Arc<dyn Segment> {
-    let mut ranges = SourceRanges::default();
-    ranges.insert(&SourceKey::new("agent", "file"), 0, 9);
-    let source = SplitSource { path: "splits/one".to_owned(), wal: (0, 9), ranges };
-    let blocks: Vec<Arc<Block>> = blocks.into_iter().map(Arc::new).collect();
-    let file = write(&blocks, source).expect("the split is written");
-    objects.put(&file.meta.path, file.bytes.clone()).expect("the split is put");
-    let cache = Arc::new(SplitCache::new(objects.clone(), 64 << 20, 1 << 20));
-    Arc::new(SplitSegment::new(Arc::new(file.meta), cache))
+/// The objects of a case and the splits in them.
+struct Place {
+    objects: Objects,
+    cache: Arc<SplitCache>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Place {
+    fn new() -> Place {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let objects = Objects::new(Arc::new(InMemory::new()), runtime.handle().clone());
+        let cache = Arc::new(SplitCache::new(objects.clone(), 64 << 20, 4 << 20));
+        Place { objects, cache, _runtime: runtime }
+    }
+
+    fn split(&self, name: &str, blocks: Vec<Block>) -> Arc<dyn Segment> {
+        let mut ranges = SourceRanges::default();
+        ranges.insert(&SourceKey::new("agent", "file"), 0, 9);
+        let source = SplitSource { path: format!("splits/{name}"), wal: (0, 9), ranges };
+        let blocks: Vec<Arc<Block>> = blocks.into_iter().map(Arc::new).collect();
+        let file = write(&blocks, source).expect("the split is written");
+        self.objects.put(&file.meta.path, file.bytes.clone()).expect("the split is put");
+        Arc::new(SplitSegment::new(Arc::new(file.meta), Arc::clone(&self.cache)))
+    }
+
+    /// What compaction makes of some splits.
+    fn merged(&self, name: &str, splits: &[Arc<dyn Segment>]) -> Arc<dyn Segment> {
+        let blocks = splits.iter().flat_map(|split| {
+            let open = self.cache.get(split.name()).expect("the split opens");
+            open.to_blocks().expect("its rows")
+        });
+        self.split(name, blocks.collect())
+    }
 }
 
 fn any_query() -> impl Strategy<Value = String> {
@@ -116,30 +143,143 @@ fn any_query() -> impl Strategy<Value = String> {
     (prop::collection::vec(part, 1..4), any::<bool>()).prop_map(|(parts, or)| parts.join(if or { " OR " } else { " " }))
 }
 
+/// A segment that says when it is opened.
+struct Watched {
+    segment: Plain,
+    times: (i64, i64),
+    opened: AtomicBool,
+}
+
+impl Watched {
+    fn open(&self) -> &Plain {
+        self.opened.store(true, Ordering::Relaxed);
+        &self.segment
+    }
+}
+
+impl Segment for Watched {
+    fn name(&self) -> &str {
+        "watched"
+    }
+
+    fn time_range(&self) -> Option<(i64, i64)> {
+        Some(self.times)
+    }
+
+    fn blocks(&self) -> &[BlockStat] {
+        self.open().blocks()
+    }
+
+    fn fields(&self) -> &BTreeMap<String, FieldStat> {
+        self.open().fields()
+    }
+
+    fn candidates(&self, probe: &Probe) -> Result<Vec<bool>, SegmentError> {
+        self.open().candidates(probe)
+    }
+
+    fn read(&self, block: usize, projection: &Projection, rows: Option<&[u32]>) -> Result<RecordBatch, SegmentError> {
+        self.open().read(block, projection, rows)
+    }
+
+    fn raw(&self, block: usize, rows: &[u32]) -> Result<Vec<Vec<u8>>, SegmentError> {
+        self.open().raw(block, rows)
+    }
+
+    fn counts(&self, _: usize, _: &str) -> Option<&[(String, u32)]> {
+        None
+    }
+
+    fn bytes_read(&self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn a_search_that_soon_has_enough_opens_few_segments() {
+    let watched = |i: i64| {
+        let rows: Vec<Row> = (0..10).map(|n| row(i * 1000 + n, n as u64, &format!("user_id=u{i}"))).collect();
+        let head = HeadSegment::new("head", blocks(&rows, 4).into_iter().map(Arc::new).collect());
+        let times = (i * 1000, i * 1000 + 9);
+        Arc::new(Watched { segment: Plain(Arc::new(head)), times, opened: AtomicBool::new(false) })
+    };
+    for (text, order, want) in [
+        ("*", Order::Desc, vec![48, 49]),
+        ("*", Order::Asc, vec![0, 1]),
+        ("user_id:u47 | head 5", Order::Desc, vec![47, 48, 49]),
+        ("* | head 15", Order::Desc, vec![48, 49]),
+    ] {
+        let segments: Vec<Arc<Watched>> = (0..50).map(watched).collect();
+        let dynamic: Vec<Arc<dyn Segment>> = segments.iter().map(|segment| Arc::clone(segment) as _).collect();
+        let query = parse(text).expect("a query");
+        let answer = ask(&query, &Request { order, ..request(15) }, &dynamic);
+        assert!(answer.outcome.is_complete() && !answer.rows.is_empty());
+        let opened = segments.iter().enumerate().filter(|(_, segment)| segment.opened.load(Ordering::Relaxed));
+        assert_eq!(opened.map(|(place, _)| place).collect::<Vec<_>>(), want, "{text}");
+    }
+}
+
+/// What follows the filter. Fractions are not added up: their sum depends on the order.
+const PIPES: [&str; 10] = [
+    "",
+    "| count by level",
+    "| stats count, dc(status) by service",
+    "| stats p95(dur), min(a), max(a), sum(status), avg(status) by level",
+    "| stats first(message), last(user_id), values(service), count(level:error)",
+    "| timechart 1000d count",
+    "| timechart 1000d count by level",
+    "| top 3 user_id",
+    "| rare 2 service by level",
+    "| sort -status | head 7",
+];
+
+/// A longer run: `PROPTEST_CASES=20000 PROPTEST_RNG_SEED=1 cargo test -p logweir-aggregator --lib search::tests`.
+fn config() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: (config.cases / 10).max(8), ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
-    fn an_index_hides_nothing(
+    fn an_index_hides_nothing_and_what_is_kept_is_true(
         rows in any_rows(60),
-        queries in prop::collection::vec(any_query(), 1..12),
+        queries in prop::collection::vec((any_query(), prop::sample::subsequence(&PIPES[..], 3)), 1..8),
         block_rows in 1usize..20,
+        cut in any::<prop::sample::Index>(),
     ) {
-        prop_assume!(!rows.is_empty());
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let objects = Objects::new(Arc::new(InMemory::new()), runtime.handle().clone());
-        let in_memory = blocks(&rows, block_rows).into_iter().map(Arc::new).collect();
-        let head: Arc<dyn Segment> = Arc::new(HeadSegment::new("head", in_memory));
-        let split = split(&objects, blocks(&rows, block_rows));
-        let plain: Vec<Arc<dyn Segment>> = vec![Arc::new(Plain(Arc::clone(&head)))];
-        for query in &queries {
-            for text in [query.clone(), format!("{query} | count by level"), format!("{query} | stats count, dc(status) by service")] {
+        prop_assume!(rows.len() > 1);
+        let place = Place::new();
+        let head = |rows: &[Row], block_rows: usize| -> Arc<dyn Segment> {
+            let blocks = blocks(rows, block_rows).into_iter().map(Arc::new).collect();
+            Arc::new(HeadSegment::new("head", blocks))
+        };
+        let (first, second) = rows.split_at(cut.index(rows.len() - 1) + 1);
+        let halves = vec![
+            place.split("first", blocks(first, block_rows)),
+            place.split("second", blocks(second, block_rows)),
+        ];
+        let stores = [
+            ("blocks in memory", vec![head(&rows, block_rows)]),
+            ("a split", vec![place.split("whole", blocks(&rows, block_rows))]),
+            ("a merged split", vec![place.merged("merged", &halves)]),
+            ("a split and memory", vec![Arc::clone(&halves[0]), head(second, block_rows)]),
+            ("two splits", halves),
+        ];
+        // One block without index or counts, looked at by one thread.
+        let plain: Vec<Arc<dyn Segment>> = vec![Arc::new(Plain(head(&rows, BLOCK_ROWS_MAX)))];
+        for (filter, pipes) in &queries {
+            for text in pipes.iter().map(|pipe| format!("{filter} {pipe}")) {
                 let query = parse(&text).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
                 let want = ask(&query, &request(1000), &plain);
-                for segment in [&head, &split] {
-                    let got = ask(&query, &request(1000), &[Arc::clone(segment)]);
-                    prop_assert!(got.outcome.is_complete());
-                    prop_assert_eq!(&got.rows, &want.rows, "{} in {}", text, segment.name());
+                for (name, segments) in &stores {
+                    // The second time from what is kept.
+                    for _ in 0..2 {
+                        let got = ask(&query, &request(1000), segments);
+                        prop_assert!(got.outcome.is_complete());
+                        prop_assert_eq!(&got.rows, &want.rows, "{} in {}", text, name);
+                    }
                 }
             }
         }

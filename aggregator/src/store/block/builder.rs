@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, StringBuilder, UInt32Builder,
-    UInt64Array,
+    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, StringBuilder,
+    UInt32Builder, UInt64Array,
 };
 use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
@@ -336,9 +336,9 @@ impl BlockBuilder {
         arrays.push(Arc::new(Int64Array::from(self.times)));
         arrays.push(Arc::new(UInt64Array::from(self.seqs)));
         arrays.extend(self.columns.into_iter().map(|column| column.finish(rows)));
-        arrays.push(Arc::new(self.extra.finish()));
+        arrays.push(fitted(self.extra.finish()));
         arrays.push(Arc::new(self.shape.finish()));
-        arrays.push(Arc::new(self.raw.finish()));
+        arrays.push(fitted(self.raw.finish()));
         let batch = RecordBatch::try_new(Arc::clone(layout.schema()), arrays)
             .expect("the columns were built after the schema and padded to one length");
         let batch = match order {
@@ -498,10 +498,16 @@ impl Column {
     fn finish(mut self, rows: usize) -> ArrayRef {
         self.pad(rows);
         match self.values {
-            Values::Str(mut values) => Arc::new(values.finish()),
-            Values::Int(mut values) => Arc::new(values.finish()),
-            Values::Float(mut values) => Arc::new(values.finish()),
-            Values::Bool(mut values) => Arc::new(values.finish()),
+            Values::Str(mut values) => fitted(values.finish()),
+            Values::Int(mut values) => fitted(values.finish()),
+            Values::Float(mut values) => fitted(values.finish()),
+            Values::Bool(mut values) => fitted(values.finish()),
         }
     }
+}
+
+/// The array without what its builder had set aside: blocks stay in memory for minutes.
+fn fitted(mut array: impl Array + 'static) -> ArrayRef {
+    array.shrink_to_fit();
+    Arc::new(array)
 }

@@ -2,6 +2,7 @@
 //!
 //! Splits are merged with others of their size class, so that a line is written again only a few times in its life.
 //! One commit record adds the new split and removes the old ones; whoever is reading those goes on for the grace.
+//! After a merge compaction rests until what it read and wrote is within its budget.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,14 +32,23 @@ pub(super) const OUTPUT_RAW_BYTES_MAX: u64 = 128 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Compaction {
     next_ns: Nanos,
+    /// The pause that ends then.
+    pause_ns: Nanos,
     /// Splits that are left alone, and until when.
     failed: HashMap<String, Nanos>,
 }
 
 impl Compaction {
     pub(super) fn is_due(&self, now: Nanos) -> bool {
-        // Later than a period from now is what a clock that was set back leaves.
-        now >= self.next_ns || self.next_ns - now > COMPACT_EVERY_NS
+        // Later than a pause from now is what a clock that was set back leaves.
+        now >= self.next_ns || self.next_ns - now > self.pause_ns
+    }
+
+    /// Rests after so many bytes, at least a period.
+    fn rest(&mut self, now: Nanos, bytes: u64, bytes_per_s: u64) {
+        let spent_ns = u128::from(bytes) * NANOS_PER_SECOND as u128 / u128::from(bytes_per_s.max(1));
+        self.pause_ns = Nanos::try_from(spent_ns).unwrap_or(RETRY_NS).clamp(COMPACT_EVERY_NS, RETRY_NS);
+        self.next_ns = now.saturating_add(self.pause_ns);
     }
 }
 
@@ -63,12 +73,16 @@ pub(super) fn choose<'a>(splits: impl Iterator<Item = &'a Arc<SplitMeta>>) -> Op
 impl Inner {
     /// Merges one group of splits, if there is one.
     pub(super) fn compact(&self, work: &mut Work, now: Nanos) {
-        work.compaction.next_ns = now.saturating_add(COMPACT_EVERY_NS);
+        work.compaction.rest(now, 0, self.config.compaction_bytes_per_s);
         let (splits, failed) = (work.catalogue.splits(), &mut work.compaction.failed);
         failed.retain(|path, until| now < *until && *until - now <= RETRY_NS && splits.contains_key(path));
         let Some(inputs) = choose(splits.values().filter(|meta| !failed.contains_key(&meta.path))) else { return };
         match self.merge(work, &inputs, now) {
-            Ok(()) => metrics::counter!("logweir_compactions_total").increment(1),
+            Ok(bytes) => {
+                metrics::counter!("logweir_compactions_total").increment(1);
+                metrics::counter!("logweir_compaction_bytes_total").increment(bytes);
+                work.compaction.rest(now, bytes, self.config.compaction_bytes_per_s);
+            }
             Err(error) => {
                 // Nothing is lost and nothing is late; a damaged split shows where it is searched.
                 tracing::warn!(error = %error, splits = inputs.len(), "splits cannot be merged; they stay as they are");
@@ -79,7 +93,8 @@ impl Inner {
         }
     }
 
-    fn merge(&self, work: &mut Work, inputs: &[Arc<SplitMeta>], now: Nanos) -> Result<(), StoreError> {
+    /// How many bytes were read and written.
+    fn merge(&self, work: &mut Work, inputs: &[Arc<SplitMeta>], now: Nanos) -> Result<u64, StoreError> {
         let (mut blocks, mut ranges) = (Vec::new(), SourceRanges::default());
         for meta in inputs {
             let damaged = |reason: String| StoreError::Split { path: meta.path.clone(), reason };
@@ -94,6 +109,7 @@ impl Inner {
         let path = format!("{SPLITS}/{}/{nonce}.split", day_of(max_time_ns));
         let file = write(&blocks, SplitSource { path, wal: (first, upto), ranges })?;
         self.objects.put(&file.meta.path, file.bytes)?;
+        let bytes = inputs.iter().map(|meta| meta.bytes).sum::<u64>() + file.meta.bytes;
         let removed: Vec<String> = inputs.iter().map(|meta| meta.path.clone()).collect();
         let record = Record {
             nonce,
@@ -106,13 +122,25 @@ impl Inner {
         work.catalogue.commit(&*self.commits, &record)?;
         self.publish(work);
         work.retention.bury(removed, now);
-        Ok(())
+        Ok(bytes)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn compaction_rests_until_it_is_within_its_budget() {
+        let mut compaction = Compaction::default();
+        assert!(compaction.is_due(0));
+        let second = NANOS_PER_SECOND;
+        for (bytes, rest_s) in [(0, 30), (10 << 20, 30), (100 << 20, 100), (u64::MAX, 3600)] {
+            compaction.rest(5 * second, bytes, 1 << 20);
+            assert!(!compaction.is_due((4 + rest_s) * second) && compaction.is_due((5 + rest_s) * second), "{bytes}");
+            assert!(compaction.is_due(second), "the clock was set back");
+        }
+    }
 
     #[test]
     fn splits_of_one_day_and_class_are_chosen() {

@@ -211,7 +211,13 @@ struct World {
 }
 
 fn config() -> StoreConfig {
-    StoreConfig { seal_bytes: 1 << 20, seal_age: Duration::from_secs(600), retention_days: 30, retention_bytes: None }
+    StoreConfig {
+        seal_bytes: 1 << 20,
+        seal_age: Duration::from_secs(600),
+        compaction_bytes_per_s: 1 << 30,
+        retention_days: 30,
+        retention_bytes: None,
+    }
 }
 
 impl World {

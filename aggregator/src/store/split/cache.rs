@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 
 use super::columns::Columns;
@@ -160,6 +161,16 @@ impl Segment for SplitSegment {
 
     fn counts(&self, block: usize, field: &str) -> Option<&[(String, u32)]> {
         self.open().ok()?.known().footer.counts.get(field)?.get(block)?.as_deref()
+    }
+
+    fn recall(&self, block: usize, question: u128) -> Option<ArrayRef> {
+        self.open().ok()?.recall(block, question)
+    }
+
+    fn remember(&self, block: usize, question: u128, answer: &ArrayRef) {
+        if let Ok(open) = self.open() {
+            open.remember(block, question, answer);
+        }
     }
 
     fn bytes_read(&self) -> u64 {

@@ -1,4 +1,5 @@
-//! Decoded columns of blocks, bounded by bytes, so that a search that comes again reads and decodes nothing.
+//! Decoded columns of blocks, and what searches found in them, bounded by bytes, so that a search that comes again reads
+//! and decodes nothing.
 //!
 //! Two generations stand for the order of use: what is used moves to the younger one, and when that holds half of what
 //! may be held the older one is let go. Wide columns (texts) have generations of their own, so that a search through
@@ -11,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, UInt16Type};
 
-/// A column with more bytes in a block is a wide one: twice what 4,096 numbers take.
-pub const WIDE_BYTES: u64 = 64 << 10;
+/// A column with more bytes in a block is a wide one: three times what 4,096 numbers take.
+pub const WIDE_BYTES: u64 = 96 << 10;
 
 /// The share of wide columns is one part of so many.
 const WIDE_PART: u64 = 4;
@@ -20,21 +21,35 @@ const WIDE_PART: u64 = 4;
 /// What a small entry costs beside its values.
 const ENTRY_BYTES: u64 = 256;
 
-/// A column in a block of a split, or, with [`ColumnAt::dictionary`], the values that a row group's numbers stand for.
+/// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ColumnAt {
     split: u64,
-    column: u32,
-    block: u32,
+    place: u32,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum What {
+    /// Of a block.
+    Column(u32),
+    /// The values that the numbers of a column in a row group stand for.
+    Dictionary(u32),
+    /// What a search found in a block, under the number of its question.
+    Answer(u128),
 }
 
 impl ColumnAt {
     pub fn block(split: u64, column: usize, block: usize) -> ColumnAt {
-        ColumnAt { split, column: column as u32, block: block as u32 }
+        ColumnAt { split, place: block as u32, what: What::Column(column as u32) }
     }
 
     pub fn dictionary(split: u64, column: usize, group: usize) -> ColumnAt {
-        ColumnAt { split, column: column as u32, block: u32::MAX - group as u32 }
+        ColumnAt { split, place: group as u32, what: What::Dictionary(column as u32) }
+    }
+
+    pub fn answer(split: u64, question: u128, block: usize) -> ColumnAt {
+        ColumnAt { split, place: block as u32, what: What::Answer(question) }
     }
 }
 
@@ -73,7 +88,9 @@ impl Columns {
 
     pub fn insert(&self, at: ColumnAt, array: &ArrayRef) {
         let bytes = bytes_of(array);
-        let part = if bytes > WIDE_BYTES { &self.wide } else { &self.small };
+        // A dictionary is asked for with every block of its row group.
+        let is_wide = bytes > WIDE_BYTES && !matches!(at.what, What::Dictionary(_));
+        let part = if is_wide { &self.wide } else { &self.small };
         part.lock().unwrap_or_else(PoisonError::into_inner).insert(at, array.clone(), bytes);
     }
 }
@@ -132,7 +149,7 @@ mod tests {
         columns.insert(used, &array(1000));
         for block in 1..200 {
             columns.insert(ColumnAt::block(split, 1, block), &array(1000));
-            columns.insert(ColumnAt::block(split, 2, block), &array(10_000));
+            columns.insert(ColumnAt::block(split, 2, block), &array(20_000));
             assert!(columns.get(used).is_some(), "after {block}");
         }
         let held = (1..200).filter(|block| columns.get(ColumnAt::block(split, 1, *block)).is_some()).count();

@@ -30,6 +30,9 @@ const DICTIONARY_BYTES_MAX: usize = 2 << 20;
 
 const ZSTD_LEVEL: i32 = 1;
 
+/// A value that stands in all rows is not compressed up to this length.
+const CONSTANT_BYTES_MAX: usize = 64;
+
 /// A dictionary surely pays when a value comes again so often within a row group.
 const CERTAIN_TIMES: f64 = 16.0;
 
@@ -80,7 +83,7 @@ fn field_properties(
     if matches!(kind, Kind::Int | Kind::Float) {
         properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
     }
-    if values.distinct <= 1.0 {
+    if values.constant {
         return properties.set_column_compression(path, Compression::UNCOMPRESSED);
     }
     let plain = match kind {
@@ -109,6 +112,8 @@ struct Values {
     dictionary_bytes: f64,
     /// Nearly all texts are of the same length.
     one_length: bool,
+    /// There is one short value, as far as can be seen.
+    constant: bool,
 }
 
 impl Values {
@@ -139,7 +144,11 @@ impl Values {
             let met = all * (1.0 - (-present * rare / all.max(1.0)).exp());
             distinct = (distinct - once - twice + met).clamp(distinct, present.max(distinct));
         }
-        let mut values = Values { present, distinct, plain_bytes: 0.0, dictionary_bytes: 0.0, one_length: false };
+        let short =
+            kind != Kind::Str || column.as_string::<i32>().value_data().len() <= hashes.len() * CONSTANT_BYTES_MAX;
+        let constant = sampled == 1.0 && short && (column.len() == rows || 2 * hashes.len() >= column.len());
+        let mut values =
+            Values { present, distinct, plain_bytes: 0.0, dictionary_bytes: 0.0, one_length: false, constant };
         if kind == Kind::Str && seen > 0.0 {
             let texts = column.as_string::<i32>();
             values.one_length = have_one_length(texts);
@@ -198,10 +207,8 @@ mod tests {
         let some = of((0..1000).map(draw), 20_000);
         assert!(some.distinct > 500.0 && some.distinct < 4000.0, "{some:?}");
         assert!(some.dictionary_bytes < some.plain_bytes, "{some:?}");
+        assert!(of((0..9).map(|_| "a".repeat(64)), 9).constant && !of((0..9).map(|_| "a".repeat(65)), 9).constant);
         let none = Values::of(&(Arc::new(Int64Array::new_null(9)) as ArrayRef), Kind::Int, 9);
-        assert_eq!(
-            none,
-            Values { present: 0.0, distinct: 0.0, plain_bytes: 0.0, dictionary_bytes: 0.0, one_length: false }
-        );
+        assert!(!none.constant && none.distinct == 0.0, "{none:?}");
     }
 }

@@ -22,7 +22,7 @@ use super::hashes;
 use super::lexicon::{LexiconBuilder, class};
 use crate::store::block::cell;
 use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
-use crate::store::segment::BLOCK_ROWS_MAX;
+use crate::store::segment::{BLOCK_ROWS_MAX, Counts};
 use crate::store::spell::Cell;
 use crate::store::token::{self, WORD_BYTES_MAX};
 
@@ -31,6 +31,14 @@ pub const BLOCK_WORDS_MAX: usize = 16_000;
 
 /// Below so many distinct words a block is indexed, however rarely they repeat.
 pub const BLOCK_WORDS_MIN: usize = 2_000;
+
+/// A block with a longer text is scanned: it is no sentence.
+pub const INDEXED_TEXT_BYTES_MAX: usize = 256 << 10;
+
+/// After so many words of a block, when two thirds of them are distinct, it is scanned without a look at the rest;
+/// sooner when the block before was.
+const PROBE_WORDS: usize = 8_192;
+const PROBE_WORDS_AGAIN: usize = 2 * BLOCK_WORDS_MIN;
 
 /// A column with more distinct values in a block keeps them in the hash list only.
 pub const LEXICON_VALUES_MAX: usize = 256;
@@ -64,6 +72,8 @@ pub struct Indexer {
     variable: Vec<u64>,
     fronts: Fronts,
     distinct: Distinct,
+    /// Words after which a block is probed.
+    probe_words: usize,
     seed: u64,
 }
 
@@ -77,6 +87,7 @@ impl Default for Indexer {
             variable: Vec::new(),
             fronts: Fronts::default(),
             distinct: Distinct::default(),
+            probe_words: PROBE_WORDS,
             seed: RandomState::new().build_hasher().finish(),
         }
     }
@@ -97,8 +108,14 @@ pub struct Told<'a> {
 }
 
 impl Indexer {
-    /// Adds the next block.
-    pub fn add_block(&mut self, layout: &Layout, batch: &RecordBatch, told: Option<&Told<'_>>) {
+    /// Adds the next block. `counts` know all values of some of its fields.
+    pub fn add_block(
+        &mut self,
+        layout: &Layout,
+        batch: &RecordBatch,
+        counts: &[(&'static str, Counts)],
+        told: Option<&Told<'_>>,
+    ) {
         self.lexicon.begin_block();
         let block = self.blocks;
         self.blocks += 1;
@@ -121,6 +138,11 @@ impl Indexer {
                 self.scans.values.push((block, key.field.to_string()));
                 continue;
             }
+            let counted = counts.iter().find(|(name, counts)| *name == &*key.field && !counts.is_empty());
+            if let Some((_, counts)) = counted {
+                hashed += self.add_distinct(&key.field, counts.iter().map(|(value, _)| &**value), counts.len(), block);
+                continue;
+            }
             match key.kind {
                 Kind::Str => hashed += self.add_values(&key.field, column.as_string(), block),
                 Kind::Int => {
@@ -141,9 +163,38 @@ impl Indexer {
         let before = self.lexicon.block_terms();
         self.variable.clear();
         self.fronts.begin_block();
+        let occurrences = self.add_texts(layout, batch, told, block);
+        let distinct = self.distinct_words(before);
+        let too_many = |occurrences: usize| distinct > BLOCK_WORDS_MIN && distinct * 3 > occurrences;
+        if distinct > BLOCK_WORDS_MAX || occurrences.is_none_or(too_many) {
+            self.lexicon.truncate_block(before);
+            self.scans.words.push(block);
+            self.probe_words = PROBE_WORDS_AGAIN;
+        } else {
+            self.hashes.extend_from_slice(&self.variable);
+            self.probe_words = PROBE_WORDS;
+        }
+    }
+
+    /// Distinct words of the block, of which the lexicon had `before` terms.
+    fn distinct_words(&mut self, before: usize) -> usize {
+        self.variable.sort_unstable();
+        self.variable.dedup();
+        self.lexicon.block_terms() - before + self.variable.len()
+    }
+
+    /// Adds the words of all texts; how many there were, or `None` as soon as they are surely too many.
+    fn add_texts(
+        &mut self,
+        layout: &Layout,
+        batch: &RecordBatch,
+        told: Option<&Told<'_>>,
+        block: u32,
+    ) -> Option<usize> {
+        let before = self.lexicon.block_terms();
         let mut occurrences = told.map_or(0, |told| self.add_told(told, batch, block));
-        let mut distinct = self.lexicon.block_terms() - before + self.variable.len();
         let by_words: Vec<bool> = told.iter().flat_map(|told| told.deriver.by_words()).map(|t| t.is_some()).collect();
+        let mut probed = false;
         for name in WORD_FIELDS {
             for (column, _) in layout.columns_of(name).filter(|(_, kind)| *kind == Kind::Str) {
                 let texts = batch.column(column).as_string::<i32>();
@@ -153,35 +204,25 @@ impl Indexer {
                 };
                 let mut last = None;
                 for (_, text) in texts.iter().enumerate().filter(|(row, _)| !is_added(*row)) {
-                    let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
-                    if last != Some(text) {
-                        occurrences += self.add_text(text, block);
+                    let Some(text) = text.filter(|text| !text.is_empty() && last != Some(*text)) else { continue };
+                    if text.len() > INDEXED_TEXT_BYTES_MAX {
+                        return None;
                     }
+                    occurrences += self.add_text(text, block);
                     last = Some(text);
-                    if self.variable.len() > 8 * BLOCK_WORDS_MAX {
-                        self.variable.sort_unstable();
-                        self.variable.dedup();
-                    }
-                    distinct = self.lexicon.block_terms() - before + self.variable.len();
-                    if self.variable.len() > 4 * BLOCK_WORDS_MAX
+                    let probe = !probed && occurrences > self.probe_words;
+                    probed |= probe;
+                    let full = self.variable.len() > 4 * BLOCK_WORDS_MAX;
+                    if (full && self.distinct_words(before) > BLOCK_WORDS_MAX)
+                        || (probe && self.distinct_words(before) * 3 > occurrences * 2)
                         || self.lexicon.block_terms() - before > BLOCK_WORDS_MAX
                     {
-                        break;
+                        return None;
                     }
                 }
             }
         }
-        if distinct > BLOCK_WORDS_MIN {
-            self.variable.sort_unstable();
-            self.variable.dedup();
-            distinct = self.lexicon.block_terms() - before + self.variable.len();
-        }
-        if distinct > BLOCK_WORDS_MAX || (distinct > BLOCK_WORDS_MIN && distinct * 3 > occurrences) {
-            self.lexicon.truncate_block(before);
-            self.scans.words.push(block);
-        } else {
-            self.hashes.extend_from_slice(&self.variable);
-        }
+        Some(occurrences)
     }
 
     /// Adds the words of the messages that are told: those of each template once, and those of the values in it. How
@@ -263,7 +304,19 @@ impl Indexer {
             }
             last = Some(value);
         }
-        let small = distinct.len() <= LEXICON_VALUES_MAX;
+        let count = distinct.len();
+        self.add_distinct(name, distinct.into_iter(), count, block)
+    }
+
+    /// Adds the distinct values of a field; how many went into the hash list.
+    fn add_distinct<'a>(
+        &mut self,
+        name: &str,
+        distinct: impl Iterator<Item = &'a str>,
+        count: usize,
+        block: u32,
+    ) -> usize {
+        let small = count <= LEXICON_VALUES_MAX;
         let mut term = Vec::with_capacity(name.len() + 32);
         let mut folded = String::new();
         let mut hashed = 0;

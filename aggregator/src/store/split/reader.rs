@@ -140,6 +140,16 @@ impl OpenSplit {
         batch.map_err(|error| format!("block {block}: {error}"))
     }
 
+    /// See [`crate::store::segment::Segment::recall`].
+    pub fn recall(&self, block: usize, question: u128) -> Option<ArrayRef> {
+        self.columns.get(ColumnAt::answer(self.number, question, block))
+    }
+
+    /// See [`crate::store::segment::Segment::remember`].
+    pub fn remember(&self, block: usize, question: u128, answer: &ArrayRef) {
+        self.columns.insert(ColumnAt::answer(self.number, question, block), answer);
+    }
+
     /// All rows of a column in a block.
     fn column(&self, block: usize, column: usize, rows: usize) -> Result<ArrayRef, String> {
         let at = ColumnAt::block(self.number, column, block);

@@ -131,6 +131,50 @@ fn a_block_of_noise_is_scanned_instead_of_indexed() {
 }
 
 #[test]
+fn words_that_come_often_are_indexed_however_many_a_line_has() {
+    let place = place();
+    let line = |i: u64| format!("\"{}\"", (0..30).map(|n| format!("v{} ", (i * 31 + n) % 1900)).collect::<String>());
+    let mut rows: Vec<Row> = (0..4096).map(|i| row(i as i64, i, &line(i))).collect();
+    rows[4095] = row(4095, 4095, "\"v777777 at last\"");
+    let split = segment(&place, &split_of(fixture::blocks(&rows, 4096)));
+    assert_eq!(split.candidates(&Probe::Word("v777777".into())).expect("candidates"), [true]);
+    assert_eq!(split.candidates(&Probe::Word("v777778".into())).expect("candidates"), [false]);
+}
+
+/// What does not compress, in its shapes: a split is hardly larger than the lines under zstd.
+#[test]
+fn the_worst_lines_cost_little_more_than_under_zstd() {
+    let mut state = 7u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut text = |of: &[char], count: usize| -> String { (0..count).map(|_| of[random(of.len())]).collect() };
+    let ascii: Vec<char> = ('!'..='~').filter(|c| *c != '"' && *c != '=').chain([' ']).collect();
+    let letters: Vec<char> = ('а'..='я').chain('一'..='丿').chain([' ']).collect();
+    let hex: Vec<char> = "0123456789abcdef".chars().collect();
+    let number = |lines: Vec<String>| -> Vec<Row> {
+        lines.into_iter().enumerate().map(|(i, line)| row(i as i64 * 1_000_000, i as u64, &line)).collect()
+    };
+    let mut late: Vec<Row> = service_rows(9000);
+    for (i, row) in late.iter_mut().enumerate() {
+        row.time_ns = (i as i64 * 7919) % 9000 * 1_000_000;
+    }
+    for (name, rows) in [
+        ("random", number((0..6000).map(|_| text(&ascii, 150)).collect())),
+        ("hexadecimal", number((0..6000).map(|_| format!("id {} at {}", text(&hex, 32), text(&hex, 16))).collect())),
+        ("beyond ASCII", number((0..6000).map(|_| text(&letters, 60)).collect())),
+        ("one line", number(vec![text(&ascii, 1 << 20)])),
+        ("out of order", late),
+    ] {
+        let lines: Vec<&[u8]> = rows.iter().map(|row| &row.raw[..]).collect();
+        let zstd = zstd::bulk::compress(&lines.join(&b'\n'), 1).expect("zstd").len();
+        let split = split_of(fixture::blocks(&rows, 4096)).bytes.len();
+        assert!(split * 100 <= zstd * 115, "{name}: {split} bytes, zstd -1 {zstd}");
+    }
+}
+
+#[test]
 fn a_split_is_a_parquet_file_that_others_can_read() {
     let rows = service_rows(100);
     let file = split_of(fixture::blocks(&rows, 100));
@@ -314,7 +358,7 @@ impl Bare {
         (footer.blocks, footer.fields, footer.extra_blocks) = Default::default();
         let mut indexer = Indexer::default();
         for (i, block) in blocks.iter().enumerate() {
-            indexer.add_block(block.layout(), block.batch(), None);
+            indexer.add_block(block.layout(), block.batch(), &[], None);
             footer.blocks.push(block.stat());
             add_stats(&mut footer.fields, block.fields());
             footer.extra_blocks.extend(block.has_extra().then_some(i as u32));

@@ -22,7 +22,7 @@ use crate::ranges::SourceRanges;
 use crate::store::block::{Block, counts_of, field_stats};
 use crate::store::column::{COUNTED_FIELDS, Layout, add_stats};
 use crate::store::merge::Merge;
-use crate::store::segment::BlockStat;
+use crate::store::segment::{BlockStat, Counts};
 use crate::store::skeleton;
 
 /// Blocks of a row group: its dictionaries serve them all. Readers ask the file, the first versions had 16.
@@ -82,8 +82,9 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     for rows in chunks {
         let batch = merge.batch(rows)?;
         let told = deriver.as_ref().map(|deriver| Told { numbers: deriver.numbers(batch.columns()), deriver });
-        indexer.add_block(merge.layout(), &batch, told.as_ref());
-        known.add_block(merge.layout(), &batch);
+        let counts = counts_of(merge.layout(), &batch);
+        indexer.add_block(merge.layout(), &batch, &counts, told.as_ref());
+        known.add_block(merge.layout(), &batch, counts);
         writer.write(&to_file(&batch, &schema, told.as_ref())?)?;
     }
     writer.flush()?;
@@ -130,7 +131,7 @@ impl Learned {
         }
     }
 
-    fn add_block(&mut self, layout: &Layout, batch: &RecordBatch) {
+    fn add_block(&mut self, layout: &Layout, batch: &RecordBatch, counts: Vec<(&'static str, Counts)>) {
         let footer = &mut self.footer;
         let times = batch.column(0).as_primitive::<Int64Type>().values();
         let stat = BlockStat {
@@ -146,7 +147,7 @@ impl Learned {
         }
         footer.blocks.push(stat);
         add_stats(&mut footer.fields, &field_stats(layout, batch));
-        let mut counts: BTreeMap<&str, _> = counts_of(layout, batch).into_iter().collect();
+        let mut counts: BTreeMap<&str, _> = counts.into_iter().collect();
         for (name, blocks) in &mut footer.counts {
             blocks.push(counts.remove(name.as_str()));
         }

@@ -154,3 +154,6 @@ impl Api<'_> {
         Some(ThreadRef { channel: self.bot.channel.clone(), ts })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,7 @@ mod wire {
     pub(super) const TRUE: u8 = 1;
     pub(super) const FALSE: u8 = 2;
     pub(super) const BYTE: u8 = 3;
+    pub(super) const I16: u8 = 4;
     pub(super) const I64: u8 = 6;
     pub(super) const DOUBLE: u8 = 7;
     pub(super) const BINARY: u8 = 8;
@@ -101,7 +102,7 @@ fn skip(kind: u8, input: &mut &[u8], depth: u32) -> Option<()> {
     match kind {
         wire::TRUE | wire::FALSE => {}
         wire::BYTE => drop(byte(input)?),
-        wire::BYTE..=wire::I64 => drop(varint::take(input)?),
+        wire::I16..=wire::I64 => drop(varint::take(input)?),
         wire::DOUBLE => *input = input.get(8..)?,
         wire::BINARY => {
             let len = usize::try_from(varint::take(input)?).ok()?;
