@@ -232,6 +232,35 @@ pub struct ExplainArgs {
     pub server: ServerArgs,
 }
 
+/// Write everything that a query finds to a file
+///
+/// Oldest first, page by page, without a cap. The name says what the file holds: `.ndjson`, `.csv`, `.logfmt`, or
+/// `.log` for the lines as they were written; with `.zst` it is compressed. After an interruption, also `kill -9`,
+/// the same command with `--resume` goes on: FILE.state knows where. Exits 4 when a part of the time is missing.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  logweir export 'service:pay' --from 2026-11-01 --to 2026-11-20 -o pay.ndjson.zst
+  logweir export 'service:pay' --from 2026-11-01 --to 2026-11-20 -o pay.ndjson.zst --resume
+  logweir export 'status>=500' --since 7d --fields time,path,status -o errors.csv")]
+pub struct ExportArgs {
+    #[arg(allow_hyphen_values = true, value_parser = query)]
+    pub query: String,
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// The file to write
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub output: PathBuf,
+    /// Go on with an export that was interrupted
+    #[arg(long)]
+    pub resume: bool,
+    /// Only these fields, in this order
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub fields: Vec<String>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum AlertsCommand {
     /// List what is pending or firing; exits 1 when nothing is
