@@ -157,9 +157,7 @@ impl Detector {
             Choice::Auto => self.guess(piece, aids, line),
             Choice::Access => (0..self.access.len()).any(|at| self.parse_as(Guess::Access(at), piece, aids, line)),
             Choice::NginxError => self.parse_as(Guess::NginxError, piece, aids, line),
-            Choice::Logfmt => {
-                aids.json.parse_pairs(piece, aids.context, aids.names, line)
-            }
+            Choice::Logfmt => aids.json.parse_pairs(piece, aids.context, aids.names, line),
             Choice::W3c => self.parse_as(Guess::W3c, piece, aids, line),
             Choice::MySqlSlow => self.parse_as(Guess::MySqlSlow, piece, aids, line),
             Choice::Format(at) => self.parse_as(Guess::Format(at), piece, aids, line),
@@ -212,9 +210,7 @@ impl Detector {
             Guess::NginxError => self.error.parse(piece, context, line),
             Guess::W3c => self.w3c.parse(piece, context, aids.names, line),
             Guess::MySqlSlow => self.slow.parse(piece, context, line),
-            Guess::Logfmt => {
-                looks_like_logfmt(piece.text) && aids.json.parse_pairs(piece, context, aids.names, line)
-            }
+            Guess::Logfmt => looks_like_logfmt(piece.text) && aids.json.parse_pairs(piece, context, aids.names, line),
             Guess::Format(at) => {
                 let Some(format) = self.formats.list.get(usize::from(at)) else { return false };
                 let Some(pattern) =

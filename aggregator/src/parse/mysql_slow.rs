@@ -73,7 +73,14 @@ impl SlowLog {
     }
 
     /// A line of the head; false for one of the statement.
-    fn head_line(&self, piece: Piece<'_>, text: &[u8], range: Range<usize>, context: Context<'_>, line: &mut Line) -> bool {
+    fn head_line(
+        &self,
+        piece: Piece<'_>,
+        text: &[u8],
+        range: Range<usize>,
+        context: Context<'_>,
+        line: &mut Line,
+    ) -> bool {
         let body = &text[range.clone()];
         if let Some(rest) = body.strip_prefix(b"# Time: ") {
             let start = range.end - rest.len();

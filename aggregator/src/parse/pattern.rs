@@ -212,6 +212,3 @@ impl<'a> Compiler<'a> {
         Mistake { at: self.at, message: message.to_owned() }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -32,13 +32,15 @@ enum Column {
 #[derive(Debug)]
 pub(super) struct W3c {
     columns: Vec<Column>,
+    /// Without one the columns are guessed: then numbers must be numbers.
+    header_seen: bool,
     buffer: Vec<u8>,
 }
 
 impl W3c {
     pub(super) fn new(names: &mut Names) -> W3c {
         let columns = IIS.split(' ').filter(|name| !name.is_empty()).map(|name| column(name, names)).collect();
-        W3c { columns, buffer: Vec::new() }
+        W3c { columns, header_seen: false, buffer: Vec::new() }
     }
 
     /// Fills `line`; false, and nothing is filled, when the text is not of such a log.
@@ -49,7 +51,8 @@ impl W3c {
         }
         let words = || text.split(|byte| *byte == b' ');
         let Some(date) = self.columns.iter().position(|column| *column == Column::Date) else { return false };
-        if words().take(COLUMNS_MAX + 1).count() != self.columns.len() || self.columns.get(date + 1) != Some(&Column::Time)
+        if words().take(COLUMNS_MAX + 1).count() != self.columns.len()
+            || self.columns.get(date + 1) != Some(&Column::Time)
         {
             return false;
         }
@@ -60,6 +63,11 @@ impl W3c {
         let Some((time_ns, spelling)) = time::whole(&text[day.start..clock.end], 0).filter(|_| is_one) else {
             return false;
         };
+        let is_number = |word: &[u8]| word == b"-" || number::integer(word).is_some();
+        let mut both = self.columns.iter().zip(words());
+        if !self.header_seen && !both.all(|(column, word)| !matches!(column, Column::Int(_)) || is_number(word)) {
+            return false;
+        }
         line.time_ns = Some(time_ns);
         line.time_cut = piece.cut(day.start..clock.end, spelling);
         for (column, word) in self.columns.iter().zip(words()) {
@@ -92,6 +100,7 @@ impl W3c {
         if let Some(list) = text.strip_prefix(KNOWN[0]) {
             let columns = list.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty()).take(COLUMNS_MAX);
             self.columns = columns.map(|name| column(&String::from_utf8_lossy(name), names)).collect();
+            self.header_seen = true;
         }
         piece.push(line, NameId::MESSAGE, 0..text.len());
         true

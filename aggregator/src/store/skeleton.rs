@@ -250,3 +250,33 @@ fn take_offset(input: &mut &[u8]) -> Option<Offset> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_is_read_as_it_was_written() {
+        let offsets = [
+            Offset::Zulu,
+            Offset::Minutes(-90),
+            Offset::MinutesCompact(60),
+            Offset::Assumed(-5),
+            Offset::Named(45),
+            Offset::Hours(180),
+        ];
+        let mut spellings = vec![Spelling::Plain, Spelling::EpochFixed { decimals: 3 }];
+        for offset in offsets {
+            spellings.push(Spelling::Rfc3339 { fraction: 0x13, offset, separator: b'T' });
+            spellings.extend(Layout::ALL.map(|layout| Spelling::Layout { layout, fraction: 6, offset }));
+        }
+        for spelling in spellings {
+            let mut bytes = Vec::new();
+            put_spelling(&mut bytes, spelling);
+            assert_eq!(take_spelling(&mut bytes.as_slice()), Some(spelling));
+            for end in 0..bytes.len() {
+                assert_eq!(take_spelling(&mut &bytes[..end]), None, "{spelling:?}");
+            }
+        }
+    }
+}

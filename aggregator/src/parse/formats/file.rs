@@ -90,7 +90,12 @@ pub fn load(settings: &Settings) -> Result<Arc<Formats>, Vec<Problem>> {
         let Some(choice) = formats.named(&rule.parser) else {
             let near = text::did_you_mean(&rule.parser, formats.all_names().into_iter());
             let message = format!("there is no parser '{}'", rule.parser);
-            found.push(problem(&settings.file, Some(rule.at), message, near.map(|near| format!("did you mean '{near}'?"))));
+            found.push(problem(
+                &settings.file,
+                Some(rule.at),
+                message,
+                near.map(|near| format!("did you mean '{near}'?")),
+            ));
             continue;
         };
         let Use { service, source, path, .. } = rule.clone();

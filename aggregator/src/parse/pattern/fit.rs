@@ -96,6 +96,7 @@ impl Pattern {
         let depth = found.spans.len();
         let word = matches!(self.items.get(item), Some(Item::Field { kind: Kind::Word, .. }));
         let last = self.may_end(item + 1);
+        let quoted = matches!(self.items.get(item + 1), Some(Item::Literal(literal)) if literal.starts_with(b"\""));
         let mut window = if last { text.len() } else { text.len().min(at + TEXT_BYTES_MAX) };
         let mut end = at;
         if word {
@@ -107,8 +108,8 @@ impl Pattern {
                 Some(next) if !word || next <= window => end = next,
                 _ => return false,
             }
-            // Only the last text goes over lines.
-            if !found.spend() || !last && memchr::memchr(b'\n', &text[at..end]).is_some() {
+            // Only the last text, and one in quotes, goes over lines.
+            if !found.spend() || !last && !quoted && memchr::memchr(b'\n', &text[at..end]).is_some() {
                 return false;
             }
             if self.has_form(item, &text[at..end]) {

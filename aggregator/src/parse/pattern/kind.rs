@@ -131,9 +131,7 @@ impl Kind {
     fn stamp(self, text: &[u8], context: Context<'_>) -> Option<Stamp> {
         let (minutes, received_ns) = (context.utc_offset_minutes, context.received_ns);
         match self {
-            Kind::Time => {
-                time::leading(text, minutes).or_else(|| layout::leading(text, minutes, received_ns))
-            }
+            Kind::Time => time::leading(text, minutes).or_else(|| layout::leading(text, minutes, received_ns)),
             Kind::Clock => layout::read(Layout::Clock, text, minutes, received_ns),
             Kind::Glog => layout::read(Layout::Glog, text, minutes, received_ns),
             Kind::SyslogTime => {

@@ -89,7 +89,7 @@ fn loggers_of_plain_text() {
             procid 1 |
             message "accepted" |"#]],
     );
-    // logfmt is text with a level, for now
+    // logfmt
     check(
         "time=2026-11-20T09:10:02Z level=warn msg=\"slow\"",
         &expect![[r#"

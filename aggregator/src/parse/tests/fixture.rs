@@ -27,6 +27,16 @@ impl Fixture {
         Fixture { names, parser, line: Line::default() }
     }
 
+    /// A file that is declared to have a format of this set.
+    pub(in crate::parse) fn with_formats(format: &str, formats: Arc<formats::Formats>) -> Fixture {
+        let labels = BTreeMap::new();
+        let info =
+            SourceInfo { id: "s".into(), kind: SourceKind::File, path: String::new(), format: format.into(), labels };
+        let mut names = Names::default();
+        let parser = Parser::with_formats(&info, "", &formats, &mut names);
+        Fixture { names, parser, line: Line::default() }
+    }
+
     pub(in crate::parse) fn parse(&mut self, text: &[u8]) -> &Line {
         self.parse_stream(text, Stream::None)
     }

@@ -67,15 +67,8 @@ const BY_LETTER: [Layout; 7] = [
     Layout::Java,
     Layout::JavaNarrow,
 ];
-const BY_DIGIT: [Layout; 7] = [
-    Layout::Redis,
-    Layout::Tomcat,
-    Layout::Clf,
-    Layout::ClfSpace,
-    Layout::German,
-    Layout::MySql5,
-    Layout::PaddedHour,
-];
+const BY_DIGIT: [Layout; 7] =
+    [Layout::Redis, Layout::Tomcat, Layout::Clf, Layout::ClfSpace, Layout::German, Layout::MySql5, Layout::PaddedHour];
 
 /// A time in one of the layouts at the beginning of `text`; what follows must not be a word.
 pub(in crate::parse) fn leading(text: &[u8], assumed_minutes: i16, received_ns: i64) -> Option<Stamp> {
@@ -228,9 +221,8 @@ impl Reading<'_> {
         let minutes = offset_minutes(self.offset);
         let seconds = clock(self.hour, self.minute, self.second)?;
         let on = |days| instant(days, seconds, self.nanosecond, minutes);
-        let nearest = |times: [Option<i64>; 3]| {
-            times.into_iter().flatten().min_by_key(|time_ns| time_ns.abs_diff(received_ns))
-        };
+        let nearest =
+            |times: [Option<i64>; 3]| times.into_iter().flatten().min_by_key(|time_ns| time_ns.abs_diff(received_ns));
         let (Some(month), Some(day)) = (self.month, self.day) else {
             let today = Civil::new(received_ns, minutes)?;
             let days = days_from_civil(today.year, today.month, today.day)?;

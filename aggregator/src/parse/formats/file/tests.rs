@@ -41,12 +41,15 @@ fn tests_that_fail_say_what_was_found_and_where() {
         .replace("order_id: 4711, duration_ms: 12.5", "order_id: 4712, nope: x, duration_ms: 12.5")
         .replace("matches: false", "matches: true")
         .replace("user: null", "user: Zoë");
-    check_text(&text, &expect![[r#"
+    check_text(
+        &text,
+        &expect![[r#"
         shop.yaml:9:71: 'order_id' is '4711', not '4712'
         shop.yaml:9:83: 'nope' is nothing, not 'x'
         shop.yaml:11:24: 'user' is nothing, not 'Zoë'
         shop.yaml:15:15: no pattern of 'shop' fits this line
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -167,12 +170,14 @@ fn mistakes_of_the_section_are_named() {
         logweir.yaml:3:18: parsers.use[0].service is not a glob: invalid range pattern
         logweir.yaml:4:7: parsers.use[1].service is missing: a rule names a service, a source or a path
         logweir.yaml:6:7: parsers.use[3] needs 'parser'
-    "#]].assert_eq(&shown);
+    "#]]
+    .assert_eq(&shown);
     let problems = load(&found).expect_err("no such parser");
     let shown: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
     expect![[r#"
         logweir.yaml:5:26: there is no parser 'redsi' (did you mean 'redis'?)
-    "#]].assert_eq(&shown);
+    "#]]
+    .assert_eq(&shown);
     let (found, _) = settings("parsers: { files: [/nowhere/x.yaml] }\n");
     let problems = load(&found).expect_err("no such file");
     assert!(problems[0].to_string().starts_with("/nowhere/x.yaml: cannot be read"));
