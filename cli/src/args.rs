@@ -11,9 +11,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use anomaly::{AnomalyArgs, AnomalyDetector, AnomalyDirection, AnomalySensitivity};
 pub use client::{
-    AlertsCommand, ContextArgs, ExplainArgs, ExportArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat, PatternsArgs,
-    RangeArgs, ReportFormat, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs, SourcesArgs,
-    StdinFormat, TailArgs,
+    AlertsCommand, ContextArgs, ExplainArgs, ExportArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat,
+    PatternsArgs, RangeArgs, ReportFormat, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs,
+    SourcesArgs, StdinFormat, TailArgs,
 };
 pub use server::{CheckArgs, CompletionsArgs, ServeArgs, TokensCommand, UpArgs};
 
