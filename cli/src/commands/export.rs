@@ -60,7 +60,8 @@ pub(super) async fn run(args: &ExportArgs, console: &mut Console) -> Result<Exit
         }
         Err(error) => {
             if export.state.bytes > 0 {
-                console.note(&format!("{} rows are written; the same command with --resume goes on", export.state.rows));
+                console
+                    .note(&format!("{} rows are written; the same command with --resume goes on", export.state.rows));
             }
             Err(error)
         }

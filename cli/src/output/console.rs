@@ -13,6 +13,8 @@ pub struct Console {
     pub style: Style,
     pub err_style: Style,
     pub zone: TimeZone,
+    /// stdout is a terminal.
+    pub interactive: bool,
     /// A person watches stderr: then a summary helps, in a script it is noise.
     pub talkative: bool,
 }
@@ -29,6 +31,7 @@ impl Console {
         Console {
             style: style(out.is_terminal()),
             err_style: style(err.is_terminal()),
+            interactive: out.is_terminal(),
             talkative: err.is_terminal(),
             zone: if utc { TimeZone::UTC } else { TimeZone::system() },
             out: Box::new(BufWriter::new(out)),

@@ -175,6 +175,7 @@ impl Output {
             style,
             err_style: style,
             zone: TimeZone::UTC,
+            interactive: false,
             talkative: false,
         };
         let printer = printer(format, fields, "");
