@@ -158,9 +158,9 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var_os(name)?.into_string().ok()
 }
 
-/// `LOGWEIR_LOG`, else what an operator wants to see.
-pub fn log_filter() -> String {
-    environment("LOGWEIR_LOG").filter(|filter| !filter.is_empty()).unwrap_or_else(|| "info".to_owned())
+/// `LOGWEIR_LOG`, else `default`.
+pub fn log_filter(default: &str) -> String {
+    environment("LOGWEIR_LOG").filter(|filter| !filter.is_empty()).unwrap_or_else(|| default.to_owned())
 }
 
 /// `PM2_HOME`

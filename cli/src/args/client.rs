@@ -119,6 +119,16 @@ pub struct SearchArgs {
     pub server: ServerArgs,
 }
 
+impl SearchArgs {
+    /// The search that a command stands for which is one in other words.
+    pub fn of(query: String, range: RangeArgs, limit: u64, output: OutputFormat, server: ServerArgs) -> SearchArgs {
+        // Rows that a pipe made have no line that was written.
+        let output = if output == OutputFormat::Raw { OutputFormat::Pretty } else { output };
+        let (fields, stdin, timeout) = (Vec::new(), None, None);
+        SearchArgs { query, range, limit, all: false, asc: false, count: false, fields, output, stdin, timeout, server }
+    }
+}
+
 /// Follow new events as they arrive
 ///
 /// A lost connection is taken up again where it broke, without a gap. A query that ends in an aggregation gives one

@@ -54,6 +54,13 @@ impl Console {
         let _ = writeln!(self.err, "{text}");
     }
 
+    /// A line on the terminal of stderr that the next one is written over; an empty one takes it away.
+    pub fn status(&mut self, text: &str) {
+        let text = self.err_style.paint(Ink::Dim, text);
+        let _ = write!(self.err, "\r{text}\x1b[K");
+        let _ = self.err.flush();
+    }
+
     /// A warning on stderr.
     pub fn warn(&mut self, text: &str) {
         let head = self.err_style.paint(Ink::Yellow, "warning:");

@@ -82,6 +82,14 @@ impl Docker {
     }
 }
 
+/// A script that prints numbered lines in bursts, for a shell alone would write them all within the first second.
+pub fn counting(total: u64) -> String {
+    format!(
+        "n=0; while [ $n -lt {total} ]; do echo \"level=info msg=\\\"job seq-docker-$n- done\\\" worker=3\"; \
+         n=$((n+1)); [ $((n % 20)) -ne 0 ] || /bin/busybox usleep 40000; done"
+    )
+}
+
 impl Drop for Docker {
     fn drop(&mut self) {
         // Containers outlive the engine, and its containerd outlives a kill -9: both are ended in order.

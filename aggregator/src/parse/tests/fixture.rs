@@ -6,7 +6,7 @@ use super::super::*;
 
 pub(in crate::parse) struct Fixture {
     pub(in crate::parse) names: Names,
-    parser: Parser,
+    pub(in crate::parse) parser: Parser,
     line: Line,
 }
 
