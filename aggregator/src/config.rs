@@ -23,6 +23,10 @@ pub const QUERY_MEMORY_BYTES_DEFAULT: usize = 256 << 20;
 /// Range of `query_memory`: less answers nothing, and more is surely a slip of the pen.
 pub const QUERY_MEMORY_BYTES_MIN: u64 = 1 << 20;
 pub const QUERY_MEMORY_BYTES_MAX: u64 = 64 << 30;
+/// Searches of one token that run at a time, and that wait for a turn, when nobody says.
+pub const QUERIES_RUNNING_DEFAULT: usize = 4;
+pub const QUERIES_WAITING_DEFAULT: usize = 16;
+pub const QUERIES_MAX: i64 = 1000;
 /// All files of exports together, when nobody says.
 pub const EXPORT_BYTES_DEFAULT: u64 = 10 << 30;
 pub const EXPORT_BYTES_MIN: u64 = 1 << 20;
@@ -72,6 +76,10 @@ pub struct Limits {
     pub query_timeout: Duration,
     /// Most memory of one aggregation, by estimate.
     pub query_memory_bytes: usize,
+    /// Searches of one token that run at a time.
+    pub queries_running: usize,
+    /// Searches of one token that wait for a turn.
+    pub queries_waiting: usize,
     /// Most bytes of all files of exports together.
     pub export_bytes: u64,
     /// How long a finished export is kept.
@@ -104,6 +112,8 @@ impl Config {
                 ingest_bytes_per_s: INGEST_BYTES_PER_S_DEFAULT,
                 query_timeout: QUERY_TIMEOUT_DEFAULT,
                 query_memory_bytes: QUERY_MEMORY_BYTES_DEFAULT,
+                queries_running: QUERIES_RUNNING_DEFAULT,
+                queries_waiting: QUERIES_WAITING_DEFAULT,
                 export_bytes: EXPORT_BYTES_DEFAULT,
                 export_keep: EXPORT_KEEP_DEFAULT,
                 seal_bytes: SEAL_BYTES_DEFAULT,
@@ -202,6 +212,11 @@ fn read_limits(mut section: Fields<'_>, limits: &mut Limits, problems: &mut Prob
     let memory = section.bytes("query_memory", QUERY_MEMORY_BYTES_MIN..=QUERY_MEMORY_BYTES_MAX, problems);
     let memory = memory.and_then(|bytes| usize::try_from(bytes).ok());
     limits.query_memory_bytes = memory.unwrap_or(limits.query_memory_bytes);
+    let running = section.integer("queries_running", 1..=QUERIES_MAX, problems);
+    let count = |given: Option<i64>| given.and_then(|count| usize::try_from(count).ok());
+    limits.queries_running = count(running).unwrap_or(limits.queries_running);
+    let waiting = section.integer("queries_waiting", 0..=QUERIES_MAX, problems);
+    limits.queries_waiting = count(waiting).unwrap_or(limits.queries_waiting);
     let export = section.bytes("export_bytes", EXPORT_BYTES_MIN..=u64::MAX, problems);
     limits.export_bytes = export.unwrap_or(limits.export_bytes);
     let keep = section.duration("export_keep", EXPORT_KEEP_MIN..=EXPORT_KEEP_MAX, problems);

@@ -16,7 +16,7 @@ use logweir_runtime::pool::Pool;
 
 use self::index::Indexer;
 use crate::api::exports::{self, Exports};
-use crate::api::queries::Queries;
+use crate::api::queries::{Queries, QueryLimits};
 use crate::api::{App, Probe};
 use crate::auth::{Auth, TokenFile};
 use crate::config::Config;
@@ -96,7 +96,10 @@ impl Pipeline {
             ranges,
             store,
             live,
-            queries: Queries::default(),
+            queries: Queries::new(QueryLimits {
+                running: config.limits.queries_running,
+                waiting: config.limits.queries_waiting,
+            }),
             exports,
             ingest_pool: Pool::new("ingest", NonZeroUsize::MIN).map_err(Error::Thread)?,
             query_pool: Pool::per_core("query").map_err(Error::Thread)?,

@@ -80,8 +80,25 @@ pub struct Cli {
     /// Show times in UTC instead of the local time zone
     #[arg(long, global = true)]
     pub utc: bool,
+    /// Do not show long answers in a pager
+    #[arg(long, global = true)]
+    pub no_pager: bool,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Command {
+    /// The answer may be longer than a screen, and is for people.
+    pub fn may_be_long(&self) -> bool {
+        let (output, count) = match self {
+            Command::Search(args) => (args.output, args.count),
+            Command::Context(args) => (args.output, false),
+            Command::Patterns(args) => (args.output, false),
+            Command::Fields(args) => (args.output, false),
+            _ => return false,
+        };
+        !count && matches!(output, OutputFormat::Pretty | OutputFormat::Table | OutputFormat::Logfmt)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -149,6 +166,18 @@ pub fn log_filter(default: &str) -> String {
 /// `PM2_HOME`
 pub fn pm2_home() -> Option<PathBuf> {
     variable("PM2_HOME").map(PathBuf::from)
+}
+
+/// `LOGWEIR_PAGER`, else `PAGER`, else `less`.
+pub fn pager() -> String {
+    let named = ["LOGWEIR_PAGER", "PAGER"].into_iter().find_map(|name| environment(name));
+    named.unwrap_or_else(|| "less".to_owned())
+}
+
+/// `XDG_CONFIG_HOME`, else `~/.config`.
+pub fn user_config_dir() -> Option<PathBuf> {
+    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".config"));
+    variable("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)
 }
 
 /// `XDG_DATA_HOME`, else `~/.local/share`, else a folder of the working directory.

@@ -17,6 +17,7 @@ use logweir_proto::api::{End, MissingRange, Order, Row, Stats, Warning};
 use logweir_proto::query::ast::{self, PipeKind, Query};
 use logweir_proto::record::EventId;
 use logweir_runtime::clock;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::newest::{Ended, Newest};
@@ -122,7 +123,7 @@ impl Outcome {
         }
     }
 
-    fn of(coverage: Coverage, rows: usize, cursor: Option<EventId>) -> Outcome {
+    pub(super) fn of(coverage: Coverage, rows: usize, cursor: Option<EventId>) -> Outcome {
         Outcome {
             reason: coverage.reason,
             missing: coverage.missing,
@@ -143,7 +144,7 @@ pub(super) struct RowRef {
 }
 
 /// What running a query would mean.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Explanation {
     pub from: String,
     /// `open` when nothing bounds it.

@@ -11,9 +11,12 @@ use logweir_proto::text::parse_duration;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Server")]
 pub struct ServerArgs {
-    /// Address of the server
-    #[arg(long, value_name = "URL", env = "LOGWEIR_URL", default_value = "http://127.0.0.1:7171")]
-    pub url: String,
+    /// Address of the server [env: LOGWEIR_URL] [default: http://127.0.0.1:7171]
+    #[arg(long, value_name = "URL", conflicts_with = "profile")]
+    pub url: Option<String>,
+    /// A server of ~/.config/logweir/config.yaml [env: LOGWEIR_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
     /// File that holds the token [env: LOGWEIR_TOKEN is the token itself]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -128,13 +131,15 @@ impl SearchArgs {
 
 /// Follow new events as they arrive
 ///
-/// A lost connection is taken up again where it broke, without a gap.
+/// A lost connection is taken up again where it broke, without a gap. A query that ends in an aggregation gives one
+/// table for each window of time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   logweir tail
   logweir tail 'service:nginx status>=500' --start 10m
-  logweir tail 'level>=warn' -o json | jq .message")]
+  logweir tail 'level>=warn' -o json | jq .message
+  logweir tail 'service:nginx | stats count by status' --every 1m")]
 pub struct TailArgs {
     /// The filter; everything when it is left out
     #[arg(default_value = "", hide_default_value = true, allow_hyphen_values = true, value_parser = query)]
@@ -145,6 +150,9 @@ pub struct TailArgs {
     /// Only these fields, in this order
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub fields: Vec<String>,
+    /// Length of the windows of an aggregation [default: the width of a timechart, else 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub every: Option<Duration>,
     /// How to print
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Pretty)]
     pub output: OutputFormat,
@@ -211,6 +219,7 @@ pub struct PatternsArgs {
 #[command(after_help = "\
 Examples:
   logweir fields
+  logweir fields -o raw              only the names, one a line
   logweir fields status --since 1d")]
 pub struct FieldsArgs {
     /// Show the most frequent values of this field

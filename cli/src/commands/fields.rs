@@ -1,8 +1,9 @@
 //! `logweir fields`: what fields there are, or the values of one.
 
+use logweir_proto::text::visible;
 use serde_json::Value;
 
-use crate::args::{FieldsArgs, SearchArgs};
+use crate::args::{FieldsArgs, OutputFormat, SearchArgs};
 use crate::client::Client;
 use crate::commands::{entries, search};
 use crate::error::Result;
@@ -27,6 +28,12 @@ async fn names(args: &FieldsArgs, console: &mut Console) -> Result<Exit> {
     parameters.extend(to.as_deref().map(|to| ("to", to)));
     let answer: Value = client.get("/api/v1/fields", &parameters).await?;
     let rows: Vec<logweir_proto::api::Row> = entries(answer, "fields", client.shown())?;
+    if args.output == OutputFormat::Raw {
+        for name in rows.iter().filter_map(|row| row.get("name")?.as_str()) {
+            console.line(&visible(name))?;
+        }
+        return Ok(if rows.is_empty() { Exit::No } else { Exit::Ok });
+    }
     let columns = rows.first().map(|row| row.keys().cloned().collect()).unwrap_or_default();
     let mut printer = printer(args.output, &[], "");
     printer.start(&Shape { columns, events: false }, console)?;

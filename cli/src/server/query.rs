@@ -32,7 +32,7 @@ impl Engine {
         let mut asked = Asked::new(&request, ALERTING, &self.app)?;
         asked.from_ns = Some(from_ns);
         asked.to_ns = Some(to_ns);
-        let answer = collect(start(&self.app, &self.app.rules_pool, asked, None)?, Instant::now()).await?;
+        let answer = collect(start(&self.app, &self.app.rules_pool, asked, None).await?, Instant::now()).await?;
         Ok(Answer { rows: answer.rows, complete: answer.end.complete, reason: answer.end.reason })
     }
 }
