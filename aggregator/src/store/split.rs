@@ -33,6 +33,7 @@ pub mod lexicon;
 pub mod lookup;
 pub mod pages;
 pub mod reader;
+pub mod rows;
 pub mod writer;
 
 #[cfg(test)]
