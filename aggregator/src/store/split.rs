@@ -32,6 +32,7 @@ pub mod indexer;
 pub mod lexicon;
 pub mod lookup;
 pub mod pages;
+pub mod parted;
 pub mod reader;
 pub mod rows;
 pub mod writer;
