@@ -7,6 +7,7 @@ mod completions;
 mod context;
 mod explain;
 mod fields;
+mod fsck;
 mod patterns;
 pub mod rules;
 pub mod search;
@@ -45,6 +46,7 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Status(args) => status::run(&args, console).await,
         Command::Sources(args) => sources::run(&args, console).await,
         Command::Check(args) => check::run(&args, console),
+        Command::Fsck(args) => fsck::run(&args, console),
         Command::Tokens(command) => tokens::run(&command, console),
         Command::Completions(args) => completions::run(&args, console),
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use logweir_aggregator::config::Config;
+use logweir_aggregator::pipeline::classes::classes;
 use logweir_alerting::{check, route};
 use logweir_proto::yaml::{self, Environment, Node, Problem, Problems, Value};
 use logweir_runtime::text_file;
@@ -70,6 +71,11 @@ fn server(name: &str, text: &str, env: Environment<'_>) -> Vec<Problem> {
         Err(problems) => return problems,
     };
     let mut found = problems(check::paths(&config.alerting.rules));
+    if let Err(error) = classes(&config) {
+        let mut wrong = Problems::new(name, text);
+        wrong.add_file(error.to_string());
+        found.extend(wrong.into_sorted());
+    }
     if let Some(path) = &config.alerting.config {
         found.extend(routing_file(path, env));
     }
