@@ -173,7 +173,12 @@ fn open(bytes: &Bytes) -> (Footer, usize, Bytes) {
 }
 
 fn seal(blocks: &[Arc<Block>]) -> SplitFile {
-    let source = SplitSource { path: "splits/bench".to_owned(), wal: (1, 2), ranges: SourceRanges::default() };
+    let source = SplitSource {
+        path: "splits/bench".to_owned(),
+        wal: (1, 2),
+        ranges: SourceRanges::default(),
+        class: String::new(),
+    };
     write(blocks, source).expect("the split is written")
 }
 

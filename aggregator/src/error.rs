@@ -14,6 +14,8 @@ pub enum Error {
     Wal(#[from] WalError),
     #[error("store: {0}")]
     Store(#[from] crate::store::service::StoreError),
+    #[error("retention class {name}: {reason}")]
+    Class { name: String, reason: String },
     #[error("tokens: {0}")]
     Tokens(#[from] crate::auth::TokenError),
     #[error("parsers: {0}")]

@@ -1,5 +1,6 @@
 //! Wires the stages, sink first: store ← index ← WAL writer ← door. The only place that sees them all.
 
+pub mod classes;
 pub mod index;
 mod watch;
 
@@ -24,7 +25,7 @@ use crate::error::Error;
 use crate::live::Live;
 use crate::parse::formats::file;
 use crate::ranges::SourceRanges;
-use crate::receive::admission::{Admission, Ticket};
+use crate::receive::admission::{Admission, DiskLimits, Ticket};
 use crate::receive::dedup;
 use crate::receive::sources::Sources;
 use crate::receive::writer::{self, Durable};
@@ -64,7 +65,7 @@ impl Pipeline {
             return Err(Error::NoToken { listen: config.listen, data_dir: dir.display().to_string() });
         }
 
-        let (store, recovered) = Store::open_local(&dir.join("store"), store_config(config), clock.clone())?;
+        let (store, recovered) = Store::open_local(&dir.join("store"), store_config(config)?, clock.clone())?;
         let live = Live::default();
         let sources = Sources::default();
         let mut indexer = Indexer::new(store.clone(), live.clone()).with_formats(formats, sources.clone());
@@ -75,11 +76,16 @@ impl Pipeline {
         let (writer, wal_thread) =
             writer::start(Box::new(wal), Arc::clone(&ranges), durables).map_err(Error::Thread)?;
         let index_thread = spawn("index", move || indexer.run(&queue))?;
-        let admission = Admission::new(config.limits.ingest_bytes_per_s);
+        let disk_limits = DiskLimits {
+            warn_percent: config.limits.disk_warn_percent,
+            full_percent: config.limits.disk_full_percent,
+        };
+        let admission = Admission::with_disk_limits(config.limits.ingest_bytes_per_s, disk_limits);
         let watcher = watch::Watcher {
             store: store.clone(),
             writer: writer.clone(),
             admission: admission.clone(),
+            clock: clock.clone(),
             dir: dir.clone(),
             drain: drain.clone(),
         };
@@ -145,14 +151,15 @@ fn start_exports(
         .map_err(|source| Error::DataDir { path: dir, source })
 }
 
-fn store_config(config: &Config) -> StoreConfig {
-    StoreConfig {
+fn store_config(config: &Config) -> Result<StoreConfig, Error> {
+    Ok(StoreConfig {
         seal_bytes: config.limits.seal_bytes,
         seal_age: config.limits.seal_age,
         compaction_bytes_per_s: config.limits.compaction_bytes_per_s,
         retention_days: config.retention.days,
         retention_bytes: config.retention.bytes,
-    }
+        classes: classes::classes(config)?,
+    })
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {

@@ -15,7 +15,7 @@ pub use client::{
     PatternsArgs, RangeArgs, ReportFormat, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs,
     SourcesArgs, StdinFormat, TailArgs,
 };
-pub use server::{CheckArgs, CompletionsArgs, ServeArgs, TokensCommand, UpArgs};
+pub use server::{CheckArgs, CompletionsArgs, FsckArgs, ServeArgs, TokensCommand, UpArgs};
 
 /// Grouped by hand, because clap lists commands in one block. A test keeps it equal to [`Command`].
 const HELP: &str = "\
@@ -45,6 +45,7 @@ Care:
   status       Say whether the server is well
   sources      List what delivers lines, and what is missing
   check        Validate a configuration file
+  fsck         Check stored data, and mend what can be mended
   tokens       Make, list and revoke access tokens
   completions  Print a completion script for a shell
 
@@ -132,6 +133,7 @@ pub enum Command {
     Status(ListArgs),
     Sources(SourcesArgs),
     Check(CheckArgs),
+    Fsck(FsckArgs),
     /// Make, list and revoke access tokens
     #[command(subcommand, arg_required_else_help = true)]
     Tokens(TokensCommand),

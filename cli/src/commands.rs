@@ -8,6 +8,7 @@ mod context;
 mod explain;
 mod export;
 mod fields;
+mod fsck;
 mod patterns;
 pub mod rules;
 pub mod search;
@@ -47,6 +48,7 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Status(args) => status::run(&args, console).await,
         Command::Sources(args) => sources::run(&args, console).await,
         Command::Check(args) => check::run(&args, console),
+        Command::Fsck(args) => fsck::run(&args, console),
         Command::Tokens(command) => tokens::run(&command, console),
         Command::Completions(args) => completions::run(&args, console),
     }

@@ -378,6 +378,24 @@ pub struct Health {
     pub ok: bool,
     /// Per part (`wal`, `store`, `alerting`, …), `ok` or what is wrong.
     pub parts: BTreeMap<String, String>,
+    /// What is kept, by class; shown with the parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retention: Vec<RetentionStatus>,
+}
+
+/// What is kept of one retention class.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionStatus {
+    /// Its name; `default` for what no class matches.
+    pub class: String,
+    pub days: u64,
+    pub splits: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    pub rows: u64,
+    /// Time of the oldest row, RFC 3339; absent without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<String>,
 }
 
 /// One alert instance of `GET /api/v1/alerts`.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use logweir_runtime::clock::{Clock, Nanos};
 
+use self::classes::RetentionClass;
 use self::sealing::{Part, Sealer};
 use super::block::Block;
 use super::catalogue::{Catalogue, CatalogueError};
@@ -26,6 +27,7 @@ use super::split::footer::SplitMeta;
 use super::split::writer::WriteError;
 use crate::ranges::SourceRanges;
 
+pub mod classes;
 mod compact;
 mod retention;
 mod sealing;
@@ -52,8 +54,17 @@ pub struct StoreConfig {
     /// What compaction may read and write in the mean.
     pub compaction_bytes_per_s: u64,
     pub retention_days: u64,
-    /// Bytes of all split objects; the oldest splits that exceed it are dropped.
+    /// Bytes of all split objects; the oldest splits that exceed it are dropped, whatever their class.
     pub retention_bytes: Option<u64>,
+    /// The first that a row matches is its class; the others are of the default class.
+    pub classes: Vec<RetentionClass>,
+}
+
+impl StoreConfig {
+    /// How long rows of a class are kept. A class that is configured no more is kept as the default one.
+    pub fn days_of(&self, class: &str) -> u64 {
+        self.classes.iter().find(|known| known.name == class).map_or(self.retention_days, |known| known.days)
+    }
 }
 
 /// The store cannot be opened, or a step of it failed.
@@ -69,6 +80,8 @@ pub enum StoreError {
     Write(#[from] WriteError),
     #[error("split {path}: {reason}")]
     Split { path: String, reason: String },
+    #[error("there are splits and no commit log: it was lost, 'logweir fsck --repair' makes it anew from the splits")]
+    Lost,
     #[error("{path}: {source}")]
     Dir { path: String, source: std::io::Error },
 }
@@ -144,6 +157,9 @@ impl Store {
         clock: Clock,
     ) -> Result<(Store, Recovered), StoreError> {
         let catalogue = Catalogue::load(&*commits)?;
+        if catalogue.is_new() && retention::holds_committed(&objects)? {
+            return Err(StoreError::Lost);
+        }
         let recovered = Recovered { wal_upto: catalogue.wal_upto(), ranges: catalogue.ranges().clone() };
         let state = State {
             splits: catalogue.splits().clone(),
@@ -251,6 +267,13 @@ impl Store {
 
     /// Sets the gauges of the store.
     pub fn report_metrics(&self) {
+        for kept in self.retention() {
+            let class = || kept.class.clone();
+            metrics::gauge!("logweir_retention_days", "class" => class()).set(kept.days as f64);
+            metrics::gauge!("logweir_retention_splits", "class" => class()).set(kept.splits as f64);
+            metrics::gauge!("logweir_retention_bytes", "class" => class()).set(kept.bytes as f64);
+            metrics::gauge!("logweir_retention_rows", "class" => class()).set(kept.rows as f64);
+        }
         let state = self.inner.state();
         let sum = |of: fn(&SplitMeta) -> u64| state.splits.values().map(|meta| of(meta)).sum::<u64>() as f64;
         metrics::gauge!("logweir_store_splits").set(state.splits.len() as f64);
@@ -292,6 +315,12 @@ impl Inner {
             state.sealing = None;
         }
     }
+}
+
+/// The name of a split: its day, its class unless that is the default one, and what is unique.
+fn split_path(max_time_ns: Nanos, class: &str, nonce: &str) -> String {
+    let day = day_of(max_time_ns);
+    if class.is_empty() { format!("{SPLITS}/{day}/{nonce}.split") } else { format!("{SPLITS}/{day}/{class}/{nonce}.split") }
 }
 
 fn day_of(time_ns: Nanos) -> String {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use logweir_aggregator::config::Config;
 use logweir_aggregator::parse::formats::file as parsers;
+use logweir_aggregator::pipeline::classes::classes;
 use logweir_alerting::{check, route};
 use logweir_proto::yaml::{self, Entry, Environment, Node, Problem, Problems, Value};
 use logweir_runtime::text_file;
@@ -75,6 +76,11 @@ fn server(name: &str, text: &str, env: Environment<'_>) -> Vec<Problem> {
     };
     let mut found = problems(check::paths(&config.alerting.rules));
     found.extend(problems(parsers::load(&config.parsers)));
+    if let Err(error) = classes(&config) {
+        let mut wrong = Problems::new(name, text);
+        wrong.add_file(error.to_string());
+        found.extend(wrong.into_sorted());
+    }
     if let Some(path) = &config.alerting.config {
         found.extend(routing_file(path, env));
     }

@@ -217,6 +217,7 @@ fn config() -> StoreConfig {
         compaction_bytes_per_s: 1 << 30,
         retention_days: 30,
         retention_bytes: None,
+        classes: Vec::new(),
     }
 }
 

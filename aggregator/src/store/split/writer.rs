@@ -55,6 +55,8 @@ pub struct SplitSource {
     pub wal: (u64, u64),
     /// Byte ranges of sources whose lines are in it.
     pub ranges: SourceRanges,
+    /// The retention class of its rows; empty for the default one.
+    pub class: String,
 }
 
 /// The bytes of a split and what the catalogue has to know of it.
@@ -112,6 +114,7 @@ impl Learned {
             min_time_ns: i64::MAX,
             max_time_ns: i64::MIN,
             wal: source.wal,
+            class: source.class,
         };
         let counts = COUNTED_FIELDS.into_iter().map(|name| (name.to_owned(), Vec::new())).collect();
         Learned {
