@@ -384,7 +384,7 @@ pub struct Health {
 }
 
 /// What is kept of one retention class.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RetentionStatus {
     /// Its name; `default` for what no class matches.
     pub class: String,

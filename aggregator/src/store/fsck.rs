@@ -131,7 +131,10 @@ impl Fsck {
         }
         progress(all, all);
         for object in self.listed.values().filter(|object| !catalogue.splits().contains_key(&object.path)) {
-            let what = format!("{} bytes that no commit names: a crash or a merge left them, the server deletes them", object.bytes);
+            let what = format!(
+                "{} bytes that no commit names: a crash or a merge left them, the server deletes them",
+                object.bytes
+            );
             checked.findings.push(Finding { harmless: true, ..Finding::of(&object.path, what) });
         }
     }

@@ -320,7 +320,11 @@ impl Inner {
 /// The name of a split: its day, its class unless that is the default one, and what is unique.
 fn split_path(max_time_ns: Nanos, class: &str, nonce: &str) -> String {
     let day = day_of(max_time_ns);
-    if class.is_empty() { format!("{SPLITS}/{day}/{nonce}.split") } else { format!("{SPLITS}/{day}/{class}/{nonce}.split") }
+    if class.is_empty() {
+        format!("{SPLITS}/{day}/{nonce}.split")
+    } else {
+        format!("{SPLITS}/{day}/{class}/{nonce}.split")
+    }
 }
 
 fn day_of(time_ns: Nanos) -> String {

@@ -44,7 +44,8 @@ impl Fsck {
 
     /// Puts a catalogue in the place of the commit log, whose files are kept beside it. Answers under which name.
     pub fn install(&self, catalogue: &mut Catalogue, now_ns: i64) -> Result<String, StoreError> {
-        let aside = self.commits.replace_with(now_ns, &mut |fresh| catalogue.checkpoint(fresh).map_err(StoreError::from))?;
+        let aside =
+            self.commits.replace_with(now_ns, &mut |fresh| catalogue.checkpoint(fresh).map_err(StoreError::from))?;
         Ok(aside.display().to_string())
     }
 
