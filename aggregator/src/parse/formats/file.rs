@@ -88,7 +88,7 @@ pub fn load(settings: &Settings) -> Result<Arc<Formats>, Vec<Problem>> {
     }
     for rule in &settings.rules {
         let Some(choice) = formats.named(&rule.parser) else {
-            let near = text::did_you_mean(&rule.parser, formats.all_names().into_iter());
+            let near = text::did_you_mean(&rule.parser, formats.all_names());
             let message = format!("there is no parser '{}'", rule.parser);
             found.push(problem(
                 &settings.file,
