@@ -705,11 +705,12 @@ fn loggers_of_programs() {
         message "order placed" *
         order_id 7
 
-        syslog_file: 2026-11-20T09:10:02.123456Z  WARN shop::cart: slow took_ms=12
+        leveled: 2026-11-20T09:10:02.123456Z  WARN shop::cart: slow took_ms=12
         time 2026-11-20T09:10:02.123Z |
-        host "WARN" |
-        service "shop::cart" |
-        message "slow took_ms=12" |
+        level warn
+        logger "shop::cart" |
+        message "slow" |
+        duration_ms 12.0 |
 
         syslog_file: Nov  6 09:10:02 web1 kernel: [12.3] eth0 up
         time 2026-11-06T09:10:02.000Z |
