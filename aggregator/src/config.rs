@@ -1,5 +1,7 @@
 //! `logweir.yaml`, checked: every mistake at once, nothing read and ignored.
 
+pub mod parsers;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use logweir_proto::query::parse;
 use logweir_proto::yaml::{self, Environment, Fields, Problem, Problems};
 use logweir_runtime::loopback::is_loopback;
 
-use crate::parse::formats::file::Settings as ParserSettings;
+use self::parsers::Settings as ParserSettings;
 
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7171";
 pub const RETENTION_DAYS_DEFAULT: u64 = 30;

@@ -197,10 +197,11 @@ fn zone(text: &[u8], assumed_minutes: i16) -> (Offset, usize, bool) {
             if let Some(minutes) = body.get(..5).and_then(|zone| offset(zone, false)).filter(|_| ends(5)) {
                 return (Offset::MinutesCompact(minutes), 5 + skip, spaced);
             }
-            // After a space it might be a number.
-            if !spaced && let Some(hours) = digits(body, 1, 2).filter(|hours| *hours <= 15 && ends(3)) {
+            // After a space it might be a number; before a bracket or a comma it is what PostgreSQL writes.
+            let is_zone = ends(3) && (!spaced || matches!(body.get(3..), Some([b' ', b'[', ..] | [b',', ..])));
+            if is_zone && let Some(hours) = digits(body, 1, 2).filter(|hours| *hours <= 15) {
                 let sign = if body[0] == b'-' { -60 } else { 60 };
-                return (Offset::Hours(sign * hours as i16), 3, false);
+                return (Offset::Hours(sign * hours as i16), 3 + skip, spaced);
             }
         }
         [b'A'..=b'Z', ..] if spaced => {

@@ -14,7 +14,7 @@ use crate::live::Live;
 use crate::names::{NameId, Names};
 use crate::parse::formats::Formats;
 use crate::parse::line::{Line, Value};
-use crate::parse::{Input, Parser};
+use crate::parse::{Input, Parser, Reading};
 use crate::ranges::{SourceKey, SourceRanges};
 use crate::receive::admission::Ticket;
 use crate::receive::dedup::{self, ChunkPlan, RecordPlan};
@@ -189,7 +189,8 @@ impl Indexer {
     /// Shows what reads a source.
     fn tell(&self, key: &SourceKey, learned: &Learned) {
         if let Some(parser) = &learned.parser {
-            self.sources.is_read(key, parser.reading());
+            let Reading { around, inner, lines, lines_read } = parser.reading();
+            self.sources.is_read(key, [around, inner], lines, lines_read);
         }
     }
 

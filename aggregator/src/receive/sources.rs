@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use logweir_proto::batch::{Gap, Header, Heartbeat};
 
-use crate::parse::Reading;
 use crate::ranges::SourceKey;
 
 /// Sources that are remembered; the one that was silent for longest makes room.
@@ -107,14 +106,15 @@ impl Sources {
         unknown
     }
 
-    /// Takes note of what a parser has made of the lines of a source.
-    pub fn is_read(&self, key: &SourceKey, reading: Reading<'_>) {
+    /// Takes note of what reads a source now: what is around its text, the format of that, the lines that there were,
+    /// and those that were of a format.
+    pub fn is_read(&self, key: &SourceKey, parser: [Option<&str>; 2], lines: u64, lines_read: u64) {
         let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(state) = registry.sources.get_mut(key) else { return };
-        (state.lines, state.lines_read) = (reading.lines, reading.lines_read);
+        (state.lines, state.lines_read) = (lines, lines_read);
         state.parser.clear();
-        let words = [reading.around, reading.inner].into_iter().flatten();
-        for word in words.chain((reading.around.is_none() && reading.inner.is_none()).then_some("text")) {
+        let text = parser.iter().all(Option::is_none).then_some("text");
+        for word in parser.into_iter().flatten().chain(text) {
             if !state.parser.is_empty() {
                 state.parser.push_str(", ");
             }
@@ -189,5 +189,24 @@ mod tests {
         let known = sources.snapshot();
         let shown: Vec<_> = known.iter().map(|(_, s)| (s.path.as_str(), s.last_seen_ns, s.watermark_ns)).collect();
         assert_eq!(shown, [("/var/log/one", 2, Some(9)), ("/var/log/two", 2, Some(9))]);
+    }
+
+    #[test]
+    fn what_reads_a_source_is_shown() {
+        let sources = Sources::default();
+        sources.observe(&header(&["one"], &[]), 1);
+        let key = SourceKey::new("a", "one");
+        for (parser, want) in [
+            ([None, None], "text"),
+            ([Some("syslog"), None], "syslog"),
+            ([Some("syslog"), Some("haproxy")], "syslog, haproxy"),
+            ([None, Some("redis")], "redis"),
+        ] {
+            sources.is_read(&key, parser, 7, 5);
+            let state = &sources.snapshot()[0].1;
+            assert_eq!((&*state.parser, state.lines, state.lines_read), (want, 7, 5));
+        }
+        sources.is_read(&SourceKey::new("a", "unknown"), [None, None], 1, 1);
+        assert_eq!(sources.snapshot().len(), 1);
     }
 }

@@ -19,14 +19,14 @@ pub(super) const FORMATS: &[(&str, &[&str])] = &[
     ("java", JAVA),
     ("python", PYTHON),
     ("go", GO),
-    ("syslog_file", SYSLOG_FILE),
     ("leveled", LEVELED),
+    ("syslog_file", SYSLOG_FILE),
 ];
 
 /// `option httplog`, `option tcplog` and errors of connections, behind the header that rsyslog puts before them or not.
 const HAPROXY: &[&str] = &[
     concat!(
-        "{?{syslog_time:time} {hostname:word} {program:word}[{pid:int}]: ?}{client_ip:ip}:{client_port:int} [{time}] ",
+        "{?{syslog_time:time} {host:word} {service:word}[{procid:int}]: ?}{client_ip:ip}:{client_port:int} [{time}] ",
         "{frontend} {backend}/{upstream:word} ",
         "{request_ms:int}/{queue_ms:int}/{connect_ms:int}/{response_ms:int}/{duration_ms:int} {status:int} {bytes:int} ",
         "{request_cookie:word} {response_cookie:word} {termination:word} ",
@@ -35,13 +35,13 @@ const HAPROXY: &[&str] = &[
         "\"{request:request}\""
     ),
     concat!(
-        "{?{syslog_time:time} {hostname:word} {program:word}[{pid:int}]: ?}{client_ip:ip}:{client_port:int} [{time}] ",
+        "{?{syslog_time:time} {host:word} {service:word}[{procid:int}]: ?}{client_ip:ip}:{client_port:int} [{time}] ",
         "{frontend} {backend}/{upstream:word} {queue_ms:int}/{connect_ms:int}/{duration_ms:int} {bytes:int} ",
         "{termination:word} {active:int}/{frontend_active:int}/{backend_active:int}/{server_active:int}/{retries:int} ",
         "{server_queue:int}/{backend_queue:int}"
     ),
     concat!(
-        "{?{syslog_time:time} {hostname:word} {program:word}[{pid:int}]: ?}{client_ip:ip}:{client_port:int} [{time}] ",
+        "{?{syslog_time:time} {host:word} {service:word}[{procid:int}]: ?}{client_ip:ip}:{client_port:int} [{time}] ",
         "{frontend:word}/{bind:word}: {message}"
     ),
 ];
@@ -110,13 +110,12 @@ const REDIS: &[&str] = &["{pid:int}:{role:class} {time} {level:redis_level} {mes
 /// Spring Boot, Log4j and Logback with their usual patterns, ZooKeeper, Kafka, Elasticsearch, Tomcat,
 /// `java.util.logging`.
 const JAVA: &[&str] = &[
-    "{time} {level} {pid:int} --- {?[{application}] ?}[{thread}] {logger:class} : {message}",
+    "{time} {level} {pid:int} --- {?[{application}] ?}[{? ?}{thread}] {logger:class} : {message}",
     "{time} [{thread}] {level} {logger:class} {?[{context}] ?}{?-?}- {message}",
     "{time:clock} [{thread}] {level} {logger:class} {?[{context}] ?}{?-?}- {message}",
     "{time} {level} [{thread}] {logger:class} - {message}",
     "{time} {level} [{thread}] {logger:dotted}: {message}",
     "{time} {level} {logger:dotted} - {message}",
-    "{time} {level} {logger:dotted}: {message}",
     "{time} [{context}] - {level} [{thread}] - {message}",
     "[{time}] {level} {message} ({logger:dotted})",
     "[{time}][{level}{? ?}][{logger:class}{? ?}] [{node}] {message}",
@@ -139,8 +138,8 @@ const PYTHON: &[&str] = &[
 const GO: &[&str] = &[
     "{time}\t{level}\t{?{logger:class}\t?}{caller:place}\t{message}{?\t{fields:json}?}",
     "{time}\t{level}\t{message}{?\t{fields:json}?}",
-    "{level:upper_level}[{uptime_s:int}] {message}{? {fields:pairs}?}",
     "{level:upper_level}[{time}] {message}{? {fields:pairs}?}",
+    "{level:upper_level}[{uptime:word}] {message}{? {fields:pairs}?}",
     "{level:level_letter}{time:glog_time} {tid:int} {caller:place}] {message}",
     "{time} {caller:place}: {message}",
 ];
@@ -151,8 +150,10 @@ const SYSLOG_FILE: &[&str] = &[
     "{time:syslog_time} {host:word} {service:word}: {message}",
 ];
 
-/// A time and a level in brackets, or with pairs at the end: many programs, MySQL 5 and zerolog among them.
+/// A time and a level in brackets, with a module or with pairs at the end: many programs, Rust's `tracing`, MySQL 5 and
+/// zerolog among them.
 const LEVELED: &[&str] = &[
+    "{time} {level:upper_level} {logger:dotted}: {message}{? {fields:pairs}?}",
     "{time} [{level}] {message}",
     "[{time}] [{level}] {message}",
     "{time} {level:upper_level} {message} {fields:pairs}",

@@ -7,70 +7,17 @@
 
 mod test;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use glob::Pattern as Glob;
 use logweir_proto::text;
 use logweir_proto::yaml::{self, At, Fields, Problem, Problems};
 use logweir_runtime::text_file;
 
 use super::{Formats, PARSERS_MAX, PATTERNS_MAX, Rule};
-
-/// Most rules of `parsers.use`.
-pub const RULES_MAX: usize = 1024;
+use crate::config::parsers::{Settings, Use};
 
 /// Longest name of a parser.
 pub const NAME_BYTES_MAX: usize = 64;
-
-/// The section `parsers` of the server's configuration.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Settings {
-    /// The file that the section stands in.
-    file: String,
-    pub files: Vec<PathBuf>,
-    rules: Vec<Use>,
-}
-
-/// One rule of `parsers.use`.
-#[derive(Debug, Clone, PartialEq)]
-struct Use {
-    service: Option<Glob>,
-    source: Option<Glob>,
-    path: Option<Glob>,
-    parser: String,
-    at: At,
-}
-
-impl Settings {
-    /// Reads the section; the files are read by [`load`].
-    pub fn read(mut section: Fields<'_>, problems: &mut Problems) -> Settings {
-        let files = section.strings("files", problems).unwrap_or_default();
-        let rules = section.sections("use", problems);
-        if rules.len() > RULES_MAX {
-            section.mistake("use", &format!("has more than {RULES_MAX} rules"), problems);
-        }
-        let rules = rules.into_iter().take(RULES_MAX).filter_map(|rule| read_rule(rule, problems)).collect();
-        section.finish(problems);
-        Settings { file: problems.file().to_string(), files: files.into_iter().map(PathBuf::from).collect(), rules }
-    }
-}
-
-fn read_rule(mut rule: Fields<'_>, problems: &mut Problems) -> Option<Use> {
-    let mut glob = |key: &'static str, problems: &mut Problems| {
-        let text = rule.text(key, problems)?;
-        let glob = Glob::new(&text);
-        glob.map_err(|error| rule.mistake(key, &format!("is not a glob: {}", error.msg), problems)).ok()
-    };
-    let (service, source, path) = (glob("service", problems), glob("source", problems), glob("path", problems));
-    if rule.given("service").is_none() && rule.given("source").is_none() && rule.given("path").is_none() {
-        rule.mistake("service", "is missing: a rule names a service, a source or a path", problems);
-    }
-    let parser = rule.require("parser", problems).and_then(|node| problems.text(node, &rule.name("parser")));
-    let at = rule.place("parser");
-    rule.finish(problems);
-    Some(Use { service, source, path, parser: parser?, at })
-}
 
 /// The formats of this build with those of the files and the rules of the section, or every mistake in them.
 pub fn load(settings: &Settings) -> Result<Arc<Formats>, Vec<Problem>> {
@@ -88,7 +35,7 @@ pub fn load(settings: &Settings) -> Result<Arc<Formats>, Vec<Problem>> {
     }
     for rule in &settings.rules {
         let Some(choice) = formats.named(&rule.parser) else {
-            let near = text::did_you_mean(&rule.parser, formats.all_names().into_iter());
+            let near = text::did_you_mean(&rule.parser, formats.all_names());
             let message = format!("there is no parser '{}'", rule.parser);
             found.push(problem(
                 &settings.file,

@@ -51,6 +51,11 @@ pub(super) fn scan(text: &[u8], keys: &mut Keys, names: &mut Names, leaves: &mut
     !leaves.list.is_empty()
 }
 
+/// Whether a text begins with a pair.
+pub(in crate::parse) fn begins(text: &[u8]) -> bool {
+    word(text, 0).is_some_and(|word| word.value.is_some())
+}
+
 /// How many pairs and flags a text has; `None` when it begins with no pair.
 pub(in crate::parse) fn census(text: &[u8]) -> Option<Census> {
     let mut census = Census::default();

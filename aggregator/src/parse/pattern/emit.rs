@@ -79,6 +79,10 @@ impl Pattern {
 fn value(piece: Piece<'_>, range: Range<usize>, name: NameId, kind: Kind, line: &mut Line) {
     let text = &piece.text[range.clone()];
     let read = match kind {
+        // Everywhere else it is a float too.
+        Kind::Int if name == NameId::DURATION_MS => {
+            number::decimal(text).map(|(value, spelling)| (Value::Float(value), spelling))
+        }
         Kind::Int => number::integer(text).map(|value| (Value::Int(value), Spelling::Plain)),
         Kind::Float => number::decimal(text).map(|(value, spelling)| (Value::Float(value), spelling)),
         Kind::Seconds => number::milliseconds(text).map(|(value, spelling)| (Value::Float(value), spelling)),

@@ -12,6 +12,10 @@ use crate::parse::time::Stamp;
 /// Places that are tried for one line and pattern before the line is given up as one of another format.
 const TRIES_MAX: u32 = 1_000;
 
+/// Bytes of a line that are looked at for one pattern, as a multiple of its length, and what short lines may have beside.
+const WORK_PER_BYTE: usize = 8;
+const WORK_BYTES_MIN: usize = 64 << 10;
+
 /// Longest text in the middle of a line; only the last one may be longer.
 const TEXT_BYTES_MAX: usize = 16 << 10;
 
@@ -23,6 +27,7 @@ pub(in crate::parse) struct Found {
     /// The time that the field `time` was read as, if there is one.
     pub(super) stamp: Option<Stamp>,
     tries: u32,
+    work: usize,
 }
 
 impl Pattern {
@@ -31,6 +36,7 @@ impl Pattern {
         found.spans.clear();
         found.stamp = None;
         found.tries = TRIES_MAX;
+        found.work = WORK_BYTES_MIN + WORK_PER_BYTE * text.len();
         self.fit_from(text, 0, 0, context, found)
     }
 
@@ -50,7 +56,7 @@ impl Pattern {
                 },
                 Some(Item::Optional(len)) => {
                     let depth = found.spans.len();
-                    if found.spend() && self.can_begin(item + 1, text, at) {
+                    if found.spend(0) && self.can_begin(item + 1, text, at) {
                         if self.fit_from(text, item + 1, at, context, found) {
                             return true;
                         }
@@ -75,7 +81,7 @@ impl Pattern {
                             if second == 0 || second == first {
                                 at += first;
                             } else {
-                                if found.spend() && self.fit_from(text, item + 1, at + first, context, found) {
+                                if found.spend(0) && self.fit_from(text, item + 1, at + first, context, found) {
                                     return true;
                                 }
                                 found.spans.truncate(depth);
@@ -104,15 +110,15 @@ impl Pattern {
             end += 1;
         }
         loop {
-            match self.next_end(item + 1, text, end, window) {
-                Some(next) if !word || next <= window => end = next,
-                _ => return false,
-            }
+            let next = self.next_end(item + 1, text, end, window).filter(|next| !word || *next <= window);
+            let scanned = next.unwrap_or(window).saturating_sub(end);
+            let Some(next) = next.filter(|_| found.spend(scanned)) else { return false };
             // Only the last text, and one in quotes, goes over lines.
-            if !found.spend() || !last && !quoted && memchr::memchr(b'\n', &text[at..end]).is_some() {
+            if !last && !quoted && memchr::memchr(b'\n', &text[end.min(next)..next]).is_some() {
                 return false;
             }
-            if self.has_form(item, &text[at..end]) {
+            end = next;
+            if self.has_form(item, &text[at..end], found) {
                 found.spans.push((item as u16, at..end));
                 if self.fit_from(text, item + 1, end, context, found) {
                     return true;
@@ -124,9 +130,12 @@ impl Pattern {
     }
 
     /// Whether a text is one of its kind, as far as that can be told.
-    fn has_form(&self, item: usize, text: &[u8]) -> bool {
+    fn has_form(&self, item: usize, text: &[u8], found: &mut Found) -> bool {
         match self.items.get(item) {
-            Some(Item::Field { kind: Kind::Pairs, .. }) => pairs::census(text).is_some_and(|found| found.flags == 0),
+            Some(Item::Field { kind: Kind::Pairs, .. }) => {
+                // Most places are no pair: only those that are cost the whole text.
+                pairs::begins(text) && found.spend(text.len()) && pairs::census(text).is_some_and(|all| all.flags == 0)
+            }
             Some(Item::Field { kind: Kind::Json, .. }) => text.starts_with(b"{") && text.ends_with(b"}"),
             _ => true,
         }
@@ -179,9 +188,11 @@ impl Pattern {
 }
 
 impl Found {
-    fn spend(&mut self) -> bool {
+    /// Counts a try and the bytes that it looks at; false when there were too many.
+    fn spend(&mut self, bytes: usize) -> bool {
         self.tries = self.tries.saturating_sub(1);
-        self.tries > 0
+        self.work = self.work.saturating_sub(bytes);
+        self.tries > 0 && self.work > 0
     }
 }
 

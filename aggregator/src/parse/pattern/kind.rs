@@ -136,7 +136,9 @@ impl Kind {
             Kind::Glog => layout::read(Layout::Glog, text, minutes, received_ns),
             Kind::SyslogTime => {
                 let exact = |spelling| match spelling {
-                    Spelling::Rfc3339 { separator: b'T', offset, .. } => !matches!(offset, Offset::Assumed(_)),
+                    Spelling::Rfc3339 { separator: b'T', offset, .. } => {
+                        matches!(offset, Offset::Minutes(_) | Offset::MinutesCompact(_))
+                    }
                     _ => false,
                 };
                 let leading = || time::leading(text, minutes).filter(|stamp| exact(stamp.spelling));
@@ -204,7 +206,11 @@ fn number(text: &[u8], is_part: impl Fn(u8) -> bool) -> Extent {
 
 /// `10.0.0.1`, `::1`, `[::1]`; a port may stand behind it.
 fn ip(text: &[u8]) -> Extent {
-    let len = text.iter().take_while(|byte| byte.is_ascii_hexdigit() || b".:[]%".contains(byte)).count();
+    if text.first() == Some(&b'[') {
+        let len = text.iter().take_while(|byte| byte.is_ascii_hexdigit() || b".:[%".contains(byte)).count();
+        return if text.get(len) == Some(&b']') { Extent::One(len + 1) } else { Extent::None };
+    }
+    let len = text.iter().take_while(|byte| byte.is_ascii_hexdigit() || b".:%".contains(byte)).count();
     let part = &text[..len];
     let dots = part.iter().filter(|byte| **byte == b'.').count();
     let colons = part.iter().filter(|byte| **byte == b':').count();
