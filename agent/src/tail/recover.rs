@@ -311,6 +311,7 @@ impl Tail {
         };
         let Some(source) = self.sources.get_mut(&key) else { return };
         source.stage = Stage::Rotated;
+        let never_seen = source.size == 0;
         let lost = match found {
             Whereabouts::Gone(reason) => {
                 let end = (source.size > source.pos).then_some(source.size);
@@ -334,7 +335,7 @@ impl Tail {
                 end,
                 reason: reason.to_owned(),
             };
-            self.report(gap);
+            if never_seen { self.doubtful.push(gap) } else { self.report(gap) }
         }
         self.replaced.push(key);
     }
