@@ -76,6 +76,8 @@ pub struct Tail {
     pub(super) doubtful: Vec<Gap>,
     /// Paths of which a missed file was found in this look.
     pub(super) missed: HashSet<String>,
+    /// Files that were followed when the agent ended and hold something else now: truncated, perhaps renamed since.
+    pub(super) reused: HashSet<FileId>,
     /// Directories as they were when they were last looked through for missed files.
     pub(super) dir_mtimes: HashMap<PathBuf, i64>,
     pub(super) warned: HashSet<PathBuf>,
@@ -130,6 +132,7 @@ impl Tail {
             replaced: Vec::new(),
             doubtful: Vec::new(),
             missed: HashSet::new(),
+            reused: HashSet::new(),
             dir_mtimes: HashMap::new(),
             warned: HashSet::new(),
             gaps: Vec::new(),

@@ -66,7 +66,9 @@ impl Tail {
             }
             let birth = birth_ns(&sibling.meta).filter(|_| self.scanned_ns <= now.wall_ns);
             let born_since = birth.map(|birth| birth >= self.scanned_ns - BIRTH_SLACK_NS);
-            if born_since == Some(false) {
+            // All of what an old file holds is new if it was truncated since.
+            let reused = self.reused.contains(&id);
+            if born_since == Some(false) && !reused {
                 continue;
             }
             let name = name_of(&sibling.path);

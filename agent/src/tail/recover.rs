@@ -302,6 +302,7 @@ impl Tail {
         if self.by_file.get(&old_id) == Some(&key) {
             self.by_file.remove(&old_id);
         }
+        self.reused.insert(old_id);
         let found = match self.find_copy(&path, source.fingerprint, old_id, source.pos) {
             Some((sibling, file)) => Whereabouts::Copy(sibling, file),
             None if has_unreadable(&path) => {

@@ -69,6 +69,7 @@ impl Tail {
         self.look_at_finished(now);
         let replaced = std::mem::take(&mut self.replaced);
         self.find_missed(&replaced, now);
+        self.reused.clear();
         self.settle_doubts();
         self.limit_deleted();
         self.keep_open_files();
