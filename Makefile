@@ -1,5 +1,5 @@
 # What a person runs; the scripts are in deploy/dev/.
-.PHONY: run test bench fmt
+.PHONY: run test bench drill fmt
 
 # Builds Logweir and starts it with demo traffic on http://127.0.0.1:7171: make run ARGS='--alerting my.yaml'
 run:
@@ -12,6 +12,10 @@ test:
 # Ingest, size and query times against zstd on the same bytes: make bench ARGS='--megabytes 50'
 bench:
 	@deploy/dev/bench.sh $(ARGS)
+
+# Rotates, kills, cuts and refuses under load for half an hour and writes docs/delivery.md: make drill ARGS='--only long --no-write'
+drill:
+	@deploy/dev/drill.sh $(ARGS)
 
 fmt:
 	cargo fmt --all

@@ -49,6 +49,8 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(5);
 pub const COMMIT_PAUSE: Duration = Duration::from_secs(2);
 /// Descriptors beside those of followed files: sockets, watches, the checkpoint.
 const OTHER_FILES: u64 = 256;
+/// While a batch waits for its answer the lengths of files that change are noted this often.
+pub const NOTE_EVERY: Duration = Duration::from_millis(250);
 /// Between two tries of a batch that the server refuses whatever it holds.
 pub const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
@@ -161,6 +163,7 @@ impl Agent {
             directories_at: now,
             heartbeat_at: now,
             collect_at: None,
+            noted_at: now,
             hold_until: None,
             probing: None,
             last_try: false,
@@ -205,6 +208,8 @@ struct Run {
     host_at: Option<Instant>,
     /// Changes are collected until then.
     collect_at: Option<Instant>,
+    /// When lengths were noted last.
+    noted_at: Instant,
     /// Nothing is sent before.
     hold_until: Option<Instant>,
     /// A record was refused on its own: if the empty batch before it is stored, the record may be to blame.
@@ -272,15 +277,22 @@ impl Run {
 
     fn next_tick(&self) -> Instant {
         let mut tick = self.host_at.map_or(self.rescan_at, |at| at.min(self.rescan_at));
+        tick = self.collect_due().map_or(tick, |at| tick.min(at));
         if self.queue.is_empty() {
             tick = tick.min(self.heartbeat_at);
             let deadline = self.tail.as_ref().and_then(Tail::next_deadline);
-            tick = [self.collect_at, deadline].into_iter().flatten().fold(tick, Instant::min);
+            tick = deadline.map_or(tick, |at| tick.min(at));
         }
         if self.delivery.is_none() {
             tick = self.hold_until.map_or(tick, |until| tick.min(until));
         }
         tick
+    }
+
+    /// When changes are taken up: soon, or while nothing can be built seldom and only to see how long the files are.
+    fn collect_due(&self) -> Option<Instant> {
+        let at = self.collect_at?;
+        Some(if self.queue.is_empty() { at } else { at.max(self.sent_at.max(self.noted_at) + NOTE_EVERY) })
     }
 
     fn changed(&mut self) {
@@ -304,12 +316,8 @@ impl Run {
         if self.host_at.is_some_and(|at| at <= now.mono) {
             self.sample(now).await?;
         }
-        if self.collect_at.is_some_and(|at| at <= now.mono) {
-            self.collect_at = None;
-            let changes = std::mem::take(&mut self.changes);
-            if let Some(tail) = &mut self.tail {
-                if changes.overflow { tail.touched_all() } else { tail.touched(&changes.paths) }
-            }
+        if self.collect_due().is_some_and(|at| at <= now.mono) {
+            self.collect(now.mono).await?;
         }
         loop {
             self.send().await?;
@@ -337,6 +345,22 @@ impl Run {
             self.heartbeat_at = now.mono + HEARTBEAT_EVERY;
             self.queue.push_back(heartbeat);
             self.send().await?;
+        }
+        Ok(())
+    }
+
+    async fn collect(&mut self, now: Instant) -> Result<()> {
+        self.collect_at = None;
+        let changes = std::mem::take(&mut self.changes);
+        if let Some(tail) = &mut self.tail {
+            if changes.overflow { tail.touched_all() } else { tail.touched(&changes.paths) }
+        }
+        if !self.queue.is_empty() {
+            self.noted_at = now;
+            if self.with_tail(|tail, _| tail.note()).await? {
+                // It writes down what was noted: a truncation while the agent is dead is told by it.
+                self.rescan_at = self.rescan_at.min(self.rescanned_at + RESCAN_EVERY);
+            }
         }
         Ok(())
     }

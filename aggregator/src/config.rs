@@ -7,6 +7,8 @@ use std::time::Duration;
 use logweir_proto::yaml::{self, Environment, Fields, Problem, Problems};
 use logweir_runtime::loopback::is_loopback;
 
+use crate::parse::formats::file::Settings as ParserSettings;
+
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7171";
 pub const RETENTION_DAYS_DEFAULT: u64 = 30;
 pub const RETENTION_DAYS_MAX: i64 = 36_500;
@@ -45,6 +47,7 @@ pub struct Config {
     pub retention: Retention,
     pub limits: Limits,
     pub alerting: Alerting,
+    pub parsers: ParserSettings,
     /// The address in links of notifications; default `http(s)://listen`.
     pub public_url: String,
 }
@@ -108,6 +111,7 @@ impl Config {
                 compaction_bytes_per_s: COMPACTION_BYTES_PER_S_DEFAULT,
             },
             alerting: Alerting::default(),
+            parsers: ParserSettings::default(),
             public_url: format!("http://{listen}"),
         }
     }
@@ -137,6 +141,7 @@ fn read(mut fields: Fields<'_>, problems: &mut Problems) -> Config {
     config.alerting.rules = rules.into_iter().map(PathBuf::from).collect();
     config.alerting.config = alerting.path("config", problems);
     alerting.finish(problems);
+    config.parsers = ParserSettings::read(fields.section("parsers", problems), problems);
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     config.public_url = fields.text("public_url", problems).unwrap_or_else(|| format!("{scheme}://{listen}"));
     config.public_url = config.public_url.trim_end_matches('/').to_owned();

@@ -16,6 +16,8 @@ pub enum Error {
     Store(#[from] crate::store::service::StoreError),
     #[error("tokens: {0}")]
     Tokens(#[from] crate::auth::TokenError),
+    #[error("parsers: {0}")]
+    Parsers(String),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     #[error(

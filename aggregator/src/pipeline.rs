@@ -22,6 +22,7 @@ use crate::auth::{Auth, TokenFile};
 use crate::config::Config;
 use crate::error::Error;
 use crate::live::Live;
+use crate::parse::formats::file;
 use crate::ranges::SourceRanges;
 use crate::receive::admission::{Admission, Ticket};
 use crate::receive::dedup;
@@ -50,6 +51,9 @@ impl Pipeline {
         clock: Clock,
         drain: Drain,
     ) -> Result<Pipeline, Error> {
+        let formats = file::load(&config.parsers).map_err(|problems| {
+            Error::Parsers(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        })?;
         let dir = &config.data_dir;
         durable::create_private_dir(dir).map_err(|source| Error::DataDir { path: dir.clone(), source })?;
         let lock = DirLock::acquire(dir).map_err(|source| Error::DataDir { path: dir.clone(), source })?;
@@ -62,7 +66,8 @@ impl Pipeline {
 
         let (store, recovered) = Store::open_local(&dir.join("store"), store_config(config), clock.clone())?;
         let live = Live::default();
-        let mut indexer = Indexer::new(store.clone(), live.clone());
+        let sources = Sources::default();
+        let mut indexer = Indexer::new(store.clone(), live.clone()).with_formats(formats, sources.clone());
         let (wal, ranges) = replay(dir, recovered, &mut indexer)?;
 
         let (durables, queue) = mpsc::sync_channel(INDEX_QUEUE_MAX);
@@ -87,7 +92,7 @@ impl Pipeline {
             clock,
             admission,
             writer,
-            sources: Sources::default(),
+            sources,
             ranges,
             store,
             live,

@@ -11,9 +11,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use anomaly::{AnomalyArgs, AnomalyDetector, AnomalyDirection, AnomalySensitivity};
 pub use client::{
-    AlertsCommand, ContextArgs, ExplainArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat, PatternsArgs,
-    RangeArgs, ReportFormat, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs, SourcesArgs,
-    StdinFormat, TailArgs,
+    AlertsCommand, ContextArgs, ExplainArgs, ExportArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat,
+    PatternsArgs, RangeArgs, ReportFormat, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs,
+    SourcesArgs, StdinFormat, TailArgs,
 };
 pub use server::{CheckArgs, CompletionsArgs, ServeArgs, TokensCommand, UpArgs};
 
@@ -34,6 +34,7 @@ Look:
   patterns     Show what the messages have in common, the most frequent first
   fields       List the fields of the stored events, or the values of one
   explain      Say what a query would read, without running it
+  export       Write everything that a query finds to a file
 
 Alerts:
   alerts       Show what is firing
@@ -100,6 +101,7 @@ pub enum Command {
     Patterns(PatternsArgs),
     Fields(FieldsArgs),
     Explain(ExplainArgs),
+    Export(ExportArgs),
     /// Show what is firing
     #[command(subcommand, arg_required_else_help = true)]
     Alerts(AlertsCommand),
@@ -139,9 +141,9 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var_os(name)?.into_string().ok()
 }
 
-/// `LOGWEIR_LOG`, else what an operator wants to see.
-pub fn log_filter() -> String {
-    environment("LOGWEIR_LOG").filter(|filter| !filter.is_empty()).unwrap_or_else(|| "info".to_owned())
+/// `LOGWEIR_LOG`, else `default`.
+pub fn log_filter(default: &str) -> String {
+    environment("LOGWEIR_LOG").filter(|filter| !filter.is_empty()).unwrap_or_else(|| default.to_owned())
 }
 
 /// `PM2_HOME`

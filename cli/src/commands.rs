@@ -6,6 +6,7 @@ pub mod check;
 mod completions;
 mod context;
 mod explain;
+mod export;
 mod fields;
 mod patterns;
 pub mod rules;
@@ -36,6 +37,7 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Patterns(args) => patterns::run(&args, console).await,
         Command::Fields(args) => fields::run(&args, console).await,
         Command::Explain(args) => explain::run(&args, console).await,
+        Command::Export(args) => export::run(&args, console).await,
         Command::Alerts(command) => alerts::run(&command, console).await,
         Command::Rules(RulesCommand::Check(paths)) => rules::check(&paths, console),
         Command::Rules(RulesCommand::Test(paths)) => rules::test(&paths, console),
@@ -61,4 +63,4 @@ fn entries<T: serde::de::DeserializeOwned>(answer: Value, name: &str, url: Strin
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -312,6 +312,14 @@ pub struct SourceStatus {
     pub kind: String,
     pub path: String,
     pub service: Option<String>,
+    /// What reads its lines now: `postgresql`, `syslog, json`; `text` for lines of no format.
+    #[serde(default)]
+    pub parser: String,
+    /// Lines since the start of the server, and how many of them were of a format.
+    #[serde(default)]
+    pub lines: u64,
+    #[serde(default)]
+    pub lines_read: u64,
     /// Stored byte ranges `[from, to)`; one when all is well.
     pub ranges: Vec<(u64, u64)>,
     /// RFC 3339 of the last batch that named it.

@@ -8,8 +8,10 @@ use crate::harness::process::succeed;
 use crate::harness::programs;
 
 pub mod dice;
+pub mod gate;
 
 pub use dice::Dice;
+pub use gate::{Gate, Mood};
 
 /// A file system of a fixed size in memory, unmounted when dropped. Needs root.
 #[derive(Debug)]

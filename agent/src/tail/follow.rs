@@ -491,6 +491,14 @@ impl Tail {
         }
     }
 
+    /// Notes how much stands in the files with news, for when nothing can be read from them for a while.
+    pub fn note(&mut self) -> bool {
+        let news =
+            self.sources.values_mut().filter(|source| source.dirty).fold(false, |news, source| source.note() || news);
+        self.unsaved |= news;
+        news
+    }
+
     /// Marks everything: wake-ups were lost.
     pub fn touched_all(&mut self) {
         for source in self.sources.values_mut() {

@@ -232,6 +232,25 @@ impl Source {
         }
     }
 
+    /// Notes how much stands in the file: it is known then even if it is truncated or rotated before it is read. True
+    /// if there is more than before.
+    pub fn note(&mut self) -> bool {
+        let Some(file) = self.file.as_ref().and_then(Body::plain) else { return false };
+        let Ok(meta) = file.metadata() else { return false };
+        self.dirty |= meta.len() != self.size || mtime_ns(&meta) != self.mtime_ns;
+        let grew = meta.len() > self.size;
+        if self.end.is_none()
+            && (grew || self.fingerprint.can_grow(meta.len()))
+            && let Ok(head) = Head::read(file)
+            && self.fingerprint.check(head.bytes()) == HeadMatch::Same
+        {
+            self.size = self.size.max(meta.len());
+            self.fingerprint = Fingerprint::of(head.bytes());
+            return grew;
+        }
+        false
+    }
+
     /// When the undecided rest is decided by time; `None` when nothing waits.
     pub fn deadline(&self, holds: Holds) -> Option<Instant> {
         self.pending.map(|pending| pending.since + holds.of(pending.open))

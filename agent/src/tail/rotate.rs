@@ -18,7 +18,7 @@ use super::body::{Body, Ended};
 use super::checkpoint::{Stage, random_hex};
 use super::discover::Candidate;
 use super::follow::Tail;
-use super::identity::{FileId, Fingerprint, Head, HeadMatch, is_compressed, is_rotated_name, read_full_at};
+use super::identity::{FileId, Head, HeadMatch, is_compressed, is_rotated_name, read_full_at};
 use super::reader::{Source, mtime_ns};
 use super::siblings::{SIBLINGS_MAX, Sibling, name_of, same_bytes};
 use crate::batch::fit;
@@ -86,20 +86,10 @@ impl Tail {
         if source.parked {
             return self.look_at_parked(key, at_path, now);
         }
-        let Some(file) = source.file.as_ref().and_then(Body::plain) else { return };
-        if let Ok(meta) = file.metadata() {
-            source.dirty |= meta.len() != source.size || mtime_ns(&meta) != source.mtime_ns;
-            let news = meta.len() > source.size || source.fingerprint.can_grow(meta.len());
-            if source.end.is_none()
-                && news
-                && let Ok(head) = Head::read(file)
-                && source.fingerprint.check(head.bytes()) == HeadMatch::Same
-            {
-                // What stood here is known even if it is truncated or rotated before it is read.
-                source.size = source.size.max(meta.len());
-                source.fingerprint = Fingerprint::of(head.bytes());
-            }
+        if source.file.as_ref().and_then(Body::plain).is_none() {
+            return;
         }
+        source.note();
         if source.stage != Stage::Live {
             return;
         }

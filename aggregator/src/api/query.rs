@@ -197,24 +197,23 @@ pub fn start(app: &App, pool: &Pool, asked: Asked, view: Option<Arc<View>>) -> R
     Ok(Running { events, end: Some(end), open })
 }
 
+/// Who asks for the rules: its queries come by the clock, so the query log has them at `debug` only.
+pub const ALERTING: &str = "alerting";
+
 /// The query log: who asked what, and what it cost.
 fn log(id: &str, asked: &Asked, begun: Instant, ended: &Ended) {
-    let ms = millis(begun);
-    match ended {
-        Ok(outcome) => tracing::info!(
-            target: "logweir::queries",
-            id,
-            who = asked.who,
-            query = asked.text,
-            ms,
-            rows = outcome.rows,
-            bytes = outcome.stats.bytes,
-            ended = outcome.reason.map_or("complete", Reason::as_str),
-            "query"
-        ),
-        Err(error) => tracing::info!(
-            target: "logweir::queries", id, who = asked.who, query = asked.text, ms, error = %error, "query"
-        ),
+    let (rows, bytes, how) = match ended {
+        Ok(outcome) => {
+            let how = outcome.reason.map_or("complete", Reason::as_str);
+            (outcome.rows, outcome.stats.bytes, how.to_owned())
+        }
+        Err(error) => (0, 0, error.to_string()),
+    };
+    let (who, query, ms) = (&asked.who, &asked.text, millis(begun));
+    if who == ALERTING {
+        tracing::debug!(target: "logweir::queries", id, who, query, ms, rows, bytes, ended = how, "query");
+    } else {
+        tracing::info!(target: "logweir::queries", id, who, query, ms, rows, bytes, ended = how, "query");
     }
 }
 

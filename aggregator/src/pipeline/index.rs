@@ -12,11 +12,13 @@ use logweir_proto::record::{field, seq_of};
 
 use crate::live::Live;
 use crate::names::{NameId, Names};
+use crate::parse::formats::Formats;
 use crate::parse::line::{Line, Value};
 use crate::parse::{Input, Parser};
 use crate::ranges::{SourceKey, SourceRanges};
 use crate::receive::admission::Ticket;
 use crate::receive::dedup::{self, ChunkPlan, RecordPlan};
+use crate::receive::sources::Sources;
 use crate::receive::writer::Durable;
 use crate::store::block::{Block, BlockBuilder};
 use crate::store::segment::BLOCK_ROWS_MAX;
@@ -47,6 +49,8 @@ pub struct Indexer {
     /// The source of the records at hand; it is not among the others.
     current: Option<(SourceKey, Learned)>,
     parse: Parse,
+    formats: Arc<Formats>,
+    sources: Sources,
     line: Line,
     builder: BlockBuilder,
     blocks: Vec<Arc<Block>>,
@@ -80,9 +84,11 @@ impl Learned {
         self.info == *source && self.host == agent.host && self.utc_offset_minutes == agent.utc_offset_minutes
     }
 
-    fn parser(&mut self, names: &mut Names) -> &mut Parser {
+    fn parser(&mut self, formats: &Arc<Formats>, names: &mut Names) -> &mut Parser {
         let Learned { info, host, utc_offset_minutes, parser } = self;
-        parser.get_or_insert_with(|| Box::new(Parser::new(info, host, names).with_utc_offset(*utc_offset_minutes)))
+        parser.get_or_insert_with(|| {
+            Box::new(Parser::with_formats(info, host, formats, names).with_utc_offset(*utc_offset_minutes))
+        })
     }
 }
 
@@ -93,6 +99,8 @@ impl Indexer {
             parsers: HashMap::new(),
             current: None,
             parse: Parser::parse,
+            formats: Formats::built_in(),
+            sources: Sources::default(),
             line: Line::default(),
             builder: BlockBuilder::default(),
             blocks: Vec::new(),
@@ -103,6 +111,13 @@ impl Indexer {
             store,
             live,
         }
+    }
+
+    /// Reads by these formats, and tells `sources` what reads each of them.
+    #[must_use]
+    pub fn with_formats(mut self, formats: Arc<Formats>, sources: Sources) -> Indexer {
+        (self.formats, self.sources) = (formats, sources);
+        self
     }
 
     /// Works until the queue's other end is gone, and publishes what it holds.
@@ -166,6 +181,7 @@ impl Indexer {
             if self.parsers.len() >= PARSERS_MAX {
                 self.parsers.clear();
             }
+            self.tell(&before, &learned);
             self.parsers.insert(before, learned);
         }
         let learned = self.current.take().map(|(_, learned)| learned).or_else(|| self.parsers.remove(&key));
@@ -173,11 +189,18 @@ impl Indexer {
         self.current = Some((key, learned.unwrap_or_else(|| Learned::new(header, source))));
     }
 
+    /// Shows what reads a source.
+    fn tell(&self, key: &SourceKey, learned: &Learned) {
+        if let Some(parser) = &learned.parser {
+            self.sources.is_read(key, parser.reading());
+        }
+    }
+
     /// Adds a record of the source that was selected.
     fn add(&mut self, record: &RecordRef<'_>, received_ns: i64, seq: u64) {
-        let Indexer { names, current: Some((_, learned)), line, parse, .. } = self else { return };
+        let Indexer { names, current: Some((_, learned)), line, parse, formats, .. } = self else { return };
         let input = Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
-        let parsed = catch_unwind(AssertUnwindSafe(|| parse(learned.parser(names), names, input, line)));
+        let parsed = catch_unwind(AssertUnwindSafe(|| parse(learned.parser(formats, names), names, input, line)));
         if parsed.is_err() {
             // What the parser has learned may be half done. The log keeps the line, so a replay meets it again.
             learned.parser = None;
@@ -266,6 +289,9 @@ impl Indexer {
         for block in &blocks {
             self.live.arrivals.note(block, now_ns);
             self.live.publish(block);
+        }
+        if let Some((key, learned)) = &self.current {
+            self.tell(key, learned);
         }
         self.rows = 0;
         self.tickets.clear();

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use logweir_proto::batch::{Gap, Header, Heartbeat};
 
+use crate::parse::Reading;
 use crate::ranges::SourceKey;
 
 /// Sources that are remembered; the one that was silent for longest makes room.
@@ -26,6 +27,10 @@ pub struct SourceState {
     /// The agent has shipped everything of the source up to this time.
     pub watermark_ns: Option<i64>,
     pub gaps: Vec<Gap>,
+    /// What reads its lines now, how many there were since the start, and how many of them were of a format.
+    pub parser: String,
+    pub lines: u64,
+    pub lines_read: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -74,6 +79,9 @@ impl Sources {
                 last_seen_ns: now_ns,
                 watermark_ns: None,
                 gaps: Vec::new(),
+                parser: String::new(),
+                lines: 0,
+                lines_read: 0,
             });
             state.last_seen_ns = now_ns;
             state.path.clone_from(&source.path);
@@ -97,6 +105,21 @@ impl Sources {
         }
         registry.make_room();
         unknown
+    }
+
+    /// Takes note of what a parser has made of the lines of a source.
+    pub fn is_read(&self, key: &SourceKey, reading: Reading<'_>) {
+        let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = registry.sources.get_mut(key) else { return };
+        (state.lines, state.lines_read) = (reading.lines, reading.lines_read);
+        state.parser.clear();
+        let words = [reading.around, reading.inner].into_iter().flatten();
+        for word in words.chain((reading.around.is_none() && reading.inner.is_none()).then_some("text")) {
+            if !state.parser.is_empty() {
+                state.parser.push_str(", ");
+            }
+            state.parser.push_str(word);
+        }
     }
 
     pub fn snapshot(&self) -> Vec<(SourceKey, SourceState)> {

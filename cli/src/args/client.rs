@@ -116,6 +116,16 @@ pub struct SearchArgs {
     pub server: ServerArgs,
 }
 
+impl SearchArgs {
+    /// The search that a command stands for which is one in other words.
+    pub fn of(query: String, range: RangeArgs, limit: u64, output: OutputFormat, server: ServerArgs) -> SearchArgs {
+        // Rows that a pipe made have no line that was written.
+        let output = if output == OutputFormat::Raw { OutputFormat::Pretty } else { output };
+        let (fields, stdin, timeout) = (Vec::new(), None, None);
+        SearchArgs { query, range, limit, all: false, asc: false, count: false, fields, output, stdin, timeout, server }
+    }
+}
+
 /// Follow new events as they arrive
 ///
 /// A lost connection is taken up again where it broke, without a gap.
@@ -228,6 +238,35 @@ pub struct ExplainArgs {
     /// How to print
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = ListFormat::Pretty)]
     pub output: ListFormat,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Write everything that a query finds to a file
+///
+/// Oldest first, page by page, without a cap. The name says what the file holds: `.ndjson`, `.csv`, `.logfmt`, or
+/// `.log` for the lines as they were written; with `.zst` it is compressed. After an interruption, also `kill -9`,
+/// the same command with `--resume` goes on: FILE.state knows where. Exits 4 when a part of the time is missing.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  logweir export 'service:pay' --from 2026-11-01 --to 2026-11-20 -o pay.ndjson.zst
+  logweir export 'service:pay' --from 2026-11-01 --to 2026-11-20 -o pay.ndjson.zst --resume
+  logweir export 'status>=500' --since 7d --fields time,path,status -o errors.csv")]
+pub struct ExportArgs {
+    #[arg(allow_hyphen_values = true, value_parser = query)]
+    pub query: String,
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// The file to write
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub output: PathBuf,
+    /// Go on with an export that was interrupted
+    #[arg(long)]
+    pub resume: bool,
+    /// Only these fields, in this order
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub fields: Vec<String>,
     #[command(flatten)]
     pub server: ServerArgs,
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::args::{FieldsArgs, OutputFormat, SearchArgs};
+use crate::args::{FieldsArgs, SearchArgs};
 use crate::client::Client;
 use crate::commands::{entries, search};
 use crate::error::Result;
@@ -39,18 +39,7 @@ async fn names(args: &FieldsArgs, console: &mut Console) -> Result<Exit> {
 
 /// The values are a query like any other.
 async fn values(args: &FieldsArgs, name: &str, console: &mut Console) -> Result<Exit> {
-    let search = SearchArgs {
-        query: format!("* | top {VALUES_MAX} `{}`", name.replace('`', "")),
-        range: args.range.clone(),
-        limit: VALUES_MAX as u64,
-        all: false,
-        asc: false,
-        count: false,
-        fields: Vec::new(),
-        output: if args.output == OutputFormat::Raw { OutputFormat::Pretty } else { args.output },
-        stdin: None,
-        timeout: None,
-        server: args.server.clone(),
-    };
+    let query = format!("* | top {VALUES_MAX} `{}`", name.replace('`', ""));
+    let search = SearchArgs::of(query, args.range.clone(), VALUES_MAX as u64, args.output, args.server.clone());
     search::run(&search, console).await
 }

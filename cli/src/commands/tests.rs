@@ -18,15 +18,15 @@ use crate::output::tests::console;
 
 /// What a request gets, by its turn.
 #[derive(Clone)]
-struct Answer(u16, &'static str);
+pub(crate) struct Answer(pub(crate) u16, pub(crate) &'static str);
 
-struct Server {
+pub(crate) struct Server {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    async fn start(answers: Vec<Answer>) -> Server {
+    pub(crate) async fn start(answers: Vec<Answer>) -> Server {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&asked);
         let answers = Arc::new(Mutex::new(answers.into_iter()));
@@ -54,11 +54,11 @@ impl Server {
     }
 
     /// Runs a command line; returns its end and what it printed, stderr marked with `! `.
-    async fn run(&self, line: &[&str]) -> (Exit, String) {
+    pub(crate) async fn run(&self, line: &[&str]) -> (Exit, String) {
         run(&self.url, line).await
     }
 
-    fn asked(&self) -> String {
+    pub(crate) fn asked(&self) -> String {
         self.asked.lock().expect("not poisoned").join("\n")
     }
 }
@@ -86,14 +86,14 @@ fn check((exit, text): &(Exit, String), want_exit: Exit, want: &Expect) {
     assert_eq!(*exit, want_exit);
 }
 
-const ROWS: &str = r#"{"t":"meta","query_id":"q","columns":[],"events":true,"warnings":[]}
+pub(crate) const ROWS: &str = r#"{"t":"meta","query_id":"q","columns":[],"events":true,"warnings":[]}
 {"t":"row","id":"40000000000000000000000002","time":"2026-11-20T09:13:37Z","level":"error","service":"api","message":"two"}
 {"t":"progress","splits_done":1,"splits_total":2,"bytes":10}
 {"t":"row","id":"40000000000000000000000001","time":"2026-11-20T09:13:36Z","level":"info","service":"api","message":"one"}
 {"t":"end","complete":true,"rows":2,"cursor":"next","stats":{"ms":1.5,"splits_opened":1,"splits_pruned":0,"blocks_read":1,"rows_scanned":2,"bytes":10}}
 "#;
 
-const LAST: &str = r#"{"t":"meta","query_id":"q","columns":[],"events":true,"warnings":[]}
+pub(crate) const LAST: &str = r#"{"t":"meta","query_id":"q","columns":[],"events":true,"warnings":[]}
 {"t":"row","id":"40000000000000000000000000","time":"2026-11-20T09:13:35Z","level":"warn","service":"api","message":"zero"}
 {"t":"end","complete":true,"rows":1,"stats":{"ms":1.5,"splits_opened":1,"splits_pruned":0,"blocks_read":1,"rows_scanned":2,"bytes":10}}
 "#;

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use logweir_aggregator::api::App;
 use logweir_aggregator::api::error::ApiError;
-use logweir_aggregator::api::query::{Asked, collect, start};
+use logweir_aggregator::api::query::{ALERTING, Asked, collect, start};
 use logweir_aggregator::search::execute::LIMIT_MAX;
 use logweir_alerting::source::{Answer, Arrival, HostMark, QueryError, QuerySource};
 use logweir_proto::api::{ErrorCode, QueryRequest};
@@ -33,7 +33,7 @@ impl Engine {
             fields: events.then(|| "time,level,service,host,message,raw".to_owned()),
             ..QueryRequest::default()
         };
-        let mut asked = Asked::new(&request, "alerting", &self.app)?;
+        let mut asked = Asked::new(&request, ALERTING, &self.app)?;
         asked.from_ns = Some(from_ns);
         asked.to_ns = Some(to_ns);
         let answer = collect(start(&self.app, &self.app.rules_pool, asked, None)?, Instant::now()).await?;

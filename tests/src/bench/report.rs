@@ -27,16 +27,10 @@ impl Report {
         let now = jiff::Timestamp::from_nanosecond(i128::from(Clock::system().now_ns()))?;
         let date = now.strftime("%F").to_string();
         let host = fs::read_to_string("/proc/sys/kernel/hostname").context("name of the host")?.trim().to_owned();
-        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
-        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let memory_kib: u64 = memory.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0);
-        let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
         let mut text = format!("# Benchmark of {date} on {host}\n\n");
         writeln!(text, "- command: `{command}`")?;
         writeln!(text, "- commit: {}", commit())?;
-        let model = model.trim_start_matches(['\t', ' ', ':']);
-        writeln!(text, "- machine: {cores} cores, {model}, {} GiB", memory_kib >> 20)?;
+        writeln!(text, "- machine: {}", machine())?;
         writeln!(text, "- z is MB per CPU-second against `zstd -1` with one thread on the same bytes in the same run")?;
         Ok(Report { text, date, host })
     }
@@ -124,7 +118,17 @@ impl Report {
     }
 }
 
-fn commit() -> String {
+/// What it was measured on.
+pub(crate) fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let memory_kib: u64 = memory.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0);
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!("{cores} cores, {}, {} GiB", model.trim_start_matches(['\t', ' ', ':']), memory_kib >> 20)
+}
+
+pub(crate) fn commit() -> String {
     let git = |arguments: &[&str]| {
         let out = Command::new("git").args(arguments).current_dir(workspace_root()).output().ok()?;
         Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())

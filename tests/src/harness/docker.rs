@@ -12,6 +12,8 @@ use tokio::process::Command;
 use super::{Outcome, Process, Scratch, eventually, process, programs};
 
 const IMAGE: &str = "logweir-busybox:1";
+/// No container of a test runs for longer.
+const RUNS_FOR_MAX: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
 pub struct Docker {
@@ -68,7 +70,11 @@ impl Docker {
 
     /// Waits until the container has ended by itself.
     pub async fn wait(&self, name: &str) -> anyhow::Result<()> {
-        self.client(&["wait", name]).await?.expect_code(0).map(drop)
+        eventually(RUNS_FOR_MAX, &format!("container {name} ends"), async || {
+            let state = self.client(&["inspect", "--format", "{{.State.Running}}", name]).await?.expect_code(0)?;
+            Ok((state.text().trim() == "false").then_some(()))
+        })
+        .await
     }
 
     async fn client(&self, arguments: &[&str]) -> anyhow::Result<Outcome> {
@@ -80,6 +86,14 @@ impl Docker {
         command.arg("--host").arg(format!("unix://{}/sock", self.folder.display())).args(arguments);
         Ok(command)
     }
+}
+
+/// A script that prints numbered lines in bursts, for a shell alone would write them all within the first second.
+pub fn counting(total: u64) -> String {
+    format!(
+        "n=0; while [ $n -lt {total} ]; do echo \"level=info msg=\\\"job seq-docker-$n- done\\\" worker=3\"; \
+         n=$((n+1)); [ $((n % 20)) -ne 0 ] || /bin/busybox usleep 40000; done"
+    )
 }
 
 impl Drop for Docker {

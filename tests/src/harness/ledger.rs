@@ -4,10 +4,12 @@
 //! what is missing and what is doubled is known by number.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use flate2::read::MultiGzDecoder;
 
 use super::{Client, eventually};
 
@@ -67,13 +69,19 @@ impl Tally {
     }
 }
 
-/// The numbers that stand in the files of a folder whose names begin with `prefix`: what the source really wrote.
+/// The numbers that stand in the files of a folder whose names begin with `prefix`, compressed ones included: what the
+/// source really wrote.
 pub fn written(folder: &Path, prefix: &str, source: &str) -> anyhow::Result<BTreeSet<u64>> {
     let mut numbers = BTreeSet::new();
     for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let entry = entry?;
         if entry.file_type()?.is_file() && entry.file_name().to_string_lossy().starts_with(prefix) {
-            let bytes = std::fs::read(entry.path())?;
+            let mut bytes = std::fs::read(entry.path())?;
+            if entry.path().extension().is_some_and(|extension| extension == "gz") {
+                let packed = std::mem::take(&mut bytes);
+                // One that is still being written ends early; what it has is there in another file as well.
+                let _ = MultiGzDecoder::new(packed.as_slice()).read_to_end(&mut bytes);
+            }
             numbers.extend(String::from_utf8_lossy(&bytes).lines().filter_map(|line| number_of(source, line)));
         }
     }

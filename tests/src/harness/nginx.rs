@@ -68,13 +68,21 @@ impl Nginx {
         Ok(())
     }
 
-    /// As logrotate does: the file gets another name, then nginx opens a new one.
-    pub async fn rotate(&self, number: u32) -> anyhow::Result<()> {
-        let log = self.access_log();
-        std::fs::rename(&log, format!("{}.{number}", log.display())).context("rename access.log")?;
-        let mut reopen = command(&self.prefix)?;
-        reopen.args(["-s", "reopen"]);
-        process::succeed(reopen).await.map(drop)
+    /// The real logrotate as Debian configures it for nginx: names shift by one, what is older than the last is
+    /// compressed, then nginx is told to open a new log.
+    pub async fn rotate(&self) -> anyhow::Result<()> {
+        let (prefix, nginx) = (self.prefix.display(), programs::installed("nginx")?);
+        let config = format!(
+            "{}\n{{\n  rotate 1000\n  missingok\n  notifempty\n  compress\n  delaycompress\n  create 0640\n  sharedscripts\n\
+             \x20 postrotate\n    {} -p {prefix} -c {prefix}/nginx.conf -s reopen\n  endscript\n}}\n",
+            self.access_log().display(),
+            nginx.display(),
+        );
+        let path = self.prefix.join("logrotate.conf");
+        std::fs::write(&path, config).context("logrotate.conf")?;
+        let mut logrotate = Command::new(programs::installed("logrotate")?);
+        logrotate.arg("--force").arg("--state").arg(self.prefix.join("logrotate.state")).arg(path);
+        process::succeed(logrotate).await.map(drop)
     }
 
     pub async fn stop(mut self) -> anyhow::Result<()> {

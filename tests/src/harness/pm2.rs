@@ -39,7 +39,19 @@ impl Pm2 {
         process::succeed(command).await.map(drop)
     }
 
-    /// As pm2-logrotate does: the file gets another name, then the daemon opens a new one.
+    /// Installs and runs the module pm2-logrotate, which looks once a second and copies and truncates what is larger.
+    pub async fn install_logrotate(&self, max_size: &str) -> anyhow::Result<()> {
+        // With the default dateFormat a second rotation within a second would overwrite the first.
+        let settings = [("max_size", max_size), ("workerInterval", "1"), ("dateFormat", "YYYY-MM-DD_HH-mm-ss-SSS")];
+        for (key, value) in settings.into_iter().chain([("retain", "1000")]) {
+            process::succeed(self.command(&["set", &format!("pm2-logrotate:{key}"), value])?).await?;
+        }
+        let mut install = self.command(&["install", "."])?;
+        install.current_dir(programs::node_folder()?.join("node_modules/pm2-logrotate"));
+        process::succeed(install).await.map(drop)
+    }
+
+    /// As logrotate does with `pm2 reloadLogs`: the file gets another name, then the daemon opens a new one.
     pub async fn rotate(&self, file: &str, number: u32) -> anyhow::Result<()> {
         let log = self.log(file);
         std::fs::rename(&log, format!("{}.{number}", log.display())).with_context(|| log.display().to_string())?;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use logweir_tests::harness::docker::Docker;
+use logweir_tests::harness::docker::{Docker, counting};
 use logweir_tests::harness::ledger::{mark, written};
 use logweir_tests::harness::nginx::Nginx;
 use logweir_tests::harness::pm2::Pm2;
@@ -16,7 +16,7 @@ fn nginx_loses_no_line_when_its_log_is_rotated() -> anyhow::Result<()> {
     run("nginx", async |scratch| {
         let nginx = Nginx::start(scratch).await?;
         nginx.get(&format!("/{}", mark("nginx", 0))).await?;
-        nginx.rotate(1).await?;
+        nginx.rotate().await?;
         nginx.get(&format!("/fail/{}", mark("nginx", 1))).await?;
         let logs = scratch.join("nginx/logs");
         nginx.stop().await?;
@@ -47,7 +47,7 @@ fn pm2_loses_no_line_when_its_log_is_rotated() -> anyhow::Result<()> {
 fn docker_runs_and_rotates() -> anyhow::Result<()> {
     run("docker", async |scratch| {
         let docker = Docker::start(scratch).await?;
-        let script = super::sources::docker_script(500);
+        let script = counting(500);
         docker.run("counter", &["max-size=20k", "max-file=20"], &script).await?;
         docker.wait("counter").await?;
         let mut files = 0;

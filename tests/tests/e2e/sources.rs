@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use logweir_tests::faults::Dice;
-use logweir_tests::harness::docker::Docker;
-use logweir_tests::harness::ledger::{exactly_once, mark, written};
+use logweir_tests::harness::docker::{Docker, counting};
+use logweir_tests::harness::ledger::{Tally, exactly_once, mark, written};
 use logweir_tests::harness::nginx::Nginx;
 use logweir_tests::harness::pm2::Pm2;
 use logweir_tests::harness::{Agent, Scratch, Server, eventually, run};
@@ -36,15 +36,6 @@ const timer = setInterval(() => {
   if (n >= total) clearInterval(timer);
 }, 20);
 ";
-
-/// Lines in bursts, for a shell alone would write them all within the first second.
-pub(crate) fn docker_script(total: u64) -> String {
-    format!(
-        "n=0; while [ $n -lt {total} ]; do echo \"level=info msg=\\\"job seq-docker-$n- done\\\" worker=3\"; \
-         n=$((n+1)); [ $((n % 20)) -ne 0 ] || busybox usleep 40000; done"
-    )
-    .replace("busybox usleep", "/bin/busybox usleep")
-}
 
 struct World {
     nginx: Nginx,
@@ -77,6 +68,47 @@ fn every_line_of_real_sources_is_stored_exactly_once() -> anyhow::Result<()> {
     })
 }
 
+/// The module copies and then truncates: what the app writes between the two is destroyed, unless the agent was quicker.
+#[test]
+fn pm2_logrotate_copies_and_truncates_under_load() -> anyhow::Result<()> {
+    run("pm2rotate", async |scratch| {
+        let pm2 = Pm2::start(scratch).await?;
+        pm2.install_logrotate("20K").await?;
+        let server = Server::serve(scratch, "server", SEALED_OFTEN).await?;
+        let more = format!("discover: [pm2]\ndiscover_roots: {{ pm2: [{}] }}\n", pm2.home().display());
+        let mut agent = Agent::configure(scratch, server.url(), &more)?;
+        agent.start(scratch)?;
+        let total = PM2_LINES / 2;
+        let script = scratch.file("shop.js", PM2_APP)?;
+        pm2.run(&script, "shop", &[("TOTAL", total.to_string())]).await?;
+        server.wait_count("pm2_app:shop", total / 4, CAUGHT_UP_WITHIN).await?;
+        restart_agent(scratch, &mut agent, &mut Dice::from_env()).await?;
+        pm2.wait_stopped("shop", Duration::from_secs(90)).await?;
+
+        let logs = pm2.home().join("logs");
+        let rotated =
+            std::fs::read_dir(&logs)?.flatten().filter(|e| e.file_name().to_string_lossy().contains("shop-out__"));
+        ensure!(rotated.count() > 1, "pm2-logrotate has not rotated");
+        let kept = written(&logs, "shop-out", "pm2")?;
+        let all = (0..total).collect();
+        let tally = async || {
+            let rows = server.client().all_rows("pm2_app:shop message=~\"seq-pm2\"", Some("raw")).await?;
+            let lines: Vec<&str> = rows.iter().filter_map(|row| row.get("raw")?.as_str()).collect();
+            anyhow::Ok(Tally::of("pm2", &all, lines.into_iter()))
+        };
+        eventually(CAUGHT_UP_WITHIN, "every line that is in a file is stored", async || {
+            let missing = tally().await?.missing.into_iter().filter(|number| kept.contains(number)).count();
+            ensure!(missing == 0, "{missing} are not");
+            Ok(Some(()))
+        })
+        .await?;
+        let Tally { missing, doubled, strange } = tally().await?;
+        eprintln!("pm2-logrotate kept {} of {total} lines, {} are stored", kept.len(), total - missing.len() as u64);
+        ensure!(doubled.is_empty() && strange.is_empty(), "doubled {doubled:?}, strange {strange:?}");
+        if missing.is_empty() { no_gaps(&server).await } else { Ok(()) }
+    })
+}
+
 #[test]
 fn discover_names_real_sources_with_their_formats() -> anyhow::Result<()> {
     run("discover", async |scratch| {
@@ -87,7 +119,7 @@ fn discover_names_real_sources_with_their_formats() -> anyhow::Result<()> {
         };
         let script = scratch.file("shop.js", PM2_APP)?;
         world.pm2.run(&script, "shop", &[("TOTAL", "20".to_owned())]).await?;
-        world.docker.run("counter", &[], &docker_script(20)).await?;
+        world.docker.run("counter", &[], &counting(20)).await?;
         world.docker.wait("counter").await?;
         let agent = agent(scratch, &world, "http://127.0.0.1:1")?;
         let found = agent.run("discover").await?.expect_code(0)?.text();
@@ -140,7 +172,7 @@ async fn load_pm2(scratch: &Scratch, world: &World) -> anyhow::Result<BTreeSet<u
 }
 
 async fn load_docker(world: &World) -> anyhow::Result<BTreeSet<u64>> {
-    world.docker.run("counter", &["max-size=200k", "max-file=50"], &docker_script(DOCKER_LINES)).await?;
+    world.docker.run("counter", &["max-size=100k", "max-file=50", "compress=true"], &counting(DOCKER_LINES)).await?;
     world.docker.wait("counter").await?;
     let container = std::fs::read_dir(world.docker.containers())?.next().context("the container's folder")??;
     let numbers = written(&container.path(), "", "docker")?;
@@ -168,7 +200,7 @@ async fn faults(scratch: &Scratch, world: &World, server: &mut Server, agent: &m
         sleep(dice.millis(200, 1_500)).await;
         eprintln!("fault {number}: {fault:?}");
         match fault {
-            Fault::RotateNginx => world.nginx.rotate(number).await?,
+            Fault::RotateNginx => world.nginx.rotate().await?,
             Fault::RotatePm2 => rotate_pm2(world, number).await?,
             Fault::KillAgent => restart_agent(scratch, agent, &mut dice).await?,
             Fault::KillServer => {
@@ -178,7 +210,7 @@ async fn faults(scratch: &Scratch, world: &World, server: &mut Server, agent: &m
             }
             Fault::RotateUnseen => {
                 agent.kill().await?;
-                world.nginx.rotate(number).await?;
+                world.nginx.rotate().await?;
                 rotate_pm2(world, number).await?;
                 sleep(dice.millis(1, 500)).await;
                 agent.start(scratch)?;
