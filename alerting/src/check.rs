@@ -113,6 +113,12 @@ pub fn rules(files: &[(String, String)]) -> Result<RuleSet, Vec<Problem>> {
     if problems.is_empty() { Ok(set) } else { Err(problems) }
 }
 
+/// The text of rule files and of all below directories.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<(String, String)>, Vec<Problem>> {
+    let (files, problems) = read_rules(paths);
+    if problems.is_empty() { Ok(files) } else { Err(problems) }
+}
+
 /// Checks rule files and directories, as `logweir rules check PATH…` does.
 pub fn paths(paths: &[PathBuf]) -> Result<RuleSet, Vec<Problem>> {
     let (files, mut problems) = read_rules(paths);

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::store::block::Block;
 
 /// Arrivals are remembered, and lines are looked at, this far back.
-pub const HORIZON_NS: i64 = 3600 * 1_000_000_000;
+const HORIZON_NS: i64 = 3600 * 1_000_000_000;
 /// Arrivals that are remembered; neighbours are joined when there are more.
-pub const ARRIVALS_MAX: usize = 4_096;
+const ARRIVALS_MAX: usize = 4_096;
 
 /// Lines that became searchable together: when, and the oldest time among those that are within the horizon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

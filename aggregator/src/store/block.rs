@@ -66,11 +66,6 @@ impl Block {
         self.len() == 0
     }
 
-    /// The times of the rows, in their order.
-    pub fn times(&self) -> &[i64] {
-        self.batch.column(0).as_primitive::<Int64Type>().values()
-    }
-
     pub fn stat(&self) -> BlockStat {
         self.stat
     }

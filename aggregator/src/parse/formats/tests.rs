@@ -433,7 +433,8 @@ fn web_servers() {
         http_host "shop.example" |
         x_edge "AMS-1" |
         message "POST /cart"
-        route "/cart""#]].assert_eq(&iis.show("2026-11-20 09:10:02 POST /cart 500 1203 shop.example AMS-1\r"));
+        route "/cart""#]]
+    .assert_eq(&iis.show("2026-11-20 09:10:02 POST /cart 500 1203 shop.example AMS-1\r"));
 }
 
 #[test]
@@ -797,7 +798,8 @@ fn text_within_syslog_json_and_pm2_is_read_too() {
         time 2026-11-20T09:11:07.000Z |
         level info
         logger "root" |
-        message "ready" |"#]].assert_eq(&show(SourceKind::Pm2, "2026-11-20T09:11:07: INFO:root:ready"));
+        message "ready" |"#]]
+    .assert_eq(&show(SourceKind::Pm2, "2026-11-20T09:11:07: INFO:root:ready"));
     expect![[r#"
         time 2026-11-20T09:10:03.404Z |
         level warn
@@ -834,18 +836,22 @@ fn a_declared_format_is_the_only_one_that_is_tried() {
     };
     expect![[r#"
         text 0
-        message "{\"level\":\"info\",\"msg\":\"x\"}" |"#]].assert_eq(&show("text", r#"{"level":"info","msg":"x"}"#));
+        message "{\"level\":\"info\",\"msg\":\"x\"}" |"#]]
+    .assert_eq(&show("text", r#"{"level":"info","msg":"x"}"#));
     expect![[r#"
         redis 0
         level warn
-        message "WARNING:root:low" |"#]].assert_eq(&show("redis", "WARNING:root:low"));
+        message "WARNING:root:low" |"#]]
+    .assert_eq(&show("redis", "WARNING:root:low"));
     expect![[r#"
         logfmt 0
-        message "started port=80 dry" |"#]].assert_eq(&show("logfmt", "started port=80 dry"));
+        message "started port=80 dry" |"#]]
+    .assert_eq(&show("logfmt", "started port=80 dry"));
     expect![[r#"
         logfmt 1
         port 80 |
-        message "port=80 dry""#]].assert_eq(&show("logfmt", "port=80 dry"));
+        message "port=80 dry""#]]
+    .assert_eq(&show("logfmt", "port=80 dry"));
 }
 
 /// One of the recorded lines, spoiled.
