@@ -12,8 +12,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use anomaly::{AnomalyArgs, AnomalyDetector, AnomalyDirection, AnomalySensitivity};
 pub use client::{
     AlertsCommand, ContextArgs, ExplainArgs, ExportArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat,
-    PatternsArgs, RangeArgs, ReportFormat, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs,
-    SourcesArgs, StdinFormat, TailArgs,
+    PatternsArgs, RangeArgs, ReportFormat, RulesBacktest, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs,
+    ServerArgs, SourcesArgs, StdinFormat, TailArgs,
 };
 pub use server::{CheckArgs, CompletionsArgs, FsckArgs, ServeArgs, TokensCommand, UpArgs};
 
@@ -38,7 +38,7 @@ Look:
 
 Alerts:
   alerts       Show what is firing
-  rules        Check, test and list the alert rules
+  rules        Check, test, replay and list the alert rules
   anomaly      Find what is unusual in a series of a file
 
 Care:

@@ -33,6 +33,9 @@ const PUBLISH_ROWS_MAX: usize = 16 * BLOCK_ROWS_MAX;
 /// Names that one interner may collect before it is replaced, between two publications.
 const NAMES_RESET: usize = 50_000;
 
+/// A time that is further ahead than this is wrong; the line then counts from when it was received.
+pub const FUTURE_MAX_NS: i64 = 300 * 1_000_000_000;
+
 /// Marks an event whose line was cut at the limit of a line, or ended without its end.
 const TRUNCATED: &str = "_truncated";
 
@@ -217,6 +220,13 @@ impl Indexer {
             metrics::counter!("logweir_fields_dropped_total").increment(u64::from(self.line.fields_dropped));
         }
         let time_ns = self.line.time_ns.or(record.time_ns).unwrap_or(received_ns);
+        let time_ns = if time_ns > received_ns.saturating_add(FUTURE_MAX_NS) {
+            // The clock of the host is wrong: nobody would find the line where it says that it is.
+            metrics::counter!("logweir_future_times_total").increment(1);
+            received_ns
+        } else {
+            time_ns
+        };
         self.builder.push(names, &self.line, record.text, time_ns, seq);
         self.rows += 1;
         if self.builder.is_full() {
@@ -276,7 +286,9 @@ impl Indexer {
         let ranges = std::mem::take(&mut self.ranges);
         self.store.append(blocks.clone(), record, ranges);
         // After the store: who subscribes and then reads the store must find a row in at least one of them.
+        let now_ns = self.store.now_ns();
         for block in &blocks {
+            self.live.arrivals.note(block, now_ns);
             self.live.publish(block);
         }
         if let Some((key, learned)) = &self.current {

@@ -141,6 +141,11 @@ struct Work {
 }
 
 impl Store {
+    /// The time by the clock of the store.
+    pub fn now_ns(&self) -> Nanos {
+        self.inner.clock.now_ns()
+    }
+
     /// A store below a directory: objects in `splits`, the commit log in `commits`.
     pub fn open_local(dir: &Path, config: StoreConfig, clock: Clock) -> Result<(Store, Recovered), StoreError> {
         let at = |source| StoreError::Dir { path: dir.display().to_string(), source };

@@ -301,6 +301,11 @@ pub enum RulesCommand {
     /// Run the tests that stand in the rule files, on raw lines through the real parser
     #[command(after_help = "Example:\n  logweir rules test rules/nginx.yaml")]
     Test(RulesTest),
+    /// Replay rule files over the stored past: what would have fired, and whom it would have told
+    #[command(
+        after_help = "Examples:\n  logweir rules backtest rules/ --since 30d\n  logweir rules backtest rules/ --diff main\n  logweir rules backtest rules/nginx.yaml --rule NginxErrors --budget 2/week"
+    )]
+    Backtest(RulesBacktest),
     /// List the rules that the server evaluates
     List(ListArgs),
     /// Turn rules of another system into rule files, and say what did not map
@@ -319,6 +324,30 @@ pub struct RulesCheck {
     /// Exit 1 when there are warnings
     #[arg(long)]
     pub strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RulesBacktest {
+    /// Files, or directories with `*.yaml` files
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How far back, at most 35d
+    #[arg(long, default_value = "7d", value_name = "TIME")]
+    pub since: String,
+    /// Only this rule
+    #[arg(long, value_name = "NAME")]
+    pub rule: Option<String>,
+    /// Compare with the files of a git revision: what would the change have paged
+    #[arg(long, value_name = "REV")]
+    pub diff: Option<String>,
+    /// Suggest the lowest limit that stays within so many episodes, as 2/week
+    #[arg(long, value_name = "N/TIME")]
+    pub budget: Option<String>,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = ListFormat::Pretty)]
+    pub output: ListFormat,
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 #[derive(Debug, Args)]
