@@ -214,7 +214,8 @@ fn read_retention(mut section: Fields<'_>, retention: &mut Retention, problems: 
     let given = section.place("classes");
     let classes = section.sections("classes", problems);
     if classes.len() > CLASSES_MAX {
-        problems.add(given, format!("retention.classes has {} entries, at most {CLASSES_MAX} are possible", classes.len()));
+        problems
+            .add(given, format!("retention.classes has {} entries, at most {CLASSES_MAX} are possible", classes.len()));
     }
     for class in classes {
         if let Some(class) = read_class(class, &retention.classes, problems) {
@@ -232,7 +233,8 @@ fn read_class(mut section: Fields<'_>, before: &[Class], problems: &mut Problems
     let matches = section.text("match", problems);
     let days = section.integer("days", 1..=RETENTION_DAYS_MAX, problems);
     if let Some(name) = &name {
-        let is_plain = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
+        let is_plain =
+            |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
         if name.is_empty() || name.len() > CLASS_NAME_BYTES_MAX || !is_plain(name) || name == "default" {
             let what = format!("must be 1 to {CLASS_NAME_BYTES_MAX} of a-z, 0-9, '-' and '_', and not 'default'");
             section.mistake("name", &what, problems);
@@ -343,7 +345,8 @@ mod tests {
             logweir.yaml:7:12: retention.classes[4].name must be 1 to 32 of a-z, 0-9, '-' and '_', and not 'default'
             logweir.yaml:8:29: limits.disk_warn_percent must not be over disk_full_percent, which is 95
             logweir.yaml:8:52: limits.disk_full_percent must be a whole number from 1 to 100
-        "#]].assert_eq(&parse(text).expect_err("mistakes"));
+        "#]]
+        .assert_eq(&parse(text).expect_err("mistakes"));
     }
 
     #[test]

@@ -48,7 +48,8 @@ pub fn run(dir: &Path, options: Options, clock: &Clock, progress: &mut Progress<
         && known.wal_upto() < first
     {
         let upto = known.wal_upto();
-        let what = format!("records {upto} to {} of the log are neither here nor in a split that is committed", first - 1);
+        let what =
+            format!("records {upto} to {} of the log are neither here nor in a split that is committed", first - 1);
         report.store.findings.push(Finding::of("store/commits", what));
         catalogue = None;
     }
@@ -60,7 +61,9 @@ pub fn run(dir: &Path, options: Options, clock: &Clock, progress: &mut Progress<
     if options.repair {
         let gone = fsck.forget_missing(&mut catalogue, clock.now_ns())?;
         if gone > 0 {
-            report.done.push(format!("took {gone} splits that are not there out of the catalogue: their rows are lost"));
+            report
+                .done
+                .push(format!("took {gone} splits that are not there out of the catalogue: their rows are lost"));
         }
     }
     add_wal(&mut report);

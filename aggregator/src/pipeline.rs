@@ -71,10 +71,8 @@ impl Pipeline {
         let (writer, wal_thread) =
             writer::start(Box::new(wal), Arc::clone(&ranges), durables).map_err(Error::Thread)?;
         let index_thread = spawn("index", move || indexer.run(&queue))?;
-        let disk_limits = DiskLimits {
-            warn_percent: config.limits.disk_warn_percent,
-            full_percent: config.limits.disk_full_percent,
-        };
+        let disk_limits =
+            DiskLimits { warn_percent: config.limits.disk_warn_percent, full_percent: config.limits.disk_full_percent };
         let admission = Admission::with_disk_limits(config.limits.ingest_bytes_per_s, disk_limits);
         let watcher = watch::Watcher {
             store: store.clone(),

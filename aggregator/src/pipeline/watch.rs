@@ -108,10 +108,7 @@ fn disk_of(stat: &rustix::fs::StatVfs) -> Disk {
     let used = stat.f_blocks.saturating_sub(stat.f_bfree);
     let usable = used.saturating_add(stat.f_bavail).max(1);
     let percent = u128::from(used) * 100 / u128::from(usable);
-    Disk {
-        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
-        used_percent: u8::try_from(percent).unwrap_or(100),
-    }
+    Disk { free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize), used_percent: u8::try_from(percent).unwrap_or(100) }
 }
 
 #[cfg(test)]

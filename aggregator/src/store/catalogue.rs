@@ -246,7 +246,16 @@ mod tests {
     use crate::store::commit::MemoryCommits;
 
     fn meta(path: &str, wal: (u64, u64)) -> SplitMeta {
-        SplitMeta { path: path.into(), bytes: 1, rows: 1, raw_bytes: 1, min_time_ns: 0, max_time_ns: 0, wal, class: String::new() }
+        SplitMeta {
+            path: path.into(),
+            bytes: 1,
+            rows: 1,
+            raw_bytes: 1,
+            min_time_ns: 0,
+            max_time_ns: 0,
+            wal,
+            class: String::new(),
+        }
     }
 
     fn seal(nonce: &str, wal: (u64, u64)) -> Record {

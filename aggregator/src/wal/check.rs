@@ -29,8 +29,7 @@ pub fn check(dir: &Path, each: &mut dyn FnMut(u64, &[u8])) -> Result<WalCheck, W
     let mut expected = None;
     for (place, (first, bytes)) in segments.iter().enumerate() {
         let path = segment::path(dir, *first);
-        let damage =
-            |offset, reason| Damage { path: path.display().to_string(), offset, reason };
+        let damage = |offset, reason| Damage { path: path.display().to_string(), offset, reason };
         let is_last = place + 1 == segments.len();
         let mut holes = 0u64;
         let scan = segment::scan(&path, &mut |number, payload| {

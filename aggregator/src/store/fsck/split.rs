@@ -25,7 +25,9 @@ pub(super) fn check(split: &OpenSplit, meta: &SplitMeta, deep: bool, checked: &m
             let before = checked.findings.len();
             check_blocks(split, meta, true, checked);
             if checked.findings.len() == before {
-                checked.findings.push(Finding::of_split(meta, format!("{reason}; every block can be read all the same")));
+                checked
+                    .findings
+                    .push(Finding::of_split(meta, format!("{reason}; every block can be read all the same")));
             }
         }
     }
