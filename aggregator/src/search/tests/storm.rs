@@ -230,7 +230,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 fn config() -> ProptestConfig {
     let config = ProptestConfig::default();
-    ProptestConfig { cases: (config.cases / 20).max(6), max_shrink_iters: 200, ..config }
+    ProptestConfig { cases: (config.cases / 50).max(4), max_shrink_iters: 200, ..config }
 }
 
 proptest! {
@@ -238,7 +238,7 @@ proptest! {
 
     #[test]
     fn whatever_happens_to_the_store_a_query_finds_what_a_naive_reader_finds(
-        steps in prop::collection::vec(any_step(), 20..90),
+        steps in prop::collection::vec(any_step(), 20..70),
     ) {
         let mut world = World::new(RETENTION);
         let mut store = world.open();

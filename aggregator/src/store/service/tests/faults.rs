@@ -78,7 +78,7 @@ fn a_seal_of_classes_that_fails_anywhere_leaves_each_row_exactly_once() {
             assert_eq!(recovered.wal_upto, 4);
             world.check(&store);
             // What a crash left lies beside it, and the commit log is gone: a row is still one row.
-            for wal_first in [Option::None, Some(1), Some(2), Some(4)] {
+            for wal_first in [Option::None, Some(1), Some(2), Some(4)].into_iter().filter(|_| crash && !lost) {
                 let store = reopen_rebuilt(&mut world, wal_first);
                 world.check(&store);
             }
@@ -143,9 +143,9 @@ fn a_class_goes_when_its_days_are_over_and_nothing_else_does() {
         store.retain().expect("retention");
         let now = world.clock.now_ns();
         let kept = |row: &&Row| {
-            let days = if row.seq % 6 == 0 {
+            let days = if row.seq.is_multiple_of(6) {
                 6
-            } else if row.seq % 2 == 0 {
+            } else if row.seq.is_multiple_of(2) {
                 2
             } else {
                 30
