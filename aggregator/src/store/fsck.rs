@@ -82,8 +82,12 @@ impl Fsck {
     /// `dir` is the folder of the store; the caller holds the lock of the data directory.
     pub fn open(dir: &Path) -> Result<Fsck, StoreError> {
         let at = |source| StoreError::Dir { path: dir.display().to_string(), source };
-        let objects = Objects::local(dir).map_err(at)?;
-        let commits = LocalCommits::open(&dir.join("commits"))?;
+        let commits = dir.join("commits");
+        Fsck::of(Objects::local(dir).map_err(at)?, &commits)
+    }
+
+    pub(super) fn of(objects: Objects, commits: &Path) -> Result<Fsck, StoreError> {
+        let commits = LocalCommits::open(commits)?;
         let listed = objects.list(SPLITS)?.into_iter().map(|object| (object.path.clone(), object)).collect();
         // Nothing is read twice.
         Ok(Fsck { objects, commits, columns: Arc::new(Columns::new(0)), listed })

@@ -311,14 +311,19 @@ impl Inner {
     }
 
     /// Shows in one step what a commit changed: what was added and removed, and that the sealed part is a split now.
-    /// That may be by another commit than the seal's: it folds the seal's record if only the answer to it was lost.
-    fn publish(&self, work: &mut Work) {
+    /// That may be by another commit than the own one: it folds the records to which only the answer was lost. So what
+    /// is gone is told by comparing, and its objects are deleted after the grace, whoever removed it.
+    fn publish(&self, work: &mut Work, now: Nanos) {
         let sealed = work.sealer.take_sealed(&work.catalogue);
+        let splits = work.catalogue.splits().clone();
         let mut state = self.state();
-        state.splits = work.catalogue.splits().clone();
+        let before = std::mem::replace(&mut state.splits, splits);
         if sealed {
             state.sealing = None;
         }
+        drop(state);
+        let gone = before.into_keys().filter(|path| !work.catalogue.splits().contains_key(path));
+        work.retention.bury(gone, now);
     }
 }
 

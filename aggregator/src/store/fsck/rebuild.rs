@@ -91,13 +91,16 @@ impl Fsck {
         for (meta, runs) in &rows {
             let stays = |other: &SplitMeta| meet(meta, other) && !doubles.contains(&other.path);
             let others: Vec<&Runs> = rows.iter().filter(|(other, _)| stays(other)).map(|(_, runs)| runs).collect();
-            match runs.within(&others) {
-                Within::All => doubles.push(meta.path.clone()),
-                Within::Nothing => {}
-                Within::Some => {
-                    let what = "some of its rows are in other splits, too, and not all";
-                    checked.findings.push(Finding::of_split(meta, what));
-                }
+            if matches!(runs.within(&others), Within::All) {
+                doubles.push(meta.path.clone());
+            }
+        }
+        rows.retain(|(meta, _)| !doubles.contains(&meta.path));
+        for (meta, runs) in &rows {
+            let others: Vec<&Runs> = rows.iter().filter(|(other, _)| meet(meta, other)).map(|(_, runs)| runs).collect();
+            if !matches!(runs.within(&others), Within::Nothing) {
+                let what = "some of its rows are in other splits, too, and not all";
+                checked.findings.push(Finding::of_split(meta, what));
             }
         }
         doubles

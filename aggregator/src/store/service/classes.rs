@@ -132,7 +132,7 @@ fn retention_of<'a>(config: &'a StoreConfig, splits: impl Iterator<Item = &'a Sp
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::store::fixture::{blocks, row};
     use crate::store::segment::Projection;
@@ -147,7 +147,7 @@ mod tests {
         }
     }
 
-    fn class(name: &str, of: u64) -> RetentionClass {
+    pub(in crate::store) fn class(name: &str, of: u64) -> RetentionClass {
         RetentionClass { name: name.to_owned(), days: of, filter: Arc::new(Multiples(of)) }
     }
 

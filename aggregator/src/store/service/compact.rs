@@ -91,6 +91,8 @@ impl Inner {
                 tracing::warn!(error = %error, splits = inputs.len(), "splits cannot be merged; they stay as they are");
                 metrics::counter!("logweir_store_failures_total", "step" => "compaction").increment(1);
                 let until = now.saturating_add(RETRY_NS);
+                // Its commit may have folded what was committed before it.
+                self.publish(work, now);
                 work.compaction.failed.extend(inputs.iter().map(|meta| (meta.path.clone(), until)));
             }
         }
@@ -119,13 +121,12 @@ impl Inner {
             nonce,
             time_ns: now,
             added: vec![file.meta],
-            removed: removed.clone(),
+            removed,
             wal_upto: None,
             ranges: SourceRanges::default(),
         };
         work.catalogue.commit(&*self.commits, &record)?;
-        self.publish(work);
-        work.retention.bury(removed, now);
+        self.publish(work, now);
         Ok(bytes)
     }
 }

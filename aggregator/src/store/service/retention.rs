@@ -6,7 +6,7 @@ use std::sync::Arc;
 use logweir_runtime::clock::{NANOS_PER_SECOND, Nanos};
 
 use super::{Inner, SPLITS, StoreError, Work, unique};
-use crate::store::catalogue::{Catalogue, WAL_FIRST};
+use crate::store::catalogue::{Catalogue, CatalogueError, WAL_FIRST};
 use crate::store::commit::Record;
 use crate::store::objects::{Listed, Objects};
 use crate::store::split::columns::Columns;
@@ -39,8 +39,8 @@ impl Schedule {
     }
 
     /// Objects that no reader will open any more after a grace.
-    pub(super) fn bury(&mut self, paths: Vec<String>, now: Nanos) {
-        self.graves.extend(paths.into_iter().map(|path| (path, now)));
+    pub(super) fn bury(&mut self, paths: impl Iterator<Item = String>, now: Nanos) {
+        self.graves.extend(paths.map(|path| (path, now)));
     }
 }
 
@@ -89,11 +89,16 @@ impl Inner {
             .map(|meta| meta.path.clone())
             .collect();
         if !removed.is_empty() {
-            let record = Record { nonce: unique(now), time_ns: now, removed: removed.clone(), ..Record::default() };
-            work.catalogue.commit(&*self.commits, &record)?;
-            self.publish(work);
-            metrics::counter!("logweir_splits_retired_total").increment(removed.len() as u64);
-            work.retention.bury(removed, now);
+            let splits = removed.len() as u64;
+            let record = Record { nonce: unique(now), time_ns: now, removed, ..Record::default() };
+            let committed = work.catalogue.commit(&*self.commits, &record);
+            self.publish(work, now);
+            match committed {
+                Ok(()) => metrics::counter!("logweir_splits_retired_total").increment(splits),
+                // The answer to an earlier try was lost; what is left goes the next time.
+                Err(CatalogueError::Stale(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         let mut failed = None;
         work.retention.graves.retain_mut(|(path, since)| {

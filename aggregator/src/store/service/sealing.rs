@@ -159,7 +159,7 @@ impl Inner {
             ranges: part.ranges.clone(),
         };
         work.catalogue.commit_seal(&*self.commits, &record, first)?;
-        self.publish(work);
+        self.publish(work, now);
         metrics::counter!("logweir_seals_total").increment(1);
         Ok(())
     }
