@@ -381,6 +381,10 @@ mod tests {
         assert_eq!(config.limits.compaction_bytes_per_s, 1 << 20);
         assert_eq!(config.retention.bytes, Some(10_000));
         assert_eq!(parse("").expect("nothing").limits.query_memory_bytes, QUERY_MEMORY_BYTES_DEFAULT);
+        let text = "limits: {queries_running: 2, queries_waiting: 0, export_bytes: 5GiB, export_keep: 2h}";
+        let limits = parse(text).expect("it is right").limits;
+        assert_eq!((limits.queries_running, limits.queries_waiting), (2, 0));
+        assert_eq!((limits.export_bytes, limits.export_keep), (5 << 30, Duration::from_secs(7200)));
         let error = parse("limits: {query_memory: 1KiB}\ndata_dir: ${NOPE}").expect_err("too little");
         expect_test::expect![[r#"
             logweir.yaml:1:24: limits.query_memory must be a size from 1MiB to 64GiB, not 1KiB
