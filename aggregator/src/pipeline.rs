@@ -1,6 +1,7 @@
 //! Wires the stages, sink first: store ← index ← WAL writer ← door. The only place that sees them all.
 
 pub mod classes;
+pub mod fsck;
 pub mod index;
 mod watch;
 

@@ -1,7 +1,7 @@
 //! `logweir fsck`: checks the data directory of a server that does not run, and mends what can be mended.
 
 use logweir_aggregator::error::Error;
-use logweir_aggregator::fsck::{self, Options, Report};
+use logweir_aggregator::pipeline::fsck::{self, Options, Report};
 use logweir_aggregator::store::fsck::Finding;
 use logweir_proto::text::visible;
 use logweir_runtime::clock::{Clock, rfc3339};

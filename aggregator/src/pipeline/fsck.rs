@@ -6,6 +6,7 @@ use logweir_runtime::clock::Clock;
 use logweir_runtime::durable::DirLock;
 
 use crate::error::Error;
+use crate::store::catalogue::Catalogue;
 use crate::store::fsck::{Checked, Finding, Fsck, Progress};
 use crate::wal::check::{self, WalCheck};
 
@@ -71,12 +72,7 @@ pub fn run(dir: &Path, options: Options, clock: &Clock, progress: &mut Progress<
 }
 
 /// The catalogue from the splits, put in the place of the commit log if that is wanted.
-fn rebuild(
-    fsck: &Fsck,
-    options: Options,
-    clock: &Clock,
-    report: &mut Report,
-) -> Result<crate::store::catalogue::Catalogue, Error> {
+fn rebuild(fsck: &Fsck, options: Options, clock: &Clock, report: &mut Report) -> Result<Catalogue, Error> {
     let now = clock.now_ns();
     let lost = std::mem::take(&mut report.store.findings);
     // A log with holes is not counted on: what it might have is kept from the splits.
