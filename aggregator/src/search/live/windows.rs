@@ -55,7 +55,7 @@ pub struct Windows {
 }
 
 enum Open {
-    Aggregate(Aggregator),
+    Aggregate(Box<Aggregator>),
     Gather(Gather),
 }
 
@@ -204,7 +204,8 @@ impl Open {
             return Ok(Open::Gather(gather));
         }
         let mut compile = |filter: &ast::Filter| Filter::compile_simple(filter, range.first_ns);
-        Aggregator::new(pipe, range, WINDOW_BYTES_MAX, &mut compile).map(Open::Aggregate)
+        Aggregator::new(pipe, range, WINDOW_BYTES_MAX, &mut compile)
+            .map(|aggregator| Open::Aggregate(Box::new(aggregator)))
     }
 }
 
