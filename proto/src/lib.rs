@@ -7,6 +7,7 @@
 pub mod api;
 pub mod batch;
 pub mod csv;
+pub mod formats;
 pub mod frame;
 pub mod pattern;
 pub mod query;

@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use logweir_proto::batch::{SourceKind, TEXT_FORMATS};
+use logweir_proto::batch::SourceKind;
+use logweir_proto::formats::TEXT_FORMATS;
 use logweir_proto::yaml::{Fields, Problems, Value};
 
 use super::StartAt;

@@ -127,7 +127,7 @@ fn agents_know_the_names_of_the_formats() {
     let mut here = formats.all_names();
     // These are kinds of sources.
     here.retain(|name| !["auto", "nginx", "nginx_error"].contains(name));
-    let mut there = logweir_proto::batch::TEXT_FORMATS;
+    let mut there = logweir_proto::formats::TEXT_FORMATS;
     here.sort_unstable();
     there.sort_unstable();
     assert_eq!(here, there);
@@ -894,7 +894,7 @@ proptest! {
     }
 
     #[test]
-    fn spoiled_lines_are_safe_in_a_declared_format(text in spoiled(), format in proptest::sample::select(&logweir_proto::batch::TEXT_FORMATS[..])) {
+    fn spoiled_lines_are_safe_in_a_declared_format(text in spoiled(), format in proptest::sample::select(&logweir_proto::formats::TEXT_FORMATS[..])) {
         Fixture::with(SourceKind::File, format, &[]).show(&text);
     }
 

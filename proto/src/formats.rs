@@ -1,0 +1,23 @@
+//! What agents and servers both know of the formats of text.
+
+/// Formats of text that a source can be declared to have, in [`crate::batch::SourceInfo::format`]; without one they are found out.
+pub const TEXT_FORMATS: [&str; 18] = [
+    "text",
+    "json",
+    "logfmt",
+    "iis",
+    "mysql_slow",
+    "haproxy",
+    "traefik",
+    "envoy",
+    "apache",
+    "apache_error",
+    "postgresql",
+    "mysql",
+    "redis",
+    "java",
+    "python",
+    "go",
+    "syslog_file",
+    "leveled",
+];
