@@ -177,6 +177,7 @@ fn store(set: &str, megabytes: u64) -> Store {
         compaction_bytes_per_s: u64::MAX,
         retention_days: 10_000,
         retention_bytes: None,
+        classes: Vec::new(),
     };
     if !dir.exists() {
         let staged = dir.with_extension("staged");

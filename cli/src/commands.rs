@@ -6,7 +6,9 @@ pub mod check;
 mod completions;
 mod context;
 mod explain;
+mod export;
 mod fields;
+mod fsck;
 mod patterns;
 pub mod rules;
 pub mod search;
@@ -36,15 +38,18 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Patterns(args) => patterns::run(&args, console).await,
         Command::Fields(args) => fields::run(&args, console).await,
         Command::Explain(args) => explain::run(&args, console).await,
+        Command::Export(args) => export::run(&args, console).await,
         Command::Alerts(command) => alerts::run(&command, console).await,
         Command::Rules(RulesCommand::Check(paths)) => rules::check(&paths, console),
         Command::Rules(RulesCommand::Test(paths)) => rules::test(&paths, console),
+        Command::Rules(RulesCommand::Backtest(args)) => rules::backtest(&args, console).await,
         Command::Rules(RulesCommand::Import(args)) => rules::import(&args, console),
         Command::Rules(RulesCommand::List(args)) => rules::list(&args, console).await,
         Command::Anomaly(args) => anomaly::run(&args, console),
         Command::Status(args) => status::run(&args, console).await,
         Command::Sources(args) => sources::run(&args, console).await,
         Command::Check(args) => check::run(&args, console),
+        Command::Fsck(args) => fsck::run(&args, console),
         Command::Tokens(command) => tokens::run(&command, console),
         Command::Completions(args) => completions::run(&args, console),
     }
@@ -61,4 +66,4 @@ fn entries<T: serde::de::DeserializeOwned>(answer: Value, name: &str, url: Strin
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,6 +5,7 @@
 //! that its earlier, cheaper parts left; an OR only at those that they did not find.
 
 pub mod number;
+pub mod parted;
 pub mod source;
 pub mod text;
 pub mod value;
@@ -198,6 +199,10 @@ impl Node {
             Node::Text { test, question } => answered(source, Some(*question), within, |within| {
                 let mut rest = within.clone();
                 for name in TEXT_FIELDS {
+                    if let Some(found) = source.scan_parts(name, test, &rest) {
+                        rest = rest.and_not(&found);
+                        continue;
+                    }
                     for column in FieldColumns::new(&source.field(name), name).columns {
                         let found = match column {
                             Column::Text(array) => test.scan(array, &rest),
@@ -210,7 +215,8 @@ impl Node {
                 within.clone().and_not(&rest)
             }),
             Node::Field { name, test, question } => answered(source, *question, within, |within| {
-                test.scan(&FieldColumns::new(&source.field(name), name), within)
+                let parted = test.of_texts().and_then(|test| source.scan_parts(name, test, within));
+                parted.unwrap_or_else(|| test.scan(&FieldColumns::new(&source.field(name), name), within))
             }),
         }
     }

@@ -159,14 +159,14 @@ impl<'a> Reader<'a> {
         if mask.is_empty() {
             return Ok(None);
         }
-        let inputs = self.steps.into_iter().flat_map(Steps::inputs);
-        let fields: BTreeSet<&str> = more.iter().copied().chain(inputs).collect();
-        let batch = if fields.is_empty() {
+        let wanted: BTreeSet<&str> =
+            more.iter().copied().chain(self.steps.into_iter().flat_map(Steps::inputs)).collect();
+        let batch = if wanted.is_empty() {
             let options = RecordBatchOptions::new().with_row_count(Some(rows));
             RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
                 .map_err(|error| failed(segment, &error))?
         } else {
-            segment.read(block.block, &projection(&fields), None)?
+            segment.read(block.block, &projection(&wanted), None)?
         };
         Ok(Some(match self.steps {
             Some(steps) => steps.apply(batch, mask),

@@ -15,8 +15,11 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, Int64Array};
 use arrow::record_batch::RecordBatch;
+
+use super::column::ColumnKey;
+use super::split::derived::Template;
 
 /// Rows of a block: the unit of the index and of reading.
 pub const BLOCK_ROWS_MAX: usize = 4096;
@@ -83,6 +86,23 @@ pub struct SegmentError {
     pub reason: String,
 }
 
+/// The messages of a block: some stand as they are, others are made by templates from columns.
+pub trait Parts {
+    fn templates(&self) -> &[Template];
+
+    /// The number of the template of each row; null where the message stands as it is, or there is none.
+    fn numbers(&self) -> &Int64Array;
+
+    /// The messages that stand as they are, null in the other rows.
+    fn kept(&self) -> Result<ArrayRef, String>;
+
+    /// A column that a template names.
+    fn column(&self, key: &ColumnKey) -> Result<ArrayRef, String>;
+
+    /// The messages of some rows.
+    fn put_together(&self, rows: &[usize]) -> Result<ArrayRef, String>;
+}
+
 /// Rows that can be searched. Every method may block on a disk or a network: call them on the CPU pool.
 pub trait Segment: Send + Sync {
     /// A name for messages and statistics.
@@ -114,6 +134,11 @@ pub trait Segment: Send + Sync {
     /// How often each value of a field with few values (`level`, `status`, `service`, `host`, `source`) occurs in a
     /// block, if that is known without reading it.
     fn counts(&self, block: usize, field: &str) -> Option<&[(String, u32)]>;
+
+    /// The messages of a block in their parts, where these say more cheaply which messages may match.
+    fn parts(&self, _block: usize) -> Result<Option<Box<dyn Parts + '_>>, SegmentError> {
+        Ok(None)
+    }
 
     /// What was kept of a block under a number that stands for a question, if it is still there.
     fn recall(&self, _block: usize, _question: u128) -> Option<ArrayRef> {

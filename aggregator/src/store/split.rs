@@ -32,7 +32,9 @@ pub mod indexer;
 pub mod lexicon;
 pub mod lookup;
 pub mod pages;
+pub mod parted;
 pub mod reader;
+pub mod rows;
 pub mod writer;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::server::{self, Extras};
 
 pub async fn run(args: ServeArgs) -> Result<Exit> {
-    telemetry::init_logs(&args::log_filter(), false);
+    telemetry::init_logs(&args::log_filter("info"), false);
     let text =
         text_file::read_file(&args.config).map_err(|source| CliError::Read { path: args.config.clone(), source })?;
     let config = Config::parse(&args.config.display().to_string(), &text, &args::environment).map_err(refused)?;

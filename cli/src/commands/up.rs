@@ -16,7 +16,8 @@ use crate::exit::Exit;
 use crate::server::{self, DEMO_HOST, Extras};
 
 pub async fn run(args: UpArgs) -> Result<Exit> {
-    telemetry::init_logs(&args::log_filter(), false);
+    // Whoever watches the terminal asks the queries: the log of them would hide everything else.
+    telemetry::init_logs(&args::log_filter("info,logweir::queries=warn"), false);
     if !is_loopback(args.listen.ip()) {
         let reason = "up serves this machine only: for other addresses use 'logweir serve' with tls and tokens";
         return Err(CliError::Usage(format!("--listen {}: {reason}", args.listen)));

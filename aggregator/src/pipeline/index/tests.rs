@@ -33,6 +33,7 @@ impl World {
             compaction_bytes_per_s: u64::MAX,
             retention_days: 30,
             retention_bytes: None,
+            classes: Vec::new(),
         };
         let (store, _) = Store::open_local(dir.path(), config, Clock::manual(0)).expect("a store");
         let live = Live::default();

@@ -10,7 +10,10 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{ArrayRef, AsArray, UInt64Array};
 use arrow::datatypes::{Schema, UInt64Type};
 use arrow::record_batch::RecordBatch;
+use logweir_proto::record::field;
 
+use super::parted;
+use super::text::TextTest;
 use crate::search::mask::Mask;
 use crate::search::scan::projection;
 use crate::store::segment::{Segment, SegmentError};
@@ -33,6 +36,11 @@ impl Question {
 pub trait Source {
     /// A batch with everything there is of a field.
     fn field(&self, name: &str) -> Cow<'_, RecordBatch>;
+
+    /// The rows of `within` whose texts of a field pass, where these are found without building the texts.
+    fn scan_parts(&self, _name: &str, _test: &TextTest, _within: &Mask) -> Option<Mask> {
+        None
+    }
 
     /// Whether answers are kept here.
     fn remembers(&self) -> bool {
@@ -79,6 +87,21 @@ impl Source for BlockSource<'_> {
             self.failed.borrow_mut().get_or_insert(error);
             RecordBatch::new_empty(Arc::new(Schema::empty()))
         }))
+    }
+
+    fn scan_parts(&self, name: &str, test: &TextTest, within: &Mask) -> Option<Mask> {
+        if name != field::MESSAGE || test.needle().is_none() {
+            return None;
+        }
+        let scan = || {
+            let Some(parts) = self.segment.parts(self.block)? else { return Ok(None) };
+            let failed = |reason| SegmentError { segment: self.segment.name().to_owned(), reason };
+            parted::scan(test, &*parts, within).map_err(failed)
+        };
+        scan().unwrap_or_else(|error| {
+            self.failed.borrow_mut().get_or_insert(error);
+            Some(Mask::none(within.len()))
+        })
     }
 
     fn remembers(&self) -> bool {

@@ -119,15 +119,22 @@ impl TextTest {
         }
     }
 
-    /// The rows of `within` whose value passes.
-    pub fn scan(&self, array: &StringArray, within: &Mask) -> Mask {
-        let dense = within.count() * DENSE_ONE_IN >= within.len();
-        let needle = match self {
-            TextTest::Never => return Mask::none(array.len()),
-            TextTest::Always => return Mask::valid(array).and(within),
+    /// What no passing value lacks, if that is known.
+    pub fn needle(&self) -> Option<&Needle> {
+        match self {
             TextTest::Phrase(finder) => finder.needle.as_ref(),
             TextTest::Words(globs) => globs.needle.as_ref(),
             TextTest::Regex(searcher) => searcher.needle.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The rows of `within` whose value passes.
+    pub fn scan(&self, array: &StringArray, within: &Mask) -> Mask {
+        let dense = within.count() * DENSE_ONE_IN >= within.len();
+        match self {
+            TextTest::Never => return Mask::none(array.len()),
+            TextTest::Always => return Mask::valid(array).and(within),
             TextTest::Any(tests) => {
                 let mut rest = within.clone();
                 let mut found = Mask::none(array.len());
@@ -138,9 +145,9 @@ impl TextTest {
                 }
                 return found;
             }
-            _ => None,
-        };
-        match needle {
+            _ => {}
+        }
+        match self.needle() {
             Some(needle) if dense => self.scan_column(needle, array, within),
             _ => self.scan_rows(array, within),
         }
@@ -183,31 +190,10 @@ impl TextTest {
     /// Runs `needle`, which no passing row lacks, over the text of all rows at once and verifies the rows it hits:
     /// starting a search for each row would cost more than the search.
     fn scan_column(&self, needle: &Needle, array: &StringArray, within: &Mask) -> Mask {
-        let mut found = Mask::none(array.len());
-        let (offsets, data) = (array.value_offsets(), array.value_data());
-        let end = offsets.last().map_or(0, |end| *end as usize);
-        let mut at = offsets.first().map_or(0, |start| *start as usize);
-        let mut row = 0;
-        while at < end {
-            let Some((start, stop)) = needle.find(&data[..end], at) else { break };
-            // The row that the hit begins in; a hit that runs over its end fails the verification.
-            row += ends_before(&offsets[row + 1..], start);
-            if row >= array.len() {
-                break;
-            }
-            if within.has(row) && array.is_valid(row) {
-                let text = array.value(row);
-                let found_here = match needle.judge(text, start - offsets[row] as usize, stop - start) {
-                    Verdict::Found => true,
-                    Verdict::Unsure => self.is_match(text),
-                };
-                if found_here {
-                    found.set(row);
-                }
-            }
-            at = offsets[row + 1] as usize;
-        }
-        found
+        needle.rows(array, within, |text, start, len| match needle.judge(text, start, len) {
+            Verdict::Found => true,
+            Verdict::Unsure => self.is_match(text),
+        })
     }
 
     /// How dear a look at one value is, to order the parts of an AND.
@@ -262,8 +248,10 @@ impl Memo {
 
 /// What no passing row lacks, to be found in the text of many rows at once.
 #[derive(Debug, Clone)]
-struct Needle {
+pub struct Needle {
     search: Search,
+    /// What is searched for, when it is plain: ASCII in any case for a regular expression, else the very bytes.
+    text: Option<Box<[u8]>>,
     /// Which ends of a hit must be ends of a word for the row to pass; `None` when a hit alone says too little.
     ends: Option<(bool, bool)>,
 }
@@ -272,6 +260,15 @@ struct Needle {
 enum Search {
     Literal(Box<memmem::Finder<'static>>),
     Regex(bytes::Regex),
+}
+
+/// Where in a literal of many rows a needle is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InLiteral {
+    /// So that all rows pass.
+    Found,
+    Unsure,
+    Nowhere,
 }
 
 enum Verdict {
@@ -286,7 +283,64 @@ impl Needle {
         if text.is_empty() || !text.is_ascii() {
             return Ok(None);
         }
-        Ok(Some(Needle { search: Search::Regex(column_regex(&format!("(?i){}", regex::escape(text)))?), ends }))
+        let search = Search::Regex(column_regex(&format!("(?i){}", regex::escape(text)))?);
+        Ok(Some(Needle { search, text: Some(text.as_bytes().into()), ends }))
+    }
+
+    pub fn text(&self) -> Option<&[u8]> {
+        self.text.as_deref()
+    }
+
+    /// Whether the case does not matter.
+    pub fn is_folded(&self) -> bool {
+        matches!(self.search, Search::Regex(_))
+    }
+
+    /// The rows of `within` that it is in.
+    pub fn hits(&self, array: &StringArray, within: &Mask) -> Mask {
+        self.rows(array, within, |text, start, len| start + len <= text.len())
+    }
+
+    /// The rows of `within` that have a hit and pass `verify`, which is told their text and where the first hit is. One
+    /// that begins in a row and runs over its end is a hit as well.
+    fn rows(&self, array: &StringArray, within: &Mask, verify: impl Fn(&str, usize, usize) -> bool) -> Mask {
+        let mut found = Mask::none(array.len());
+        let (offsets, data) = (array.value_offsets(), array.value_data());
+        let end = offsets.last().map_or(0, |end| *end as usize);
+        let mut at = offsets.first().map_or(0, |start| *start as usize);
+        let mut row = 0;
+        while at < end {
+            let Some((start, stop)) = self.find(&data[..end], at) else { break };
+            row += ends_before(&offsets[row + 1..], start);
+            if row >= array.len() {
+                break;
+            }
+            let is_asked = within.has(row) && array.is_valid(row);
+            if is_asked && verify(array.value(row), start - offsets[row] as usize, stop - start) {
+                found.set(row);
+            }
+            at = offsets[row + 1] as usize;
+        }
+        found
+    }
+
+    /// Looks at a text that many rows have at one place: `first` and `last` say whether their texts begin and end with
+    /// it.
+    pub fn in_literal(&self, text: &str, first: bool, last: bool) -> InLiteral {
+        let mut seen = InLiteral::Nowhere;
+        let mut at = 0;
+        while at <= text.len() {
+            let Some((start, stop)) = self.find(text.as_bytes(), at) else { break };
+            let (begins, stops) = self.ends.unwrap_or((true, true));
+            // What stands beside the literal may go on with its word.
+            let is_open = begins && start == 0 && !first || stops && stop == text.len() && !last;
+            if !is_open && matches!(self.judge(text, start, stop - start), Verdict::Found) {
+                return InLiteral::Found;
+            }
+            seen = InLiteral::Unsure;
+            at = start + 1;
+        }
+        seen
     }
 
     /// Where the first hit from `at` on begins and ends.
@@ -349,7 +403,8 @@ impl Searcher {
             let literal = literal_of(parsed).filter(|literal| literal.len() >= LITERAL_BYTES_MIN)?;
             // Where the whole pattern is literal, a hit within a row is all there is to know.
             let ends = matches!(parsed.kind(), HirKind::Literal(_)).then_some((false, false));
-            Some(Needle { search: Search::Literal(Box::new(memmem::Finder::new(literal).into_owned())), ends })
+            let search = Search::Literal(Box::new(memmem::Finder::new(literal).into_owned()));
+            Some(Needle { search, text: Some(literal.into()), ends })
         });
         Ok(Searcher { row, needle })
     }
@@ -360,7 +415,8 @@ impl Searcher {
         let needle = if text.is_empty() {
             None
         } else {
-            Some(Needle { search: Search::Regex(column_regex(&pattern)?), ends: None })
+            let plain = text.is_ascii().then(|| text.to_ascii_lowercase().into_bytes().into());
+            Some(Needle { search: Search::Regex(column_regex(&pattern)?), text: plain, ends: None })
         };
         Ok(Searcher { row: regex(&pattern)?, needle })
     }

@@ -119,6 +119,11 @@ impl FieldTest {
         })
     }
 
+    /// What texts are asked, where that is all there is to know of them.
+    pub fn of_texts(&self) -> Option<&TextTest> {
+        (!self.exists).then_some(&self.text)
+    }
+
     /// The rows of `within` that pass.
     pub fn scan(&self, columns: &FieldColumns<'_>, within: &Mask) -> Mask {
         let mut found = Mask::none(within.len());

@@ -11,7 +11,7 @@ use super::columns::Columns;
 use super::footer::SplitMeta;
 use super::reader::OpenSplit;
 use crate::store::objects::Objects;
-use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, FieldStat, Probe, Projection, Segment, SegmentError};
+use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, FieldStat, Parts, Probe, Projection, Segment, SegmentError};
 
 /// Open splits, the least recently used of which are let go.
 #[derive(Debug)]
@@ -161,6 +161,11 @@ impl Segment for SplitSegment {
 
     fn counts(&self, block: usize, field: &str) -> Option<&[(String, u32)]> {
         self.open().ok()?.known().footer.counts.get(field)?.get(block)?.as_deref()
+    }
+
+    fn parts(&self, block: usize) -> Result<Option<Box<dyn Parts + '_>>, SegmentError> {
+        let parts = self.open()?.parts(block).map_err(|reason| self.error(reason))?;
+        Ok(parts.map(|parts| Box::new(parts) as Box<dyn Parts>))
     }
 
     fn recall(&self, block: usize, question: u128) -> Option<ArrayRef> {

@@ -3,7 +3,8 @@
 //!
 //! Two generations stand for the order of use: what is used moves to the younger one, and when that holds half of what
 //! may be held the older one is let go. Wide columns (texts) have generations of their own, so that a search through
-//! all messages does not push out the small columns that most searches ask for.
+//! all messages does not push out the small columns that most searches ask for; and so have answers: one takes 512 bytes
+//! and saves a look at all texts of its block, so columns must not push it out.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,9 @@ pub const WIDE_BYTES: u64 = 96 << 10;
 
 /// The share of wide columns is one part of so many.
 const WIDE_PART: u64 = 4;
+
+/// The share of answers is one part of so many.
+const ANSWER_PART: u64 = 8;
 
 /// What a small entry costs beside its values.
 const ENTRY_BYTES: u64 = 256;
@@ -58,6 +62,7 @@ impl ColumnAt {
 pub struct Columns {
     small: Mutex<Generations>,
     wide: Mutex<Generations>,
+    answers: Mutex<Generations>,
     splits: AtomicU64,
 }
 
@@ -72,8 +77,9 @@ struct Generations {
 impl Columns {
     pub fn new(bytes_max: u64) -> Columns {
         let part = |bytes_max| Mutex::new(Generations { bytes_max, ..Generations::default() });
-        let wide = bytes_max / WIDE_PART;
-        Columns { small: part(bytes_max - wide), wide: part(wide), splits: AtomicU64::new(0) }
+        let (wide, answers) = (bytes_max / WIDE_PART, bytes_max / ANSWER_PART);
+        let small = bytes_max - wide - answers;
+        Columns { small: part(small), wide: part(wide), answers: part(answers), splits: AtomicU64::new(0) }
     }
 
     /// A number for a split that was opened: what an earlier opening left under its own is never found again.
@@ -83,14 +89,27 @@ impl Columns {
 
     pub fn get(&self, at: ColumnAt) -> Option<ArrayRef> {
         let in_part = |part: &Mutex<Generations>| part.lock().unwrap_or_else(PoisonError::into_inner).get(at);
-        in_part(&self.small).or_else(|| in_part(&self.wide))
+        match at.what {
+            What::Answer(_) => in_part(&self.answers),
+            What::Dictionary(_) => in_part(&self.small),
+            What::Column(_) => in_part(&self.small).or_else(|| in_part(&self.wide)),
+        }
     }
 
     pub fn insert(&self, at: ColumnAt, array: &ArrayRef) {
         let bytes = bytes_of(array);
-        // A dictionary is asked for with every block of its row group.
-        let is_wide = bytes > WIDE_BYTES && !matches!(at.what, What::Dictionary(_));
-        let part = if is_wide { &self.wide } else { &self.small };
+        let part = match at.what {
+            What::Answer(_) => &self.answers,
+            // A dictionary is asked for with every block of its row group.
+            What::Dictionary(_) => &self.small,
+            What::Column(_) => {
+                if bytes > WIDE_BYTES {
+                    &self.wide
+                } else {
+                    &self.small
+                }
+            }
+        };
         part.lock().unwrap_or_else(PoisonError::into_inner).insert(at, array.clone(), bytes);
     }
 }
@@ -147,6 +166,8 @@ mod tests {
         let split = columns.split();
         let used = ColumnAt::block(split, 0, 0);
         columns.insert(used, &array(1000));
+        let answer = ColumnAt::answer(split, 7, 0);
+        columns.insert(answer, &array(64));
         for block in 1..200 {
             columns.insert(ColumnAt::block(split, 1, block), &array(1000));
             columns.insert(ColumnAt::block(split, 2, block), &array(20_000));
@@ -154,6 +175,7 @@ mod tests {
         }
         let held = (1..200).filter(|block| columns.get(ColumnAt::block(split, 1, *block)).is_some()).count();
         assert!((10..40).contains(&held), "{held}");
+        assert!(columns.get(answer).is_some(), "columns do not push out answers");
         assert!(columns.get(ColumnAt::block(split, 2, 199)).is_none(), "wider than half of what may be held");
         assert!(columns.get(ColumnAt::block(columns.split(), 0, 0)).is_none());
         assert!(columns.get(ColumnAt::dictionary(split, 0, 0)).is_none());

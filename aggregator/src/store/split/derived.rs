@@ -327,6 +327,20 @@ impl Reading {
         self.numbers
     }
 
+    /// A place that no column has: what is kept of messages that stand as they are goes by it.
+    pub fn kept(&self) -> usize {
+        self.numbers + 1
+    }
+
+    pub fn templates(&self) -> &[Template] {
+        &self.templates
+    }
+
+    /// The place of a column that a template needs.
+    pub fn place(&self, key: &ColumnKey) -> Option<usize> {
+        self.places.get(key).copied()
+    }
+
     /// The columns that templates need.
     pub fn parts(&self) -> impl Iterator<Item = usize> {
         self.places.values().copied()
@@ -345,16 +359,26 @@ impl Reading {
 
     /// The messages, from the columns that `find` finds by their places. `None` when they are damaged.
     pub fn put_together<'a>(&'a self, find: impl Fn(usize) -> Option<&'a ArrayRef>) -> Option<ArrayRef> {
+        let rows = find(self.numbers)?.len();
+        self.put_rows_together(0..rows, find)
+    }
+
+    /// The messages of some rows. Columns that only templates of other rows need may be missing.
+    pub fn put_rows_together<'a>(
+        &'a self,
+        rows: impl ExactSizeIterator<Item = usize>,
+        find: impl Fn(usize) -> Option<&'a ArrayRef>,
+    ) -> Option<ArrayRef> {
         use std::fmt::Write;
         let kept = Source::of(find(self.message?)?, Kind::Str)?;
         let numbers = find(self.numbers)?.as_primitive_opt::<Int64Type>()?;
         let place = |key: &ColumnKey| find(*self.places.get(key)?);
         let templates: Vec<_> = self.templates.iter().map(|template| sources(template, place)).collect();
-        let mut messages = StringBuilder::with_capacity(numbers.len(), numbers.len() * 64);
+        let mut messages = StringBuilder::with_capacity(rows.len(), rows.len() * 64);
         let mut scratch = Vec::new();
         // Arrow counts text in 31 bits.
         let mut left = i32::MAX as usize;
-        for row in 0..numbers.len() {
+        for row in rows {
             if numbers.is_null(row) {
                 let text = kept.text(row, &mut scratch);
                 left = left.checked_sub(text.map_or(0, str::len))?;

@@ -10,6 +10,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampNanosecondType, UInt32Type};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use bytes::{Buf, Bytes};
+use logweir_proto::record::field;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
@@ -26,12 +27,18 @@ use super::hashes::HashList;
 use super::lexicon::Lexicon;
 use super::lookup;
 use super::pages::{Storage, Undecoded, plain};
+use super::parted::Parted;
 use crate::store::block::{Block, BlockParts, Lines, pick};
 use crate::store::column::ColumnKey;
 use crate::store::head::check_rows;
 use crate::store::objects::{Object, Objects};
 use crate::store::segment::{BLOCK_ROWS_MAX, Probe, Projection};
 use crate::store::skeleton::{self, Skeleton};
+
+mod check;
+
+/// What a Parquet file ends with.
+const PARQUET_MAGIC: &[u8; 4] = b"PAR1";
 
 /// Bytes at the end that are read at once: most footers lie within.
 pub const TAIL_BYTES: u64 = 64 << 10;
@@ -71,6 +78,9 @@ impl OpenSplit {
         let tail_from = end.checked_sub(PARQUET_TAIL_BYTES as u64).ok_or_else(damaged)?;
         let mut parquet_tail = piece(tail_from, PARQUET_TAIL_BYTES as u64)?;
         let parquet_len = u64::from(parquet_tail.get_u32_le());
+        if parquet_tail != PARQUET_MAGIC[..] {
+            return Err("the object is no split, or its end is damaged".to_owned());
+        }
         let parquet_at = tail_from.checked_sub(parquet_len).ok_or_else(damaged)?;
         let trailer_at = parquet_at.checked_sub(TRAILER_BYTES as u64).ok_or_else(damaged)?;
         let trailer = Trailer::decode(&piece(trailer_at, TRAILER_BYTES as u64)?)?;
@@ -182,14 +192,52 @@ impl OpenSplit {
     ) -> Result<ArrayRef, String> {
         let damaged = || format!("block {block}: a message cannot be put together");
         let mut columns: Vec<(usize, ArrayRef)> = Vec::new();
-        for column in self.derived.message().into_iter().chain([self.derived.numbers()]) {
-            columns.push((column, self.decode(block, column, rows)?.ok_or_else(damaged)?));
+        let stored = self.derived.message().map(|message| (message, self.derived.kept()));
+        for (column, place) in stored.into_iter().chain([(self.derived.numbers(), self.derived.numbers())]) {
+            let known = self.columns.get(ColumnAt::block(self.number, place, block));
+            let array = known.map_or_else(|| self.decode(block, column, rows), |array| Ok(Some(array)))?;
+            columns.push((column, array.ok_or_else(damaged)?));
         }
         for column in self.derived.parts() {
             columns.push((column, read(column)?));
         }
         let find = |place: usize| columns.iter().find(|(column, _)| *column == place).map(|(_, array)| array);
         self.derived.put_together(find).ok_or_else(damaged)
+    }
+
+    /// See [`crate::store::segment::Segment::parts`]; `None` as well when the messages are there already.
+    pub fn parts(&self, block: usize) -> Result<Option<Parted<'_>>, String> {
+        let Some(message) = self.derived.message() else { return Ok(None) };
+        let has_extra = self.known.footer.extra_blocks.binary_search(&(block as u32)).is_ok();
+        // Other types of messages are columns by themselves.
+        let columns = self.known.layout.project(&Projection::Fields(vec![field::MESSAGE.to_owned()]), has_extra);
+        let (Some(stat), true) = (self.known.footer.blocks.get(block), columns == [message]) else { return Ok(None) };
+        if has_extra || self.columns.get(ColumnAt::block(self.number, message, block)).is_some() {
+            return Ok(None);
+        }
+        let numbers = self.part(block, self.derived.numbers(), stat.rows as usize)?;
+        Ok(Parted::new(self, block, &numbers))
+    }
+
+    /// A column that messages are made of, by its place for [`derived::Reading`].
+    pub(super) fn part(&self, block: usize, place: usize, rows: usize) -> Result<ArrayRef, String> {
+        let is_stored = [self.derived.kept(), self.derived.numbers()].contains(&place);
+        if !is_stored {
+            return self.column(block, place, rows);
+        }
+        let at = ColumnAt::block(self.number, place, block);
+        if let Some(array) = self.columns.get(at) {
+            return Ok(array);
+        }
+        let column = self.derived.message().filter(|_| place == self.derived.kept()).unwrap_or(place);
+        let array = self.decode(block, column, rows)?.filter(|array| array.len() == rows);
+        let array = array.ok_or_else(|| format!("block {block}: the parts of messages cannot be read"))?;
+        self.columns.insert(at, &array);
+        Ok(array)
+    }
+
+    pub(super) fn derived(&self) -> &derived::Reading {
+        &self.derived
     }
 
     /// A column by its pages, as it is stored; `None` when only the `parquet` crate may know how.
@@ -304,7 +352,7 @@ impl OpenSplit {
     }
 
     /// All columns of a block as the layout types them. They are not kept: whoever wants them wants them once.
-    fn whole(&self, block: usize) -> Result<RecordBatch, String> {
+    pub fn whole(&self, block: usize) -> Result<RecordBatch, String> {
         let stat = self.known.footer.blocks.get(block).ok_or_else(|| format!("there is no block {block}"))?;
         let rows = stat.rows as usize;
         let read = |column: usize| -> Result<ArrayRef, String> {
