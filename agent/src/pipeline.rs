@@ -277,11 +277,10 @@ impl Run {
 
     fn next_tick(&self) -> Instant {
         let mut tick = self.host_at.map_or(self.rescan_at, |at| at.min(self.rescan_at));
-        tick = self.collect_due().map_or(tick, |at| tick.min(at));
+        tick = self.collect_due().map_or(tick, |at| at.min(tick));
         if self.queue.is_empty() {
             tick = tick.min(self.heartbeat_at);
-            let deadline = self.tail.as_ref().and_then(Tail::next_deadline);
-            tick = deadline.map_or(tick, |at| tick.min(at));
+            tick = self.tail.as_ref().and_then(Tail::next_deadline).map_or(tick, |at| at.min(tick));
         }
         if self.delivery.is_none() {
             tick = self.hold_until.map_or(tick, |until| tick.min(until));
@@ -289,7 +288,7 @@ impl Run {
         tick
     }
 
-    /// When changes are taken up: soon, or while nothing can be built seldom and only to see how long the files are.
+    /// When changes are taken up: soon, or while nothing can be built seldom, to see how long the files are.
     fn collect_due(&self) -> Option<Instant> {
         let at = self.collect_at?;
         Some(if self.queue.is_empty() { at } else { at.max(self.sent_at.max(self.noted_at) + NOTE_EVERY) })
@@ -357,8 +356,8 @@ impl Run {
         }
         if !self.queue.is_empty() {
             self.noted_at = now;
+            // A rescan writes it down: a truncation while the agent is dead is told by it.
             if self.with_tail(|tail, _| tail.note()).await? {
-                // It writes down what was noted: a truncation while the agent is dead is told by it.
                 self.rescan_at = self.rescan_at.min(self.rescanned_at + RESCAN_EVERY);
             }
         }

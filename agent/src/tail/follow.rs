@@ -502,8 +502,10 @@ impl Tail {
 
     /// Notes how much stands in the files with news, for when nothing can be read from them for a while.
     pub fn note(&mut self) -> bool {
-        let news =
-            self.sources.values_mut().filter(|source| source.dirty).fold(false, |news, source| source.note() || news);
+        let mut news = false;
+        for source in self.sources.values_mut().filter(|source| source.dirty) {
+            news |= source.note();
+        }
         self.unsaved |= news;
         news
     }
