@@ -125,7 +125,7 @@ impl Course {
         limits.sort_by(f64::total_cmp);
         limits.dedup();
         // Above everything that was seen there is no episode.
-        let highest = limits.last().map_or(self.limit, |last| last + 1.0);
+        let highest = limits.last()? + 1.0;
         limits.push(highest);
         let first = limits.partition_point(|limit| self.episodes(*limit) as f64 > self.allowed);
         let suggested = limits.get(first).copied().unwrap_or(highest);

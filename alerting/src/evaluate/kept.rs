@@ -99,7 +99,7 @@ impl Kept {
         at: i64,
     ) -> Result<Table, QueryError> {
         let name = name(query);
-        if !self.feeds.get(&name).is_some_and(|feed| feed.counts.from() <= query.range(at).0) {
+        if self.feeds.get(&name).is_none_or(|feed| feed.counts.from() > query.range(at).0) {
             self.feeds.remove(&name);
             self.want(rule, at);
         }

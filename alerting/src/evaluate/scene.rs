@@ -114,8 +114,8 @@ mod tests {
         let told = [
             at(&auto, &[], 2),
             at(&auto, &[], 6),
-            at(&auto, &[good.clone()], 0),
-            at(&auto, &[good.clone()], 1),
+            at(&auto, std::slice::from_ref(&good), 0),
+            at(&auto, std::slice::from_ref(&good), 1),
             at(&auto, &[good.clone(), behind.clone()], 1),
             at(&auto, &[good.clone(), dead.clone()], 1),
             at(&auto, &[good.clone(), mark("b", 100, -1)], 120),

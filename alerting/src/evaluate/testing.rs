@@ -47,7 +47,7 @@ impl LineStore {
         let now = self.now.lock().expect("not poisoned").unwrap_or(i64::MAX);
         let (filter, pipes) = query.split_once(" | stats count as v").unwrap_or((query, "events"));
         let terms: Vec<(String, String)> = filter
-            .split(|c: char| matches!(c, '(' | ')' | ' '))
+            .split(['(', ')', ' '])
             .filter_map(|term| term.split_once(['=', ':']))
             .map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()))
             .collect();
