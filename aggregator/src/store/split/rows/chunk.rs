@@ -228,7 +228,11 @@ impl Chunk {
         let uncompressed = scratch.body.len();
         let stored = scratch.stored(self.plan.compressed)?;
         let at = self.pages.len();
-        put_header(&mut self.pages, &PageSizes { uncompressed, stored: stored.len(), values: rows.len() }, Some(encoding));
+        put_header(
+            &mut self.pages,
+            &PageSizes { uncompressed, stored: stored.len(), values: rows.len() },
+            Some(encoding),
+        );
         self.uncompressed_bytes += self.pages.len() - at + uncompressed;
         self.pages.extend_from_slice(stored);
         self.places.push((at, (self.pages.len() - at) as i32, rows.len()));
@@ -266,11 +270,12 @@ impl Chunk {
             (Cells::Words(values), plain) => {
                 for_each_present(nulls, rows, |row| words.push(values[row]));
                 match plain {
-                    Plain::Deltas => {
+                    // Parquet has differences of integers only.
+                    Plain::Deltas if self.data_type != DataType::Float64 => {
                         encode::deltas(words, body);
                         Encoding::DELTA_BINARY_PACKED
                     }
-                    Plain::Streams => {
+                    Plain::Streams | Plain::Deltas => {
                         encode::byte_streams(words, body);
                         Encoding::BYTE_STREAM_SPLIT
                     }
@@ -296,13 +301,7 @@ impl Chunk {
     }
 
     /// Notes the least and the greatest value of a page.
-    fn add_bounds(
-        &mut self,
-        cells: &Cells<'_>,
-        nulls: Option<&NullBuffer>,
-        rows: Range<usize>,
-        null_count: usize,
-    ) {
+    fn add_bounds(&mut self, cells: &Cells<'_>, nulls: Option<&NullBuffer>, rows: Range<usize>, null_count: usize) {
         let Cells::Words(values) = cells else { return };
         let is_less = less(&self.data_type);
         let mut page: Option<(u64, u64)> = None;
@@ -388,13 +387,9 @@ impl Chunk {
         let (least, greatest) = self.bounds?;
         let nulls = Some(self.nulls as u64);
         Some(match self.descr.physical_type() {
-            Type::DOUBLE => Statistics::double(
-                Some(f64::from_bits(least)),
-                Some(f64::from_bits(greatest)),
-                None,
-                nulls,
-                false,
-            ),
+            Type::DOUBLE => {
+                Statistics::double(Some(f64::from_bits(least)), Some(f64::from_bits(greatest)), None, nulls, false)
+            }
             _ => Statistics::int64(Some(least as i64), Some(greatest as i64), None, nulls, false),
         })
     }

@@ -14,8 +14,12 @@ use super::*;
 
 fn plan() -> impl Strategy<Value = Plan> {
     let plain = prop::sample::select(vec![Plain::Bytes, Plain::Lengths, Plain::Deltas, Plain::Streams]);
-    (any::<bool>(), plain, any::<bool>(), any::<bool>())
-        .prop_map(|(dictionary, plain, compressed, bounds)| Plan { dictionary, plain, compressed, bounds })
+    (any::<bool>(), plain, any::<bool>(), any::<bool>()).prop_map(|(dictionary, plain, compressed, bounds)| Plan {
+        dictionary,
+        plain,
+        compressed,
+        bounds,
+    })
 }
 
 /// Columns of all types with as many values as there are `values`.
@@ -134,10 +138,11 @@ fn bounds_are_the_least_and_the_greatest_value() {
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let plan = Plan { dictionary: false, plain: Plain::Streams, compressed: false, bounds: true };
-    let bytes = write(&batch.schema(), &[plan; 3], &[batch.clone()], 10);
+    let bytes = write(&batch.schema(), &[plan; 3], std::slice::from_ref(&batch), 10);
     let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
     let found: Vec<_> = metadata.row_group(0).columns().iter().map(|column| column.statistics().cloned()).collect();
-    let integers = |least, greatest, nulls| Some(Statistics::int64(Some(least), Some(greatest), None, Some(nulls), false));
+    let integers =
+        |least, greatest, nulls| Some(Statistics::int64(Some(least), Some(greatest), None, Some(nulls), false));
     assert_eq!(found[0], integers(-3, 9, 1));
     assert_eq!(found[1], integers(1, -1, 0));
     assert_eq!(found[2], Some(Statistics::double(Some(-2.5), Some(0.0), None, Some(0), false)));
