@@ -65,6 +65,7 @@ fn measure(set: &str, bytes: usize) {
     let before = cpu_s();
     let blocks = blocks(set, &lines);
     let parse_s = cpu_s() - before;
+    let memory: usize = blocks.iter().map(|block| block.memory_bytes()).sum();
     if args_have("again") {
         // For a profiler: hardly anything but sealing.
         (0..20).for_each(|_| drop(parts(&blocks, SEAL_BYTES).next().map(seal)));
@@ -74,12 +75,13 @@ fn measure(set: &str, bytes: usize) {
     let seal_s = cpu_s() - before;
     let stored: usize = splits.iter().map(|split| split.bytes.len()).sum();
     eprintln!(
-        "\n{set}: {:.0} MB, {} lines; zstd -1 {:.2} % at {:.2} CPU-s/GB; parse {:.2}; seal {:.2}; {} splits, {:.2} %",
+        "\n{set}: {:.0} MB, {} lines; zstd -1 {:.2} % at {:.2} CPU-s/GB; parse {:.2}, {:.0} % in memory; seal {:.2}; {} splits, {:.2} %",
         raw as f64 / 1e6,
         lines.len(),
         100.0 * zstd as f64 / raw as f64,
         zstd_s / gb,
         parse_s / gb,
+        100.0 * memory as f64 / raw as f64,
         seal_s / gb,
         splits.len(),
         100.0 * stored as f64 / raw as f64,

@@ -163,11 +163,20 @@ pub(super) fn pick(batch: &RecordBatch, rows: &[u32]) -> Result<RecordBatch, Arr
 
 /// The counts of every counted field that has one countable type and few values in these rows.
 pub(super) fn counts_of(layout: &Layout, batch: &RecordBatch) -> Vec<(&'static str, Counts)> {
+    counts_by(layout, batch, |column, kind| count_values(batch.column(column), kind))
+}
+
+/// [`counts_of`] with another way to count a column.
+pub(super) fn counts_by(
+    layout: &Layout,
+    batch: &RecordBatch,
+    count_column: impl Fn(usize, Kind) -> Option<Counts>,
+) -> Vec<(&'static str, Counts)> {
     let count = |name: &'static str| {
         let mut columns = layout.columns_of(name).filter(|(i, _)| batch.column(*i).null_count() < batch.num_rows());
         let counts = match (columns.next(), columns.next()) {
             (None, _) => Vec::new(),
-            (Some((column, kind)), None) => count_values(batch.column(column), kind)?,
+            (Some((column, kind)), None) => count_column(column, kind)?,
             (Some(_), Some(_)) => return None,
         };
         Some((name, counts))

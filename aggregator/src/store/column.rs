@@ -201,8 +201,13 @@ pub fn count_values(array: &ArrayRef, kind: Kind) -> Option<Counts> {
         }
         Kind::Float | Kind::Bool => return None,
     };
-    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    sort_counts(&mut counts);
     Some(counts)
+}
+
+/// Most frequent first.
+pub fn sort_counts(counts: &mut Counts) {
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
 }
 
 fn count_runs<T: Hash + Eq + Copy>(values: impl Iterator<Item = T>) -> Option<Vec<(T, u32)>> {

@@ -20,6 +20,7 @@ use logweir_proto::record::field;
 use super::derived::{self, Deriver, Piece};
 use super::hashes;
 use super::lexicon::{LexiconBuilder, class};
+use super::rows::{Numbers, dictionary};
 use crate::store::block::cell;
 use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
 use crate::store::segment::{BLOCK_ROWS_MAX, Counts};
@@ -107,22 +108,27 @@ pub struct Told<'a> {
     pub numbers: Int64Array,
 }
 
+/// The rows of a block.
+pub struct Rows<'a> {
+    pub layout: &'a Layout,
+    pub batch: &'a RecordBatch,
+    /// The values of the columns that are numbered.
+    pub numbers: &'a dyn Fn(usize) -> Option<Numbers<'a>>,
+}
+
 impl Indexer {
     /// Adds the next block. `counts` know all values of some of its fields.
-    pub fn add_block(
-        &mut self,
-        layout: &Layout,
-        batch: &RecordBatch,
-        counts: &[(&'static str, Counts)],
-        told: Option<&Told<'_>>,
-    ) {
+    pub fn add_block(&mut self, rows: &Rows<'_>, counts: &[(&'static str, Counts)], told: Option<&Told<'_>>) {
+        let Rows { layout, batch, numbers } = *rows;
         self.lexicon.begin_block();
         let block = self.blocks;
         self.blocks += 1;
-        self.add_words(layout, batch, told, block);
+        self.add_words(rows, told, block);
         let mut hashed = 0;
         let mut term = Vec::new();
-        for (key, column) in layout.keys().iter().zip(&batch.columns()[FIELD_COLUMNS_AT..]) {
+        for (key, (place, column)) in
+            layout.keys().iter().zip(batch.columns().iter().enumerate().skip(FIELD_COLUMNS_AT))
+        {
             if column.null_count() == column.len() {
                 continue;
             }
@@ -143,6 +149,13 @@ impl Indexer {
                 hashed += self.add_distinct(&key.field, counts.iter().map(|(value, _)| &**value), counts.len(), block);
                 continue;
             }
+            if let Some(numbers) = numbers(place) {
+                let occurring = numbers.occurring();
+                let values: Vec<_> =
+                    occurring.iter().filter_map(|(number, _)| numbers.spelled(*number, key.kind)).collect();
+                hashed += self.add_distinct(&key.field, values.iter().map(|value| &**value), values.len(), block);
+                continue;
+            }
             match key.kind {
                 Kind::Str => hashed += self.add_values(&key.field, column.as_string(), block),
                 Kind::Int => {
@@ -159,11 +172,11 @@ impl Indexer {
         Indexes { lexicon: self.lexicon, hashes: self.hashes, scans: self.scans }
     }
 
-    fn add_words(&mut self, layout: &Layout, batch: &RecordBatch, told: Option<&Told<'_>>, block: u32) {
+    fn add_words(&mut self, rows: &Rows<'_>, told: Option<&Told<'_>>, block: u32) {
         let before = self.lexicon.block_terms();
         self.variable.clear();
         self.fronts.begin_block();
-        let occurrences = self.add_texts(layout, batch, told, block);
+        let occurrences = self.add_texts(rows, told, block);
         let distinct = self.distinct_words(before);
         let too_many = |occurrences: usize| distinct > BLOCK_WORDS_MIN && distinct * 3 > occurrences;
         if distinct > BLOCK_WORDS_MAX || occurrences.is_none_or(too_many) {
@@ -184,15 +197,10 @@ impl Indexer {
     }
 
     /// Adds the words of all texts; how many there were, or `None` as soon as they are surely too many.
-    fn add_texts(
-        &mut self,
-        layout: &Layout,
-        batch: &RecordBatch,
-        told: Option<&Told<'_>>,
-        block: u32,
-    ) -> Option<usize> {
+    fn add_texts(&mut self, rows: &Rows<'_>, told: Option<&Told<'_>>, block: u32) -> Option<usize> {
+        let Rows { layout, batch, .. } = *rows;
         let before = self.lexicon.block_terms();
-        let mut occurrences = told.map_or(0, |told| self.add_told(told, batch, block));
+        let mut occurrences = told.map_or(0, |told| self.add_told(told, rows, block));
         let by_words: Vec<bool> = told.iter().flat_map(|told| told.deriver.by_words()).map(|t| t.is_some()).collect();
         let mut probed = false;
         for name in WORD_FIELDS {
@@ -227,49 +235,66 @@ impl Indexer {
 
     /// Adds the words of the messages that are told: those of each template once, and those of the values in it. How
     /// many words the messages have, about.
-    fn add_told(&mut self, told: &Told<'_>, batch: &RecordBatch, block: u32) -> usize {
+    fn add_told(&mut self, told: &Told<'_>, rows: &Rows<'_>, block: u32) -> usize {
         let mut occurrences = 0;
-        let mut text = Vec::new();
-        for (number, template) in told.deriver.by_words().enumerate() {
-            let rows: Vec<usize> = told
-                .numbers
-                .iter()
-                .enumerate()
-                .filter(|(_, n)| *n == Some(number as i64))
-                .map(|(row, _)| row)
-                .collect();
-            let Some(template) = template.filter(|_| !rows.is_empty()) else { continue };
+        let mut of_template: Vec<Vec<u32>> = Vec::new();
+        for (row, number) in told.numbers.iter().enumerate() {
+            let Some(number) = number.and_then(|number| usize::try_from(number).ok()) else { continue };
+            if of_template.len() <= number {
+                of_template.resize_with(number + 1, Vec::new);
+            }
+            of_template[number].push(row as u32);
+        }
+        for (template, told_rows) in told.deriver.by_words().zip(&of_template) {
+            let Some(template) = template.filter(|_| !told_rows.is_empty()) else { continue };
             for piece in template {
-                let key = match piece {
-                    Piece::Literal(text) => {
-                        occurrences += rows.len() * self.add_text(text, block);
-                        continue;
-                    }
-                    Piece::Column(key) => key,
-                };
-                let Some(column) = told.deriver.column(key).map(|column| batch.column(column)) else { continue };
-                occurrences += rows.len();
-                self.distinct.begin();
-                for row in &rows {
-                    let Some(value) = cell(column, key.kind, *row) else { continue };
-                    match value {
-                        Cell::Str(value) => {
-                            if self.distinct.insert(hashes::hash64_from(self.seed, value.as_bytes())) {
-                                self.add_text(value, block);
-                            }
-                        }
-                        number => {
-                            text.clear();
-                            let whole = derived::put(number, &mut text);
-                            if whole && self.distinct.insert(hashes::hash64_from(self.seed, &text)) {
-                                self.add_text(std::str::from_utf8(&text).unwrap_or_default(), block);
-                            }
-                        }
+                match piece {
+                    Piece::Literal(text) => occurrences += told_rows.len() * self.add_text(text, block),
+                    Piece::Column(key) => {
+                        let Some(column) = told.deriver.column(key) else { continue };
+                        occurrences += told_rows.len();
+                        self.add_told_values(rows, column, key.kind, told_rows, block);
                     }
                 }
             }
         }
         occurrences
+    }
+
+    /// Adds the words of the values of a column in some rows.
+    fn add_told_values(&mut self, rows: &Rows<'_>, column: usize, kind: Kind, told_rows: &[u32], block: u32) {
+        self.distinct.begin();
+        let array = rows.batch.column(column);
+        // Where every row has a value, its number is in the place of the row.
+        let numbers = (rows.numbers)(column).filter(|numbers| numbers.numbers.len() == array.len());
+        let mut text = Vec::new();
+        for row in told_rows.iter().map(|row| *row as usize) {
+            if let Some(numbers) = numbers
+                && !self.distinct.insert(u64::from(numbers.numbers[row]))
+            {
+                continue;
+            }
+            let Some(value) = cell(array, kind, row) else { continue };
+            let is_new = numbers.is_some()
+                || self.distinct.insert(match value {
+                    Cell::Str(text) => dictionary::hash(self.seed, text.as_bytes()),
+                    Cell::Int(number) => spread(number as u64),
+                    Cell::Float(number) => spread(number.to_bits()),
+                    Cell::Bool(bit) => u64::from(bit),
+                });
+            match value {
+                Cell::Str(text) if is_new => {
+                    self.add_text(text, block);
+                }
+                number if is_new => {
+                    text.clear();
+                    if derived::put(number, &mut text) {
+                        self.add_text(std::str::from_utf8(&text).unwrap_or_default(), block);
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Adds the words of a text; how many there were.
@@ -299,7 +324,7 @@ impl Indexer {
         let mut last = None;
         for value in values.iter().flatten() {
             // A collision would lose a value: the seed keeps anybody from choosing one.
-            if last != Some(value) && self.distinct.insert(hashes::hash64_from(self.seed, value.as_bytes())) {
+            if last != Some(value) && self.distinct.insert(dictionary::hash(self.seed, value.as_bytes())) {
                 distinct.push(value);
             }
             last = Some(value);
@@ -318,12 +343,20 @@ impl Indexer {
     ) -> usize {
         let small = count <= LEXICON_VALUES_MAX;
         let mut term = Vec::with_capacity(name.len() + 32);
+        put_value_term(&mut term, name, "");
+        let value_at = term.len();
         let mut folded = String::new();
         let mut hashed = 0;
         for value in distinct {
-            token::fold(value, &mut folded);
-            put_value_term(&mut term, name, &folded);
-            if small && !is_variable(folded.as_bytes()) {
+            term.truncate(value_at);
+            if value.is_ascii() {
+                term.extend_from_slice(value.as_bytes());
+                term[value_at..].make_ascii_lowercase();
+            } else {
+                token::fold(value, &mut folded);
+                term.extend_from_slice(folded.as_bytes());
+            }
+            if small && !is_variable(&term[value_at..]) {
                 self.lexicon.add(&term);
             } else {
                 self.hashes.push(hashes::entry(&term, block));
@@ -332,6 +365,12 @@ impl Indexer {
         }
         hashed
     }
+}
+
+/// Different for different words; near ones lie far apart.
+fn spread(word: u64) -> u64 {
+    let word = word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    word ^ word >> 32
 }
 
 /// The term of a value.

@@ -10,6 +10,7 @@
 //! values in one of `PLAIN`, `DELTA_LENGTH_BYTE_ARRAY`, `DELTA_BINARY_PACKED`, `BYTE_STREAM_SPLIT`, or their numbers
 //! (`RLE_DICTIONARY`). A block begins a page. A dictionary that grows too large serves the blocks until then.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
@@ -21,6 +22,8 @@ use parquet::file::writer::SerializedFileWriter;
 
 use self::chunk::{Chunk, Scratch};
 pub use self::dictionary::Dictionary;
+use crate::store::column::{COUNTED_VALUES_MAX, Kind, sort_counts};
+use crate::store::segment::Counts;
 
 mod chunk;
 pub(super) mod dictionary;
@@ -59,6 +62,39 @@ pub struct Numbers<'a> {
     /// Of the rows that have a value.
     pub numbers: &'a [u32],
     pub dictionary: &'a Dictionary,
+}
+
+impl Numbers<'_> {
+    /// Each number that occurs, and how often, in the order of the dictionary.
+    pub fn occurring(&self) -> Vec<(u32, u32)> {
+        let mut times = vec![0u32; self.dictionary.len()];
+        for number in self.numbers {
+            times[*number as usize] += 1;
+        }
+        let found = times.into_iter().enumerate().filter(|(_, times)| *times > 0);
+        found.map(|(number, times)| (number as u32, times)).collect()
+    }
+
+    /// A value as the indexes and counts spell it; `None` for types that they do not have.
+    pub fn spelled(&self, number: u32, kind: Kind) -> Option<Cow<'_, str>> {
+        match kind {
+            Kind::Str => std::str::from_utf8(self.dictionary.text(number)).ok().map(Cow::Borrowed),
+            Kind::Int => Some(Cow::Owned((self.dictionary.word(number) as i64).to_string())),
+            Kind::Float | Kind::Bool => None,
+        }
+    }
+
+    /// [`crate::store::column::count_values`].
+    pub fn counts(&self, kind: Kind) -> Option<Counts> {
+        let occurring = self.occurring();
+        if occurring.len() > COUNTED_VALUES_MAX {
+            return None;
+        }
+        let count = |(number, times): &(u32, u32)| Some((self.spelled(*number, kind)?.into_owned(), *times));
+        let mut counts = occurring.iter().map(count).collect::<Option<Counts>>()?;
+        sort_counts(&mut counts);
+        Some(counts)
+    }
 }
 
 /// Writes row groups.

@@ -14,7 +14,7 @@ use super::cache::{SplitCache, SplitSegment};
 use super::columns::Columns;
 use super::footer::{Footer, SplitMeta, TRAILER_BYTES, Trailer};
 use super::hashes::{self, HashList};
-use super::indexer::Indexer;
+use super::indexer::{Indexer, Rows};
 use super::lexicon::Lexicon;
 use super::lookup;
 use super::writer::{SplitFile, SplitSource, write};
@@ -358,7 +358,8 @@ impl Bare {
         (footer.blocks, footer.fields, footer.extra_blocks) = Default::default();
         let mut indexer = Indexer::default();
         for (i, block) in blocks.iter().enumerate() {
-            indexer.add_block(block.layout(), block.batch(), &[], None);
+            let rows = Rows { layout: block.layout(), batch: block.batch(), numbers: &|_| None };
+            indexer.add_block(&rows, &[], None);
             footer.blocks.push(block.stat());
             add_stats(&mut footer.fields, block.fields());
             footer.extra_blocks.extend(block.has_extra().then_some(i as u32));

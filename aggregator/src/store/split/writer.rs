@@ -15,12 +15,12 @@ use super::derived::{DERIVED, Deriver};
 use super::encoding::{self, SAMPLE_ROWS};
 use super::footer::{Footer, GRANULE_BYTES, PARQUET_TAIL_BYTES, Section, Sections, SplitMeta, Trailer};
 use super::hashes;
-use super::indexer::{Indexer, Told};
+use super::indexer::{Indexer, Rows, Told};
 use super::lexicon::LexiconError;
 use super::rows::RowsWriter;
 use crate::ranges::SourceRanges;
-use crate::store::block::{Block, counts_of, field_stats};
-use crate::store::column::{COUNTED_FIELDS, Layout, add_stats};
+use crate::store::block::{Block, counts_by, field_stats};
+use crate::store::column::{COUNTED_FIELDS, Layout, add_stats, count_values};
 use crate::store::merge::Merge;
 use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, Counts};
 use crate::store::skeleton;
@@ -85,10 +85,14 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     for rows in chunks {
         let batch = merge.batch(rows)?;
         let told = deriver.as_ref().map(|deriver| Told { numbers: deriver.numbers(batch.columns()), deriver });
-        let counts = counts_of(merge.layout(), &batch);
-        indexer.add_block(merge.layout(), &batch, &counts, told.as_ref());
-        known.add_block(merge.layout(), &batch, counts);
         writer.add_block(&to_file(&batch, told.as_ref()))?;
+        let counts = counts_by(merge.layout(), &batch, |column, kind| match writer.numbers(column) {
+            Some(numbers) => numbers.counts(kind),
+            None => count_values(batch.column(column), kind),
+        });
+        let rows = Rows { layout: merge.layout(), batch: &batch, numbers: &|column| writer.numbers(column) };
+        indexer.add_block(&rows, &counts, told.as_ref());
+        known.add_block(merge.layout(), &batch, counts);
     }
     let parquet = writer.finish()?;
     add_stats(&mut known.footer.fields, merge.extra_fields());

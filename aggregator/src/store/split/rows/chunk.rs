@@ -270,11 +270,12 @@ impl Chunk {
             (Cells::Words(values), plain) => {
                 for_each_present(nulls, rows, |row| words.push(values[row]));
                 match plain {
-                    Plain::Deltas => {
+                    // Parquet has differences of integers only.
+                    Plain::Deltas if self.data_type != DataType::Float64 => {
                         encode::deltas(words, body);
                         Encoding::DELTA_BINARY_PACKED
                     }
-                    Plain::Streams => {
+                    Plain::Streams | Plain::Deltas => {
                         encode::byte_streams(words, body);
                         Encoding::BYTE_STREAM_SPLIT
                     }

@@ -27,7 +27,7 @@ impl Default for Dictionary {
 
 impl Dictionary {
     /// How many values there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.words.len().max(self.starts.len() - 1)
     }
 

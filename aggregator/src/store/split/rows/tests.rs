@@ -138,7 +138,7 @@ fn bounds_are_the_least_and_the_greatest_value() {
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let plan = Plan { dictionary: false, plain: Plain::Streams, compressed: false, bounds: true };
-    let bytes = write(&batch.schema(), &[plan; 3], &[batch.clone()], 10);
+    let bytes = write(&batch.schema(), &[plan; 3], std::slice::from_ref(&batch), 10);
     let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
     let found: Vec<_> = metadata.row_group(0).columns().iter().map(|column| column.statistics().cloned()).collect();
     let integers =
