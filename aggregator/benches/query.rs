@@ -179,6 +179,7 @@ fn store(set: &str, megabytes: u64) -> Store {
         column_cache_bytes: columns::bytes_for_machine(),
         retention_days: 10_000,
         retention_bytes: None,
+        classes: Vec::new(),
     };
     if !dir.exists() {
         let staged = dir.with_extension("staged");

@@ -85,7 +85,7 @@ fn measure(set: &str, bytes: usize) {
         100.0 * stored as f64 / raw as f64,
     );
     show(&splits, raw, lines.len());
-    if let Some(dir) = std::env::args().find(|arg| arg.starts_with('/')) {
+    if let Some(dir) = std::env::args().skip(1).find(|arg| arg.starts_with('/')) {
         for (i, split) in splits.iter().enumerate() {
             std::fs::write(format!("{dir}/{set}-{i}.split.parquet"), &split.bytes).expect("the folder is there");
         }
@@ -173,7 +173,12 @@ fn open(bytes: &Bytes) -> (Footer, usize, Bytes) {
 }
 
 fn seal(blocks: &[Arc<Block>]) -> SplitFile {
-    let source = SplitSource { path: "splits/bench".to_owned(), wal: (1, 2), ranges: SourceRanges::default() };
+    let source = SplitSource {
+        path: "splits/bench".to_owned(),
+        wal: (1, 2),
+        ranges: SourceRanges::default(),
+        class: String::new(),
+    };
     write(blocks, source).expect("the split is written")
 }
 

@@ -48,7 +48,12 @@ fn seal_split(bencher: Bencher<'_, '_>, format: &str) {
 }
 
 fn seal(blocks: &[Arc<Block>]) -> SplitFile {
-    let source = SplitSource { path: "splits/bench".to_owned(), wal: (1, 2), ranges: SourceRanges::default() };
+    let source = SplitSource {
+        path: "splits/bench".to_owned(),
+        wal: (1, 2),
+        ranges: SourceRanges::default(),
+        class: String::new(),
+    };
     write(blocks, source).expect("the split is written")
 }
 

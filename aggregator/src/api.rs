@@ -7,8 +7,10 @@ pub mod exports;
 pub mod extract;
 pub mod health;
 pub mod ingest;
+pub mod openapi;
 pub mod queries;
 pub mod query;
+pub mod routes;
 pub mod sources;
 pub mod tail;
 pub mod values;
@@ -18,11 +20,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::handler::Handler;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
-use http::Method;
 use logweir_proto::api::ErrorCode;
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
@@ -32,6 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use self::error::ApiError;
 use self::exports::Exports;
 use self::queries::Queries;
+pub use self::routes::{Access, Route, router, routes};
 use crate::auth::{Auth, Scope};
 use crate::live::Live;
 use crate::receive::admission::Admission;
@@ -67,82 +67,6 @@ pub struct App {
     pub query_memory_bytes: usize,
     pub probes: Arc<Vec<(&'static str, Probe)>>,
     pub drain: Drain,
-}
-
-/// Who may call a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    Open,
-    Needs(Scope),
-}
-
-/// One path of the API. The handler checks the access itself: it needs to know who asks.
-pub struct Route {
-    pub methods: &'static [Method],
-    pub path: &'static str,
-    pub access: Access,
-    handler: MethodRouter<App>,
-}
-
-impl Route {
-    fn new<H: Handler<T, App>, T: 'static>(
-        methods: &'static [Method],
-        path: &'static str,
-        access: Access,
-        handler: H,
-    ) -> Route {
-        let filters = methods.iter().map(|method| match *method {
-            Method::POST => MethodFilter::POST,
-            Method::DELETE => MethodFilter::DELETE,
-            _ => MethodFilter::GET,
-        });
-        let filter = filters.reduce(MethodFilter::or).unwrap_or(MethodFilter::GET);
-        Route { methods, path, access, handler: on(filter, handler) }
-    }
-}
-
-const GET: &[Method] = &[Method::GET];
-const POST: &[Method] = &[Method::POST];
-const DELETE: &[Method] = &[Method::DELETE];
-const GET_POST: &[Method] = &[Method::GET, Method::POST];
-
-/// Every route of the aggregator: the router is made of them, and so are its tests.
-pub fn routes() -> Vec<Route> {
-    use self::Access::{Needs, Open};
-    let query = Needs(Scope::Query);
-    vec![
-        Route::new(GET, "/", Open, console::page),
-        Route::new(GET, "/e/{id}", Open, console::page),
-        Route::new(GET, "/assets/{*path}", Open, console::asset),
-        Route::new(GET, "/health/live", Open, health::live),
-        Route::new(GET, "/health/ready", Open, health::ready),
-        Route::new(GET, "/metrics", Needs(Scope::Metrics), health::metrics),
-        Route::new(POST, "/api/v1/batches", Needs(Scope::Ingest), ingest::batches),
-        Route::new(POST, "/api/v1/ingest", Needs(Scope::Ingest), ingest::ingest),
-        Route::new(GET_POST, "/api/v1/query", query, query::query),
-        Route::new(GET_POST, "/api/v1/hits", query, values::hits),
-        Route::new(GET_POST, "/api/v1/facets", query, values::facets),
-        Route::new(GET_POST, "/api/v1/patterns", query, values::patterns),
-        Route::new(GET, "/api/v1/fields", query, values::fields),
-        Route::new(GET, "/api/v1/queries", query, queries::list),
-        Route::new(DELETE, "/api/v1/queries/{id}", query, queries::cancel),
-        Route::new(GET, "/api/v1/exports", query, exports::list),
-        Route::new(POST, "/api/v1/exports", query, exports::create),
-        Route::new(GET, "/api/v1/exports/{id}", query, exports::show),
-        Route::new(DELETE, "/api/v1/exports/{id}", query, exports::delete),
-        Route::new(GET, "/api/v1/exports/{id}/data", query, exports::data),
-        Route::new(GET_POST, "/api/v1/explain", query, values::explain),
-        Route::new(GET, "/api/v1/events/{id}", query, events::event),
-        Route::new(GET, "/api/v1/events/{id}/context", query, events::context),
-        Route::new(GET, "/api/v1/tail", Needs(Scope::Tail), tail::tail),
-        Route::new(GET, "/api/v1/sources", query, sources::list),
-    ]
-}
-
-/// The router of [`routes`].
-pub fn router(app: App) -> Router {
-    let add = |router: Router<App>, route: Route| router.route(route.path, route.handler);
-    routes().into_iter().fold(Router::new(), add).with_state(app)
 }
 
 /// A middleware that lets requests pass whose token may query: for the routers of other crates.

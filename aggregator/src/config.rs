@@ -1,11 +1,17 @@
 //! `logweir.yaml`, checked: every mistake at once, nothing read and ignored.
 
+pub mod parsers;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use logweir_proto::query::ast::Query;
+use logweir_proto::query::parse;
 use logweir_proto::yaml::{self, Environment, Fields, Problem, Problems};
 use logweir_runtime::loopback::is_loopback;
+
+use self::parsers::Settings as ParserSettings;
 
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7171";
 pub const RETENTION_DAYS_DEFAULT: u64 = 30;
@@ -21,6 +27,10 @@ pub const QUERY_MEMORY_BYTES_DEFAULT: usize = 256 << 20;
 /// Range of `query_memory`: less answers nothing, and more is surely a slip of the pen.
 pub const QUERY_MEMORY_BYTES_MIN: u64 = 1 << 20;
 pub const QUERY_MEMORY_BYTES_MAX: u64 = 64 << 30;
+/// Searches of one token that run at a time, and that wait for a turn, when nobody says.
+pub const QUERIES_RUNNING_DEFAULT: usize = 4;
+pub const QUERIES_WAITING_DEFAULT: usize = 16;
+pub const QUERIES_MAX: i64 = 1000;
 /// All files of exports together, when nobody says.
 pub const EXPORT_BYTES_DEFAULT: u64 = 10 << 30;
 pub const EXPORT_BYTES_MIN: u64 = 1 << 20;
@@ -37,6 +47,13 @@ pub const COLUMN_CACHE_BYTES_MIN: u64 = 1 << 20;
 pub const COLUMN_CACHE_BYTES_MAX: u64 = 64 << 30;
 pub const COMPACTION_BYTES_PER_S_MIN: u64 = 64 << 10;
 pub const COMPACTION_BYTES_PER_S_DEFAULT: u64 = 16 << 20;
+/// How full the disk may be before it is said, and before no data is taken.
+pub const DISK_WARN_PERCENT_DEFAULT: u8 = 90;
+pub const DISK_FULL_PERCENT_DEFAULT: u8 = 95;
+/// Most retention classes: each has splits of its own.
+pub const CLASSES_MAX: usize = 16;
+/// Longest name of a class.
+pub const CLASS_NAME_BYTES_MAX: usize = 32;
 
 /// How the server runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +65,7 @@ pub struct Config {
     pub retention: Retention,
     pub limits: Limits,
     pub alerting: Alerting,
+    pub parsers: ParserSettings,
     /// The address in links of notifications; default `http(s)://listen`.
     pub public_url: String,
 }
@@ -59,11 +77,22 @@ pub struct Tls {
     pub client_ca_file: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Retention {
     pub days: u64,
-    /// Splits that exceed this are dropped, oldest first.
+    /// Splits that exceed this are dropped, oldest first, whatever their class.
     pub bytes: Option<u64>,
+    /// The first that an event matches is its class.
+    pub classes: Vec<Class>,
+}
+
+/// Events that are kept for a time of their own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Class {
+    pub name: String,
+    /// A filter without pipes.
+    pub matches: Query,
+    pub days: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +101,10 @@ pub struct Limits {
     pub query_timeout: Duration,
     /// Most memory of one aggregation, by estimate.
     pub query_memory_bytes: usize,
+    /// Searches of one token that run at a time.
+    pub queries_running: usize,
+    /// Searches of one token that wait for a turn.
+    pub queries_waiting: usize,
     /// Most bytes of all files of exports together.
     pub export_bytes: u64,
     /// How long a finished export is kept.
@@ -84,6 +117,10 @@ pub struct Limits {
     pub compaction_bytes_per_s: u64,
     /// Memory of decoded columns and of what searches found; without it, a share of the machine's.
     pub column_cache_bytes: Option<u64>,
+    /// How full the file system of `data_dir` may be before it is said,
+    pub disk_warn_percent: u8,
+    /// … and before no data is taken.
+    pub disk_full_percent: u8,
 }
 
 /// Where the rules and the routing are; `logweir_alerting` reads them.
@@ -101,19 +138,24 @@ impl Config {
             insecure_http: false,
             tls: None,
             data_dir,
-            retention: Retention { days: RETENTION_DAYS_DEFAULT, bytes: None },
+            retention: Retention { days: RETENTION_DAYS_DEFAULT, bytes: None, classes: Vec::new() },
             limits: Limits {
                 ingest_bytes_per_s: INGEST_BYTES_PER_S_DEFAULT,
                 query_timeout: QUERY_TIMEOUT_DEFAULT,
                 query_memory_bytes: QUERY_MEMORY_BYTES_DEFAULT,
+                queries_running: QUERIES_RUNNING_DEFAULT,
+                queries_waiting: QUERIES_WAITING_DEFAULT,
                 export_bytes: EXPORT_BYTES_DEFAULT,
                 export_keep: EXPORT_KEEP_DEFAULT,
                 seal_bytes: SEAL_BYTES_DEFAULT,
                 seal_age: SEAL_AGE_DEFAULT,
                 compaction_bytes_per_s: COMPACTION_BYTES_PER_S_DEFAULT,
                 column_cache_bytes: None,
+                disk_warn_percent: DISK_WARN_PERCENT_DEFAULT,
+                disk_full_percent: DISK_FULL_PERCENT_DEFAULT,
             },
             alerting: Alerting::default(),
+            parsers: ParserSettings::default(),
             public_url: format!("http://{listen}"),
         }
     }
@@ -143,6 +185,7 @@ fn read(mut fields: Fields<'_>, problems: &mut Problems) -> Config {
     config.alerting.rules = rules.into_iter().map(PathBuf::from).collect();
     config.alerting.config = alerting.path("config", problems);
     alerting.finish(problems);
+    config.parsers = ParserSettings::read(fields.section("parsers", problems), problems);
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     config.public_url = fields.text("public_url", problems).unwrap_or_else(|| format!("{scheme}://{listen}"));
     config.public_url = config.public_url.trim_end_matches('/').to_owned();
@@ -191,8 +234,51 @@ fn read_retention(mut section: Fields<'_>, retention: &mut Retention, problems: 
     let days = section.integer("days", 1..=RETENTION_DAYS_MAX, problems);
     retention.days = days.map_or(retention.days, i64::unsigned_abs);
     retention.bytes = section.bytes("bytes", 0..=u64::MAX, problems);
-    section.unsupported(&["classes"], problems);
+    let given = section.place("classes");
+    let classes = section.sections("classes", problems);
+    if classes.len() > CLASSES_MAX {
+        problems
+            .add(given, format!("retention.classes has {} entries, at most {CLASSES_MAX} are possible", classes.len()));
+    }
+    for class in classes {
+        if let Some(class) = read_class(class, &retention.classes, problems) {
+            retention.classes.push(class);
+        }
+    }
     section.finish(problems);
+}
+
+fn read_class(mut section: Fields<'_>, before: &[Class], problems: &mut Problems) -> Option<Class> {
+    for key in ["name", "match", "days"] {
+        section.require(key, problems);
+    }
+    let name = section.text("name", problems);
+    let matches = section.text("match", problems);
+    let days = section.integer("days", 1..=RETENTION_DAYS_MAX, problems);
+    if let Some(name) = &name {
+        let is_plain =
+            |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
+        if name.is_empty() || name.len() > CLASS_NAME_BYTES_MAX || !is_plain(name) || name == "default" {
+            let what = format!("must be 1 to {CLASS_NAME_BYTES_MAX} of a-z, 0-9, '-' and '_', and not 'default'");
+            section.mistake("name", &what, problems);
+        } else if before.iter().any(|class| class.name == *name) {
+            section.mistake("name", "is the name of an earlier class too", problems);
+        }
+    }
+    let query = matches.and_then(|text| match parse::parse(&text) {
+        Ok(query) if query.pipes.is_empty() && query.since.is_none() && query.until.is_none() => Some(query),
+        Ok(_) => {
+            section.mistake("match", "must be a filter, without pipes, since: and until:", problems);
+            None
+        }
+        Err(errors) => {
+            let reason = errors.first().map_or("it cannot be read", |error| &error.message);
+            section.mistake("match", &format!("is no filter: {reason}"), problems);
+            None
+        }
+    });
+    section.finish(problems);
+    Some(Class { name: name?, matches: query?, days: days?.unsigned_abs() })
 }
 
 fn read_limits(mut section: Fields<'_>, limits: &mut Limits, problems: &mut Problems) {
@@ -203,6 +289,11 @@ fn read_limits(mut section: Fields<'_>, limits: &mut Limits, problems: &mut Prob
     let memory = section.bytes("query_memory", QUERY_MEMORY_BYTES_MIN..=QUERY_MEMORY_BYTES_MAX, problems);
     let memory = memory.and_then(|bytes| usize::try_from(bytes).ok());
     limits.query_memory_bytes = memory.unwrap_or(limits.query_memory_bytes);
+    let running = section.integer("queries_running", 1..=QUERIES_MAX, problems);
+    let count = |given: Option<i64>| given.and_then(|count| usize::try_from(count).ok());
+    limits.queries_running = count(running).unwrap_or(limits.queries_running);
+    let waiting = section.integer("queries_waiting", 0..=QUERIES_MAX, problems);
+    limits.queries_waiting = count(waiting).unwrap_or(limits.queries_waiting);
     let export = section.bytes("export_bytes", EXPORT_BYTES_MIN..=u64::MAX, problems);
     limits.export_bytes = export.unwrap_or(limits.export_bytes);
     let keep = section.duration("export_keep", EXPORT_KEEP_MIN..=EXPORT_KEEP_MAX, problems);
@@ -215,6 +306,16 @@ fn read_limits(mut section: Fields<'_>, limits: &mut Limits, problems: &mut Prob
     limits.compaction_bytes_per_s = compaction.unwrap_or(limits.compaction_bytes_per_s);
     let columns = COLUMN_CACHE_BYTES_MIN..=COLUMN_CACHE_BYTES_MAX;
     limits.column_cache_bytes = section.bytes("column_cache_bytes", columns, problems);
+    let warn = section.integer("disk_warn_percent", 1..=100, problems).and_then(|percent| u8::try_from(percent).ok());
+    limits.disk_warn_percent = warn.unwrap_or(limits.disk_warn_percent);
+    let full = section.integer("disk_full_percent", 1..=100, problems).and_then(|percent| u8::try_from(percent).ok());
+    limits.disk_full_percent = full.unwrap_or(limits.disk_full_percent);
+    if warn.is_none() {
+        limits.disk_warn_percent = limits.disk_warn_percent.min(limits.disk_full_percent);
+    } else if limits.disk_warn_percent > limits.disk_full_percent {
+        let full = limits.disk_full_percent;
+        section.mistake("disk_warn_percent", &format!("must not be over disk_full_percent, which is {full}"), problems);
+    }
     section.finish(problems);
 }
 
@@ -258,6 +359,27 @@ mod tests {
     }
 
     #[test]
+    fn classes_have_a_name_a_filter_and_days() {
+        let text = "retention: {days: 7, classes: [{name: debug, match: 'level<=debug', days: 3}, {name: audit, match: 'service:audit', days: 400}]}\n";
+        let config = parse(text).expect("it is right");
+        let shown: Vec<_> = config.retention.classes.iter().map(|class| (&*class.name, class.days)).collect();
+        assert_eq!(shown, [("debug", 3), ("audit", 400)]);
+        let text = "retention:\n  classes:\n  - {name: default, match: '*', days: 1}\n  - {name: a, match: 'x | count', days: 1}\n  - {name: b, match: 'status:', days: 0}\n  - {match: x}\n  - {name: a/b, match: x, days: 1}\nlimits: {disk_warn_percent: 96, disk_full_percent: 101}\n";
+        expect_test::expect![[r#"
+            logweir.yaml:3:12: retention.classes[0].name must be 1 to 32 of a-z, 0-9, '-' and '_', and not 'default'
+            logweir.yaml:4:22: retention.classes[1].match must be a filter, without pipes, since: and until:
+            logweir.yaml:5:22: retention.classes[2].match is no filter: 'status' needs a value before the end
+            logweir.yaml:5:39: retention.classes[2].days must be a whole number from 1 to 36500
+            logweir.yaml:6:5: retention.classes[3] needs 'name'
+            logweir.yaml:6:5: retention.classes[3] needs 'days'
+            logweir.yaml:7:12: retention.classes[4].name must be 1 to 32 of a-z, 0-9, '-' and '_', and not 'default'
+            logweir.yaml:8:29: limits.disk_warn_percent must not be over disk_full_percent, which is 95
+            logweir.yaml:8:52: limits.disk_full_percent must be a whole number from 1 to 100
+        "#]]
+        .assert_eq(&parse(text).expect_err("mistakes"));
+    }
+
+    #[test]
     fn limits_and_the_environment_are_read() {
         let text = "data_dir: ${DATA}/logs\nlimits: {query_memory: 64MiB, seal_age: 1h30m, compaction_bytes_per_s: 1MiB, column_cache_bytes: 96MiB}\nretention: {bytes: 10000}\n";
         let config = parse(text).expect("it is right");
@@ -268,6 +390,10 @@ mod tests {
         assert_eq!(config.limits.column_cache_bytes, Some(96 << 20));
         assert_eq!(config.retention.bytes, Some(10_000));
         assert_eq!(parse("").expect("nothing").limits.query_memory_bytes, QUERY_MEMORY_BYTES_DEFAULT);
+        let text = "limits: {queries_running: 2, queries_waiting: 0, export_bytes: 5GiB, export_keep: 2h}";
+        let limits = parse(text).expect("it is right").limits;
+        assert_eq!((limits.queries_running, limits.queries_waiting), (2, 0));
+        assert_eq!((limits.export_bytes, limits.export_keep), (5 << 30, Duration::from_secs(7200)));
         let error = parse("limits: {query_memory: 1KiB}\ndata_dir: ${NOPE}").expect_err("too little");
         expect_test::expect![[r#"
             logweir.yaml:1:24: limits.query_memory must be a size from 1MiB to 64GiB, not 1KiB

@@ -14,8 +14,12 @@ pub enum Error {
     Wal(#[from] WalError),
     #[error("store: {0}")]
     Store(#[from] crate::store::service::StoreError),
+    #[error("retention class {name}: {reason}")]
+    Class { name: String, reason: String },
     #[error("tokens: {0}")]
     Tokens(#[from] crate::auth::TokenError),
+    #[error("parsers: {0}")]
+    Parsers(String),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     #[error(

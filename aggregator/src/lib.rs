@@ -8,6 +8,7 @@ pub mod api;
 pub mod auth;
 pub mod config;
 pub mod error;
+pub mod fsck;
 pub mod live;
 pub mod names;
 pub mod offline;

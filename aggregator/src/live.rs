@@ -2,11 +2,15 @@
 //!
 //! A subscriber that is too slow loses the oldest blocks and is told how many rows that were.
 
+mod arrivals;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::broadcast;
 
 use crate::store::block::Block;
+
+pub use arrivals::{Arrival, Arrivals};
 
 /// Blocks that wait for one subscriber.
 pub const RING_BLOCKS_MAX: usize = 256;
@@ -28,11 +32,13 @@ pub struct Live {
     /// Rows that were published. Held while a block is sent and while somebody subscribes, so that a subscriber knows
     /// the number of its first row.
     rows: Arc<Mutex<u64>>,
+    /// How old the published rows were.
+    pub arrivals: Arrivals,
 }
 
 impl Default for Live {
     fn default() -> Live {
-        Live { sender: broadcast::Sender::new(RING_BLOCKS_MAX), rows: Arc::default() }
+        Live { sender: broadcast::Sender::new(RING_BLOCKS_MAX), rows: Arc::default(), arrivals: Arrivals::default() }
     }
 }
 

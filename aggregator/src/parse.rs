@@ -8,13 +8,16 @@
 //! store sees that it prints differently and keeps that line raw, but lines of one kind keep one shape.
 
 mod detect;
+pub mod formats;
 mod http;
 mod journald;
 mod json;
 mod labels;
 pub mod line;
+mod mysql_slow;
 mod nginx;
 mod number;
+pub mod pattern;
 mod piece;
 mod plain;
 mod pm2;
@@ -22,11 +25,15 @@ mod route;
 mod syslog;
 pub mod time;
 mod utf8;
+mod w3c;
+
+use std::sync::Arc;
 
 use logweir_proto::batch::{SourceInfo, SourceKind, Stream};
 use logweir_proto::record::Level;
 
-use self::detect::Detector;
+use self::detect::{Aids, Detector};
+use self::formats::{Choice, Formats};
 use self::journald::Journal;
 use self::json::Json;
 use self::labels::Labels;
@@ -48,6 +55,18 @@ pub struct Input<'a> {
     pub received_ns: i64,
 }
 
+/// What a parser has made of its lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading<'a> {
+    /// What is around the text of a line: `syslog`, `pm2`.
+    pub around: Option<&'a str>,
+    /// The format of the text.
+    pub inner: Option<&'a str>,
+    pub lines: u64,
+    /// Lines of a format; the others are plain text.
+    pub lines_read: u64,
+}
+
 /// The parser of one source.
 #[derive(Debug)]
 pub struct Parser {
@@ -57,6 +76,10 @@ pub struct Parser {
     labels: Labels,
     utc_offset_minutes: i16,
     buffer: Vec<u8>,
+    lines: u64,
+    /// Lines that were of a format, but for those that the detector has read.
+    read: u64,
+    json_lines: u64,
 }
 
 #[derive(Debug)]
@@ -84,7 +107,14 @@ struct Pm2 {
 impl Parser {
     /// The parser of a source. It must always be used with the same `names`: it keeps numbers of them.
     pub fn new(info: &SourceInfo, host: &str, names: &mut Names) -> Parser {
+        Parser::with_formats(info, host, &Formats::built_in(), names)
+    }
+
+    /// The same, with the formats and the rules of a configuration.
+    pub fn with_formats(info: &SourceInfo, host: &str, formats: &Arc<Formats>, names: &mut Names) -> Parser {
+        let choice = formats.choice(info);
         let engine = match info.kind {
+            SourceKind::NginxAccess | SourceKind::NginxError if choice != Choice::Auto => Engine::Any,
             SourceKind::NginxAccess => {
                 Access::compile(&info.format, names).map_or(Engine::Any, |access| Engine::Access(Box::new(access)))
             }
@@ -103,10 +133,13 @@ impl Parser {
         Parser {
             engine,
             json: Json::new(names),
-            detector: Detector::new(names),
+            detector: Detector::new(choice, formats, names),
             labels: Labels::new(info, host, names),
             utc_offset_minutes: 0,
             buffer: Vec::new(),
+            lines: 0,
+            read: 0,
+            json_lines: 0,
         }
     }
 
@@ -123,22 +156,48 @@ impl Parser {
         let raw = input.text;
         let piece = Piece::raw(raw);
         let context = Context { raw, utc_offset_minutes: self.utc_offset_minutes, received_ns: input.received_ns };
+        self.lines += 1;
+        let mut text = TextReader {
+            detector: &mut self.detector,
+            aids: Aids { context, json: &mut self.json, names },
+            json_lines: 0,
+        };
         let known = match &mut self.engine {
             Engine::Access(access) => access.parse(piece, context, line),
             Engine::NginxError(error) => error.parse(piece, context, line),
             Engine::Daemon(daemon) => daemon.parse(piece, context, line),
-            Engine::Pm2(pm2) => pm2.parse(piece, context, &mut self.json, names, line),
-            Engine::Syslog(syslog) => is_syslog(syslog, piece, context, (&mut self.json, names), line),
-            Engine::Journal(journal) => {
-                is_journal(journal, piece, context, (&mut self.json, &mut self.buffer, names), line)
-            }
+            Engine::Pm2(pm2) => pm2.parse(piece, &mut text, line),
+            Engine::Syslog(syslog) => is_syslog(syslog, piece, &mut text, line),
+            Engine::Journal(journal) => is_journal(journal, piece, &mut self.buffer, &mut text, line),
             Engine::Any => false,
         };
-        if !known && !is_json(&mut self.json, piece, context, names, line) && !self.detector.parse(piece, context, line)
-        {
-            plain::parse(piece, piece.cut(piece.whole(), Spelling::Plain), context, line);
+        if !known {
+            text.read(piece, piece.cut(piece.whole(), Spelling::Plain), line);
         }
+        self.json_lines += text.json_lines;
+        self.read += u64::from(known);
         self.finish(input, line);
+    }
+
+    /// What reads the lines of the source now, how many there were, and how many of them were of a format.
+    pub fn reading(&self) -> Reading<'_> {
+        let around = match &self.engine {
+            Engine::Access(_) => Some("nginx"),
+            Engine::NginxError(_) => Some("nginx_error"),
+            Engine::Pm2(_) => Some("pm2"),
+            Engine::Daemon(_) => Some("pm2_daemon"),
+            Engine::Syslog(_) => Some("syslog"),
+            Engine::Journal(_) => Some("journald"),
+            Engine::Any => None,
+        };
+        let around = around.filter(|_| self.read > 0);
+        let found = self.detector.lines_read();
+        let json = if self.json_lines > found { Some("json") } else { None };
+        // The entries of a journal are JSON themselves.
+        let json = json.filter(|_| around.is_none_or(|around| around == "syslog"));
+        let inner = json.or_else(|| self.detector.format());
+        let others = if around.is_some() { self.read } else { self.json_lines + found };
+        Reading { around, inner, lines: self.lines, lines_read: others.min(self.lines) }
     }
 
     /// What holds for every line, whatever parser knew it.
@@ -168,23 +227,41 @@ impl Parser {
     }
 }
 
-fn is_json(json: &mut Json, piece: Piece<'_>, context: Context<'_>, names: &mut Names, line: &mut Line) -> bool {
-    piece.text.trim_ascii_start().first() == Some(&b'{') && json.parse(piece, context, names, line)
+/// Reads what a program wrote: JSON, a line of some format, or text.
+struct TextReader<'a> {
+    detector: &'a mut Detector,
+    aids: Aids<'a>,
+    json_lines: u64,
+}
+
+impl TextReader<'_> {
+    fn is_json(&mut self, piece: Piece<'_>, line: &mut Line) -> bool {
+        let Aids { context, json, names } = &mut self.aids;
+        let is_json = piece.text.trim_ascii_start().first() == Some(&b'{')
+            && self.detector.reads_json()
+            && json.parse(piece, *context, names, line);
+        self.json_lines += u64::from(is_json);
+        is_json
+    }
+
+    /// Fills `line`, whatever it is; `cut` is the place of the whole piece in the raw line.
+    fn read(&mut self, piece: Piece<'_>, cut: Option<Cut>, line: &mut Line) {
+        if !self.is_json(piece, line) {
+            self.text(piece, cut, line);
+        }
+    }
+
+    fn text(&mut self, piece: Piece<'_>, cut: Option<Cut>, line: &mut Line) {
+        self.detector.parse(piece, cut, &mut self.aids, line);
+    }
 }
 
 /// Fills `line` with a syslog header and the message behind it; false where there is none.
-fn is_syslog(
-    syslog: &mut Syslog,
-    piece: Piece<'_>,
-    context: Context<'_>,
-    (json, names): (&mut Json, &mut Names),
-    line: &mut Line,
-) -> bool {
-    let Some(message) = syslog.header(piece, context, names, line) else { return false };
+fn is_syslog(syslog: &mut Syslog, piece: Piece<'_>, text: &mut TextReader<'_>, line: &mut Line) -> bool {
+    let context = text.aids.context;
+    let Some(message) = syslog.header(piece, context, text.aids.names, line) else { return false };
     let inner = piece.part(message.start..piece.text.len());
-    if !is_json(json, inner, context, names, line) {
-        plain::parse(inner, inner.cut(inner.whole(), Spelling::Plain), context, line);
-    }
+    text.read(inner, inner.cut(inner.whole(), Spelling::Plain), line);
     syslog.finish(&message, piece, context, line);
     true
 }
@@ -193,40 +270,35 @@ fn is_syslog(
 fn is_journal(
     journal: &Journal,
     piece: Piece<'_>,
-    context: Context<'_>,
-    (json, buffer, names): (&mut Json, &mut Vec<u8>, &mut Names),
+    buffer: &mut Vec<u8>,
+    text: &mut TextReader<'_>,
     line: &mut Line,
 ) -> bool {
-    if !is_json(json, piece, context, names, line) {
+    if !text.is_json(piece, line) {
         return false;
     }
-    if let Some(cut) = journal.fill(context.raw, line) {
+    let raw = text.aids.context.raw;
+    if let Some(cut) = journal.fill(raw, line) {
         let (time_ns, time_cut) = (line.time_ns, line.time_cut);
         line.remove(NameId::MESSAGE);
-        let (inner, cut) = Journal::message(context.raw, cut, buffer, line);
-        if is_json(json, inner, context, names, line) && cut.spelling != Spelling::Plain {
-            let text =
+        let (inner, cut) = Journal::message(raw, cut, buffer, line);
+        if text.is_json(inner, line) && cut.spelling != Spelling::Plain {
+            let message =
                 line.get(NameId::MESSAGE).map_or(Value::Text(inner.text(inner.whole())), |message| message.value);
-            line.push(NameId::MESSAGE, text, Some(cut));
+            line.push(NameId::MESSAGE, message, Some(cut));
         } else if line.get(NameId::MESSAGE).is_none() {
-            plain::parse(inner, Some(cut), context, line);
+            text.text(inner, Some(cut), line);
         }
         (line.time_ns, line.time_cut) = (time_ns, time_cut);
     }
-    journal.level(context.raw, line);
+    journal.level(raw, line);
     true
 }
 
 impl Pm2 {
     /// Fills `line` where PM2 put something around the program's output; false where it did not.
-    fn parse(
-        &mut self,
-        piece: Piece<'_>,
-        context: Context<'_>,
-        json: &mut Json,
-        names: &mut Names,
-        line: &mut Line,
-    ) -> bool {
+    fn parse(&mut self, piece: Piece<'_>, text: &mut TextReader<'_>, line: &mut Line) -> bool {
+        let context = text.aids.context;
         if let Some((stamp, start)) = pm2::prefix(piece.text, context.utc_offset_minutes) {
             let inner = piece.part(start..piece.text.len());
             let cut = inner.cut(inner.whole(), Spelling::Plain);
@@ -236,12 +308,12 @@ impl Pm2 {
                 pm2::strip_prefixes(inner.text, &mut self.text);
                 if self.text.len() < inner.text.len() {
                     let copy = line.scratch(&self.text);
-                    plain::parse(Piece::copied(&self.text, copy), cut, context, line);
+                    text.text(Piece::copied(&self.text, copy), cut, line);
                 } else {
-                    plain::parse(inner, cut, context, line);
+                    text.text(inner, cut, line);
                 }
-            } else if !is_json(json, inner, context, names, line) {
-                plain::parse(inner, cut, context, line);
+            } else {
+                text.read(inner, cut, line);
             }
             match self.time_name {
                 Some(name) if line.time_ns.is_some() => piece.push(line, name, 0..stamp.len),
@@ -252,39 +324,45 @@ impl Pm2 {
             }
             return true;
         }
-        if !is_json(json, piece, context, names, line) {
+        if !text.is_json(piece, line) {
             return false;
         }
         if self.envelope.recognize(context.raw, line) {
-            self.unwrap(context, names, line);
+            self.unwrap(text, line);
         }
         true
     }
 
     /// Parses what the program wrote within PM2's JSON.
-    fn unwrap(&mut self, context: Context<'_>, names: &mut Names, line: &mut Line) {
+    fn unwrap(&mut self, text: &mut TextReader<'_>, line: &mut Line) {
+        let raw = text.aids.context.raw;
         let Some(cut) = line.get(NameId::MESSAGE).and_then(|message| message.cut) else { return };
         let (time_ns, time_cut) = (line.time_ns, line.time_cut);
-        let content = &context.raw[cut.start as usize..cut.end as usize];
+        let content = &raw[cut.start as usize..cut.end as usize];
         let content = if pm2::ends_in_newline(content) { &content[..content.len() - 2] } else { content };
         let cut = Cut { end: cut.start + content.len() as u32, ..cut };
         line.remove(NameId::MESSAGE);
         if memchr::memchr(b'\\', content).is_none() {
             let start = cut.start as usize;
-            let inner = Piece::raw(context.raw).part(start..start + content.len());
-            plain::parse(inner, Some(Cut { spelling: Spelling::Plain, ..cut }), context, line);
+            let inner = Piece::raw(raw).part(start..start + content.len());
+            text.text(inner, Some(Cut { spelling: Spelling::Plain, ..cut }), line);
+            (line.time_ns, line.time_cut) = (time_ns, time_cut);
             return;
         }
         self.text.clear();
         json::unescape::unescape(content, &mut self.text);
         let copy = line.scratch(&self.text);
         let inner = Piece::copied(&self.text, copy);
-        if is_json(&mut self.json, inner, context, names, line) {
+        // JSON within JSON has other keys than what is around it: one memory for each.
+        std::mem::swap(&mut self.json, text.aids.json);
+        let is_json = text.is_json(inner, line);
+        std::mem::swap(&mut self.json, text.aids.json);
+        if is_json {
             // The message of the program stands for all that it wrote: the place must be some field's.
-            let text = line.get(NameId::MESSAGE).map_or(Value::Text(copy), |message| message.value);
-            line.push(NameId::MESSAGE, text, Some(cut));
+            let message = line.get(NameId::MESSAGE).map_or(Value::Text(copy), |message| message.value);
+            line.push(NameId::MESSAGE, message, Some(cut));
         } else {
-            plain::parse(inner, Some(cut), context, line);
+            text.text(inner, Some(cut), line);
         }
         (line.time_ns, line.time_cut) = (time_ns, time_cut);
     }

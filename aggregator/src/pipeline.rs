@@ -1,5 +1,6 @@
 //! Wires the stages, sink first: store ← index ← WAL writer ← door. The only place that sees them all.
 
+pub mod classes;
 pub mod index;
 mod watch;
 
@@ -16,14 +17,15 @@ use logweir_runtime::pool::Pool;
 
 use self::index::Indexer;
 use crate::api::exports::{self, Exports};
-use crate::api::queries::Queries;
+use crate::api::queries::{Queries, QueryLimits};
 use crate::api::{App, Probe};
 use crate::auth::{Auth, TokenFile};
 use crate::config::Config;
 use crate::error::Error;
 use crate::live::Live;
+use crate::parse::formats::file;
 use crate::ranges::SourceRanges;
-use crate::receive::admission::{Admission, Ticket};
+use crate::receive::admission::{Admission, DiskLimits, Ticket};
 use crate::receive::dedup;
 use crate::receive::sources::Sources;
 use crate::receive::writer::{self, Durable};
@@ -51,6 +53,9 @@ impl Pipeline {
         clock: Clock,
         drain: Drain,
     ) -> Result<Pipeline, Error> {
+        let formats = file::load(&config.parsers).map_err(|problems| {
+            Error::Parsers(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        })?;
         let dir = &config.data_dir;
         durable::create_private_dir(dir).map_err(|source| Error::DataDir { path: dir.clone(), source })?;
         let lock = DirLock::acquire(dir).map_err(|source| Error::DataDir { path: dir.clone(), source })?;
@@ -61,9 +66,10 @@ impl Pipeline {
             return Err(Error::NoToken { listen: config.listen, data_dir: dir.display().to_string() });
         }
 
-        let (store, recovered) = Store::open_local(&dir.join("store"), store_config(config), clock.clone())?;
+        let (store, recovered) = Store::open_local(&dir.join("store"), store_config(config)?, clock.clone())?;
         let live = Live::default();
-        let mut indexer = Indexer::new(store.clone(), live.clone());
+        let sources = Sources::default();
+        let mut indexer = Indexer::new(store.clone(), live.clone()).with_formats(formats, sources.clone());
         let (wal, ranges) = replay(dir, recovered, &mut indexer)?;
 
         let (durables, queue) = mpsc::sync_channel(INDEX_QUEUE_MAX);
@@ -71,11 +77,14 @@ impl Pipeline {
         let (writer, wal_thread) =
             writer::start(Box::new(wal), Arc::clone(&ranges), durables).map_err(Error::Thread)?;
         let index_thread = spawn("index", move || indexer.run(&queue))?;
-        let admission = Admission::new(config.limits.ingest_bytes_per_s);
+        let disk_limits =
+            DiskLimits { warn_percent: config.limits.disk_warn_percent, full_percent: config.limits.disk_full_percent };
+        let admission = Admission::with_disk_limits(config.limits.ingest_bytes_per_s, disk_limits);
         let watcher = watch::Watcher {
             store: store.clone(),
             writer: writer.clone(),
             admission: admission.clone(),
+            clock: clock.clone(),
             dir: dir.clone(),
             drain: drain.clone(),
         };
@@ -88,11 +97,14 @@ impl Pipeline {
             clock,
             admission,
             writer,
-            sources: Sources::default(),
+            sources,
             ranges,
             store,
             live,
-            queries: Queries::default(),
+            queries: Queries::new(QueryLimits {
+                running: config.limits.queries_running,
+                waiting: config.limits.queries_waiting,
+            }),
             exports,
             ingest_pool: Pool::new("ingest", NonZeroUsize::MIN).map_err(Error::Thread)?,
             query_pool: Pool::per_core("query").map_err(Error::Thread)?,
@@ -138,15 +150,16 @@ fn start_exports(
         .map_err(|source| Error::DataDir { path: dir, source })
 }
 
-fn store_config(config: &Config) -> StoreConfig {
-    StoreConfig {
+fn store_config(config: &Config) -> Result<StoreConfig, Error> {
+    Ok(StoreConfig {
         seal_bytes: config.limits.seal_bytes,
         seal_age: config.limits.seal_age,
         compaction_bytes_per_s: config.limits.compaction_bytes_per_s,
         column_cache_bytes: config.limits.column_cache_bytes.unwrap_or_else(columns::bytes_for_machine),
         retention_days: config.retention.days,
         retention_bytes: config.retention.bytes,
-    }
+        classes: classes::classes(config)?,
+    })
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {

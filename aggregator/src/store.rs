@@ -4,6 +4,7 @@ pub mod block;
 pub mod catalogue;
 pub mod column;
 pub mod commit;
+pub mod fsck;
 pub mod head;
 pub mod merge;
 pub mod objects;

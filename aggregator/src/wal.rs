@@ -3,6 +3,7 @@
 //! A record is a batch as it was received. Records are numbered from 1 without holes; the number is the high part of
 //! every `seq`, so it survives restarts and truncation. One writer; nothing is acknowledged before [`Wal::sync`].
 
+pub mod check;
 pub mod local;
 mod segment;
 

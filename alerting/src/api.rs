@@ -38,6 +38,7 @@ type Answer = Result<Json<Value>, ApiError>;
 pub fn router(handle: Handle) -> Router {
     Router::new()
         .route("/api/v1/rules", get(rules))
+        .route("/api/v1/rules/backtest", post(crate::backtest::api::backtest))
         .route("/api/v1/alerts", get(alerts))
         .route("/api/v1/alerts/{id}", get(alert))
         .route("/api/v1/alerts/{id}/why", get(why))

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use logweir_proto::yaml::{Environment, Problem};
-use logweir_rules::model::{RuleSet, Template};
+use logweir_rules::model::{Rule, RuleSet, Template};
 use logweir_rules::{file, library, lint};
 use logweir_runtime::text_file;
 
@@ -75,10 +75,26 @@ pub fn load(sources: &Sources, environment: Environment<'_>) -> Result<Loaded, V
         let routing = crate::route::file::load(name, text, environment);
         routing.map_err(|mut wrong| problems.append(&mut wrong)).ok()
     });
+    if let (Some(rules), Some(routing)) = (&rules, &routing) {
+        problems.extend(unknown_intervals(rules, routing));
+    }
     match rules {
         Some(rules) if problems.is_empty() => Ok(Loaded { rules, routing }),
         _ => Err(problems),
     }
+}
+
+/// Rules that name time intervals which the routing file does not have.
+fn unknown_intervals(rules: &RuleSet, routing: &Routing) -> Vec<Problem> {
+    let named = rules.rules().flat_map(|(_, rule)| rule.mute.iter().map(move |name| (rule, name)));
+    let unknown = named.filter(|(_, name)| routing.interval(name).is_none());
+    let problem = |(rule, name): (&Arc<Rule>, &String)| Problem {
+        file: Arc::clone(&rule.file),
+        at: Some(rule.at),
+        message: format!("{} is muted by '{name}', which the routing file does not have", rule.name),
+        hint: Some("name it under time_intervals".to_owned()),
+    };
+    unknown.map(problem).collect()
 }
 
 /// Checks rule files given as name and text.
@@ -95,6 +111,12 @@ pub fn rules(files: &[(String, String)]) -> Result<RuleSet, Vec<Problem>> {
         }
     }
     if problems.is_empty() { Ok(set) } else { Err(problems) }
+}
+
+/// The text of rule files and of all below directories.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<(String, String)>, Vec<Problem>> {
+    let (files, problems) = read_rules(paths);
+    if problems.is_empty() { Ok(files) } else { Err(problems) }
 }
 
 /// Checks rule files and directories, as `logweir rules check PATH…` does.

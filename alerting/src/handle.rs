@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use logweir_rules::model::{Labels, Severity};
 use logweir_runtime::clock::{Clock, rfc3339};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::api::row_json;
 use crate::notify::links::{Action, LinkError, Target};
@@ -15,6 +16,7 @@ use crate::route::group::{self, routing_labels};
 use crate::route::silence::{self, NewSilence, SilenceError};
 use crate::route::standing::Surroundings;
 use crate::service::Live;
+use crate::source::QuerySource;
 use crate::state::store::{EPISODES, FINISHED, GROUPS, OUTBOX, Store, StoreError, TOLD, Tx, USED, WHY_NOT};
 use crate::state::{Ack, Episode, OutboxRow, Silence};
 
@@ -27,6 +29,19 @@ pub struct Handle {
     pub(crate) store: Store,
     pub(crate) live: Arc<Live>,
     pub(crate) clock: Clock,
+    pub(crate) source: Asked,
+    /// One backtest at a time: each may take all that a processor has.
+    pub(crate) backtests: Arc<Semaphore>,
+}
+
+/// The store of logs.
+#[derive(Clone)]
+pub(crate) struct Asked(pub(crate) Arc<dyn QuerySource>);
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Asked")
+    }
 }
 
 /// What became of a pressed button or link.

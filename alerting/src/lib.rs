@@ -7,6 +7,7 @@
 //! The log store is asked through [`source::QuerySource`]; this crate does not know what is behind it.
 
 pub mod api;
+pub mod backtest;
 pub mod check;
 pub mod evaluate;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The service: wires the evaluator and the sender, reloads files when they change, and answers through a handle.
 
+mod builtin;
 mod commit;
 
 use std::collections::BTreeMap;
@@ -12,12 +13,12 @@ use logweir_rules::model::RuleSet;
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
 use logweir_runtime::secrets::Secret;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::check::{self, Sources};
-use crate::evaluate::Evaluator;
-use crate::handle::Handle;
+use crate::evaluate::{Draft, Evaluator};
+use crate::handle::{Asked, Handle};
 use crate::notify::links::Signer;
 use crate::notify::sender::Sender;
 use crate::notify::{heartbeat, outbox};
@@ -77,6 +78,17 @@ pub struct Live {
     /// The commit of the rule files, when they are in a git checkout.
     commit: RwLock<Option<String>>,
     released: AtomicBool,
+    /// What opened and closed while messages were held, and since when.
+    caught_up: Mutex<CaughtUp>,
+}
+
+/// Episodes that opened and closed while the past was evaluated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct CaughtUp {
+    pub(crate) opened: BTreeMap<String, (i64, String)>,
+    pub(crate) over: BTreeMap<String, (i64, i64, String)>,
+    /// Group, and the event times between which nothing was evaluated.
+    pub(crate) skipped: BTreeMap<String, (i64, i64)>,
 }
 
 impl Live {
@@ -93,6 +105,7 @@ impl Live {
             statuses: Mutex::default(),
             broken: Mutex::default(),
             released: AtomicBool::new(false),
+            caught_up: Mutex::default(),
         }
     }
 
@@ -149,6 +162,36 @@ impl Live {
         *self.commit.write().unwrap_or_else(PoisonError::into_inner) = commit;
     }
 
+    /// While messages are held: what came and went.
+    pub(crate) fn note_caught_up(&self, drafts: &[Draft]) {
+        if self.may_send() {
+            return;
+        }
+        let mut caught_up = self.caught_up.lock().unwrap_or_else(PoisonError::into_inner);
+        for draft in drafts {
+            match draft {
+                Draft::Open(episode) => {
+                    caught_up.opened.insert(episode.id.clone(), (episode.opened_at, episode.summary.clone()));
+                }
+                Draft::Close(close) => {
+                    if let Some((from, summary)) = caught_up.opened.remove(&close.id) {
+                        caught_up.over.insert(close.id.clone(), (from, close.at, summary));
+                    }
+                }
+                Draft::Change(_) => {}
+            }
+        }
+    }
+
+    pub(crate) fn note_skipped(&self, group: &str, from: i64, to: i64) {
+        let mut caught_up = self.caught_up.lock().unwrap_or_else(PoisonError::into_inner);
+        caught_up.skipped.insert(group.to_owned(), (from, to));
+    }
+
+    pub(crate) fn take_caught_up(&self) -> CaughtUp {
+        std::mem::take(&mut self.caught_up.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Why nobody should believe that rules are evaluated.
     pub(crate) fn unhealthy(&self, now_wall: i64) -> Option<String> {
         let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -200,8 +243,14 @@ impl Service {
         }
         let key = store.write(link_key)?;
         let live = Arc::new(Live::new(&settings.base_url, key));
-        let evaluator = Evaluator::load(store.clone(), source, clock.clone(), Arc::clone(&live))?;
-        let handle = Handle { store: store.clone(), live: Arc::clone(&live), clock: clock.clone() };
+        let evaluator = Evaluator::load(store.clone(), Arc::clone(&source), clock.clone(), Arc::clone(&live))?;
+        let handle = Handle {
+            store: store.clone(),
+            live: Arc::clone(&live),
+            clock: clock.clone(),
+            source: Asked(source),
+            backtests: Arc::new(Semaphore::new(1)),
+        };
         Ok((Service { settings, store, live, clock, drain, evaluator, seen: None }, handle))
     }
 
@@ -218,23 +267,25 @@ impl Service {
                 next_reload = Instant::now() + RELOAD_EVERY;
                 self.reload().await;
             }
-            let nap = match self.evaluator.round().await {
-                Ok(round) => {
-                    self.live.set_broken(None);
-                    self.live.note_round(self.clock.now_ns());
-                    if !round.behind || Instant::now() >= held_until {
-                        self.live.release();
-                    }
-                    let wait_ns = round.next_wall.saturating_sub(self.clock.now_ns()).max(0);
-                    Duration::from_nanos(wait_ns as u64).min(NAP_MAX)
-                }
-                Err(error) => {
-                    tracing::error!(error = %error, "cannot evaluate rules");
-                    self.live.set_broken(Some(error.to_string()));
-                    STORE_RETRY
-                }
-            };
+            self.evaluator.start_due();
+            let round = self.evaluator.outlook();
+            if !round.behind || Instant::now() >= held_until {
+                self.release().await?;
+            }
+            let wait_ns = round.next_wall.saturating_sub(self.clock.now_ns()).max(0);
+            let nap = Duration::from_nanos(wait_ns as u64).min(NAP_MAX);
             tokio::select! {
+                Some(ended) = self.evaluator.ended() => match ended {
+                    Ok(()) => {
+                        self.live.set_broken(None);
+                        self.live.note_round(self.clock.now_ns());
+                    }
+                    Err(error) => {
+                        tracing::error!(error = %error, "cannot evaluate rules");
+                        self.live.set_broken(Some(error.to_string()));
+                        tokio::time::sleep(STORE_RETRY).await;
+                    }
+                },
                 () = tokio::time::sleep(nap) => {}
                 () = self.drain.cancelled() => {}
             }
@@ -242,6 +293,29 @@ impl Service {
         let _ = sending.await;
         let _ = beating.await;
         Ok(())
+    }
+
+    /// Messages may leave. What came and went meanwhile is told in one.
+    async fn release(&mut self) -> Result<(), StoreError> {
+        if self.live.may_send() {
+            return Ok(());
+        }
+        let (caught_up, now_wall) = (self.live.take_caught_up(), self.clock.now_ns());
+        let routing = self.live.routing();
+        self.store.write_async(move |tx| builtin::caught_up(tx, routing.as_deref(), &caught_up, now_wall)).await?;
+        self.live.release();
+        Ok(())
+    }
+
+    /// Tells people that files are refused, or that they are right again.
+    async fn tell_rejected(&self, problems: &[String]) {
+        let (routing, now_wall) = (self.live.routing(), self.clock.now_ns());
+        let problems = problems.to_vec();
+        let told = move |tx: &Tx| builtin::rules_rejected(tx, routing.as_deref(), &problems, now_wall);
+        if let Err(error) = self.store.write_async(told).await {
+            tracing::error!(error = %error, "cannot tell that rules are refused");
+        }
+        self.live.wake.notify_one();
     }
 
     /// Reads the files again if they changed. What is wrong is refused whole and the last good files stay in force.
@@ -262,6 +336,7 @@ impl Service {
                         tracing::info!(rules = rules.rules().count(), "rules are in force");
                         self.live.set_rules(rules);
                         self.live.set_problems(Vec::new());
+                        self.tell_rejected(&[]).await;
                     }
                     Err(error) => {
                         tracing::error!(error = %error, "cannot put rules in force");
@@ -275,6 +350,7 @@ impl Service {
                     tracing::error!(problem, "rule or routing files are refused, the last good ones stay in force");
                 }
                 metrics::counter!("logweir_rules_rejected_total").increment(1);
+                self.tell_rejected(&problems).await;
                 self.live.set_problems(problems);
             }
         }

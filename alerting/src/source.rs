@@ -25,7 +25,35 @@ pub enum QueryError {
     Failed(String),
 }
 
+/// How far the lines of a host are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostMark {
+    pub host: String,
+    /// When its agent was last heard.
+    pub heard_wall: i64,
+    /// Everything of its sources up to this time is searchable; `None`: it has none that are read.
+    pub watermark_ns: Option<i64>,
+}
+
+/// Lines that became searchable together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    pub wall: i64,
+    /// The oldest event time among them that is not older than an hour.
+    pub oldest_ns: i64,
+}
+
 pub trait QuerySource: Send + Sync + 'static {
+    /// The hosts whose agents are known.
+    fn hosts(&self) -> Vec<HostMark> {
+        Vec::new()
+    }
+
+    /// What became searchable after a time within the last hour, in the order of arrival: how old its oldest line was.
+    fn arrivals(&self, _after_wall: i64) -> Vec<Arrival> {
+        Vec::new()
+    }
+
     /// Runs a query over the events of `[from_ns, to_ns)`; events come newest first, at most `limit` rows.
     fn query<'a>(
         &'a self,

@@ -1,5 +1,6 @@
-//! What alerting must not forget: cursors, instances, episodes, notification groups, the outbox.
+//! What alerting must not forget: cursors, instances, episodes, what rules did, notification groups, the outbox.
 
+pub mod history;
 pub mod records;
 pub mod store;
 

@@ -11,11 +11,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use anomaly::{AnomalyArgs, AnomalyDetector, AnomalyDirection, AnomalySensitivity};
 pub use client::{
-    AlertsCommand, ContextArgs, ExplainArgs, ExportArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat, PatternsArgs,
-    RangeArgs, ReportFormat, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs, SourcesArgs,
-    StdinFormat, TailArgs,
+    AlertsCommand, ContextArgs, ExplainArgs, ExportArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat,
+    PatternsArgs, RangeArgs, ReportFormat, RulesBacktest, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs,
+    ServerArgs, SourcesArgs, StdinFormat, TailArgs,
 };
-pub use server::{CheckArgs, CompletionsArgs, ServeArgs, TokensCommand, UpArgs};
+pub use server::{CheckArgs, CompletionsArgs, FsckArgs, ServeArgs, TokensCommand, UpArgs};
 
 /// Grouped by hand, because clap lists commands in one block. A test keeps it equal to [`Command`].
 const HELP: &str = "\
@@ -38,13 +38,14 @@ Look:
 
 Alerts:
   alerts       Show what is firing
-  rules        Check, test and list the alert rules
+  rules        Check, test, replay and list the alert rules
   anomaly      Find what is unusual in a series of a file
 
 Care:
   status       Say whether the server is well
   sources      List what delivers lines, and what is missing
   check        Validate a configuration file
+  fsck         Check stored data, and mend what can be mended
   tokens       Make, list and revoke access tokens
   completions  Print a completion script for a shell
 
@@ -80,8 +81,25 @@ pub struct Cli {
     /// Show times in UTC instead of the local time zone
     #[arg(long, global = true)]
     pub utc: bool,
+    /// Do not show long answers in a pager
+    #[arg(long, global = true)]
+    pub no_pager: bool,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Command {
+    /// The answer may be longer than a screen, and is for people.
+    pub fn may_be_long(&self) -> bool {
+        let (output, count) = match self {
+            Command::Search(args) => (args.output, args.count),
+            Command::Context(args) => (args.output, false),
+            Command::Patterns(args) => (args.output, false),
+            Command::Fields(args) => (args.output, false),
+            _ => return false,
+        };
+        !count && matches!(output, OutputFormat::Pretty | OutputFormat::Table | OutputFormat::Logfmt)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -115,6 +133,7 @@ pub enum Command {
     Status(ListArgs),
     Sources(SourcesArgs),
     Check(CheckArgs),
+    Fsck(FsckArgs),
     /// Make, list and revoke access tokens
     #[command(subcommand, arg_required_else_help = true)]
     Tokens(TokensCommand),
@@ -149,6 +168,18 @@ pub fn log_filter(default: &str) -> String {
 /// `PM2_HOME`
 pub fn pm2_home() -> Option<PathBuf> {
     variable("PM2_HOME").map(PathBuf::from)
+}
+
+/// `LOGWEIR_PAGER`, else `PAGER`, else `less`.
+pub fn pager() -> String {
+    let named = ["LOGWEIR_PAGER", "PAGER"].into_iter().find_map(|name| environment(name));
+    named.unwrap_or_else(|| "less".to_owned())
+}
+
+/// `XDG_CONFIG_HOME`, else `~/.config`.
+pub fn user_config_dir() -> Option<PathBuf> {
+    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".config"));
+    variable("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)
 }
 
 /// `XDG_DATA_HOME`, else `~/.local/share`, else a folder of the working directory.

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::args::{self, ServerArgs};
 use crate::error::{CliError, Result};
+use crate::profile::{self, Target};
 use lines::Lines;
 
 /// A server that does not take the connection in this time is called unreachable.
@@ -33,7 +34,11 @@ pub struct Client {
 
 impl Client {
     pub fn new(args: &ServerArgs) -> Result<Client> {
-        let base = base_url(&args.url)?;
+        Client::to(&profile::target(args)?)
+    }
+
+    fn to(target: &Target) -> Result<Client> {
+        let base = base_url(&target.url)?;
         // Our own TLS provider has to be in place before reqwest builds its connector.
         logweir_runtime::tls::install_provider();
         let mut builder = reqwest::Client::builder()
@@ -41,11 +46,11 @@ impl Client {
             .connect_timeout(std::time::Duration::from_secs(CONNECT_TIMEOUT_S))
             .read_timeout(std::time::Duration::from_secs(READ_TIMEOUT_S))
             .redirect(reqwest::redirect::Policy::none())
-            .default_headers(headers(args)?);
+            .default_headers(headers(target)?);
         if base.host_str().is_some_and(logweir_runtime::loopback::is_loopback_host) {
             builder = builder.no_proxy();
         }
-        if let Some(path) = &args.ca_file {
+        if let Some(path) = &target.ca_file {
             let pem = read(path)?;
             let certificates = reqwest::Certificate::from_pem_bundle(&pem)
                 .map_err(|error| CliError::Usage(format!("{}: {}", path.display(), chain(&error))))?;
@@ -77,6 +82,12 @@ impl Client {
     pub async fn get<T: DeserializeOwned>(&self, path: &str, parameters: &[(&str, &str)]) -> Result<T> {
         let response =
             self.send(self.request(Method::GET, path, parameters)?.header(ACCEPT, "application/json")).await?;
+        self.document(response).await
+    }
+
+    /// One JSON document for another.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T> {
+        let response = self.send(self.request(Method::POST, path, &[])?.json(body)).await?;
         self.document(response).await
     }
 
@@ -200,9 +211,10 @@ fn base_url(text: &str) -> Result<Url> {
     Ok(url)
 }
 
-fn headers(args: &ServerArgs) -> Result<HeaderMap> {
-    let token = match &args.token_file {
+fn headers(target: &Target) -> Result<HeaderMap> {
+    let token = match &target.token_file {
         Some(path) => Some(String::from_utf8_lossy(&read(path)?).trim().to_owned()),
+        None if !target.token_of_environment => None,
         None => args::token_from_environment().map(|token| token.to_string_lossy().trim().to_owned()),
     };
     let mut headers = HeaderMap::new();
@@ -239,19 +251,19 @@ mod tests {
             ("logs.example.net:7171/", "http://logs.example.net:7171"),
             ("https://u:p@logs.example.net/logweir/", "https://logs.example.net/logweir"),
         ] {
-            let args = ServerArgs { url: text.to_owned(), token_file: None, ca_file: None };
-            assert_eq!(Client::new(&args).expect(text).shown(), shown);
+            let target = Target { url: text.to_owned(), ..Target::default() };
+            assert_eq!(Client::to(&target).expect(text).shown(), shown);
         }
         for text in ["", "ftp://x", "http://"] {
-            let args = ServerArgs { url: text.to_owned(), token_file: None, ca_file: None };
-            assert!(matches!(Client::new(&args), Err(CliError::Usage(_))), "{text:?}");
+            let target = Target { url: text.to_owned(), ..Target::default() };
+            assert!(matches!(Client::to(&target), Err(CliError::Usage(_))), "{text:?}");
         }
     }
 
     #[test]
     fn a_path_below_a_prefix_keeps_the_prefix_and_escapes_values() {
-        let args = ServerArgs { url: "http://h/logs/".to_owned(), token_file: None, ca_file: None };
-        let request = Client::new(&args).expect("built").request(Method::GET, "/api/v1/tail", &[("query", "a b&c")]);
+        let target = Target { url: "http://h/logs/".to_owned(), ..Target::default() };
+        let request = Client::to(&target).expect("built").request(Method::GET, "/api/v1/tail", &[("query", "a b&c")]);
         let url = request.expect("a request").build().expect("built").url().to_string();
         assert_eq!(url, "http://h/logs/api/v1/tail?query=a+b%26c");
     }

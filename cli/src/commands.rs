@@ -8,6 +8,7 @@ mod context;
 mod explain;
 mod export;
 mod fields;
+mod fsck;
 mod patterns;
 pub mod rules;
 pub mod search;
@@ -41,12 +42,14 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Alerts(command) => alerts::run(&command, console).await,
         Command::Rules(RulesCommand::Check(paths)) => rules::check(&paths, console),
         Command::Rules(RulesCommand::Test(paths)) => rules::test(&paths, console),
+        Command::Rules(RulesCommand::Backtest(args)) => rules::backtest(&args, console).await,
         Command::Rules(RulesCommand::Import(args)) => rules::import(&args, console),
         Command::Rules(RulesCommand::List(args)) => rules::list(&args, console).await,
         Command::Anomaly(args) => anomaly::run(&args, console),
         Command::Status(args) => status::run(&args, console).await,
         Command::Sources(args) => sources::run(&args, console).await,
         Command::Check(args) => check::run(&args, console),
+        Command::Fsck(args) => fsck::run(&args, console),
         Command::Tokens(command) => tokens::run(&command, console),
         Command::Completions(args) => completions::run(&args, console),
     }

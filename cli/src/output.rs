@@ -6,6 +6,7 @@
 mod console;
 mod csv;
 mod highlight;
+mod pager;
 mod pretty;
 pub mod problem;
 mod records;
@@ -19,6 +20,7 @@ use logweir_proto::csv::EVENT_COLUMNS;
 use logweir_proto::record::EventId;
 
 pub use console::{Console, Ink, Style};
+pub use pager::Pager;
 pub use pretty::with_mark;
 pub use table::Table;
 pub use value::{cell, local_time};

@@ -4,6 +4,7 @@ mod export;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::record::EventId;
@@ -11,7 +12,7 @@ use crate::record::EventId;
 pub use export::{Export, ExportFormat, ExportRequest, ExportState, Exports};
 
 /// Why a request was refused. Each code maps to one status, here and nowhere else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// The query does not parse; `pos` and `len` say where.
@@ -57,12 +58,12 @@ impl ErrorCode {
 }
 
 /// The body of every error: `{"error":{…}}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     pub error: ErrorDetail,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorDetail {
     pub code: ErrorCode,
     pub message: String,
@@ -76,7 +77,7 @@ pub struct ErrorDetail {
 }
 
 /// Answer to `POST /api/v1/batches`: sent only after the batch is durable.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BatchAnswer {
     /// Records stored by this request.
     pub accepted: u64,
@@ -90,7 +91,7 @@ pub struct BatchAnswer {
 }
 
 /// Answer to `POST /api/v1/ingest`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IngestAnswer {
     pub accepted: u64,
     pub rejected: u64,
@@ -103,7 +104,7 @@ pub struct IngestAnswer {
 
 pub const INGEST_ERRORS_SHOWN: usize = 20;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IngestError {
     /// 1-based line of the body, or index in the array.
     pub line: u64,
@@ -111,7 +112,7 @@ pub struct IngestError {
 }
 
 /// `POST /api/v1/query`, and the parameters of `GET`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueryRequest {
     #[serde(default)]
@@ -137,9 +138,26 @@ pub struct QueryRequest {
     /// `false`: an answer that is not complete is an error instead. Default: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partial: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<QueryFormat>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What the answer to a query is made of. In all but `events` a body that is cut off is not complete.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum QueryFormat {
+    /// Typed lines: `meta`, `row`, `progress`, `end`.
+    #[default]
+    Events,
+    /// Only the rows, one object a line.
+    Rows,
+    /// With a header.
+    Csv,
+    /// The lines as they were written; of tables the cells with tabs between them.
+    Text,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
     #[default]
@@ -151,7 +169,7 @@ pub enum Order {
 pub type Row = serde_json::Map<String, serde_json::Value>;
 
 /// One line of a query's answer (`application/x-ndjson`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "t", rename_all = "lowercase")]
 pub enum Frame {
     Meta {
@@ -176,7 +194,7 @@ pub enum Frame {
     End(End),
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct End {
     pub complete: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,14 +212,14 @@ pub struct End {
     pub stats: Stats,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MissingRange {
     pub from: String,
     pub to: String,
     pub splits: usize,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
     pub ms: f64,
     pub splits_opened: usize,
@@ -213,7 +231,7 @@ pub struct Stats {
 }
 
 /// Something that the person should know though the answer is right.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
     /// `unknown_field`, `groups_truncated`, `outside_retention`
     pub warn: String,
@@ -228,7 +246,7 @@ pub struct Warning {
 }
 
 /// The answer with `Accept: application/json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QueryAnswer {
     pub columns: Vec<String>,
     pub rows: Vec<Row>,
@@ -237,7 +255,7 @@ pub struct QueryAnswer {
 }
 
 /// `POST /api/v1/hits`: the histogram above the rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HitsRequest {
     #[serde(default)]
@@ -252,9 +270,16 @@ pub struct HitsRequest {
     /// Field to stack by. Default `level`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// `1d`: the same bars that much earlier too, as `previous`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<bool>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HitsAnswer {
     /// Start of the first bucket, RFC 3339.
     pub from: String,
@@ -265,16 +290,22 @@ pub struct HitsAnswer {
     pub series: BTreeMap<String, Vec<u64>>,
     pub warnings: Vec<Warning>,
     pub complete: bool,
+    /// Parts of the time that are not counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<MissingRange>,
+    /// The histogram of `compare`; its bars are those of this one, moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Box<HitsAnswer>>,
 }
 
 /// `GET /api/v1/queries`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunningQueries {
     pub queries: Vec<RunningQuery>,
 }
 
 /// A search that runs or waits for a thread.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunningQuery {
     pub id: String,
     pub query: String,
@@ -286,7 +317,7 @@ pub struct RunningQuery {
 }
 
 /// `POST /api/v1/patterns`: what the messages have in common.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PatternsRequest {
     #[serde(default)]
@@ -301,10 +332,17 @@ pub struct PatternsRequest {
     /// Default 50, at most 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Counts over time for each pattern. Default 0, at most 1,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buckets: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<bool>,
 }
 
 /// One entry of `GET /api/v1/sources`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceStatus {
     pub agent: String,
     pub host: String,
@@ -312,6 +350,14 @@ pub struct SourceStatus {
     pub kind: String,
     pub path: String,
     pub service: Option<String>,
+    /// What reads its lines now: `postgresql`, `syslog, json`; `text` for lines of no format.
+    #[serde(default)]
+    pub parser: String,
+    /// Lines since the start of the server, and how many of them were of a format.
+    #[serde(default)]
+    pub lines: u64,
+    #[serde(default)]
+    pub lines_read: u64,
     /// Stored byte ranges `[from, to)`; one when all is well.
     pub ranges: Vec<(u64, u64)>,
     /// RFC 3339 of the last batch that named it.
@@ -319,7 +365,7 @@ pub struct SourceStatus {
     pub gaps: Vec<SourceGap>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceGap {
     pub start: u64,
     pub end: Option<u64>,
@@ -327,15 +373,33 @@ pub struct SourceGap {
 }
 
 /// `GET /health/live` and `/health/ready`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     pub ok: bool,
     /// Per part (`wal`, `store`, `alerting`, …), `ok` or what is wrong.
     pub parts: BTreeMap<String, String>,
+    /// What is kept, by class; shown with the parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retention: Vec<RetentionStatus>,
+}
+
+/// What is kept of one retention class.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RetentionStatus {
+    /// Its name; `default` for what no class matches.
+    pub class: String,
+    pub days: u64,
+    pub splits: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    pub rows: u64,
+    /// Time of the oldest row, RFC 3339; absent without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<String>,
 }
 
 /// One alert instance of `GET /api/v1/alerts`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AlertView {
     /// The episode once it has fired, else the instance.
     pub id: String,
@@ -357,7 +421,7 @@ pub struct AlertView {
     pub resolved_at: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AlertSample {
     pub id: String,
     pub time: String,

@@ -76,6 +76,28 @@ impl SourceKind {
     }
 }
 
+/// Formats of text that a source can be declared to have, in [`SourceInfo::format`]; without one they are found out.
+pub const TEXT_FORMATS: [&str; 18] = [
+    "text",
+    "json",
+    "logfmt",
+    "iis",
+    "mysql_slow",
+    "haproxy",
+    "traefik",
+    "envoy",
+    "apache",
+    "apache_error",
+    "postgresql",
+    "mysql",
+    "redis",
+    "java",
+    "python",
+    "go",
+    "syslog_file",
+    "leveled",
+];
+
 /// One incarnation of one log: a file from its creation to its truncation or removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceInfo {

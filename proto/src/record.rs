@@ -151,6 +151,20 @@ pub struct EventId {
     pub seq: u64,
 }
 
+impl schemars::JsonSchema for EventId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "EventId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "26 characters of Crockford base 32 whose order is that of the events.",
+            "pattern": "^[0-9A-HJKMNP-TV-Z]{26}$",
+        })
+    }
+}
+
 /// Low bits of a `seq` that count the events of one WAL record.
 pub const SEQ_INDEX_BITS: u32 = 24;
 

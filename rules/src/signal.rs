@@ -9,6 +9,14 @@ use crate::names;
 /// Name of the column that holds the number.
 pub const VALUE_COLUMN: &str = "v";
 
+/// Name of the column that holds the beginning of a bucket.
+pub const TIME_COLUMN: &str = "time";
+
+/// Windows as long as this are counted in whole minutes, so that they can be sums of minutes.
+pub const LONG_WINDOW_NS: i64 = 3600 * 1_000_000_000;
+
+const MINUTE_NS: i64 = 60 * 1_000_000_000;
+
 /// What of a value becomes a label: more is a line of text, not a name.
 pub const LABEL_CHARS_MAX: usize = 500;
 
@@ -22,8 +30,8 @@ impl SignalQuery {
     /// The query in the search language.
     pub fn text(&self) -> String {
         let agg = match (self.agg, &self.field) {
-            (Agg::Count, _) => "count".to_owned(),
-            (Agg::Rate, _) => "rate".to_owned(),
+            // The rate is made of the count by whoever knows the window.
+            (Agg::Count | Agg::Rate, _) => "count".to_owned(),
             (agg, field) => {
                 let field = field.as_deref().unwrap_or_default();
                 format!("{}({})", function(agg), quote_field(names::stored_ms(field).unwrap_or(field)))
@@ -34,10 +42,34 @@ impl SignalQuery {
         format!("{} | stats {agg} as {VALUE_COLUMN}{by}", grouped(&names::resolve(&self.filter)))
     }
 
-    /// The range of event time that it asks about in an evaluation at `at`.
+    /// The range of event time that it asks about in an evaluation at `at`. Windows of [`LONG_WINDOW_NS`] and more are
+    /// counted in whole minutes.
     pub fn range(&self, at: i64) -> (i64, i64) {
         let end = at.saturating_sub(self.shift_ns);
+        let end = if self.window_ns >= LONG_WINDOW_NS { end.saturating_sub(end.rem_euclid(MINUTE_NS)) } else { end };
         (end.saturating_sub(self.window_ns), end)
+    }
+
+    /// Whether its number is a sum of counts, and not of anything that must be seen whole.
+    pub const fn is_counted(&self) -> bool {
+        matches!(self.agg, Agg::Count | Agg::Rate)
+    }
+
+    /// The query that counts its lines in buckets of time; the bucket is in [`TIME_COLUMN`].
+    pub fn buckets_text(&self, width_ns: i64) -> String {
+        let mut by = format!("bin({TIME_COLUMN}, {}s)", width_ns / 1_000_000_000);
+        for column in columns(&self.by) {
+            by.push_str(", ");
+            by.push_str(&quote_field(column));
+        }
+        format!("{} | stats count as {VALUE_COLUMN} by {by}", grouped(&names::resolve(&self.filter)))
+    }
+
+    /// The table of a sum of counts over its window.
+    pub fn counted(&self, counts: impl IntoIterator<Item = (Labels, u64)>) -> Table {
+        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+        let table = counts.map(|(labels, count)| (labels, count as f64)).collect();
+        self.finished(table)
     }
 
     /// The table of an answer; rows without a number are left out.
@@ -47,10 +79,15 @@ impl SignalQuery {
             // Two rows have the same labels only where one name stands for two fields.
             table.entry(labels).and_modify(|have| *have = self.agg.joined(*have, value)).or_insert(value);
         }
+        self.finished(table)
+    }
+
+    fn finished(&self, mut table: Table) -> Table {
         let in_ms = self.field.as_deref().is_some_and(|field| names::stored_ms(field).is_some());
         match self.agg {
             Agg::Changes => table.values_mut().for_each(|value| *value = (*value - 1.0).max(0.0)),
-            Agg::Count | Agg::Rate | Agg::Distinct => {}
+            Agg::Rate => table.values_mut().for_each(|value| *value /= self.window_ns as f64 / 1e9),
+            Agg::Count | Agg::Distinct => {}
             _ if in_ms => table.values_mut().for_each(|value| *value /= 1e3),
             _ => {}
         }
@@ -65,7 +102,7 @@ impl SignalQuery {
 
 const fn function(agg: Agg) -> &'static str {
     match agg {
-        Agg::Count => "count",
+        Agg::Count | Agg::Rate => "count",
         Agg::Sum => "sum",
         Agg::Avg => "avg",
         Agg::Min => "min",
@@ -75,7 +112,6 @@ const fn function(agg: Agg) -> &'static str {
         Agg::P95 => "p95",
         Agg::P99 => "p99",
         Agg::Distinct | Agg::Changes => "dc",
-        Agg::Rate => "rate",
     }
 }
 
@@ -172,7 +208,7 @@ impl Rule {
         let mut names = vec!["partial"];
         names.extend(self.expected.map(|_| "source_state"));
         match &self.kind {
-            Kind::Pattern(_) => names.extend(["template", "deploy"]),
+            Kind::Pattern(_) => names.extend(["template", "deploy", "first_seen"]),
             Kind::Anomaly(_) => names.push("explain"),
             Kind::Threshold | Kind::Slo(_) | Kind::Compare(_) => {}
         }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use logweir_proto::batch::SourceKind;
+use logweir_proto::batch::{SourceKind, TEXT_FORMATS};
 use logweir_proto::yaml::{Fields, Problems, Value};
 
 use super::StartAt;
@@ -168,10 +168,18 @@ pub fn format_of(text: &str) -> Result<(SourceKind, String), String> {
         "pm2" => SourceKind::Pm2,
         "docker" => SourceKind::Docker,
         "cri" => SourceKind::Cri,
+        // What the lines look like is found out by the server, unless it is told: these are names of its parsers.
+        name if TEXT_FORMATS.contains(&name) => return Ok((SourceKind::File, name.to_owned())),
         format if format.contains('$') => return Ok((SourceKind::NginxAccess, text.to_owned())),
         other => {
-            let known = "auto, nginx, nginx_error, pm2, docker, cri, or an nginx log_format with its $variables";
-            return Err(format!("must be one of {known}, not '{other}'"));
+            if let Some(name) = other.strip_prefix("parser:").filter(|name| !name.is_empty()) {
+                return Ok((SourceKind::File, name.to_owned()));
+            }
+            let names = TEXT_FORMATS.join(", ");
+            return Err(format!(
+                "must be one of auto, nginx, nginx_error, pm2, docker, cri, {names}, parser:NAME for a parser of the \
+                 server's own, or an nginx log_format with its $variables, not '{other}'"
+            ));
         }
     };
     Ok((kind, String::new()))

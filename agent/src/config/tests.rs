@@ -118,7 +118,7 @@ labels: [a]
 discover: [pm2, apache]
 files:
   - { exclude: ["*.gz"] }
-  - { paths: ["/a/**b"], format: apache, start_at: middle, service: "${NOBODY}" }
+  - { paths: ["/a/**b"], format: apach, start_at: middle, service: "${NOBODY}" }
 limits: { batch_bytes: 1GiB, batch_age: soon, line_bytes: lots }
 "#,
         &expect![[r#"
@@ -129,9 +129,9 @@ limits: { batch_bytes: 1GiB, batch_age: soon, line_bytes: lots }
             agent.yaml:5:17: discover[1] must be one of pm2, nginx, docker, kubernetes, not 'apache'
             agent.yaml:7:5: files[0].paths is missing: name at least one path or glob
             agent.yaml:8:15: files[1].paths[0] is not a glob: recursive wildcards must form a single path component
-            agent.yaml:8:34: files[1].format must be one of auto, nginx, nginx_error, pm2, docker, cri, or an nginx log_format with its $variables, not 'apache'
-            agent.yaml:8:52: files[1].start_at must be one of end, beginning, not 'middle'
-            agent.yaml:8:69: the environment variable NOBODY is not set
+            agent.yaml:8:34: files[1].format must be one of auto, nginx, nginx_error, pm2, docker, cri, text, json, logfmt, iis, mysql_slow, haproxy, traefik, envoy, apache, apache_error, postgresql, mysql, redis, java, python, go, syslog_file, leveled, parser:NAME for a parser of the server's own, or an nginx log_format with its $variables, not 'apach'
+            agent.yaml:8:51: files[1].start_at must be one of end, beginning, not 'middle'
+            agent.yaml:8:68: the environment variable NOBODY is not set
             agent.yaml:9:24: limits.batch_bytes must be a size from 64KiB to 8MiB, not 1GiB
             agent.yaml:9:41: limits.batch_age must be a duration (for example 30s, 5m or 1h30m)
             agent.yaml:9:59: limits.line_bytes must be a size (for example 512KiB, 64MiB or 1GiB)

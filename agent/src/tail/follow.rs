@@ -72,6 +72,12 @@ pub struct Tail {
     pub(super) scanned: bool,
     /// Sources whose path was taken over by another file since the last scan.
     pub(super) replaced: Vec<u64>,
+    /// Gaps of logs in which nothing was ever seen: none, if what stood there is found beside them.
+    pub(super) doubtful: Vec<Gap>,
+    /// Paths of which a missed file was found in this look.
+    pub(super) missed: HashSet<String>,
+    /// Files that were followed when the agent ended and hold something else now: truncated, perhaps renamed since.
+    pub(super) reused: HashSet<FileId>,
     /// Directories as they were when they were last looked through for missed files.
     pub(super) dir_mtimes: HashMap<PathBuf, i64>,
     pub(super) warned: HashSet<PathBuf>,
@@ -124,6 +130,9 @@ impl Tail {
             fresh: true,
             scanned: false,
             replaced: Vec::new(),
+            doubtful: Vec::new(),
+            missed: HashSet::new(),
+            reused: HashSet::new(),
             dir_mtimes: HashMap::new(),
             warned: HashSet::new(),
             gaps: Vec::new(),

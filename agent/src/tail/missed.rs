@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
 
 use super::Now;
 use super::body::{Body, Ended, Packed, Packing};
@@ -13,6 +14,12 @@ use super::identity::{FINGERPRINT_BYTES_MAX, FileId, Head, HeadMatch, is_rotated
 use super::reader::{Source, mtime_ns};
 use super::rotate::{BIRTH_SLACK_NS, birth_ns};
 use super::siblings::{PACKED_LOOKS_MAX, Sibling, name_of, packed_files, plain_files};
+
+/// The flag of a gzip header that says that there is an extra field, and where that begins.
+const GZIP_FEXTRA: u8 = 4;
+const GZIP_EXTRA_AT: usize = 12;
+/// A longer extra field is not Docker's.
+const GZIP_EXTRA_BYTES_MAX: usize = 512;
 
 impl Tail {
     /// Files that stood at the path of a source and were rotated away before anyone saw them: beside it, named as a
@@ -59,7 +66,9 @@ impl Tail {
             }
             let birth = birth_ns(&sibling.meta).filter(|_| self.scanned_ns <= now.wall_ns);
             let born_since = birth.map(|birth| birth >= self.scanned_ns - BIRTH_SLACK_NS);
-            if born_since == Some(false) {
+            // All of what an old file holds is new if it was truncated since.
+            let reused = self.reused.contains(&id);
+            if born_since == Some(false) && !reused {
                 continue;
             }
             let name = name_of(&sibling.path);
@@ -88,6 +97,7 @@ impl Tail {
                 tracing::info!(path = %sibling.path.display(), "rotated before it was seen: it is read to its end");
                 missed.stage = Stage::Rotated;
                 missed.path_now = sibling.path;
+                self.missed.insert(missed.info.path.clone());
                 self.insert(missed);
             }
         }
@@ -134,6 +144,7 @@ impl Tail {
                 tracing::info!(path = %sibling.path.display(), "compressed before it was seen: it is read to its end");
                 missed.stage = Stage::Rotated;
                 missed.path_now = sibling.path;
+                self.missed.insert(missed.info.path.clone());
                 self.insert(missed);
             }
         }
@@ -157,14 +168,67 @@ impl Tail {
 }
 
 /// When the last line of a compressed log was written, as far as that can be known.
+///
+/// RFC 1952: flags at offset 3, the time of the original in seconds at 4, 0 when it is not known, and with the flag
+/// FEXTRA a field behind its length at 10. Docker gives no time and puts `{"lastTime":"RFC 3339"}` into that field.
 fn written_ns(packed: &Sibling) -> Option<i64> {
     // Others do not say it while they are being written.
     Packing::of(&packed.path).filter(|packing| *packing == Packing::Gzip)?;
-    let file_ns = mtime_ns(&packed.meta);
-    // RFC 1952: the time of the original in seconds stands at offset 4; 0 when it is not known.
-    let mut seconds = [0; 4];
-    let read = File::open(&packed.path).and_then(|file| read_full_at(&file, &mut seconds, 4));
-    let whole = |read: io::Result<usize>| read.is_ok_and(|read| read == seconds.len());
-    let seconds = i64::from(u32::from_le_bytes(seconds));
-    (whole(read) && seconds > 0).then(|| file_ns.min((seconds + 1) * 1_000_000_000))
+    let file = File::open(&packed.path).ok()?;
+    let mut start = [0; GZIP_EXTRA_AT + GZIP_EXTRA_BYTES_MAX];
+    let len = read_full_at(&file, &mut start, 0).ok()?;
+    let start = &start[..len];
+    let seconds = i64::from(u32::from_le_bytes(start.get(4..8)?.try_into().ok()?));
+    let written = if seconds > 0 { Some((seconds + 1) * 1_000_000_000) } else { docker_ns(start) };
+    written.map(|written| written.min(mtime_ns(&packed.meta)))
+}
+
+fn docker_ns(start: &[u8]) -> Option<i64> {
+    #[derive(Deserialize)]
+    struct Extra {
+        #[serde(rename = "lastTime")]
+        last_time: String,
+    }
+    let has_extra = start.get(3)? & GZIP_FEXTRA != 0;
+    let len = u16::from_le_bytes(start.get(10..GZIP_EXTRA_AT)?.try_into().ok()?);
+    let extra = start.get(GZIP_EXTRA_AT..GZIP_EXTRA_AT + usize::from(len)).filter(|_| has_extra)?;
+    let extra: Extra = serde_json::from_slice(extra).ok()?;
+    i64::try_from(extra.last_time.parse::<jiff::Timestamp>().ok()?.as_nanosecond()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use flate2::{Compression, GzBuilder};
+
+    use super::*;
+
+    fn written(dir: &Path, builder: GzBuilder) -> Option<i64> {
+        let path = dir.join("x-json.log.1.gz");
+        let mut encoder = builder.write(File::create(&path).expect("a file"), Compression::fast());
+        encoder.write_all(b"line\n").expect("it is written");
+        let file = encoder.finish().expect("it is whole");
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(1_800_000_000)).expect("a time");
+        let meta = std::fs::metadata(&path).expect("its metadata");
+        written_ns(&Sibling { path, meta })
+    }
+
+    #[test]
+    fn the_last_line_is_as_old_as_gzip_or_docker_says() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let seconds = |ns: Option<i64>| ns.map(|ns| ns / 1_000_000_000);
+        assert_eq!(seconds(written(dir.path(), GzBuilder::new().mtime(1_700_000_000))), Some(1_700_000_001));
+        assert_eq!(written(dir.path(), GzBuilder::new()), None);
+        let extra = |text: &str| GzBuilder::new().extra(text.as_bytes().to_vec());
+        let docker = extra(r#"{"lastTime":"2026-11-20T16:33:22.480000001Z"}"#);
+        assert_eq!(written(dir.path(), docker), Some(1_795_192_402_480_000_001));
+        for odd in ["", "{}", "{\"lastTime\":7}", &"x".repeat(2 * GZIP_EXTRA_BYTES_MAX)] {
+            assert_eq!(written(dir.path(), extra(odd)), None, "{odd}");
+        }
+        // The clock of who compressed it may be ahead.
+        let late = extra(r#"{"lastTime":"2126-11-20T16:33:22Z"}"#);
+        assert_eq!(seconds(written(dir.path(), late)), Some(1_800_000_000));
+    }
 }

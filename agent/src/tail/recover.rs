@@ -302,6 +302,7 @@ impl Tail {
         if self.by_file.get(&old_id) == Some(&key) {
             self.by_file.remove(&old_id);
         }
+        self.reused.insert(old_id);
         let found = match self.find_copy(&path, source.fingerprint, old_id, source.pos) {
             Some((sibling, file)) => Whereabouts::Copy(sibling, file),
             None if has_unreadable(&path) => {
@@ -311,6 +312,7 @@ impl Tail {
         };
         let Some(source) = self.sources.get_mut(&key) else { return };
         source.stage = Stage::Rotated;
+        let never_seen = source.size == 0;
         let lost = match found {
             Whereabouts::Gone(reason) => {
                 let end = (source.size > source.pos).then_some(source.size);
@@ -334,7 +336,7 @@ impl Tail {
                 end,
                 reason: reason.to_owned(),
             };
-            self.report(gap);
+            if never_seen { self.doubtful.push(gap) } else { self.report(gap) }
         }
         self.replaced.push(key);
     }

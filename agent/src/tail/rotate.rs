@@ -69,6 +69,8 @@ impl Tail {
         self.look_at_finished(now);
         let replaced = std::mem::take(&mut self.replaced);
         self.find_missed(&replaced, now);
+        self.reused.clear();
+        self.settle_doubts();
         self.limit_deleted();
         self.keep_open_files();
         self.settle(now);
@@ -367,6 +369,16 @@ impl Tail {
         }
         self.replaced.push(key);
         self.unsaved = true;
+    }
+
+    /// A log that was empty when it was seen last and is gone has lost nothing if what it became was found.
+    fn settle_doubts(&mut self) {
+        let missed = std::mem::take(&mut self.missed);
+        for gap in std::mem::take(&mut self.doubtful) {
+            if !missed.contains(&gap.path) {
+                self.report(gap);
+            }
+        }
     }
 
     /// Lets go what is read to its end and quiet, and forgets what nobody meets any more.

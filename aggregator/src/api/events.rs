@@ -8,8 +8,8 @@ use axum::extract::State;
 use http::HeaderMap;
 use logweir_proto::api::{ErrorCode, Order, Row};
 use logweir_proto::record::EventId;
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::error::ApiError;
@@ -24,14 +24,25 @@ use crate::search::rows::names;
 /// Rows on either side when nobody says.
 const CONTEXT_ROWS_DEFAULT: usize = 20;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContextParameters {
+    /// Events before it. Default 20.
     before: Option<usize>,
+    /// Events after it. Default 20.
     after: Option<usize>,
     /// Comma-separated; default `service,host`.
     by: Option<String>,
     fields: Option<String>,
+}
+
+/// An event among its neighbours.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ContextAnswer {
+    /// In the order of time, each with its `id`.
+    pub rows: Vec<Row>,
+    /// `false` when a side may lack rows.
+    pub complete: bool,
 }
 
 /// All fields of the event, and `raw`, the line as it was written.
@@ -65,7 +76,7 @@ pub async fn context(
     Path(id): Path<String>,
     Query(parameters): Query<ContextParameters>,
     headers: HeaderMap,
-) -> Result<Json<serde_json::Value>, ApiError> {
+) -> Result<Json<ContextAnswer>, ApiError> {
     app.auth.allow(&headers, Scope::Query)?;
     let id = id_of(&id)?;
     let before = rows_of("before", parameters.before)?;
@@ -91,7 +102,7 @@ pub async fn context(
             row
         })
         .collect();
-    Ok(Json(json!({"rows": rows, "complete": found.complete})))
+    Ok(Json(ContextAnswer { rows, complete: found.complete }))
 }
 
 fn id_of(text: &str) -> Result<EventId, ApiError> {

@@ -16,7 +16,7 @@ use crate::auth::{Denial, Scope};
 
 /// `GET /health/live`: the process answers.
 pub async fn live() -> Json<Health> {
-    Json(Health { ok: true, parts: BTreeMap::from([("process".to_owned(), "ok".to_owned())]) })
+    Json(Health { ok: true, parts: BTreeMap::from([("process".to_owned(), "ok".to_owned())]), retention: Vec::new() })
 }
 
 /// `GET /health/ready`: data can be taken and queries answered; 503 otherwise. The reason of each part is for those
@@ -24,15 +24,20 @@ pub async fn live() -> Json<Health> {
 pub async fn ready(State(app): State<App>, headers: HeaderMap) -> Response {
     let parts = parts(&app);
     let ok = parts.values().all(Result::is_ok);
-    let shown = match app.auth.allow(&headers, Scope::Metrics) {
+    let (shown, retention) = match app.auth.allow(&headers, Scope::Metrics) {
         // Any token will do.
         Ok(_) | Err(Denial::ScopeMissing(_)) => {
-            parts.into_iter().map(|(name, health)| (name, health.err().unwrap_or_else(|| "ok".to_owned()))).collect()
+            let shown = |(name, health): (String, Result<(), String>)| {
+                // What is well may be near its end all the same.
+                let warning = (name == "disk").then(|| app.admission.disk_warning()).flatten();
+                (name, health.err().or(warning).unwrap_or_else(|| "ok".to_owned()))
+            };
+            (parts.into_iter().map(shown).collect(), app.store.retention())
         }
-        Err(_) => BTreeMap::new(),
+        Err(_) => (BTreeMap::new(), Vec::new()),
     };
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Health { ok, parts: shown })).into_response()
+    (status, Json(Health { ok, parts: shown, retention })).into_response()
 }
 
 /// Each part of the server; of several troubles of one part the first is told.
@@ -49,9 +54,7 @@ fn parts(app: &App) -> BTreeMap<String, Result<(), String>> {
     }
     part("wal", app.writer.health());
     part("store", app.store.health());
-    let disk =
-        if app.admission.disk_is_full() { Err("the disk of data_dir is nearly full".to_owned()) } else { Ok(()) };
-    part("disk", disk);
+    part("disk", app.admission.disk_health());
     for (name, probe) in app.probes.iter() {
         part(name, probe());
     }
@@ -62,6 +65,9 @@ fn parts(app: &App) -> BTreeMap<String, Result<(), String>> {
 pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
     app.auth.allow(&headers, Scope::Metrics)?;
     metrics::gauge!("logweir_wal_bytes").set(app.writer.wal_bytes() as f64);
+    let disk = app.admission.disk();
+    metrics::gauge!("logweir_disk_free_bytes").set(disk.free_bytes as f64);
+    metrics::gauge!("logweir_disk_used_percent").set(f64::from(disk.used_percent));
     metrics::gauge!("logweir_ingest_in_flight_bytes").set(app.admission.in_flight_bytes() as f64);
     let agents = app.sources.agents();
     metrics::gauge!("logweir_agents").set(agents.len() as f64);

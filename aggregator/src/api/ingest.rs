@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use logweir_proto::api::{BatchAnswer, ErrorCode, IngestAnswer};
 use logweir_proto::batch::{BODY_BYTES_MAX, BatchError, HEADER_BYTES_MAX};
 use logweir_proto::frame::DecompressError;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::App;
 use super::error::ApiError;
@@ -36,6 +37,22 @@ const READ_AHEAD_BYTES: u64 = 256 << 10;
 
 /// Query parameters of `POST /api/v1/ingest` that become fields of records that lack them.
 const LABELS: [&str; 6] = ["service", "host", "env", "version", "track", "source"];
+
+/// The query parameters of `POST /api/v1/ingest`, as they are described.
+pub struct IngestParameters;
+
+impl JsonSchema for IngestParameters {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "IngestParameters".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let about = "The field of this name of records that lack it.";
+        let label = |name: &str| (name.to_owned(), serde_json::json!({"type": "string", "description": about}));
+        let properties: serde_json::Map<_, _> = LABELS.into_iter().map(label).collect();
+        schemars::json_schema!({"type": "object", "properties": properties})
+    }
+}
 
 /// `POST /api/v1/batches`
 pub async fn batches(State(app): State<App>, request: Request<Body>) -> Result<Json<BatchAnswer>, ApiError> {

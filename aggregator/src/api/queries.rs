@@ -1,11 +1,13 @@
 //! `GET /api/v1/queries`, what is being searched, and `DELETE /api/v1/queries/{id}`, which ends one.
 //!
-//! A search is listed from the moment that it waits for a thread until its answer is taken or its client has gone.
+//! A search is listed from the moment that it waits for its turn until its answer is taken or its client has gone. A
+//! token has a number of searches at a time, `limits.queries_running`; `limits.queries_waiting` more wait for a turn,
+//! as long as their timeout, and what comes then is refused.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -13,18 +15,34 @@ use http::{HeaderMap, StatusCode};
 use logweir_proto::api::{ErrorCode, RunningQueries, RunningQuery};
 use logweir_runtime::clock::{self, Nanos};
 use logweir_runtime::pool::CancelOnDrop;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::App;
 use super::error::ApiError;
 use super::extract::Path;
+use super::query::ALERTING;
 use crate::auth::Scope;
 
-/// Searches that one token may have open, running and waiting together.
-pub const OPEN_QUERIES_MAX: usize = 20;
+/// Searches that one token may have open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryLimits {
+    pub running: usize,
+    pub waiting: usize,
+}
 
 /// The searches of a server. Cheap to clone; clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct Queries(Arc<Mutex<BTreeMap<String, Entry>>>);
+#[derive(Debug, Clone)]
+pub struct Queries {
+    limits: QueryLimits,
+    state: Arc<Mutex<Book>>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    entries: BTreeMap<String, Entry>,
+    /// By token, as long as it has a search.
+    turns: BTreeMap<String, Arc<Semaphore>>,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -41,25 +59,56 @@ pub struct Open {
     pub id: String,
     guard: CancelOnDrop,
     queries: Queries,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Queries {
-    /// Puts a search on the list, unless its owner has too many.
-    pub fn open(&self, query: &str, who: &str, now_ns: Nanos) -> Result<Open, ApiError> {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.values().filter(|entry| entry.who == who).count() >= OPEN_QUERIES_MAX {
-            let message = format!("{OPEN_QUERIES_MAX} queries of this token are open: wait for one, or end it");
+    pub fn new(limits: QueryLimits) -> Queries {
+        Queries { limits, state: Arc::default() }
+    }
+
+    /// Puts a search on the list and waits for its turn, unless its owner has too many.
+    pub async fn open(&self, query: &str, who: &str, now_ns: Nanos, patience: Duration) -> Result<Open, ApiError> {
+        let (mut open, turns) = self.enter(query, who, now_ns)?;
+        // The rules have a pool of their own, whose queue bounds them.
+        if who == ALERTING {
+            return Ok(open);
+        }
+        let turn = tokio::time::timeout(patience, turns.acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            let message = "the other queries of this token took all of the timeout: wait for one, or end it";
+            return Err(ApiError::new(ErrorCode::RateLimited, message).retry_after(1));
+        };
+        open.turn = Some(turn);
+        Ok(open)
+    }
+
+    fn enter(&self, query: &str, who: &str, now_ns: Nanos) -> Result<(Open, Arc<Semaphore>), ApiError> {
+        let QueryLimits { running, waiting } = self.limits;
+        let mut state = self.state();
+        let count = state.entries.values().filter(|entry| entry.who == who).count();
+        if count >= running.saturating_add(waiting) && who != ALERTING {
+            let message = format!(
+                "limits.queries_running ({running}) and limits.queries_waiting ({waiting}) of this token are reached: \
+                 wait for a query, or end one"
+            );
             return Err(ApiError::new(ErrorCode::RateLimited, message).retry_after(1));
         }
+        let turns = state.turns.entry(who.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(running)));
+        let turns = Arc::clone(turns);
         let (id, guard) = (ulid::Ulid::new().to_string(), CancelOnDrop::default());
         let (query, who, begun) = (query.to_owned(), who.to_owned(), Instant::now());
-        entries.insert(id.clone(), Entry { query, who, since_ns: now_ns, begun, cancel: guard.flag() });
-        Ok(Open { id, guard, queries: self.clone() })
+        state.entries.insert(id.clone(), Entry { query, who, since_ns: now_ns, begun, cancel: guard.flag() });
+        Ok((Open { id, guard, queries: self.clone(), turn: None }, turns))
+    }
+
+    fn state(&self) -> MutexGuard<'_, Book> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn list(&self) -> Vec<RunningQuery> {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let shown = entries.iter().map(|(id, entry)| RunningQuery {
+        let state = self.state();
+        let shown = state.entries.iter().map(|(id, entry)| RunningQuery {
             id: id.clone(),
             query: entry.query.clone(),
             who: entry.who.clone(),
@@ -71,8 +120,8 @@ impl Queries {
 
     /// Whether there was such a search.
     fn cancel(&self, id: &str) -> bool {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = entries.get(id);
+        let state = self.state();
+        let found = state.entries.get(id);
         found.inspect(|entry| entry.cancel.store(true, Ordering::Relaxed)).is_some()
     }
 }
@@ -86,7 +135,11 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.queries.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        let mut state = self.queries.state();
+        let Some(Entry { who, .. }) = state.entries.remove(&self.id) else { return };
+        if !state.entries.values().any(|entry| entry.who == who) {
+            state.turns.remove(&who);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! `GET` and `POST /api/v1/query`: rows as they are found, or one JSON object.
 
+mod format;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,17 +14,21 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request};
-use logweir_proto::api::{End, ErrorCode, Frame, Order, QueryAnswer, QueryRequest, Row, Warning};
+use logweir_proto::api::{
+    End, ErrorCode, Frame, MissingRange, Order, QueryAnswer, QueryFormat, QueryRequest, Row, Warning,
+};
 use logweir_proto::query::ast::Query;
 use logweir_proto::query::parse::parse;
 use logweir_proto::query::value::parse_time;
 use logweir_proto::record::EventId;
 use logweir_proto::text::parse_duration;
+use logweir_runtime::clock;
 use logweir_runtime::pool::{Pool, PoolError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
+use self::format::Writer;
 use super::App;
 use super::error::ApiError;
 use super::ingest::read_body;
@@ -30,6 +36,7 @@ use super::queries::Open;
 use crate::auth::Scope;
 use crate::config::QUERY_TIMEOUT_MAX;
 use crate::search::execute::{self, Event, LIMIT_DEFAULT, LIMIT_MAX, Outcome};
+use crate::search::plan;
 use crate::search::rows::names;
 use crate::search::scan::Reason;
 use crate::store::service::View;
@@ -158,10 +165,10 @@ impl Running {
 
 /// Starts a search on a pool, over a view or, without one, over what is stored when its turn comes. A reader that is
 /// too slow gets what fits before the deadline, and the reason `slow_reader`: the thread belongs to others too.
-pub fn start(app: &App, pool: &Pool, asked: Asked, view: Option<Arc<View>>) -> Result<Running, ApiError> {
+pub async fn start(app: &App, pool: &Pool, asked: Asked, view: Option<Arc<View>>) -> Result<Running, ApiError> {
     let (sender, events) = mpsc::channel(PIECES_MAX);
     let (done, end) = oneshot::channel();
-    let open = app.queries.open(&asked.text, &asked.who, asked.now_ns)?;
+    let open = app.queries.open(&asked.text, &asked.who, asked.now_ns, asked.timeout).await?;
     let (flag, store, runtime) = (open.flag(), app.store.clone(), Handle::current());
     let id = open.id.clone();
     let (deadline, memory_bytes) = (Instant::now() + asked.timeout, app.query_memory_bytes);
@@ -189,12 +196,29 @@ pub fn start(app: &App, pool: &Pool, asked: Asked, view: Option<Arc<View>>) -> R
             }
         };
         let ended = execute::run(&asked.query, &request, &view.segments, &mut sink);
+        let ended = match ended {
+            Err(error @ crate::search::Error::Partial { .. }) if asked.partial => {
+                Ok(unanswered(&error, &asked, &mut sink))
+            }
+            ended => ended,
+        };
         let ended = ended.map(|outcome| Outcome { reason: outcome.reason.or(stopped), ..outcome });
         log(&id, &asked, begun, &ended);
         let _ = done.send(ended);
     };
     pool.spawn(job).map_err(busy)?;
     Ok(Running { events, end: Some(end), open })
+}
+
+/// The answer when a query within the query was not complete: nothing is certain, and all of the range is missing.
+fn unanswered(error: &crate::search::Error, asked: &Asked, sink: &mut execute::Sink<'_>) -> Outcome {
+    let message = error.to_string();
+    let warning = Warning { warn: "partial_subquery".to_owned(), field: None, did_you_mean: None, pos: None, message };
+    let _ = sink(Event::Meta { columns: Vec::new(), events: false, warnings: vec![warning.clone()] });
+    let range = plan::range(&asked.query, asked.from_ns, asked.to_ns, asked.now_ns);
+    let to_ns = range.last_ns.min(asked.now_ns);
+    let missing = MissingRange { from: clock::rfc3339(range.first_ns), to: clock::rfc3339(to_ns), splits: 0 };
+    Outcome { reason: Some(Reason::Timeout), missing: vec![missing], warnings: vec![warning], ..Outcome::default() }
 }
 
 /// Who asks for the rules: its queries come by the clock, so the query log has them at `debug` only.
@@ -249,10 +273,22 @@ pub fn busy(error: PoolError) -> ApiError {
 pub async fn query(State(app): State<App>, headers: HeaderMap, request: Request<Body>) -> Result<Response, ApiError> {
     let principal = app.auth.allow(&headers, Scope::Query)?;
     let request: QueryRequest = read_request(request).await?;
-    let asked = Asked::new(&request, &principal.name, &app)?;
+    let mut asked = Asked::new(&request, &principal.name, &app)?;
     let begun = Instant::now();
     let partial = asked.partial;
-    let running = start(&app, &app.query_pool, asked, None)?;
+    let format = request.format.unwrap_or_default();
+    if format == QueryFormat::Text {
+        asked.fields = Some(vec!["raw".to_owned()]);
+    }
+    let columns = asked.fields.clone();
+    let running = start(&app, &app.query_pool, asked, None).await?;
+    if format != QueryFormat::Events {
+        let writer = Writer::new(format, columns);
+        return match partial {
+            true => writer.stream(running).await,
+            false => collect(running, begun).await.and_then(whole).map(|answer| writer.whole(answer)),
+        };
+    }
     let wants_object = headers
         .get(ACCEPT)
         .and_then(|accept| accept.to_str().ok())
@@ -260,12 +296,20 @@ pub async fn query(State(app): State<App>, headers: HeaderMap, request: Request<
     if wants_object || !partial {
         let query_id = running.open.id.clone();
         let answer = collect(running, begun).await?;
-        if !partial && !answer.end.complete {
-            return Err(ApiError::new(ErrorCode::Timeout, "the answer is not complete, and partial=false was asked"));
-        }
+        let answer = if partial { answer } else { whole(answer)? };
         return Ok(if wants_object { Json(answer).into_response() } else { frames_of(answer, query_id) });
     }
     stream_frames(running, begun).await
+}
+
+/// An answer that has to be complete.
+fn whole(answer: QueryAnswer) -> Result<QueryAnswer, ApiError> {
+    if answer.end.complete { Ok(answer) } else { Err(incomplete()) }
+}
+
+/// `partial=false` was asked, and a part is missing.
+pub(super) fn incomplete() -> ApiError {
+    ApiError::new(ErrorCode::Timeout, "the answer is not complete, and partial=false was asked")
 }
 
 /// Waits for the whole answer.
@@ -304,7 +348,7 @@ pub fn put_id(row: &mut Row, id: EventId) {
 }
 
 /// `t` and `id` belong to the frame: an event's own fields of these names are shown as `_t` and `_id`.
-fn set_aside(row: &mut Row) {
+pub(super) fn set_aside(row: &mut Row) {
     for (own, moved) in [("t", "_t"), ("id", "_id")] {
         if let Some(value) = row.shift_remove(own) {
             row.insert(moved.to_owned(), value);
@@ -406,12 +450,6 @@ pub fn millis(begun: Instant) -> f64 {
 /// What a failed search says to its client.
 pub fn search_error(error: crate::search::Error) -> ApiError {
     ApiError::new(error.code(), error.to_string())
-}
-
-/// One event as the tail and the permalink show it: the same frame as in an answer.
-pub fn row_frame(id: EventId, mut row: Row) -> Frame {
-    set_aside(&mut row);
-    Frame::Row { id: Some(id), row }
 }
 
 #[cfg(test)]

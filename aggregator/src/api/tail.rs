@@ -3,7 +3,10 @@
 //! A subscriber first gets what is stored from `start_offset` (or behind `Last-Event-ID`), oldest first, then every
 //! fresh row. The subscription begins before the stored rows are read, so nothing falls in between; what is in both is
 //! told by the number of its WAL record. Stored rows are read page by page, as the client takes them, and each page is
-//! in memory before its first row is sent: a slow client holds no thread. A part that cannot be read is told by the same frame as rows that came too fast: `{"t":"dropped"}`.
+//! in memory before its first row is sent: a slow client holds no thread. A part that cannot be read is told by the same
+//! frame as rows that came too fast: `{"t":"dropped"}`.
+//!
+//! With an aggregation what arrives during a window of time is one `{"t":"window"}`, whose id is that of its last event.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,23 +18,25 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use logweir_proto::api::{ErrorCode, MissingRange, Order, Row};
+use logweir_proto::api::{ErrorCode, ErrorDetail, MissingRange, Order, Row, Warning};
+use logweir_proto::query::ast;
 use logweir_proto::record::{EventId, SEQ_INDEX_BITS};
 use logweir_proto::text::parse_duration;
-use logweir_runtime::clock;
-use serde::Deserialize;
-use serde_json::json;
+use logweir_runtime::clock::{self, Clock};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::App;
 use super::error::ApiError;
 use super::extract::Query;
-use super::query::{Asked, Piece, Running, busy, parse_query, row_frame, start};
+use super::query::{Asked, Piece, Running, busy, parse_query, set_aside, start};
 use crate::auth::Scope;
 use crate::live::{Next, Subscription};
 use crate::search::execute::{Event, Outcome};
 use crate::search::live::Matcher;
+use crate::search::live::windows::{WINDOW_MAX_NS, WINDOW_MIN_NS, Window, Windows};
 use crate::search::scan::Reason;
 use crate::store::block::Block;
 use crate::store::service::View;
@@ -48,7 +53,10 @@ const STORED_PAGE_ROWS: usize = 1000;
 /// may come again with the last id that it has.
 const STALLED_MAX: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Deserialize)]
+/// Rows have no window.
+const WINDOW_NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TailParameters {
     #[serde(default)]
@@ -57,6 +65,37 @@ pub struct TailParameters {
     start_offset: Option<String>,
     /// Comma-separated, as in a query.
     fields: Option<String>,
+    /// `10s`: the length of the windows of an aggregation; default: the width of a `timechart`, else `10s`.
+    every: Option<String>,
+}
+
+/// What a tail does with fresh rows.
+enum Watch {
+    Rows(Box<Matcher>),
+    Windows(Box<Windows>),
+}
+
+impl Watch {
+    fn compile(query: &ast::Query, parameters: &TailParameters, now_ns: i64) -> Result<Watch, ApiError> {
+        let every_ns = parameters.every.as_deref().map(every_ns).transpose()?;
+        let failed = super::query::search_error;
+        if let Some(windows) = Windows::compile(query, every_ns, now_ns).map_err(failed)? {
+            return Ok(Watch::Windows(Box::new(windows)));
+        }
+        let fields = parameters.fields.as_deref().map(crate::search::rows::names);
+        Matcher::compile(query, fields.as_deref(), now_ns).map(|matcher| Watch::Rows(Box::new(matcher))).map_err(failed)
+    }
+
+    /// The time until the open window ends: at most its length, whatever the clock does.
+    fn window_left(&self, clock: &Clock) -> Duration {
+        match self {
+            Watch::Rows(_) => WINDOW_NEVER,
+            Watch::Windows(windows) => {
+                let left = windows.end_ns().saturating_sub(clock.now_ns()).clamp(0, windows.width_ns());
+                Duration::from_nanos(left.unsigned_abs())
+            }
+        }
+    }
 }
 
 /// `GET /api/v1/tail?query=`
@@ -68,8 +107,7 @@ pub async fn tail(
     let who = app.auth.allow(&headers, Scope::Tail)?.name;
     let query = parse_query(&parameters.query)?;
     let now_ns = app.clock.now_ns();
-    let fields = parameters.fields.as_deref().map(crate::search::rows::names);
-    let matcher = Matcher::compile(&query, fields.as_deref(), now_ns).map_err(super::query::search_error)?;
+    let watch = Watch::compile(&query, &parameters, now_ns)?;
     let resume = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let resume = resume.map(str::parse::<EventId>).transpose();
     let resume = resume.map_err(|_| ApiError::bad_request("Last-Event-ID is no event id"))?;
@@ -85,13 +123,16 @@ pub async fn tail(
             let asked = Asked {
                 who,
                 text: parameters.query,
-                query,
+                query: match watch {
+                    Watch::Rows(_) => query,
+                    Watch::Windows(_) => Windows::events_of(&query),
+                },
                 from_ns: Some(from_ns),
                 to_ns: Some(i64::MAX),
                 limit: STORED_PAGE_ROWS,
                 order: Order::Asc,
                 cursor: resume,
-                fields,
+                fields: parameters.fields.as_deref().map(crate::search::rows::names),
                 timeout: app.query_timeout,
                 partial: true,
                 now_ns,
@@ -100,7 +141,7 @@ pub async fn tail(
         }
     };
     let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
-    let pump = Pump { app, headers, matcher, subscription, seen_record, sender };
+    let pump = Pump { app, headers, watch, subscription, seen_record, sender, failed: false };
     tokio::spawn(pump.run(stored));
     let body = stream::unfold(receiver, |mut receiver| async move {
         let message: Bytes = receiver.recv().await?;
@@ -115,33 +156,42 @@ fn offset_ns(text: &str) -> Result<i64, ApiError> {
     duration.ok_or_else(|| ApiError::bad_request(format!("start_offset: '{text}' is no duration such as 10m")))
 }
 
+fn every_ns(text: &str) -> Result<i64, ApiError> {
+    let every = parse_duration(text).and_then(|every| i64::try_from(every.as_nanos()).ok());
+    every
+        .filter(|every| (WINDOW_MIN_NS..=WINDOW_MAX_NS).contains(every))
+        .ok_or_else(|| ApiError::bad_request(format!("every: '{text}' is no duration from 1s to 1h")))
+}
+
 /// The stored rows of a tail, of which the first page is being read.
 struct Stored {
     asked: Asked,
     view: Arc<View>,
-    running: Running,
+    /// While a page is being read: a page that waits for its client takes no turn from the queries.
+    running: Option<Running>,
     first: Option<Piece>,
 }
 
 impl Stored {
     async fn start(app: &App, asked: Asked, view: Arc<View>) -> Result<Stored, ApiError> {
-        let mut running = start(app, &app.query_pool, asked.clone(), Some(Arc::clone(&view)))?;
+        let mut running = start(app, &app.query_pool, asked.clone(), Some(Arc::clone(&view))).await?;
         let first = Some(running.first().await?);
-        Ok(Stored { asked, view, running, first })
+        Ok(Stored { asked, view, running: Some(running), first })
     }
 
     /// The rest of the page.
-    async fn page(&mut self) -> Option<(Vec<Bytes>, Outcome)> {
-        let mut messages = Vec::new();
+    async fn page(&mut self) -> Option<(Vec<(EventId, Row)>, Outcome)> {
+        let mut rows = Vec::new();
+        let mut running = self.running.take()?;
         loop {
             let piece = match self.first.take() {
                 Some(piece) => piece,
-                None => self.running.next().await?,
+                None => running.next().await?,
             };
             match piece {
-                Piece::Event(Event::Row { id: Some(id), row }) => messages.push(message(id, row)),
+                Piece::Event(Event::Row { id: Some(id), row }) => rows.push((id, row)),
                 Piece::Event(_) => {}
-                Piece::End(Ok(outcome)) => return Some((messages, outcome)),
+                Piece::End(Ok(outcome)) => return Some((rows, outcome)),
                 Piece::End(Err(error)) => {
                     tracing::warn!(error = %error, "the stored rows of a tail cannot be read");
                     return None;
@@ -151,9 +201,10 @@ impl Stored {
     }
 
     /// Starts the page behind `cursor`.
-    fn turn(&mut self, app: &App, cursor: EventId) -> Result<(), ApiError> {
+    async fn turn(&mut self, app: &App, cursor: EventId) -> Result<(), ApiError> {
         self.asked.cursor = Some(cursor);
-        self.running = start(app, &app.query_pool, self.asked.clone(), Some(Arc::clone(&self.view)))?;
+        let running = start(app, &app.query_pool, self.asked.clone(), Some(Arc::clone(&self.view))).await?;
+        self.running = Some(running);
         Ok(())
     }
 }
@@ -188,35 +239,74 @@ fn turn(outcome: &Outcome, cursor: Option<EventId>) -> (Turn, Option<Reason>) {
     }
 }
 
-/// Says that rows are missing here: so many that came too fast, or an unknown number in these parts of time.
-fn dropped(rows: u64, reason: &str, missing: &[MissingRange]) -> Bytes {
-    let frame = json!({"t": "dropped", "n": rows, "reason": reason, "missing": missing});
-    Bytes::from(format!("data: {frame}\n\n"))
+/// What a tail sends as the data of an event. A row's id is also that of the event.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "t", rename_all = "lowercase")]
+pub enum TailFrame {
+    Row {
+        id: EventId,
+        #[serde(flatten)]
+        row: Row,
+    },
+    /// Events are missing here.
+    Dropped {
+        /// So many that came too fast; 0 when the number is not known.
+        n: u64,
+        /// `too_fast` or `unreadable`
+        reason: String,
+        /// Parts of the time that could not be read.
+        missing: Vec<MissingRange>,
+    },
+    /// What arrived in a window of time, of a query that ends in an aggregation.
+    Window { from: String, to: String, columns: Vec<String>, rows: Vec<Row>, warnings: Vec<Warning> },
+    /// The last one: the tail cannot go on.
+    Error { error: ErrorDetail },
 }
 
-fn message(id: EventId, row: Row) -> Bytes {
-    let frame = serde_json::to_string(&row_frame(id, row)).unwrap_or_default();
-    Bytes::from(format!("id: {id}\ndata: {frame}\n\n"))
+impl TailFrame {
+    fn message(&self, id: Option<EventId>) -> Bytes {
+        let frame = serde_json::to_string(self).unwrap_or_default();
+        let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+        Bytes::from(format!("{id}data: {frame}\n\n"))
+    }
+}
+
+/// Says that rows are missing here: so many that came too fast, or an unknown number in these parts of time.
+fn dropped(rows: u64, reason: &str, missing: &[MissingRange]) -> Bytes {
+    TailFrame::Dropped { n: rows, reason: reason.to_owned(), missing: missing.to_vec() }.message(None)
+}
+
+fn message(id: EventId, mut row: Row) -> Bytes {
+    set_aside(&mut row);
+    TailFrame::Row { id, row }.message(Some(id))
+}
+
+/// A window that has ended.
+fn window_message(window: Window) -> Bytes {
+    let Window { first_ns, end_ns, columns, rows, warnings, last } = window;
+    let (from, to) = (clock::rfc3339(first_ns), clock::rfc3339(end_ns));
+    TailFrame::Window { from, to, columns, rows, warnings }.message(last)
+}
+
+/// The tail cannot go on: a window holds too much.
+fn error_message(error: crate::search::Error) -> Bytes {
+    TailFrame::Error { error: super::query::search_error(error).detail }.message(None)
 }
 
 /// Moves fresh rows from the ring to one connection.
 struct Pump {
     app: App,
     headers: HeaderMap,
-    matcher: Matcher,
+    watch: Watch,
     subscription: Subscription,
     /// Rows of this WAL record and earlier ones were in the view.
     seen_record: u64,
     sender: mpsc::Sender<Bytes>,
+    /// The last message says why nothing follows.
+    failed: bool,
 }
 
 impl Pump {
-    fn matching(&self, block: &Block) -> Vec<(EventId, Row)> {
-        let picked = self.matcher.matches(block.batch());
-        let raw = if self.matcher.wants_raw() { block.raw(&picked) } else { None };
-        self.matcher.rows(block.batch(), &picked, raw.as_deref())
-    }
-
     /// Works until the client goes away, its token is revoked, or the server ends, whatever it is waiting for then.
     async fn run(mut self, stored: Option<Stored>) {
         let (app, headers, sender) = (self.app.clone(), self.headers.clone(), self.sender.clone());
@@ -236,10 +326,16 @@ impl Pump {
             self.replay(stored).await?;
         }
         let keep_alive = tokio::time::sleep(KEEP_ALIVE);
-        tokio::pin!(keep_alive);
+        let window_end = tokio::time::sleep(self.watch.window_left(&self.app.clock));
+        tokio::pin!(keep_alive, window_end);
         loop {
             let messages = tokio::select! {
                 next = self.subscription.next() => self.messages(next)?,
+                () = &mut window_end => {
+                    let ended = self.end_window();
+                    window_end.as_mut().reset(Instant::now() + self.watch.window_left(&self.app.clock));
+                    ended
+                }
                 () = &mut keep_alive => vec![Bytes::from_static(b": alive\n\n")],
             };
             if messages.is_empty() {
@@ -248,6 +344,9 @@ impl Pump {
             for message in messages {
                 self.send(message).await?;
             }
+            if self.failed {
+                return None;
+            }
             keep_alive.as_mut().reset(Instant::now() + KEEP_ALIVE);
         }
     }
@@ -255,37 +354,80 @@ impl Pump {
     /// Sends what is stored, one page after the other.
     async fn replay(&mut self, mut stored: Stored) -> Option<()> {
         loop {
-            let (messages, outcome) = stored.page().await?;
-            for message in messages {
+            let (rows, outcome) = stored.page().await?;
+            for message in self.stored_messages(rows) {
                 self.sender.send_timeout(message, STALLED_MAX).await.ok()?;
             }
             let (turn, missing) = turn(&outcome, stored.asked.cursor);
+            if self.failed {
+                return None;
+            }
             if let Some(reason) = missing {
                 self.send(dropped(0, reason.as_str(), &outcome.missing)).await?;
             }
             match turn {
-                Turn::Page(next) => stored.turn(&self.app, next).ok()?,
+                Turn::Page(next) => stored.turn(&self.app, next).await.ok()?,
                 Turn::Live => return Some(()),
                 Turn::Break => return None,
             }
         }
     }
 
-    fn messages(&self, next: Next) -> Option<Vec<Bytes>> {
+    fn messages(&mut self, next: Next) -> Option<Vec<Bytes>> {
+        let seen = self.seen_record;
+        let is_new = |id: EventId| id.seq >> SEQ_INDEX_BITS > seen;
         match next {
             Next::Closed => None,
             Next::Dropped(rows) => Some(vec![dropped(rows, "too_fast", &[])]),
-            Next::Rows(block) => {
-                let rows = self.matching(&block);
-                let fresh = rows.into_iter().filter(|(id, _)| id.seq >> SEQ_INDEX_BITS > self.seen_record);
-                Some(fresh.map(|(id, row)| message(id, row)).collect())
-            }
+            Next::Rows(block) => match &mut self.watch {
+                Watch::Rows(matcher) => {
+                    let rows = matching(matcher, &block);
+                    Some(rows.into_iter().filter(|(id, _)| is_new(*id)).map(|(id, row)| message(id, row)).collect())
+                }
+                Watch::Windows(windows) => {
+                    let added = windows.add(block.batch(), is_new);
+                    Some(added.err().map(|error| self.fail(error)).into_iter().collect())
+                }
+            },
         }
+    }
+
+    fn stored_messages(&mut self, rows: Vec<(EventId, Row)>) -> Vec<Bytes> {
+        match &mut self.watch {
+            Watch::Rows(_) => rows.into_iter().map(|(id, row)| message(id, row)).collect(),
+            Watch::Windows(windows) => match windows.replay(rows) {
+                Ok(ended) => ended.into_iter().map(window_message).collect(),
+                Err(error) => vec![self.fail(error)],
+            },
+        }
+    }
+
+    fn end_window(&mut self) -> Vec<Bytes> {
+        let now_ns = self.app.clock.now_ns();
+        match &mut self.watch {
+            Watch::Rows(_) => Vec::new(),
+            Watch::Windows(windows) => match windows.close(now_ns.max(windows.end_ns())) {
+                Ok(window) => vec![window_message(window)],
+                Err(error) => vec![self.fail(error)],
+            },
+        }
+    }
+
+    fn fail(&mut self, error: crate::search::Error) -> Bytes {
+        self.failed = true;
+        error_message(error)
     }
 
     async fn send(&self, message: Bytes) -> Option<()> {
         self.sender.send(message).await.ok()
     }
+}
+
+/// The rows of a block that a tail shows.
+fn matching(matcher: &Matcher, block: &Block) -> Vec<(EventId, Row)> {
+    let picked = matcher.matches(block.batch());
+    let raw = if matcher.wants_raw() { block.raw(&picked) } else { None };
+    matcher.rows(block.batch(), &picked, raw.as_deref())
 }
 
 /// Ends when the token of these headers is no longer good.

@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::auth::TokenFile;
-use crate::config::Config;
+use crate::config::{Config, QUERIES_RUNNING_DEFAULT, QUERIES_WAITING_DEFAULT};
 use crate::pipeline::Pipeline;
 
 /// 2026-11-20T12:00:00Z
@@ -148,7 +148,7 @@ async fn strangers_learn_only_whether_the_server_is_ready() {
     let world = World::of(&[Scope::Ingest]);
     let text = |answer: Value| answer.to_string();
     assert_eq!(text(json(world.get("/health/ready").await).await), r#"{"ok":true,"parts":{}}"#);
-    let all = r#"{"ok":true,"parts":{"alerting":"ok","disk":"ok","index":"ok","store":"ok","wal":"ok"}}"#;
+    let all = r#"{"ok":true,"parts":{"alerting":"ok","disk":"ok","export":"ok","index":"ok","store":"ok","wal":"ok"}}"#;
     assert_eq!(text(json(world.get_as("/health/ready", "ingest").await).await), all);
     let local = World::open();
     assert_eq!(text(json(local.get("/health/ready").await).await), all);
@@ -222,7 +222,7 @@ async fn rules_are_evaluated_while_every_other_search_waits_for_its_reader() {
     let app = world.pipeline.app();
     let request = QueryRequest { query: "* | stats count() as n".to_owned(), ..QueryRequest::default() };
     let asked = query::Asked::new(&request, "test", &app).expect("a query");
-    let running = query::start(&app, &app.rules_pool, asked, None).expect("there is room");
+    let running = query::start(&app, &app.rules_pool, asked, None).await.expect("there is room");
     let answer = tokio::time::timeout(Duration::from_secs(20), query::collect(running, Instant::now())).await;
     assert_eq!(answer.expect("in time").expect("an answer").rows[0]["n"], 3000);
 }
@@ -284,23 +284,121 @@ async fn a_running_query_is_listed_and_can_be_ended() {
     assert_eq!(end(&id).await, StatusCode::NOT_FOUND);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_token_has_so_many_queries_at_a_time_and_so_many_that_wait() {
+    let world = World::open();
+    world.ingest(0..30).await;
+    let queries = queries::Queries::new(queries::QueryLimits { running: 2, waiting: 1 });
+    let open = async |who: &str| queries.open("*", who, NOW_NS, Duration::from_secs(5)).await;
+    let first = open("a").await.expect("there is room");
+    let _second = open("a").await.expect("there is room");
+    let (third, fourth, other) = tokio::join!(open("a"), open("a"), open("b"));
+    assert_eq!(third.expect_err("its turn never came").detail.code, ErrorCode::RateLimited);
+    let refused = fourth.expect_err("too many wait");
+    assert!(refused.detail.message.contains("limits.queries_waiting (1)"), "{}", refused.detail.message);
+    other.expect("another token has its own");
+    let (third, ()) = tokio::join!(open("a"), async { drop(first) });
+    third.expect("its turn came");
+
+    // What is configured is in force, and told with a time to come again.
+    let app = world.pipeline.app();
+    let limits = (QUERIES_RUNNING_DEFAULT, QUERIES_WAITING_DEFAULT);
+    let mut held = Vec::new();
+    for _ in 0..limits.0 {
+        held.push(app.queries.open("*", "local", NOW_NS, Duration::from_secs(5)).await.expect("there is room"));
+    }
+    let waiting = (0..limits.1).map(|_| app.queries.open("*", "local", NOW_NS, Duration::from_secs(900)));
+    let waiting = futures_util::future::join_all(waiting);
+    let refused = async {
+        tokio::task::yield_now().await;
+        let refused = world.get("/api/v1/hits").await;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.headers()["retry-after"], "1");
+    };
+    tokio::select! {
+        _ = waiting => panic!("nothing was let go"),
+        () = refused => {}
+    }
+    drop(held);
+    assert_eq!(world.get("/api/v1/hits").await.status(), StatusCode::OK);
+}
+
 #[tokio::test]
-async fn a_token_has_only_so_many_queries_open() {
+async fn answers_come_as_bare_rows_csv_and_text() {
+    let world = World::open();
+    world.ingest(0..3).await;
+    let get = async |parameters: &str| {
+        let answer = world.get(&format!("/api/v1/query?order=asc&{parameters}")).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        String::from_utf8(body(answer).await.to_vec()).expect("text")
+    };
+    assert_eq!(get("format=csv&fields=n,message").await, "n,message\r\n0,event 0\r\n1,event 1\r\n2,event 2\r\n");
+    assert_eq!(get("format=csv&partial=false&query=*%7Cstats%20count%20by%20level").await, "level,count\r\ninfo,3\r\n");
+    assert_eq!(get("format=text&query=*%7Cstats%20count%20by%20level").await, "info\t3\n");
+    let text = get("format=text&query=n:1").await;
+    assert_eq!(serde_json::from_str::<Value>(&text).expect("the line as it came")["message"], "event 1");
+    let rows = frames(&Bytes::from(get("format=rows&fields=n").await));
+    assert_eq!(rows.iter().map(|row| row["n"].clone()).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(world.get("/api/v1/query?format=xml").await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn without_frames_an_answer_that_is_not_complete_breaks_off() {
     let world = World::open();
     world.ingest(0..3000).await;
-    let mut held = Vec::new();
-    for _ in 0..queries::OPEN_QUERIES_MAX {
-        held.push(world.get("/api/v1/hits").await);
-    }
-    assert!(held.iter().all(|answer| answer.status() == StatusCode::OK));
-    let app = world.pipeline.app();
-    let open: Vec<_> = (0..queries::OPEN_QUERIES_MAX).map(|_| app.queries.open("*", "local", NOW_NS)).collect();
-    assert!(open.iter().all(Result::is_ok));
-    let refused = world.get("/api/v1/hits").await;
-    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(refused.headers()["retry-after"], "1");
-    drop(open);
-    assert_eq!(world.get("/api/v1/hits").await.status(), StatusCode::OK);
+    // Nobody reads until the deadline is over.
+    let held = world.get("/api/v1/query?limit=3000&format=rows&timeout=100ms").await;
+    assert_eq!(held.status(), StatusCode::OK);
+    // Jobs that meet need every thread, also the one that the search gives back when its time is over.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let pool = world.pipeline.app().query_pool;
+    let meeting = Arc::new(std::sync::Barrier::new(threads));
+    let met = (0..threads).map(|_| {
+        let meeting = Arc::clone(&meeting);
+        pool.run(move || meeting.wait().is_leader())
+    });
+    assert!(futures_util::future::join_all(met).await.iter().all(Result::is_ok));
+    assert!(held.into_body().collect().await.is_err());
+}
+
+#[tokio::test]
+async fn a_query_within_the_query_that_takes_too_long_leaves_an_answer_that_says_so() {
+    let world = World::open();
+    world.ingest(0..3000).await;
+    let uri = "/api/v1/query?timeout=1ns&query=n:in(*%7Cfields%20n)";
+    let told = frames(&body(world.get(uri).await).await);
+    let end = told.last().expect("an end");
+    assert_eq!(
+        (&end["complete"], &end["reason"], end["missing"].as_array().map(Vec::len)),
+        (&false.into(), &"timeout".into(), Some(1))
+    );
+    assert_eq!(told[0]["warnings"][0]["warn"], "partial_subquery");
+    assert_eq!(world.get(&format!("{uri}&partial=false")).await.status(), StatusCode::GATEWAY_TIMEOUT);
+}
+
+#[tokio::test]
+async fn the_values_of_a_field_are_found_by_their_beginning() {
+    let world = World::open();
+    world.ingest(0..120).await;
+    let get = async |uri: &str| json(world.get(uri).await).await;
+    let values = get("/api/v1/fields/message/values?q=EVENT%2011&limit=3").await;
+    let texts: Vec<&Value> = values["values"].as_array().expect("a list").iter().map(|value| &value["value"]).collect();
+    assert_eq!(texts, ["event 11", "event 110", "event 111"]);
+    assert_eq!((&values["distinct"], &values["rows"], &values["complete"]), (&120.into(), &120.into(), &true.into()));
+    assert_eq!(get("/api/v1/fields/nosuch/values").await["values"], serde_json::json!([]));
+    assert_eq!(world.get("/api/v1/fields/n/values?limit=0").await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_histogram_has_the_one_of_before_beside_it() {
+    let world = World::open();
+    world.ingest(0..120).await;
+    let answer = json(world.get("/api/v1/hits?from=-30s&to=now&compare=45s&buckets=30&by=level").await).await;
+    assert_eq!((&answer["total"], &answer["previous"]["total"]), (&0.into(), &120.into()));
+    assert_eq!(answer["width_ms"], answer["previous"]["width_ms"]);
+    let bars = |answer: &Value| answer["series"]["info"].as_array().map(Vec::len);
+    assert_eq!(bars(&answer["previous"]), Some(30));
+    assert_eq!(world.get("/api/v1/hits?compare=-1d").await.status(), StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
@@ -310,5 +408,12 @@ async fn patterns_come_with_their_counts() {
     let answer = json(world.get("/api/v1/patterns?from=-1h").await).await;
     let pattern = &answer["patterns"][0];
     assert_eq!((&pattern["pattern"], &pattern["count"]), (&"event <num>".into(), &50.into()));
+    assert_eq!(pattern.get("buckets"), None);
+    let answer = json(world.get("/api/v1/patterns?from=-2m&to=now&buckets=12").await).await;
+    assert_eq!(answer["width_ms"], 10_000);
+    let counts: Vec<u64> =
+        answer["patterns"][0]["buckets"].as_array().expect("a list").iter().filter_map(Value::as_u64).collect();
+    assert_eq!(counts.iter().sum::<u64>(), 50);
+    assert_eq!(counts[6], 50, "a minute ago");
     assert_eq!(world.get("/api/v1/patterns?new_since=x").await.status(), StatusCode::BAD_REQUEST);
 }

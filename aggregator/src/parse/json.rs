@@ -5,6 +5,7 @@
 
 mod keys;
 mod known;
+pub(super) mod pairs;
 mod plan;
 mod scan;
 pub(super) mod unescape;
@@ -88,6 +89,12 @@ impl Json {
         } else if !self.scan(piece.text, names) {
             return false;
         }
+        self.fill(shape, piece, context, line);
+        true
+    }
+
+    /// Gives the leaves of `piece` to `line`.
+    fn fill(&mut self, shape: Option<Shape>, piece: Piece<'_>, context: Context<'_>, line: &mut Line) {
         line.fields_dropped += self.leaves.dropped;
         self.choose(piece.text, context.utc_offset_minutes);
         if let Some(shape) = shape.filter(|shape| self.known.plan(*shape).is_open()) {
@@ -103,6 +110,23 @@ impl Json {
             }
         }
         self.finish(context.raw, line);
+    }
+
+    /// Fills `line` from `key=value key="value"`; false, and nothing is filled, when `piece` is something else.
+    pub(super) fn parse_pairs(
+        &mut self,
+        piece: Piece<'_>,
+        context: Context<'_>,
+        names: &mut Names,
+        line: &mut Line,
+    ) -> bool {
+        if self.keys.begin() {
+            self.known.clear();
+        }
+        if !pairs::scan(piece.text, &mut self.keys, names, &mut self.leaves) {
+            return false;
+        }
+        self.fill(None, piece, context, line);
         true
     }
 

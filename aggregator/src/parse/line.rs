@@ -55,6 +55,45 @@ pub enum Spelling {
     EpochInt { unit_ns: i64 },
     /// `time` as seconds with a fraction of this many digits (`$msec`: 3).
     EpochFixed { decimals: u8 },
+    /// `time` as a program of its own taste writes it; `fraction` as above.
+    Layout { layout: Layout, fraction: u8, offset: Offset },
+}
+
+/// Layouts of times that are not near to RFC 3339; what each looks like is in [`super::time`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// `Fri Nov 20 09:10:02.123456 2026`, Apache's error log.
+    Ctime,
+    /// `Fri Nov 20 09:10:02 UTC 2026`
+    CtimeZone,
+    /// `Fri, 20 Nov 2026 09:10:02 +0000`
+    Rfc2822,
+    /// `Nov 20 09:10:02`
+    Syslog,
+    /// `Nov 20 2026 09:10:02`
+    SyslogYear,
+    /// `Nov 20, 2026 9:10:02 AM`, `java.util.logging`.
+    Java,
+    /// The same with the narrow space that Java writes since 20.
+    JavaNarrow,
+    /// `20 Nov 2026 09:10:02.123`
+    Redis,
+    /// `20-Nov-2026 09:10:02.123`
+    Tomcat,
+    /// `20/Nov/2026:09:10:02.123`, HAProxy.
+    Clf,
+    /// `20/Nov/2026 09:10:02`, Django.
+    ClfSpace,
+    /// `20.11.2026 09:10:02`
+    German,
+    /// `261120  9:10:02`
+    MySql5,
+    /// `2026-11-20  9:10:02`, MariaDB.
+    PaddedHour,
+    /// `1120 09:10:02.123456`
+    Glog,
+    /// `09:10:02.123`
+    Clock,
 }
 
 /// The zone of an RFC 3339 time as it was written.
@@ -68,6 +107,10 @@ pub enum Offset {
     MinutesCompact(i16),
     /// Nothing was written; this many minutes were assumed.
     Assumed(i16),
+    /// `UTC`, `CET`: a space and a name of the table of zones.
+    Named(u8),
+    /// `+01`
+    Hours(i16),
 }
 
 /// The bytes `[start, end)` of the raw line that a value was cut from.

@@ -36,26 +36,32 @@ fn trimmed(cut: Cut, len: usize) -> Cut {
 
 fn fill(piece: Piece<'_>, cut: Option<Cut>, context: Context<'_>, line: &mut Line) {
     let start = leading_time(piece, context, line);
-    let body = start..piece.text.len();
-    let text = &piece.text[body.clone()];
-    let main_cut = match piece.place {
-        Place::Raw(_) => piece.cut(body.clone(), Spelling::Plain),
+    let range = start..piece.text.len();
+    line.level = line.level.or_else(|| level::guess(&piece.text[range.clone()]));
+    let cut = match piece.place {
+        Place::Raw(_) => piece.cut(range.clone(), Spelling::Plain),
         Place::Scratch(_) => cut,
     };
-    let main = Value::Text(piece.text(body));
-    line.level = line.level.or_else(|| level::guess(text));
+    body(piece, range, cut, line);
+}
+
+/// The text behind all that loggers write before it: a message, or an exception with its stack.
+pub(super) fn body(piece: Piece<'_>, range: Range<usize>, cut: Option<Cut>, line: &mut Line) {
+    let start = range.start;
+    let text = &piece.text[range.clone()];
+    let main = Value::Text(piece.text(range));
     let several = memchr::memchr(b'\n', text).is_some();
     match if several { exception::shape(text) } else { Shape::Text } {
         Shape::Trace(header) => {
             let first = memchr::memchr(b'\n', text).unwrap_or(text.len());
             let message = message_of_trace(text, first, header.as_ref());
             line.push(NameId::MESSAGE, Value::Text(piece.text(start + message.start..start + message.end)), None);
-            line.push(NameId::EXCEPTION_STACK, main, main_cut);
+            line.push(NameId::EXCEPTION_STACK, main, cut);
             name_exception(piece, start, header.map(|header| header.name), line);
             line.level = line.level.or(Some(Level::Error));
         }
         Shape::Text => {
-            line.push(NameId::MESSAGE, main, main_cut);
+            line.push(NameId::MESSAGE, main, cut);
             let first = &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())];
             name_exception(piece, start, exception::type_of(first), line);
         }
@@ -85,8 +91,11 @@ fn leading_time(piece: Piece<'_>, context: Context<'_>, line: &mut Line) -> usiz
     if line.time_ns.is_some() {
         return 0;
     }
-    let Some(stamp) = time::leading(&text[open..], context.utc_offset_minutes) else {
-        line.time_ns = time::yearless(text, context.utc_offset_minutes, context.received_ns);
+    let minutes = context.utc_offset_minutes;
+    let stamp = time::leading(&text[open..], minutes);
+    let stamp = stamp.or_else(|| time::layout::leading(&text[open..], minutes, context.received_ns));
+    let Some(stamp) = stamp else {
+        line.time_ns = time::yearless(text, minutes, context.received_ns);
         return 0;
     };
     let mut at = open + stamp.len;

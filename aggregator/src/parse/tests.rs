@@ -2,4 +2,4 @@
 
 pub(in crate::parse) mod fixture;
 mod hostile;
-mod samples;
+pub(super) mod samples;

@@ -4,6 +4,8 @@
 //! the store prints with it what a reader cut out.
 
 mod civil;
+pub(super) mod layout;
+mod zone;
 
 use self::civil::{Civil, clock, days_from_civil, instant};
 use super::line::{Offset, Spelling};
@@ -164,11 +166,7 @@ fn rfc3339(text: &[u8], assumed_minutes: i16) -> Option<Stamp> {
     let (zone, zone_len, spaced) = zone(&text[at..], assumed_minutes);
     at += zone_len;
     let seconds = clock(hour, minute, second)?;
-    let (Offset::Minutes(minutes) | Offset::MinutesCompact(minutes) | Offset::Assumed(minutes)) = zone else {
-        let time_ns = instant(days, seconds, nanoseconds, 0)?;
-        return Some(Stamp { time_ns, len: at, spelling: spelled(fraction, zone, text[10], spaced) });
-    };
-    let time_ns = instant(days, seconds, nanoseconds, minutes)?;
+    let time_ns = instant(days, seconds, nanoseconds, offset_minutes(zone))?;
     Some(Stamp { time_ns, len: at, spelling: spelled(fraction, zone, text[10], spaced) })
 }
 
@@ -199,10 +197,32 @@ fn zone(text: &[u8], assumed_minutes: i16) -> (Offset, usize, bool) {
             if let Some(minutes) = body.get(..5).and_then(|zone| offset(zone, false)).filter(|_| ends(5)) {
                 return (Offset::MinutesCompact(minutes), 5 + skip, spaced);
             }
+            // After a space it might be a number; before a bracket or a comma it is what PostgreSQL writes.
+            let is_zone = ends(3) && (!spaced || matches!(body.get(3..), Some([b' ', b'[', ..] | [b',', ..])));
+            if is_zone && let Some(hours) = digits(body, 1, 2).filter(|hours| *hours <= 15) {
+                let sign = if body[0] == b'-' { -60 } else { 60 };
+                return (Offset::Hours(sign * hours as i16), 3 + skip, spaced);
+            }
+        }
+        [b'A'..=b'Z', ..] if spaced => {
+            if let Some((name, len)) = zone::leading(body) {
+                return (Offset::Named(name), len + skip, spaced);
+            }
         }
         _ => {}
     }
     (Offset::Assumed(assumed_minutes), 0, false)
+}
+
+fn offset_minutes(offset: Offset) -> i16 {
+    match offset {
+        Offset::Zulu => 0,
+        Offset::Minutes(minutes)
+        | Offset::MinutesCompact(minutes)
+        | Offset::Assumed(minutes)
+        | Offset::Hours(minutes) => minutes,
+        Offset::Named(name) => zone::minutes(name),
+    }
 }
 
 /// `+01:00` or `+0100` in minutes.
@@ -250,16 +270,13 @@ pub fn format_time(time_ns: i64, spelling: Spelling, out: &mut Vec<u8>) -> bool 
         Spelling::NginxError { offset_minutes } => {
             format_rfc3339(time_ns, FRACTION_SLASHES, Offset::Assumed(offset_minutes), b' ', out)
         }
+        Spelling::Layout { layout, fraction, offset } => layout::print(time_ns, layout, fraction, offset, out),
         _ => false,
     }
 }
 
 fn format_rfc3339(time_ns: i64, fraction: u8, offset: Offset, separator: u8, out: &mut Vec<u8>) -> bool {
-    let minutes = match offset {
-        Offset::Zulu => 0,
-        Offset::Minutes(minutes) | Offset::MinutesCompact(minutes) | Offset::Assumed(minutes) => minutes,
-    };
-    let Some(local) = Civil::new(time_ns, minutes) else { return false };
+    let Some(local) = Civil::new(time_ns, offset_minutes(offset)) else { return false };
     let dash = if fraction & FRACTION_SLASHES != 0 { b'/' } else { b'-' };
     push_digits(local.year, 4, out);
     out.push(dash);
@@ -282,13 +299,22 @@ fn format_rfc3339(time_ns: i64, fraction: u8, offset: Offset, separator: u8, out
     if separator & SEPARATOR_SPACED_OFFSET != 0 {
         out.push(b' ');
     }
+    push_zone(offset, out);
+    true
+}
+
+fn push_zone(offset: Offset, out: &mut Vec<u8>) {
     match offset {
         Offset::Zulu => out.push(b'Z'),
         Offset::Minutes(minutes) => push_offset(minutes, true, out),
         Offset::MinutesCompact(minutes) => push_offset(minutes, false, out),
         Offset::Assumed(_) => {}
+        Offset::Named(name) => out.extend_from_slice(zone::name(name).as_bytes()),
+        Offset::Hours(minutes) => {
+            out.push(if minutes < 0 { b'-' } else { b'+' });
+            push_digits(i64::from(minutes.unsigned_abs()) / 60, 2, out);
+        }
     }
-    true
 }
 
 fn push_clock(local: &Civil, out: &mut Vec<u8>) {

@@ -12,11 +12,13 @@ use logweir_proto::record::{field, seq_of};
 
 use crate::live::Live;
 use crate::names::{NameId, Names};
+use crate::parse::formats::Formats;
 use crate::parse::line::{Line, Value};
-use crate::parse::{Input, Parser};
+use crate::parse::{Input, Parser, Reading};
 use crate::ranges::{SourceKey, SourceRanges};
 use crate::receive::admission::Ticket;
 use crate::receive::dedup::{self, ChunkPlan, RecordPlan};
+use crate::receive::sources::Sources;
 use crate::receive::writer::Durable;
 use crate::store::block::{Block, BlockBuilder};
 use crate::store::segment::BLOCK_ROWS_MAX;
@@ -31,6 +33,9 @@ const PUBLISH_ROWS_MAX: usize = 16 * BLOCK_ROWS_MAX;
 /// Names that one interner may collect before it is replaced, between two publications.
 const NAMES_RESET: usize = 50_000;
 
+/// A time that is further ahead than this is wrong; the line then counts from when it was received.
+pub const FUTURE_MAX_NS: i64 = 300 * 1_000_000_000;
+
 /// Marks an event whose line was cut at the limit of a line, or ended without its end.
 const TRUNCATED: &str = "_truncated";
 
@@ -44,6 +49,8 @@ pub struct Indexer {
     /// The source of the records at hand; it is not among the others.
     current: Option<(SourceKey, Learned)>,
     parse: Parse,
+    formats: Arc<Formats>,
+    sources: Sources,
     line: Line,
     builder: BlockBuilder,
     blocks: Vec<Arc<Block>>,
@@ -77,9 +84,11 @@ impl Learned {
         self.info == *source && self.host == agent.host && self.utc_offset_minutes == agent.utc_offset_minutes
     }
 
-    fn parser(&mut self, names: &mut Names) -> &mut Parser {
+    fn parser(&mut self, formats: &Arc<Formats>, names: &mut Names) -> &mut Parser {
         let Learned { info, host, utc_offset_minutes, parser } = self;
-        parser.get_or_insert_with(|| Box::new(Parser::new(info, host, names).with_utc_offset(*utc_offset_minutes)))
+        parser.get_or_insert_with(|| {
+            Box::new(Parser::with_formats(info, host, formats, names).with_utc_offset(*utc_offset_minutes))
+        })
     }
 }
 
@@ -90,6 +99,8 @@ impl Indexer {
             parsers: HashMap::new(),
             current: None,
             parse: Parser::parse,
+            formats: Formats::built_in(),
+            sources: Sources::default(),
             line: Line::default(),
             builder: BlockBuilder::default(),
             blocks: Vec::new(),
@@ -100,6 +111,13 @@ impl Indexer {
             store,
             live,
         }
+    }
+
+    /// Reads by these formats, and tells `sources` what reads each of them.
+    #[must_use]
+    pub fn with_formats(mut self, formats: Arc<Formats>, sources: Sources) -> Indexer {
+        (self.formats, self.sources) = (formats, sources);
+        self
     }
 
     /// Works until the queue's other end is gone, and publishes what it holds.
@@ -163,6 +181,7 @@ impl Indexer {
             if self.parsers.len() >= PARSERS_MAX {
                 self.parsers.clear();
             }
+            self.tell(&before, &learned);
             self.parsers.insert(before, learned);
         }
         let learned = self.current.take().map(|(_, learned)| learned).or_else(|| self.parsers.remove(&key));
@@ -170,11 +189,19 @@ impl Indexer {
         self.current = Some((key, learned.unwrap_or_else(|| Learned::new(header, source))));
     }
 
+    /// Shows what reads a source.
+    fn tell(&self, key: &SourceKey, learned: &Learned) {
+        if let Some(parser) = &learned.parser {
+            let Reading { around, inner, lines, lines_read } = parser.reading();
+            self.sources.is_read(key, [around, inner], lines, lines_read);
+        }
+    }
+
     /// Adds a record of the source that was selected.
     fn add(&mut self, record: &RecordRef<'_>, received_ns: i64, seq: u64) {
-        let Indexer { names, current: Some((_, learned)), line, parse, .. } = self else { return };
+        let Indexer { names, current: Some((_, learned)), line, parse, formats, .. } = self else { return };
         let input = Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
-        let parsed = catch_unwind(AssertUnwindSafe(|| parse(learned.parser(names), names, input, line)));
+        let parsed = catch_unwind(AssertUnwindSafe(|| parse(learned.parser(formats, names), names, input, line)));
         if parsed.is_err() {
             // What the parser has learned may be half done. The log keeps the line, so a replay meets it again.
             learned.parser = None;
@@ -193,6 +220,13 @@ impl Indexer {
             metrics::counter!("logweir_fields_dropped_total").increment(u64::from(self.line.fields_dropped));
         }
         let time_ns = self.line.time_ns.or(record.time_ns).unwrap_or(received_ns);
+        let time_ns = if time_ns > received_ns.saturating_add(FUTURE_MAX_NS) {
+            // The clock of the host is wrong: nobody would find the line where it says that it is.
+            metrics::counter!("logweir_future_times_total").increment(1);
+            received_ns
+        } else {
+            time_ns
+        };
         self.builder.push(names, &self.line, record.text, time_ns, seq);
         self.rows += 1;
         if self.builder.is_full() {
@@ -252,8 +286,13 @@ impl Indexer {
         let ranges = std::mem::take(&mut self.ranges);
         self.store.append(blocks.clone(), record, ranges);
         // After the store: who subscribes and then reads the store must find a row in at least one of them.
+        let now_ns = self.store.now_ns();
         for block in &blocks {
+            self.live.arrivals.note(block, now_ns);
             self.live.publish(block);
+        }
+        if let Some((key, learned)) = &self.current {
+            self.tell(key, learned);
         }
         self.rows = 0;
         self.tickets.clear();

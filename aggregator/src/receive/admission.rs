@@ -1,10 +1,34 @@
 //! Whether there is room for a request, decided before its body is worked on: overload is answered, not suffered.
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 
 /// Decompressed bytes between the door and the head of the store.
 pub const IN_FLIGHT_BYTES_MAX: u64 = 96 << 20;
+
+/// How full the file system of `data_dir` may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskLimits {
+    /// From here on it is said.
+    pub warn_percent: u8,
+    /// From here on no data is taken.
+    pub full_percent: u8,
+}
+
+impl Default for DiskLimits {
+    fn default() -> DiskLimits {
+        DiskLimits { warn_percent: 90, full_percent: 95 }
+    }
+}
+
+/// What the file system of `data_dir` says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    pub free_bytes: u64,
+    /// Of what may be used, as `df` counts it.
+    pub used_percent: u8,
+}
 
 /// Free space under which no data is taken: the log and the splits that are being written need it.
 pub const DISK_FREE_BYTES_MIN: u64 = 48 << 20;
@@ -21,26 +45,36 @@ pub enum Refusal {
     Rate {
         retry_after_s: u64,
     },
-    DiskFull,
+    DiskFull {
+        used_percent: u8,
+        full_percent: u8,
+    },
     /// The head is far over its size because it cannot be sealed.
     StoreFull,
 }
 
 impl Refusal {
-    pub const fn reason(self) -> &'static str {
-        match self {
+    pub fn reason(self) -> Cow<'static, str> {
+        let reason = match self {
             Refusal::InFlight => "the server is busy with the data that it has: send again later",
             Refusal::Rate { .. } => "limits.ingest_bytes_per_s is reached: send again later",
             Refusal::StoreFull => "the store cannot seal what it has: see /health/ready",
-            Refusal::DiskFull => "the disk of data_dir is nearly full: free space or lower retention",
-        }
+            Refusal::DiskFull { used_percent, full_percent } => {
+                return Cow::Owned(format!(
+                    "the disk is full: {used_percent} % of the file system of data_dir are used \
+                     (limits.disk_full_percent is {full_percent}, and {} MiB have to be free): make room or lower retention",
+                    DISK_FREE_BYTES_MIN >> 20
+                ));
+            }
+        };
+        Cow::Borrowed(reason)
     }
 
     pub const fn retry_after_s(self) -> u64 {
         match self {
             Refusal::InFlight => 1,
             Refusal::Rate { retry_after_s } => retry_after_s,
-            Refusal::DiskFull | Refusal::StoreFull => 10,
+            Refusal::DiskFull { .. } | Refusal::StoreFull => 10,
         }
     }
 }
@@ -56,24 +90,32 @@ struct Shared {
     /// Token bucket as the moment when it is full again: one atomic, no lock.
     full_at_ns: AtomicI64,
     disk_free: AtomicU64,
+    disk_used_percent: AtomicU8,
+    disk_limits: DiskLimits,
     store_full: AtomicBool,
 }
 
 impl Admission {
     pub fn new(bytes_per_s: u64) -> Admission {
+        Admission::with_disk_limits(bytes_per_s, DiskLimits::default())
+    }
+
+    pub fn with_disk_limits(bytes_per_s: u64, disk_limits: DiskLimits) -> Admission {
         Admission(Arc::new(Shared {
             in_flight: AtomicU64::new(0),
             bytes_per_s: bytes_per_s.max(1),
             full_at_ns: AtomicI64::new(i64::MIN),
             disk_free: AtomicU64::new(u64::MAX),
+            disk_used_percent: AtomicU8::new(0),
+            disk_limits,
             store_full: AtomicBool::new(false),
         }))
     }
 
     /// Lets a request in, or says why not. The ticket holds nothing yet: it grows with what is read and decompressed.
     pub fn enter(&self, now_ns: i64) -> Result<Ticket, Refusal> {
-        if self.0.disk_free.load(Ordering::Relaxed) < DISK_FREE_BYTES_MIN {
-            return Err(Refusal::DiskFull);
+        if let Some(refusal) = self.disk_refusal() {
+            return Err(refusal);
         }
         if self.0.store_full.load(Ordering::Relaxed) {
             return Err(Refusal::StoreFull);
@@ -98,17 +140,44 @@ impl Admission {
     }
 
     /// Told by the part that watches the disk.
-    pub fn set_disk_free(&self, bytes: u64) {
-        self.0.disk_free.store(bytes, Ordering::Relaxed);
+    pub fn set_disk(&self, disk: Disk) {
+        self.0.disk_free.store(disk.free_bytes, Ordering::Relaxed);
+        self.0.disk_used_percent.store(disk.used_percent, Ordering::Relaxed);
+    }
+
+    pub fn disk(&self) -> Disk {
+        Disk {
+            free_bytes: self.0.disk_free.load(Ordering::Relaxed),
+            used_percent: self.0.disk_used_percent.load(Ordering::Relaxed),
+        }
+    }
+
+    fn disk_refusal(&self) -> Option<Refusal> {
+        let (Disk { free_bytes, used_percent }, full_percent) = (self.disk(), self.0.disk_limits.full_percent);
+        (free_bytes < DISK_FREE_BYTES_MIN || used_percent >= full_percent)
+            .then_some(Refusal::DiskFull { used_percent, full_percent })
+    }
+
+    /// Why the disk takes nothing, if so.
+    pub fn disk_health(&self) -> Result<(), String> {
+        self.disk_refusal().map_or(Ok(()), |refusal| Err(refusal.reason().into_owned()))
+    }
+
+    /// What is to be said of a disk that is nearly full.
+    pub fn disk_warning(&self) -> Option<String> {
+        let (used_percent, warn_percent) = (self.disk().used_percent, self.0.disk_limits.warn_percent);
+        (used_percent >= warn_percent).then(|| {
+            format!(
+                "the disk is nearly full: {used_percent} % of the file system of data_dir are used \
+                 (limits.disk_warn_percent is {warn_percent}, and at {} % lines are refused)",
+                self.0.disk_limits.full_percent
+            )
+        })
     }
 
     /// Told by the part that looks after the store.
     pub fn set_store_full(&self, full: bool) {
         self.0.store_full.store(full, Ordering::Relaxed);
-    }
-
-    pub fn disk_is_full(&self) -> bool {
-        self.0.disk_free.load(Ordering::Relaxed) < DISK_FREE_BYTES_MIN
     }
 
     pub fn in_flight_bytes(&self) -> u64 {
@@ -185,9 +254,18 @@ mod tests {
     #[test]
     fn a_full_disk_takes_nothing() {
         let admission = Admission::new(u64::MAX);
-        admission.set_disk_free(DISK_FREE_BYTES_MIN - 1);
-        assert_eq!(admission.enter(0).expect_err("full"), Refusal::DiskFull);
-        admission.set_disk_free(u64::MAX);
+        let refusal = |used_percent, free_bytes| {
+            admission.set_disk(Disk { free_bytes, used_percent });
+            (admission.enter(0).err(), admission.disk_warning().is_some())
+        };
+        let full = |used_percent| Some(Refusal::DiskFull { used_percent, full_percent: 95 });
+        assert_eq!(refusal(50, DISK_FREE_BYTES_MIN - 1), (full(50), false));
+        assert_eq!(refusal(89, u64::MAX), (None, false));
+        assert_eq!(refusal(90, u64::MAX), (None, true));
+        assert_eq!(refusal(94, u64::MAX), (None, true));
+        assert_eq!(refusal(95, u64::MAX), (full(95), true));
+        assert!(admission.disk_health().expect_err("full").starts_with("the disk is full: 95 % of"));
+        assert_eq!(refusal(10, u64::MAX), (None, false));
         admission.set_store_full(true);
         assert_eq!(admission.enter(0).expect_err("full"), Refusal::StoreFull);
     }

@@ -26,6 +26,10 @@ pub struct SourceState {
     /// The agent has shipped everything of the source up to this time.
     pub watermark_ns: Option<i64>,
     pub gaps: Vec<Gap>,
+    /// What reads its lines now, how many there were since the start, and how many of them were of a format.
+    pub parser: String,
+    pub lines: u64,
+    pub lines_read: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -74,6 +78,9 @@ impl Sources {
                 last_seen_ns: now_ns,
                 watermark_ns: None,
                 gaps: Vec::new(),
+                parser: String::new(),
+                lines: 0,
+                lines_read: 0,
             });
             state.last_seen_ns = now_ns;
             state.path.clone_from(&source.path);
@@ -97,6 +104,22 @@ impl Sources {
         }
         registry.make_room();
         unknown
+    }
+
+    /// Takes note of what reads a source now: what is around its text, the format of that, the lines that there were,
+    /// and those that were of a format.
+    pub fn is_read(&self, key: &SourceKey, parser: [Option<&str>; 2], lines: u64, lines_read: u64) {
+        let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = registry.sources.get_mut(key) else { return };
+        (state.lines, state.lines_read) = (lines, lines_read);
+        state.parser.clear();
+        let text = parser.iter().all(Option::is_none).then_some("text");
+        for word in parser.into_iter().flatten().chain(text) {
+            if !state.parser.is_empty() {
+                state.parser.push_str(", ");
+            }
+            state.parser.push_str(word);
+        }
     }
 
     pub fn snapshot(&self) -> Vec<(SourceKey, SourceState)> {
@@ -166,5 +189,24 @@ mod tests {
         let known = sources.snapshot();
         let shown: Vec<_> = known.iter().map(|(_, s)| (s.path.as_str(), s.last_seen_ns, s.watermark_ns)).collect();
         assert_eq!(shown, [("/var/log/one", 2, Some(9)), ("/var/log/two", 2, Some(9))]);
+    }
+
+    #[test]
+    fn what_reads_a_source_is_shown() {
+        let sources = Sources::default();
+        sources.observe(&header(&["one"], &[]), 1);
+        let key = SourceKey::new("a", "one");
+        for (parser, want) in [
+            ([None, None], "text"),
+            ([Some("syslog"), None], "syslog"),
+            ([Some("syslog"), Some("haproxy")], "syslog, haproxy"),
+            ([None, Some("redis")], "redis"),
+        ] {
+            sources.is_read(&key, parser, 7, 5);
+            let state = &sources.snapshot()[0].1;
+            assert_eq!((&*state.parser, state.lines, state.lines_read), (want, 7, 5));
+        }
+        sources.is_read(&SourceKey::new("a", "unknown"), [None, None], 1, 1);
+        assert_eq!(sources.snapshot().len(), 1);
     }
 }

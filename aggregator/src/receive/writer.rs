@@ -83,6 +83,15 @@ impl WriterHandle {
         }
     }
 
+    /// The same without waiting: for what the server says of itself.
+    pub fn submit(&self, received: Received) -> Result<(), WriteError> {
+        let request = Request::Append { received: Box::new(received), reply: oneshot::channel().0 };
+        self.requests.try_send(request).map_err(|error| match error {
+            mpsc::TrySendError::Full(_) => WriteError::Busy,
+            mpsc::TrySendError::Disconnected(_) => WriteError::Closed,
+        })
+    }
+
     /// Lets go of records that a committed split covers. May be called from a blocking thread only.
     pub fn truncate_before(&self, record: u64) {
         let _ = self.requests.send(Request::TruncateBefore(record));

@@ -1,6 +1,7 @@
 //! Answers a query: runs its plan over segments and hands rows to a sink as soon as they are certain.
 
 mod dedup;
+mod nested;
 mod newest;
 mod related;
 mod sorted;
@@ -16,6 +17,7 @@ use logweir_proto::api::{End, MissingRange, Order, Row, Stats, Warning};
 use logweir_proto::query::ast::{self, PipeKind, Query};
 use logweir_proto::record::EventId;
 use logweir_runtime::clock;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::newest::{Ended, Newest};
@@ -33,12 +35,6 @@ pub const LIMIT_DEFAULT: usize = 1000;
 
 /// Most rows of one page.
 pub const LIMIT_MAX: usize = 10_000;
-
-/// Most values that a query in `in(…)` may yield.
-pub const SUBQUERY_VALUES_MAX: usize = 10_000;
-
-/// Deepest nesting of queries in `in(…)`.
-pub const SUBQUERY_DEPTH_MAX: u32 = 4;
 
 /// Rows that are made at once: lines may be long.
 const SHOWN_ROWS: usize = 512;
@@ -127,7 +123,7 @@ impl Outcome {
         }
     }
 
-    fn of(coverage: Coverage, rows: usize, cursor: Option<EventId>) -> Outcome {
+    pub(super) fn of(coverage: Coverage, rows: usize, cursor: Option<EventId>) -> Outcome {
         Outcome {
             reason: coverage.reason,
             missing: coverage.missing,
@@ -148,7 +144,7 @@ pub(super) struct RowRef {
 }
 
 /// What running a query would mean.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Explanation {
     pub from: String,
     /// `open` when nothing bounds it.
@@ -264,65 +260,8 @@ pub(super) fn compile(
     segments: &[Arc<dyn Segment>],
     depth: u32,
 ) -> Result<Filter, Error> {
-    let mut subquery = |inner: &Query| subquery_values(inner, range, request, segments, depth + 1);
+    let mut subquery = |inner: &Query| nested::values(inner, range, request, segments, depth + 1);
     Filter::compile(filter, &mut Context { now_ns: request.now_ns, subquery: &mut subquery })
-}
-
-/// The values that the query of an `in(…)` yields over the range of the query around it.
-fn subquery_values(
-    query: &Query,
-    range: TimeRange,
-    request: &Request<'_>,
-    segments: &[Arc<dyn Segment>],
-    depth: u32,
-) -> Result<HashSet<String>, Error> {
-    if depth > SUBQUERY_DEPTH_MAX {
-        return Err(Error::Limit { what: "the nesting of queries", limit: u64::from(SUBQUERY_DEPTH_MAX) });
-    }
-    let mut values = HashSet::new();
-    let mut problem = None;
-    let mut request = Request {
-        from_ns: Some(range.first_ns),
-        to_ns: (range.last_ns < i64::MAX).then(|| range.last_ns + 1),
-        limit: LIMIT_MAX,
-        order: Order::Desc,
-        cursor: None,
-        fields: None,
-        ..request.clone()
-    };
-    loop {
-        let outcome =
-            run_nested(query, &request, segments, &mut |event| take_value(event, &mut values, &mut problem), depth)?;
-        if let Some(problem) = problem {
-            return Err(problem);
-        }
-        if let Some(reason) = outcome.reason {
-            return Err(Error::Partial { what: "in(…)", reason: reason.as_str() });
-        }
-        match outcome.cursor {
-            Some(cursor) => request.cursor = Some(cursor),
-            None => return Ok(values),
-        }
-    }
-}
-
-fn take_value(event: Event, values: &mut HashSet<String>, problem: &mut Option<Error>) -> ControlFlow<()> {
-    match event {
-        Event::Meta { columns, .. } if columns.len() != 1 => *problem = Some(Error::SubqueryColumns),
-        Event::Row { row, .. } => {
-            for value in row.into_iter().map(|(_, value)| value).filter(|value| !value.is_null()) {
-                values.insert(match value {
-                    serde_json::Value::String(text) => text,
-                    other => other.to_string(),
-                });
-            }
-            if values.len() > SUBQUERY_VALUES_MAX {
-                *problem = Some(Error::Limit { what: "the values of in(…)", limit: SUBQUERY_VALUES_MAX as u64 });
-            }
-        }
-        Event::Meta { .. } | Event::Progress { .. } => {}
-    }
-    if problem.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// One run of one plan.

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use logweir_proto::api::{Order, Warning};
+use logweir_proto::api::{MissingRange, Order, Warning};
 use logweir_proto::query::ast::Query;
 use logweir_proto::record::field;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Error;
@@ -34,7 +35,7 @@ pub const FACET_VALUES_MAX: usize = 10_000;
 pub const FACET_COLUMNS: [&str; 5] = ["field", "value", "count", "percent", "distinct"];
 
 /// The values of one field.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Facet {
     pub field: String,
     /// Events of the sample that have it.
@@ -45,20 +46,31 @@ pub struct Facet {
     pub values: Vec<FacetValue>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct FacetValue {
     pub value: serde_json::Value,
     pub count: u64,
 }
 
+/// Which values of a field are listed.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    pub limit: usize,
+    /// Only those that begin so, in whatever case.
+    pub prefix: &'a str,
+}
+
 /// Facets over a sample of the newest events.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Facets {
     pub facets: Vec<Facet>,
     /// Events that were looked at.
     pub rows: u64,
     /// `false` when there were more events than the sample, or a part of them could not be read.
     pub complete: bool,
+    /// Parts of the time that could not be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<MissingRange>,
 }
 
 /// The most frequent values of fields over a sample of a query; without `fields`, of all that are likely to have few.
@@ -66,7 +78,7 @@ pub fn facets(
     query: &Query,
     request: &Request<'_>,
     fields: Option<&[String]>,
-    limit: usize,
+    shown: Shown<'_>,
     segments: &[Arc<dyn Segment>],
 ) -> Result<Facets, Error> {
     let range = plan::range(query, request.from_ns, request.to_ns, request.now_ns);
@@ -96,9 +108,10 @@ pub fn facets(
         rows += picked.len() as u64;
         counters.iter_mut().for_each(|counter| counter.add(&batch, &picked));
     }
-    let complete = scan.finish(sampled).reason.is_none() && !sampled;
-    let facets = counters.into_iter().map(|counter| counter.finish(limit)).filter(|facet| facet.rows > 0);
-    Ok(Facets { facets: facets.collect(), rows, complete })
+    let coverage = scan.finish(sampled);
+    let complete = coverage.reason.is_none() && !sampled;
+    let facets = counters.into_iter().map(|counter| counter.finish(shown)).filter(|facet| facet.rows > 0);
+    Ok(Facets { facets: facets.collect(), rows, complete, missing: coverage.missing })
 }
 
 /// Texts and identities are different on nearly every row: nobody picks one from a list.
@@ -126,7 +139,14 @@ impl Counter {
         groups.into_iter().filter(|group| *group != NO_GROUP).for_each(|group| self.counts[group as usize] += 1);
     }
 
-    fn finish(self, limit: usize) -> Facet {
+    fn finish(self, shown: Shown<'_>) -> Facet {
+        let prefix = shown.prefix.to_lowercase();
+        let begins = |group: &usize| {
+            prefix.is_empty()
+                || self.groups.values[*group]
+                    .first()
+                    .is_some_and(|value| value.text().to_lowercase().starts_with(&prefix))
+        };
         let other = self.groups.other.map(|other| other as usize);
         let mut order: Vec<usize> = (0..self.counts.len()).filter(|group| Some(*group) != other).collect();
         order.sort_by_cached_key(|group| {
@@ -140,7 +160,7 @@ impl Counter {
         Facet {
             rows: self.counts.iter().sum(),
             distinct: order.len(),
-            values: order.into_iter().take(limit).map(value).collect(),
+            values: order.into_iter().filter(begins).take(shown.limit).map(value).collect(),
             field: self.field,
         }
     }
@@ -185,7 +205,7 @@ impl Counters {
             .into_values()
             .map(|counter| {
                 let is_cut = counter.groups.other.is_some();
-                (counter.finish(self.limit), is_cut)
+                (counter.finish(Shown { limit: self.limit, prefix: "" }), is_cut)
             })
             .filter(|(facet, _)| facet.rows > 0)
             .collect();

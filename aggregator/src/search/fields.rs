@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use logweir_proto::record::field;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::scan::TimeRange;
 use crate::store::segment::Segment;
 
 /// A field that some event has.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct FieldInfo {
     pub name: String,
     /// `str`, `int`, `float`, `bool`.

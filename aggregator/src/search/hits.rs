@@ -31,28 +31,55 @@ pub const SERIES_MAX: usize = 20;
 /// Most values of the field that are counted apart.
 const VALUES_MAX: usize = 1000;
 
-/// Counts the events of a query over time. Pipes behind the filter are left out: the histogram is of events.
+/// Counts the events of a query over time. Pipes behind the filter are left out: the histogram is of events. With
+/// `compare_ns` there is a second histogram with the same bars, that much earlier.
 pub fn hits(
     query: &Query,
     request: &Request<'_>,
     buckets: usize,
     by: &str,
+    compare_ns: Option<i64>,
     segments: &[Arc<dyn Segment>],
 ) -> Result<HitsAnswer, Error> {
     let range = plan::range(query, request.from_ns, request.to_ns, request.now_ns);
-    let plan = Plan::new(query, range, Order::Desc);
-    let filter = execute::compile(&plan.filter, range, request, segments, 0)?;
     let known = plan::known_range(range, segments, request.now_ns);
     let buckets = buckets.clamp(1, BUCKETS_MAX) as i64;
     let width_ns = easy_width_ns(known.last_ns.saturating_sub(known.first_ns), buckets);
-    let mut bars = Bars::new(known, width_ns, by);
+    let bars = Bars::new(known, width_ns, by);
     // Events ahead of the clock have no bar.
     let bounded = TimeRange { first_ns: range.first_ns, last_ns: known.last_ns };
-    let mut scan = Scan::new(segments, &filter, bounded, Order::Desc, request.patience());
-    let by = BTreeSet::from([canonical(by)]);
+    let earlier = compare_ns.map(|shift_ns| {
+        let shifted = |ns: i64| ns.saturating_sub(shift_ns);
+        let bars = Bars { first_ns: shifted(bars.first_ns), ..bars.clone() };
+        let range = TimeRange { first_ns: shifted(bounded.first_ns), last_ns: shifted(bounded.last_ns) };
+        let request = Request { now_ns: shifted(request.now_ns), ..request.clone() };
+        count(query, &request, range, bars, segments)
+    });
+    let answer = count(query, request, bounded, bars, segments)?;
+    let previous = earlier.transpose()?;
+    Ok(HitsAnswer {
+        warnings: plan::unknown_fields(query, range, segments),
+        complete: answer.complete && previous.as_ref().is_none_or(|previous| previous.complete),
+        previous: previous.map(Box::new),
+        ..answer
+    })
+}
+
+fn count(
+    query: &Query,
+    request: &Request<'_>,
+    range: TimeRange,
+    mut bars: Bars,
+    segments: &[Arc<dyn Segment>],
+) -> Result<HitsAnswer, Error> {
+    let plan = Plan::new(query, range, Order::Desc);
+    let filter = execute::compile(&plan.filter, range, request, segments, 0)?;
+    let mut scan = Scan::new(segments, &filter, range, Order::Desc, request.patience());
+    let by = bars.by.clone();
+    let by = BTreeSet::from([by.as_str()]);
     let columns = by.iter().copied().chain([field::TIME]).collect();
     while let Some(block) = scan.next_block() {
-        match counted(scan.reader().segment(&block), &block, bounded, &filter, &by, Some(width_ns)) {
+        match counted(scan.reader().segment(&block), &block, range, &filter, &by, Some(bars.width_ns)) {
             Some(counted) => bars.add(&counted.batch, &counted.mask.rows().collect::<Vec<_>>(), &counted.weights),
             None => {
                 if let Some((batch, mask)) = scan.select(&block, &columns) {
@@ -61,11 +88,13 @@ pub fn hits(
             }
         }
     }
-    let complete = scan.finish(false).reason.is_none();
-    Ok(HitsAnswer { warnings: plan::unknown_fields(query, range, segments), complete, ..bars.finish() })
+    let coverage = scan.finish(false);
+    Ok(HitsAnswer { complete: coverage.reason.is_none(), missing: coverage.missing, ..bars.finish() })
 }
 
+#[derive(Clone)]
 struct Bars {
+    by: String,
     first_ns: i64,
     width_ns: i64,
     buckets: usize,
@@ -77,8 +106,9 @@ impl Bars {
     fn new(range: TimeRange, width_ns: i64, by: &str) -> Bars {
         let first_ns = floor(range.first_ns, width_ns);
         let buckets = (range.last_ns.saturating_sub(first_ns) / width_ns) as usize + 1;
-        let by = vec![GroupBy { field: canonical(by).to_owned(), bin: None }];
-        Bars { first_ns, width_ns, buckets, groups: Groups::new(by, 0, VALUES_MAX), counts: Vec::new() }
+        let by = canonical(by).to_owned();
+        let groups = Groups::new(vec![GroupBy { field: by.clone(), bin: None }], 0, VALUES_MAX);
+        Bars { by, first_ns, width_ns, buckets, groups, counts: Vec::new() }
     }
 
     fn add(&mut self, batch: &arrow::record_batch::RecordBatch, rows: &[usize], weights: &[u64]) {
@@ -116,6 +146,8 @@ impl Bars {
             series: shown,
             warnings: Vec::new(),
             complete: true,
+            missing: Vec::new(),
+            previous: None,
         }
     }
 }

@@ -1,4 +1,6 @@
-//! The live tail: one compiled matcher over every fresh block.
+//! The live tail: one compiled matcher over every fresh block, or an aggregation in windows.
+
+pub mod windows;
 
 use arrow::array::UInt32Array;
 use arrow::record_batch::RecordBatch;

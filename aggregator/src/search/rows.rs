@@ -64,6 +64,18 @@ pub fn names(list: &str) -> Vec<String> {
     names
 }
 
+/// The fields of a batch, each once.
+pub fn field_names(batch: &RecordBatch) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for column in batch.schema_ref().fields() {
+        let name = field_of_column(column.name());
+        if name != field::SEQ && name != EXTRA && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
 /// The ids of all rows of a batch; `None` when it lacks `time` or `seq`.
 pub fn ids(batch: &RecordBatch) -> Option<Vec<EventId>> {
     let times = batch.column_by_name(field::TIME)?.as_any().downcast_ref::<arrow::array::Int64Array>()?;

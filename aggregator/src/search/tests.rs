@@ -5,6 +5,7 @@ mod model;
 mod pipes;
 mod stats;
 mod store;
+mod storm;
 mod views;
 
 use std::sync::Arc;

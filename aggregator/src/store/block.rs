@@ -114,6 +114,18 @@ impl Block {
         self.batch.column(0).as_primitive::<Int64Type>().values()
     }
 
+    /// Some of its rows (rising) as a block. Their share of the raw bytes is by their number.
+    pub(super) fn part(&self, rows: &[u32]) -> Result<Block, ArrowError> {
+        let share = u128::from(self.raw_bytes) * rows.len() as u128 / self.len().max(1) as u128;
+        let parts = BlockParts {
+            layout: Arc::clone(&self.layout),
+            shapes: Arc::clone(&self.shapes),
+            raw_bytes: share as u64,
+            extra_fields: self.extra_fields.clone(),
+        };
+        Ok(Block::new(parts, pick(&self.batch, rows)?))
+    }
+
     /// See [`super::segment::Segment::read`].
     pub fn read(&self, projection: &Projection, rows: Option<&[u32]>) -> Result<RecordBatch, ArrowError> {
         let batch = self.batch.project(&self.layout.project(projection, self.has_extra()))?;

@@ -95,6 +95,22 @@ impl Catalogue {
         Ok(catalogue)
     }
 
+    /// What splits tell of themselves, in the place of a log that was lost.
+    pub fn of_splits(
+        splits: impl IntoIterator<Item = SplitMeta>,
+        wal_upto: u64,
+        ranges: SourceRanges,
+        time_ns: Option<i64>,
+    ) -> Catalogue {
+        let splits = splits.into_iter().map(|meta| (meta.path.clone(), Arc::new(meta))).collect();
+        Catalogue { last: 1, splits, wal_upto, ranges, time_ns, ..Catalogue::default() }
+    }
+
+    /// Whether nothing was ever committed.
+    pub fn is_new(&self) -> bool {
+        self.last == 0
+    }
+
     fn from_state(upto: u64, state: &[u8]) -> Result<Catalogue, CatalogueError> {
         let bad = |error: serde_json::Error| CatalogueError::Record { seq: upto, reason: error.to_string() };
         let State { splits, wal_upto, ranges, time_ns } = serde_json::from_slice(state).map_err(bad)?;
@@ -187,9 +203,11 @@ impl Catalogue {
 
     /// Writes a checkpoint if one is due.
     pub fn checkpoint_if_due(&mut self, log: &dyn CommitLog) -> Result<(), CatalogueError> {
-        if self.last < self.checkpointed + CHECKPOINT_EVERY {
-            return Ok(());
-        }
+        if self.last < self.checkpointed + CHECKPOINT_EVERY { Ok(()) } else { self.checkpoint(log) }
+    }
+
+    /// Writes a checkpoint.
+    pub fn checkpoint(&mut self, log: &dyn CommitLog) -> Result<(), CatalogueError> {
         let splits = self.splits.values().map(|meta| (**meta).clone()).collect();
         let state = State { splits, wal_upto: self.wal_upto, ranges: self.ranges.clone(), time_ns: self.time_ns };
         let state = serde_json::to_vec(&state)
@@ -228,7 +246,16 @@ mod tests {
     use crate::store::commit::MemoryCommits;
 
     fn meta(path: &str, wal: (u64, u64)) -> SplitMeta {
-        SplitMeta { path: path.into(), bytes: 1, rows: 1, raw_bytes: 1, min_time_ns: 0, max_time_ns: 0, wal }
+        SplitMeta {
+            path: path.into(),
+            bytes: 1,
+            rows: 1,
+            raw_bytes: 1,
+            min_time_ns: 0,
+            max_time_ns: 0,
+            wal,
+            class: String::new(),
+        }
     }
 
     fn seal(nonce: &str, wal: (u64, u64)) -> Record {

@@ -127,6 +127,23 @@ impl CommitLog for MemoryCommits {
     }
 }
 
+/// What reading a whole log found.
+#[derive(Debug, Default)]
+pub struct Inspected {
+    /// What could be read.
+    pub log: MemoryCommits,
+    pub damage: Vec<CommitDamage>,
+}
+
+/// A file of a log that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitDamage {
+    pub path: PathBuf,
+    pub reason: String,
+    /// The log is whole without it.
+    pub harmless: bool,
+}
+
 /// A log in a directory.
 #[derive(Debug, Clone)]
 pub struct LocalCommits {
@@ -141,6 +158,61 @@ impl LocalCommits {
             .and_then(|()| durable::sync_parent(dir))
             .map_err(|source| commits.io(dir, source))?;
         Ok(commits)
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Reads all of it into memory, as far as that is possible, and changes nothing.
+    pub fn inspect(&self) -> Result<Inspected, CommitError> {
+        let mut found = Inspected::default();
+        let mut damage = |path: PathBuf, reason: &str, harmless| {
+            found.damage.push(CommitDamage { path, reason: reason.to_owned(), harmless });
+        };
+        let mut next = 1;
+        match self.latest_checkpoint() {
+            Ok(Some((upto, state))) => {
+                next = upto + 1;
+                found.log.checkpoint(upto, &state)?;
+            }
+            Ok(None) => {}
+            Err(CommitError::Damaged { path }) => damage(path, "the checkpoint does not match its checksums", false),
+            Err(error) => return Err(error),
+        }
+        let numbers = self.numbers(next)?;
+        for (i, number) in numbers.iter().enumerate() {
+            let path = self.record_path(*number);
+            if *number != next {
+                damage(path, &format!("the records before it, from {next} on, are missing"), false);
+                break;
+            }
+            next += 1;
+            let bytes = fs::read(&path).map_err(|source| self.io(&path, source))?;
+            match whole_frame(&bytes) {
+                Some(record) => drop(found.log.append(*number, record)),
+                None if i + 1 == numbers.len() => {
+                    damage(path, "the last record is torn: it was never confirmed, or lost since", true);
+                }
+                None => damage(path, "the record does not match its checksum", false),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Puts another log, which `fill` writes, in its place. The old one stays under the name that is answered. A crash
+    /// in between leaves no log, which is told from a store that never had one by its splits.
+    pub fn replace_with<E: From<CommitError>>(
+        &self,
+        now_ns: i64,
+        fill: &mut dyn FnMut(&LocalCommits) -> Result<(), E>,
+    ) -> Result<PathBuf, E> {
+        let fresh_dir = self.dir.with_extension(format!("new-{now_ns}"));
+        let aside = self.dir.with_extension(format!("damaged-{now_ns}"));
+        fill(&LocalCommits::open(&fresh_dir)?)?;
+        let moved = fs::rename(&self.dir, &aside).and_then(|()| fs::rename(&fresh_dir, &self.dir));
+        moved.and_then(|()| durable::sync_parent(&self.dir)).map_err(|source| self.io(&self.dir, source))?;
+        Ok(aside)
     }
 
     fn record_path(&self, seq: u64) -> PathBuf {

@@ -141,6 +141,8 @@ fn choose_columns(blocks: &[Arc<Block>]) -> (Vec<ColumnKey>, HashSet<ColumnKey>)
             }
         }
     }
+    // Columns of rows that went to another class.
+    keys.retain(|(_, rows)| *rows > 0);
     let mut demoted = HashSet::new();
     if keys.len() > COLUMNS_MAX {
         let mut by_rows: Vec<&(ColumnKey, usize)> = keys.iter().filter(|(key, _)| !is_canonical(&key.field)).collect();

@@ -93,8 +93,12 @@ fn every_recorded_line_comes_back_byte_for_byte() {
             all.append(&mut more);
         }
         fixture::check(&head.snapshot("head"), &all);
-        let source =
-            SplitSource { path: format!("splits/{folder}{kind:?}"), wal: (1, 2), ranges: SourceRanges::default() };
+        let source = SplitSource {
+            path: format!("splits/{folder}{kind:?}"),
+            wal: (1, 2),
+            ranges: SourceRanges::default(),
+            class: String::new(),
+        };
         let file = write(head.blocks(), source).expect("a split");
         objects.put(&file.meta.path, file.bytes.clone()).expect("put");
         let split = SplitSegment::new(Arc::new(file.meta), Arc::clone(&cache));

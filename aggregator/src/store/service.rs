@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use logweir_runtime::clock::{Clock, Nanos};
 
+use self::classes::RetentionClass;
 use self::sealing::{Part, Sealer};
 use super::block::Block;
 use super::catalogue::{Catalogue, CatalogueError};
@@ -26,6 +27,7 @@ use super::split::footer::SplitMeta;
 use super::split::writer::WriteError;
 use crate::ranges::SourceRanges;
 
+pub mod classes;
 mod compact;
 mod retention;
 mod sealing;
@@ -51,8 +53,17 @@ pub struct StoreConfig {
     /// Memory of decoded columns, so that a query that comes again reads and decodes nothing.
     pub column_cache_bytes: u64,
     pub retention_days: u64,
-    /// Bytes of all split objects; the oldest splits that exceed it are dropped.
+    /// Bytes of all split objects; the oldest splits that exceed it are dropped, whatever their class.
     pub retention_bytes: Option<u64>,
+    /// The first that a row matches is its class; the others are of the default class.
+    pub classes: Vec<RetentionClass>,
+}
+
+impl StoreConfig {
+    /// How long rows of a class are kept. A class that is configured no more is kept as the default one.
+    pub fn days_of(&self, class: &str) -> u64 {
+        self.classes.iter().find(|known| known.name == class).map_or(self.retention_days, |known| known.days)
+    }
 }
 
 /// The store cannot be opened, or a step of it failed.
@@ -68,6 +79,8 @@ pub enum StoreError {
     Write(#[from] WriteError),
     #[error("split {path}: {reason}")]
     Split { path: String, reason: String },
+    #[error("there are splits and no commit log: it was lost, 'logweir fsck --repair' makes it anew from the splits")]
+    Lost,
     #[error("{path}: {source}")]
     Dir { path: String, source: std::io::Error },
 }
@@ -127,6 +140,11 @@ struct Work {
 }
 
 impl Store {
+    /// The time by the clock of the store.
+    pub fn now_ns(&self) -> Nanos {
+        self.inner.clock.now_ns()
+    }
+
     /// A store below a directory: objects in `splits`, the commit log in `commits`.
     pub fn open_local(dir: &Path, config: StoreConfig, clock: Clock) -> Result<(Store, Recovered), StoreError> {
         let at = |source| StoreError::Dir { path: dir.display().to_string(), source };
@@ -143,6 +161,9 @@ impl Store {
         clock: Clock,
     ) -> Result<(Store, Recovered), StoreError> {
         let catalogue = Catalogue::load(&*commits)?;
+        if catalogue.is_new() && retention::holds_committed(&objects)? {
+            return Err(StoreError::Lost);
+        }
         let recovered = Recovered { wal_upto: catalogue.wal_upto(), ranges: catalogue.ranges().clone() };
         let state = State {
             splits: catalogue.splits().clone(),
@@ -250,6 +271,13 @@ impl Store {
 
     /// Sets the gauges of the store.
     pub fn report_metrics(&self) {
+        for kept in self.retention() {
+            let class = || kept.class.clone();
+            metrics::gauge!("logweir_retention_days", "class" => class()).set(kept.days as f64);
+            metrics::gauge!("logweir_retention_splits", "class" => class()).set(kept.splits as f64);
+            metrics::gauge!("logweir_retention_bytes", "class" => class()).set(kept.bytes as f64);
+            metrics::gauge!("logweir_retention_rows", "class" => class()).set(kept.rows as f64);
+        }
         let state = self.inner.state();
         let sum = |of: fn(&SplitMeta) -> u64| state.splits.values().map(|meta| of(meta)).sum::<u64>() as f64;
         metrics::gauge!("logweir_store_splits").set(state.splits.len() as f64);
@@ -282,14 +310,29 @@ impl Inner {
     }
 
     /// Shows in one step what a commit changed: what was added and removed, and that the sealed part is a split now.
-    /// That may be by another commit than the seal's: it folds the seal's record if only the answer to it was lost.
-    fn publish(&self, work: &mut Work) {
+    /// That may be by another commit than the own one: it folds the records to which only the answer was lost. So what
+    /// is gone is told by comparing, and its objects are deleted after the grace, whoever removed it.
+    fn publish(&self, work: &mut Work, now: Nanos) {
         let sealed = work.sealer.take_sealed(&work.catalogue);
+        let splits = work.catalogue.splits().clone();
         let mut state = self.state();
-        state.splits = work.catalogue.splits().clone();
+        let before = std::mem::replace(&mut state.splits, splits);
         if sealed {
             state.sealing = None;
         }
+        drop(state);
+        let gone = before.into_keys().filter(|path| !work.catalogue.splits().contains_key(path));
+        work.retention.bury(gone, now);
+    }
+}
+
+/// The name of a split: its day, its class unless that is the default one, and what is unique.
+fn split_path(max_time_ns: Nanos, class: &str, nonce: &str) -> String {
+    let day = day_of(max_time_ns);
+    if class.is_empty() {
+        format!("{SPLITS}/{day}/{nonce}.split")
+    } else {
+        format!("{SPLITS}/{day}/{class}/{nonce}.split")
     }
 }
 

@@ -9,8 +9,9 @@
 //! `time` stands for the time of the row. A spelling is one byte and its numbers:
 //! 0 plain; 1 JSON string; 2 seconds with `decimals`; 3 fixed with `decimals`; 4 RFC 3339 with `fraction separator
 //! offset`; 5 NGINX local with `minutes`; 6 NGINX error with `minutes`; 7 epoch integer with `unit_ns`; 8 epoch
-//! fixed with `decimals`. An offset is 0 `Z`; 1 `±hh:mm`, 2 `±hhmm`, 3 assumed, each with `minutes`. Minutes and
-//! `unit_ns` are zigzag.
+//! fixed with `decimals`; 9 a layout with its place in `Layout::ALL`, `fraction offset`. An offset is 0 `Z`; 1 `±hh:mm`,
+//! 2 `±hhmm`, 3 assumed, each with `minutes`; 4 a zone by its place in the table of names, one byte; 5 `±hh` with
+//! `minutes`. Minutes and `unit_ns` are zigzag.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use logweir_proto::record::field;
 use logweir_proto::varint;
 
 use super::column::{ColumnKey, Kind};
-use crate::parse::line::{Offset, Spelling};
+use crate::parse::line::{Layout, Offset, Spelling};
 
 /// Most skeletons of a block or split; lines of further ones are kept raw.
 pub const SHAPES_MAX: usize = 4096;
@@ -126,7 +127,6 @@ fn put_value(out: &mut Vec<u8>, name: &str, kind: Kind, spelling: Spelling) {
 
 /// Appends the code of a spelling.
 pub fn put_spelling(out: &mut Vec<u8>, spelling: Spelling) {
-    let minutes = |out: &mut Vec<u8>, minutes: i16| varint::put(out, varint::zigzag(i64::from(minutes)));
     match spelling {
         Spelling::Plain => out.push(0),
         Spelling::JsonString => out.push(1),
@@ -134,29 +134,19 @@ pub fn put_spelling(out: &mut Vec<u8>, spelling: Spelling) {
         Spelling::Fixed { decimals } => out.extend([3, decimals]),
         Spelling::Rfc3339 { fraction, offset, separator } => {
             out.extend([4, fraction, separator]);
-            match offset {
-                Offset::Zulu => out.push(0),
-                Offset::Minutes(m) => {
-                    out.push(1);
-                    minutes(out, m);
-                }
-                Offset::MinutesCompact(m) => {
-                    out.push(2);
-                    minutes(out, m);
-                }
-                Offset::Assumed(m) => {
-                    out.push(3);
-                    minutes(out, m);
-                }
-            }
+            put_offset(out, offset);
+        }
+        Spelling::Layout { layout, fraction, offset } => {
+            out.extend([9, layout as u8, fraction]);
+            put_offset(out, offset);
         }
         Spelling::NginxLocal { offset_minutes } => {
             out.push(5);
-            minutes(out, offset_minutes);
+            put_minutes(out, offset_minutes);
         }
         Spelling::NginxError { offset_minutes } => {
             out.push(6);
-            minutes(out, offset_minutes);
+            put_minutes(out, offset_minutes);
         }
         Spelling::EpochInt { unit_ns } => {
             out.push(7);
@@ -164,6 +154,23 @@ pub fn put_spelling(out: &mut Vec<u8>, spelling: Spelling) {
         }
         Spelling::EpochFixed { decimals } => out.extend([8, decimals]),
     }
+}
+
+fn put_minutes(out: &mut Vec<u8>, minutes: i16) {
+    varint::put(out, varint::zigzag(i64::from(minutes)));
+}
+
+fn put_offset(out: &mut Vec<u8>, offset: Offset) {
+    let (code, minutes) = match offset {
+        Offset::Zulu => return out.push(0),
+        Offset::Named(name) => return out.extend([4, name]),
+        Offset::Minutes(minutes) => (1, minutes),
+        Offset::MinutesCompact(minutes) => (2, minutes),
+        Offset::Assumed(minutes) => (3, minutes),
+        Offset::Hours(minutes) => (5, minutes),
+    };
+    out.push(code);
+    put_minutes(out, minutes);
 }
 
 /// Reads a table of skeletons; `None` when it is not one.
@@ -207,7 +214,6 @@ fn take_bytes<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 fn take_spelling(input: &mut &[u8]) -> Option<Spelling> {
-    let minutes = |input: &mut &[u8]| i16::try_from(varint::unzigzag(varint::take(input)?)).ok();
     Some(match take_byte(input)? {
         0 => Spelling::Plain,
         1 => Spelling::JsonString,
@@ -215,19 +221,62 @@ fn take_spelling(input: &mut &[u8]) -> Option<Spelling> {
         3 => Spelling::Fixed { decimals: take_byte(input)? },
         4 => {
             let (fraction, separator) = (take_byte(input)?, take_byte(input)?);
-            let offset = match take_byte(input)? {
-                0 => Offset::Zulu,
-                1 => Offset::Minutes(minutes(input)?),
-                2 => Offset::MinutesCompact(minutes(input)?),
-                3 => Offset::Assumed(minutes(input)?),
-                _ => return None,
-            };
-            Spelling::Rfc3339 { fraction, offset, separator }
+            Spelling::Rfc3339 { fraction, offset: take_offset(input)?, separator }
         }
-        5 => Spelling::NginxLocal { offset_minutes: minutes(input)? },
-        6 => Spelling::NginxError { offset_minutes: minutes(input)? },
+        5 => Spelling::NginxLocal { offset_minutes: take_minutes(input)? },
+        6 => Spelling::NginxError { offset_minutes: take_minutes(input)? },
         7 => Spelling::EpochInt { unit_ns: varint::unzigzag(varint::take(input)?) },
         8 => Spelling::EpochFixed { decimals: take_byte(input)? },
+        9 => {
+            let layout = *Layout::ALL.get(usize::from(take_byte(input)?))?;
+            Spelling::Layout { layout, fraction: take_byte(input)?, offset: take_offset(input)? }
+        }
         _ => return None,
     })
+}
+
+fn take_minutes(input: &mut &[u8]) -> Option<i16> {
+    i16::try_from(varint::unzigzag(varint::take(input)?)).ok()
+}
+
+fn take_offset(input: &mut &[u8]) -> Option<Offset> {
+    Some(match take_byte(input)? {
+        0 => Offset::Zulu,
+        1 => Offset::Minutes(take_minutes(input)?),
+        2 => Offset::MinutesCompact(take_minutes(input)?),
+        3 => Offset::Assumed(take_minutes(input)?),
+        4 => Offset::Named(take_byte(input)?),
+        5 => Offset::Hours(take_minutes(input)?),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_is_read_as_it_was_written() {
+        let offsets = [
+            Offset::Zulu,
+            Offset::Minutes(-90),
+            Offset::MinutesCompact(60),
+            Offset::Assumed(-5),
+            Offset::Named(45),
+            Offset::Hours(180),
+        ];
+        let mut spellings = vec![Spelling::Plain, Spelling::EpochFixed { decimals: 3 }];
+        for offset in offsets {
+            spellings.push(Spelling::Rfc3339 { fraction: 0x13, offset, separator: b'T' });
+            spellings.extend(Layout::ALL.map(|layout| Spelling::Layout { layout, fraction: 6, offset }));
+        }
+        for spelling in spellings {
+            let mut bytes = Vec::new();
+            put_spelling(&mut bytes, spelling);
+            assert_eq!(take_spelling(&mut bytes.as_slice()), Some(spelling));
+            for end in 0..bytes.len() {
+                assert_eq!(take_spelling(&mut &bytes[..end]), None, "{spelling:?}");
+            }
+        }
+    }
 }

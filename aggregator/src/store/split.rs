@@ -35,6 +35,7 @@ pub mod lookup;
 pub mod pages;
 pub mod parted;
 pub mod reader;
+pub mod rows;
 pub mod writer;
 
 #[cfg(test)]

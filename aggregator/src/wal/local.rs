@@ -194,11 +194,11 @@ impl Wal for LocalWal {
     }
 }
 
-fn io_error(path: &Path, source: std::io::Error) -> WalError {
+pub(super) fn io_error(path: &Path, source: std::io::Error) -> WalError {
     WalError::Io { path: path.display().to_string(), source }
 }
 
-fn list(dir: &Path) -> Result<BTreeMap<u64, u64>, WalError> {
+pub(super) fn list(dir: &Path) -> Result<BTreeMap<u64, u64>, WalError> {
     let mut segments = BTreeMap::new();
     for entry in fs::read_dir(dir).map_err(|e| io_error(dir, e))? {
         let entry = entry.map_err(|e| io_error(dir, e))?;

@@ -96,7 +96,7 @@ async fn test(State(handle): State<Handle>, Path(name): Path<String>) -> Answer 
     }
 }
 
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| ApiError::bad_request(format!("the body cannot be read: {error}")))
 }
 

@@ -81,7 +81,7 @@ fn a_failing_test_says_what_was_there() {
     let set = rules(&[("r.yaml".to_owned(), format!("{RULE}{tests}"))]).unwrap_or_else(|p| panic!("{p:#?}"));
     let results = run_cases(&set, &mut engine::MiniEngine::default()).results;
     expect_test::expect![[r#"
-        r.yaml:26:17: at 20s: expected ok; there is {host=a} pending warning (errors=3 ratio=1 silent_for=0 total=3 source_state="unknown")
+        r.yaml:26:17: at 20s: expected ok; there is {host=a} pending warning (errors=4 ratio=1 silent_for=0 total=4 source_state="unknown")
         r.yaml:27:17: at 1m: expected severity critical; there is {host=a} firing warning (errors=6 ratio=1 silent_for=0 total=6 source_state="unknown")
         r.yaml:28:17: at 1m: expected an alert; there is {host=a} firing warning (errors=6 ratio=1 silent_for=0 total=6 source_state="unknown")
         r.yaml:29:17: at 1m: expected any severity but warning; there is {host=a} firing warning (errors=6 ratio=1 silent_for=0 total=6 source_state="unknown")

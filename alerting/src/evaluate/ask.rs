@@ -1,37 +1,90 @@
-//! Asking the store of logs for the numbers of a rule.
+//! Asking the store of logs for what a rule looks at.
 
-use logweir_rules::evaluate::{PatternLine, RuleState};
-use logweir_rules::model::{Kind, Rule, SignalQuery};
+use logweir_proto::query::value::parse_time;
+use logweir_rules::evaluate::{Deploy, PatternLine, RuleState};
+use logweir_rules::model::{Group, Kind, Labels, Rule, SignalQuery};
 use logweir_rules::names;
-use logweir_rules::signal::{self, Table};
+use logweir_rules::signal::{self, Table, labels_of};
 
+use super::kept::{self, Kept};
+use super::past::Past;
 use crate::source::{Answer, QueryError, QuerySource};
 
 /// Rows of one signal.
 const SIGNAL_ROWS_MAX: usize = 10_000;
+/// Deploys that one step knows of.
+const DEPLOYS_MAX: usize = 100;
+/// A deploy is an event with this in it.
+pub(crate) const DEPLOY_FILTER: &str = "event:deploy";
+/// The labels of a deploy: whom it concerns.
+const DEPLOY_LABELS: [&str; 4] = ["service", "app", "env", "host"];
 
-/// One table per signal with a query, in the order of the rule.
-pub(super) async fn tables(
+/// Where counts over long windows come from.
+pub(crate) enum Counted<'a> {
+    /// Kept from step to step.
+    Live(&'a mut Kept),
+    /// Asked for once, for the whole period.
+    Past(&'a Past),
+}
+
+/// What the store said for one step of a rule.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    pub(crate) tables: Vec<Table>,
+    pub(crate) lines: Vec<PatternLine>,
+    pub(crate) deploys: Vec<Deploy>,
+}
+
+/// Everything for the step of a rule at `at`.
+pub(crate) async fn given(
     source: &dyn QuerySource,
+    counted: &mut Counted<'_>,
+    group: &Group,
     rule: &Rule,
     state: &mut RuleState,
     at: i64,
-) -> Result<Vec<Table>, QueryError> {
+) -> Result<Given, QueryError> {
     // A memory under another grouping is dropped by the machine in this step; the next step fills the new one.
     if let Some(expected) = rule.expected.filter(|_| !state.seeded && state.by == rule.by()) {
         seed(source, rule, state, at, expected.seen_within_ns).await?;
     }
-    let asked = rule.queries().map(|(_, query)| async move {
-        let text = query.text();
-        let (from_ns, to_ns) = query.range(at);
-        let answer = source.query(&text, from_ns, to_ns, SIGNAL_ROWS_MAX).await?;
-        Ok(query.table(&whole(answer)?.rows))
-    });
-    futures_util::future::try_join_all(asked).await
+    let tables = match counted {
+        Counted::Live(kept) => tables(source, kept, rule, at).await?,
+        Counted::Past(past) => past.tables(source, rule, at).await?,
+    };
+    let Kind::Pattern(pattern) = &rule.kind else { return Ok(Given { tables, ..Given::default() }) };
+    let lines = match counted {
+        Counted::Past(past) if past.is_quiet(group, rule, at) => Vec::new(),
+        _ => lines(source, rule, at.saturating_sub(group.every_ns), at).await?,
+    };
+    let deploys = match pattern.after_deploy_ns.filter(|_| !lines.is_empty()) {
+        Some(within_ns) => deploys(source, at.saturating_sub(within_ns), at).await?,
+        None => Vec::new(),
+    };
+    Ok(Given { tables, lines, deploys })
+}
+
+/// One table per signal with a query, in the order of the rule.
+async fn tables(source: &dyn QuerySource, kept: &mut Kept, rule: &Rule, at: i64) -> Result<Vec<Table>, QueryError> {
+    let short = rule.queries().filter(|(_, query)| !kept::is_long(query));
+    let short = futures_util::future::try_join_all(short.map(|(_, query)| table(source, query, at))).await?;
+    let mut short = short.into_iter();
+    let mut tables = Vec::new();
+    for (_, query) in rule.queries() {
+        let table = if kept::is_long(query) { Some(kept.table(source, rule, query, at).await?) } else { short.next() };
+        tables.extend(table);
+    }
+    Ok(tables)
+}
+
+pub(super) async fn table(source: &dyn QuerySource, query: &SignalQuery, at: i64) -> Result<Table, QueryError> {
+    let (from_ns, to_ns) = query.range(at);
+    let answer = source.query(&query.text(), from_ns, to_ns, SIGNAL_ROWS_MAX).await?;
+    Ok(query.table(&whole(answer)?.rows))
 }
 
 /// The lines of a pattern rule from `[from_ns, to_ns)`, the oldest first.
-pub(super) async fn lines(
+async fn lines(
     source: &dyn QuerySource,
     rule: &Rule,
     from_ns: i64,
@@ -41,6 +94,23 @@ pub(super) async fn lines(
     let text = names::resolve(&pattern.filter);
     let answer = source.query(&text, from_ns, to_ns, SIGNAL_ROWS_MAX).await?;
     Ok(whole(answer)?.rows.iter().rev().filter_map(|row| pattern.line(row, to_ns)).collect())
+}
+
+/// What was rolled out in `[from_ns, to_ns)`.
+pub(crate) async fn deploys(source: &dyn QuerySource, from_ns: i64, to_ns: i64) -> Result<Vec<Deploy>, QueryError> {
+    let by = DEPLOY_LABELS.join(", ");
+    let text = format!("{DEPLOY_FILTER} | stats count as v by bin(time, 1s), version, {by}");
+    let answer = whole(source.query(&text, from_ns, to_ns, DEPLOYS_MAX).await?)?;
+    let deploy = |row: &logweir_proto::api::Row| {
+        let at = parse_time(row.get("time")?.as_str()?, to_ns)?;
+        let labels: Labels = labels_of(row, &DEPLOY_LABELS.map(str::to_owned));
+        let version = labels_of(row, &["version".to_owned()]).remove("version");
+        let who = labels.get("service").or_else(|| labels.get("app"));
+        let name = [who.map(String::as_str), version.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let name = if name.is_empty() { "deploy".to_owned() } else { name };
+        Some(Deploy { at, name, labels })
+    };
+    Ok(answer.rows.iter().filter_map(deploy).collect())
 }
 
 /// Which values were there before this rule was first evaluated: a host that is silent already is expected too.
@@ -60,7 +130,7 @@ async fn seed(
 }
 
 /// A rule is not decided on a part of the answer.
-fn whole(answer: Answer) -> Result<Answer, QueryError> {
+pub(super) fn whole(answer: Answer) -> Result<Answer, QueryError> {
     if answer.complete {
         Ok(answer)
     } else {

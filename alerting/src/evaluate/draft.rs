@@ -1,13 +1,15 @@
 //! From what the machine changed to what people read: episodes with texts, links and sample lines.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use logweir_proto::text::visible;
+use logweir_proto::text::format_duration;
 use logweir_rules::condition::Values;
 use logweir_rules::evaluate::{Change, Instance, Outcome, RuleState, Texts, Transition};
 use logweir_rules::model::{Group, Labels, Rule, Severity};
 use ulid::Ulid;
 
+use super::around::Around;
 use crate::notify::message::time_text;
 use crate::notify::template::{Facts, Renderer};
 use crate::source::QuerySource;
@@ -15,38 +17,38 @@ use crate::state::{Episode, Extra, Sample};
 
 /// New episodes of one rule and step that get sample lines; more is a storm, and its lines are alike.
 const SAMPLED_PER_STEP_MAX: usize = 20;
-/// What of a sample line is kept.
-const SAMPLE_CHARS_MAX: usize = 1_000;
+/// What is found later than this pages nobody.
+const LATE_PAGE_MAX_NS: i64 = 1_800 * 1_000_000_000;
 /// Links show this much after the step, for what came late.
 const LINK_AFTER_NS: i64 = 60 * 1_000_000_000;
 
 /// A change of an episode that the next transaction makes.
 #[derive(Debug)]
-pub(super) enum Draft {
+pub(crate) enum Draft {
     Open(Box<Episode>),
     Change(Box<ChangeDraft>),
     Close(CloseDraft),
 }
 
 #[derive(Debug)]
-pub(super) struct ChangeDraft {
-    pub(super) id: String,
-    pub(super) severity: Severity,
+pub(crate) struct ChangeDraft {
+    pub(crate) id: String,
+    pub(crate) severity: Severity,
     /// Set when the receivers are to hear of it; else only the numbers moved.
-    pub(super) reason: Option<String>,
-    pub(super) values: Values,
-    pub(super) summary: String,
-    pub(super) annotations: BTreeMap<String, String>,
-    pub(super) link: String,
-    pub(super) samples: Vec<Sample>,
+    pub(crate) reason: Option<String>,
+    pub(crate) values: Values,
+    pub(crate) summary: String,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) link: String,
+    pub(crate) samples: Vec<Sample>,
 }
 
 #[derive(Debug)]
-pub(super) struct CloseDraft {
-    pub(super) id: String,
-    pub(super) at: i64,
-    pub(super) reason: String,
-    pub(super) values: Values,
+pub(crate) struct CloseDraft {
+    pub(crate) id: String,
+    pub(crate) at: i64,
+    pub(crate) reason: String,
+    pub(crate) values: Values,
 }
 
 /// The id of an episode: its time and a hash of its identity. A step that is evaluated again after a crash makes the
@@ -91,26 +93,26 @@ fn percent_encode(text: &str, out: &mut String) {
 }
 
 /// Ends the episode of a transition, if it has one.
-pub(super) fn close(rule: &str, transition: &Transition, at: i64) -> Option<Draft> {
+pub(crate) fn close(rule: &str, transition: &Transition, at: i64) -> Option<Draft> {
     let id = episode_id(rule, &transition.labels, transition.fired_at?);
     let reason = transition.reason.to_string();
     Some(Draft::Close(CloseDraft { id, at, reason, values: transition.values.clone() }))
 }
 
-pub(super) struct Maker<'a> {
-    pub(super) links: &'a Links,
-    pub(super) renderer: &'a Renderer,
-    pub(super) source: &'a dyn QuerySource,
-    pub(super) group: &'a Group,
-    pub(super) rule: &'a Rule,
-    pub(super) at: i64,
-    pub(super) now_wall: i64,
+pub(crate) struct Maker<'a> {
+    pub(crate) links: &'a Links,
+    pub(crate) renderer: &'a Renderer,
+    pub(crate) source: &'a dyn QuerySource,
+    pub(crate) group: &'a Group,
+    pub(crate) rule: &'a Rule,
+    pub(crate) at: i64,
+    pub(crate) now_wall: i64,
     /// Of the rule files.
-    pub(super) commit: Option<String>,
+    pub(crate) commit: Option<String>,
 }
 
 impl Maker<'_> {
-    pub(super) async fn drafts(&self, before: &RuleState, after: &RuleState, outcome: &Outcome) -> Vec<Draft> {
+    pub(crate) async fn drafts(&self, before: &RuleState, after: &RuleState, outcome: &Outcome) -> Vec<Draft> {
         let mut drafts = Vec::new();
         let mut sampled = 0;
         for transition in &outcome.transitions {
@@ -123,20 +125,45 @@ impl Maker<'_> {
                 "alert"
             );
             let wants_samples = matches!(transition.change, Change::Fired | Change::Raised);
-            let mut samples = Vec::new();
+            let mut around = Around::default();
             if wants_samples && sampled < SAMPLED_PER_STEP_MAX {
                 sampled += 1;
-                samples = self.samples(&transition.labels).await;
+                around = self.around(transition).await;
             }
-            drafts.extend(self.draft(transition, samples));
+            drafts.extend(self.draft(transition, around));
         }
         self.refreshed(before, after, outcome, &mut drafts);
         drafts
     }
 
-    fn draft(&self, transition: &Transition, samples: Vec<Sample>) -> Option<Draft> {
+    /// An episode that was found in lines that came late, or its end.
+    pub(crate) async fn late(&self, transition: &Transition, now_wall: i64) -> Option<Draft> {
+        let late_ns = now_wall.saturating_sub(transition.at);
+        match self.draft(transition, self.around(transition).await)? {
+            Draft::Open(mut episode) => {
+                let late = format_duration(Duration::from_secs(late_ns.max(0) as u64 / 1_000_000_000));
+                episode.extra.late_ns = Some(late_ns);
+                episode.reason = format!("{} (late: {late})", episode.reason);
+                episode.summary = format!("{} [late: {late}]", episode.summary);
+                if late_ns > LATE_PAGE_MAX_NS {
+                    // Nobody is woken for what is that long ago.
+                    episode.severity = episode.severity.min(Severity::Warning);
+                }
+                Some(Draft::Open(episode))
+            }
+            other => Some(other),
+        }
+    }
+
+    /// What changes for people, without its surroundings.
+    pub(crate) fn bare(&self, transition: &Transition) -> Option<Draft> {
+        self.draft(transition, Around::default())
+    }
+
+    fn draft(&self, transition: &Transition, around: Around) -> Option<Draft> {
+        let samples = around.samples.clone();
         match transition.change {
-            Change::Fired => Some(Draft::Open(Box::new(self.open(transition, samples)?))),
+            Change::Fired => Some(Draft::Open(Box::new(self.open(transition, around)?))),
             Change::Raised | Change::Lowered => {
                 let reason = Some(transition.reason.to_string());
                 let Transition { labels, severity, values, texts, .. } = transition;
@@ -177,10 +204,16 @@ impl Maker<'_> {
         }
     }
 
-    fn open(&self, transition: &Transition, samples: Vec<Sample>) -> Option<Episode> {
+    fn open(&self, transition: &Transition, around: Around) -> Option<Episode> {
         let fired_at = transition.fired_at?;
         let Transition { labels, severity, values, texts, .. } = transition;
-        let (summary, annotations) = self.texts(labels, *severity, (values, texts));
+        let (summary, mut annotations) = self.texts(labels, *severity, (values, texts));
+        if self.rule.context.first_seen
+            && let Some(first) = texts.get("first_seen")
+        {
+            annotations.insert("first_seen".to_owned(), first.clone());
+        }
+        let (signal, threshold) = self.threshold(*severity);
         Some(Episode {
             id: episode_id(&self.rule.name, labels, fired_at),
             rule: self.rule.name.clone(),
@@ -201,9 +234,19 @@ impl Maker<'_> {
             annotations,
             query: self.rule.context_filter(labels),
             link: self.link(labels, fired_at),
-            samples,
+            samples: around.samples,
             groups: Vec::new(),
-            extra: Extra { every_ns: self.group.every_ns, commit: self.commit.clone(), ..Extra::default() },
+            extra: Extra {
+                every_ns: self.group.every_ns,
+                commit: self.commit.clone(),
+                signal,
+                threshold,
+                points: around.points,
+                top: around.top,
+                deploy: texts.get("deploy").cloned().or(around.deploy),
+                mute: self.rule.mute.clone(),
+                ..Extra::default()
+            },
         })
     }
 
@@ -239,31 +282,16 @@ impl Maker<'_> {
         self.links.search(&self.rule.context_filter(labels), from_ns, self.at.saturating_add(LINK_AFTER_NS))
     }
 
-    /// The newest lines behind an alert. That there are none is no reason not to alert.
-    async fn samples(&self, labels: &Labels) -> Vec<Sample> {
-        if self.rule.context.samples == 0 {
-            return Vec::new();
-        }
-        let query = self.rule.context_filter(labels);
-        let look_back_ns = self.rule.expected.map_or(self.rule.window_ns(), |expected| expected.seen_within_ns);
-        // Lines that came since the step belong to the picture.
-        let to_ns = self.now_wall.max(self.at);
-        let from_ns = self.at.saturating_sub(look_back_ns);
-        match self.source.query(&query, from_ns, to_ns, self.rule.context.samples).await {
-            Ok(answer) => answer.rows.iter().take(self.rule.context.samples).map(sample).collect(),
-            Err(error) => {
-                tracing::warn!(rule = self.rule.name, error = %error, "no sample lines");
-                Vec::new()
-            }
+    /// The signal that the level that fires is about, and the number that it is held against.
+    fn threshold(&self, severity: Severity) -> (String, Option<f64>) {
+        let chart = self.rule.context.chart.as_ref().map(|chart| chart.signal.clone());
+        let levels = self.rule.levels.iter().filter(|level| level.severity <= severity);
+        let held = levels.flat_map(|level| &level.any).find_map(|alternative| alternative.when.threshold());
+        match (chart, held) {
+            (Some(chart), Some((name, _, limit))) if name == chart => (chart, Some(limit)),
+            (Some(chart), _) if self.rule.signals.iter().any(|signal| signal.name == chart) => (chart, None),
+            (_, Some((name, _, limit))) => (name.to_owned(), Some(limit)),
+            _ => (String::new(), None),
         }
     }
-}
-
-fn sample(row: &logweir_proto::api::Row) -> Sample {
-    let text = |name: &str| row.get(name).and_then(|value| value.as_str()).unwrap_or_default();
-    let line = if text("raw").is_empty() { text("message") } else { text("raw") };
-    let line: String = line.trim_end().chars().take(SAMPLE_CHARS_MAX).collect();
-    // A stack trace stays one: only what could deceive a reader is made visible.
-    let line = line.lines().map(visible).collect::<Vec<_>>().join("\n");
-    Sample { id: text("id").to_owned(), time: text("time").to_owned(), line }
 }

@@ -13,6 +13,7 @@ use crate::check;
 use crate::check::tests::RULE;
 use crate::fixture::{S, ScriptedSource, T0, answer};
 use crate::source::Answer;
+use crate::source::QueryError;
 use crate::state::Episode;
 use crate::state::store::EPISODES;
 
@@ -53,7 +54,7 @@ async fn catch_up(evaluator: &mut Evaluator) {
 }
 
 fn episodes(evaluator: &Evaluator) -> Vec<Episode> {
-    let episodes = evaluator.store.read(|view| view.scan(EPISODES, "")).expect("reads");
+    let episodes = evaluator.shared.store.read(|view| view.scan(EPISODES, "")).expect("reads");
     episodes.into_iter().map(|(_, episode)| episode).collect()
 }
 
@@ -145,22 +146,22 @@ async fn a_store_that_is_away_holds_the_step_and_then_keeps_the_state() {
     });
     let mut evaluator = open(dir.path(), &clock, source).await;
     catch_up(&mut evaluator).await;
-    let cursor = evaluator.cursors["g"];
+    let cursor = evaluator.cursor("g").expect("a cursor");
     for away in ["away", "partial"] {
         *mode.lock().expect("not poisoned") = away;
         clock.set(clock.now_ns() + 2 * STEP);
         let round = evaluator.round().await.expect("a round");
-        assert!(round.behind && evaluator.cursors["g"] == cursor, "{away}: the step is not lost");
-        assert!(evaluator.live.status("Errors").error.is_some());
+        assert!(round.behind && evaluator.cursor("g").expect("a cursor") == cursor, "{away}: the step is not lost");
+        assert!(evaluator.shared.live.status("Errors").error.is_some());
     }
     // It stays away for longer than a step may wait: the rule keeps its state, and says why.
     clock.set(clock.now_ns() + UNAVAILABLE_HOLD_NS + 10 * STEP);
     evaluator.round().await.expect("a round");
-    assert!(evaluator.cursors["g"] > cursor);
+    assert!(evaluator.cursor("g").expect("a cursor") > cursor);
     assert_eq!(evaluator.states()["Errors"].instances.values().next().map(|i| i.phase), Some(Phase::Firing));
     *mode.lock().expect("not poisoned") = "fine";
     catch_up(&mut evaluator).await;
-    assert_eq!(evaluator.live.status("Errors").error, None);
+    assert_eq!(evaluator.shared.live.status("Errors").error, None);
     assert_eq!(essence(&evaluator).len(), 1, "one episode all the time");
 }
 
@@ -192,10 +193,10 @@ async fn a_clock_that_is_set_back_stops_nothing() {
     catch_up(&mut evaluator).await;
     assert_eq!(essence(&evaluator).len(), 1);
     // A second back is no more than a pause.
-    let cursor = evaluator.cursors["g"];
+    let cursor = evaluator.cursor("g").expect("a cursor");
     clock.set(T0 + 2 * STEP);
     catch_up(&mut evaluator).await;
-    assert_eq!(evaluator.cursors["g"], cursor);
+    assert_eq!(evaluator.cursor("g").expect("a cursor"), cursor);
 }
 
 #[tokio::test]

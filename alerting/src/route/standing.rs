@@ -89,6 +89,15 @@ impl Surroundings {
     /// Why nobody is told of an episode. What is over is told whoever wishes quiet: somebody waits for it.
     pub fn hold_episode(&self, routing: &Routing, routes: &[&Route], episode: &Episode, now_wall: i64) -> Option<Hold> {
         if episode.is_firing()
+            && let Some(name) = episode
+                .extra
+                .mute
+                .iter()
+                .find(|name| routing.interval(name).is_some_and(|interval| interval.contains(now_wall)))
+        {
+            return Some(Hold { kind: "muted", reason: format!("its rule is muted by '{name}'") });
+        }
+        if episode.is_firing()
             && let Some(hold) = self.hold(routing, routes, &episode.id, &routing_labels(episode), now_wall)
         {
             return Some(hold);

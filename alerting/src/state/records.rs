@@ -64,6 +64,10 @@ pub struct Extra {
     pub deploy: Option<String>,
     /// The commit of the rule files when it fired.
     pub commit: Option<String>,
+    /// Found so much later, from lines that came late.
+    pub late_ns: Option<i64>,
+    /// Time intervals of the routing file in which the rule tells nobody.
+    pub mute: Vec<String>,
 }
 
 /// Points of one episode that are kept.

@@ -6,6 +6,12 @@
 //! rules      rule                          grouping labels, whether the memory of expected values was filled
 //! instances  rule NUL labels-as-JSON       state of an instance that is not ok
 //! seen       rule NUL labels-as-JSON       event time at which an expected value was last there
+//! series     rule NUL labels-as-JSON       what an anomaly rule has learned of a series
+//! patterns   rule NUL scope-as-JSON        the known patterns of a scope
+//! rollups    feed NUL 20-digit hour        lines by minute of one hour, for long windows; outlives the lines
+//! transitions 20-digit event time, group, n every change of every instance: `state::history`
+//! scenes     group NUL 20-digit event time which hosts had reported, where it differs from the step before
+//! hosts      host                          wall time at which its agent was last heard
 //! episodes   ULID                          open episodes, and closed ones for a while
 //! groups     key                           notification groups with members
 //! outbox     message id                    messages that are queued or under way
@@ -26,7 +32,8 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
-use logweir_rules::evaluate::Instance;
+use logweir_rules::anomaly::Series;
+use logweir_rules::evaluate::{Instance, Scope};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,6 +41,10 @@ use serde::de::DeserializeOwned;
 use super::records::{
     Beat, Episode, Flap, Health, NotifyGroup, OutboxRow, RuleMemory, Silence, StormState, Suppression, ThreadRef, Told,
 };
+
+use super::history::TransitionLine;
+use crate::evaluate::counts::Piece;
+use crate::evaluate::scene::Scene;
 
 const FORMAT: u64 = 1;
 
@@ -61,6 +72,12 @@ pub const CURSORS: Table<i64> = table("cursors");
 pub const RULES: Table<RuleMemory> = table("rules");
 pub const INSTANCES: Table<Instance> = table("instances");
 pub const SEEN: Table<i64> = table("seen");
+pub const SERIES: Table<Series> = table("series");
+pub const PATTERNS: Table<Scope> = table("patterns");
+pub const ROLLUPS: Table<Piece> = table("rollups");
+pub const TRANSITIONS: Table<TransitionLine> = table("transitions");
+pub const SCENES: Table<Scene> = table("scenes");
+pub const HOSTS: Table<i64> = table("hosts");
 pub const EPISODES: Table<Episode> = table("episodes");
 pub const GROUPS: Table<NotifyGroup> = table("groups");
 pub const OUTBOX: Table<OutboxRow> = table("outbox");
@@ -77,12 +94,18 @@ pub const BEATS: Table<Beat> = table("beats");
 /// The key of signed links, 32 bytes in hexadecimal digits.
 pub const KEYS: Table<String> = table("keys");
 
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 25] = [
     META.name,
     CURSORS.name,
     RULES.name,
     INSTANCES.name,
     SEEN.name,
+    SERIES.name,
+    PATTERNS.name,
+    ROLLUPS.name,
+    TRANSITIONS.name,
+    SCENES.name,
+    HOSTS.name,
     EPISODES.name,
     GROUPS.name,
     OUTBOX.name,
@@ -133,7 +156,10 @@ impl Store {
     /// Opens or creates the store in a directory.
     pub fn open(dir: &Path) -> Result<Store, StoreError> {
         logweir_runtime::durable::create_private_dir(dir).map_err(redb::StorageError::from)?;
-        let db = Database::create(dir.join("alerting.redb"))?;
+        Store::prepared(Database::create(dir.join("alerting.redb"))?)
+    }
+
+    fn prepared(db: Database) -> Result<Store, StoreError> {
         let store = Store { db: Arc::new(db) };
         store.write(|tx| {
             for name in TABLES {
@@ -146,6 +172,12 @@ impl Store {
             }
         })?;
         Ok(store)
+    }
+
+    /// A store that nobody sees, for trying out what would happen.
+    pub fn in_memory() -> Result<Store, StoreError> {
+        let db = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new())?;
+        Store::prepared(db)
     }
 
     /// All of it happens and is durable, or none of it.
@@ -199,6 +231,13 @@ impl Tx {
         Ok(())
     }
 
+    /// Removes the records with keys in `[from, to)`.
+    pub fn delete_range<V>(&self, table: Table<V>, from: &str, to: &str) -> Result<(), StoreError> {
+        let mut open = self.0.open_table(definition(table.name))?;
+        open.retain_in::<&str, _>(from..to, |_, _| false)?;
+        Ok(())
+    }
+
     /// All records whose key begins with `prefix`, in the order of the keys.
     pub fn scan<V: DeserializeOwned>(&self, table: Table<V>, prefix: &str) -> Result<Vec<(String, V)>, StoreError> {
         scan(&self.0.open_table(definition(table.name))?, table, prefix)
@@ -223,6 +262,26 @@ impl View {
             Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The records with keys in `[from, to)`, in the order of the keys.
+    pub fn range<V: DeserializeOwned>(
+        &self,
+        table: Table<V>,
+        from: &str,
+        to: &str,
+    ) -> Result<Vec<(String, V)>, StoreError> {
+        let open = match self.0.open_table(definition(table.name)) {
+            Ok(open) => open,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut out = Vec::new();
+        for entry in open.range::<&str>(from..to)? {
+            let (key, value) = entry?;
+            out.push((key.value().to_owned(), decode(table, value.value())?));
+        }
+        Ok(out)
     }
 }
 

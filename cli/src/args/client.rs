@@ -11,9 +11,12 @@ use logweir_proto::text::parse_duration;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Server")]
 pub struct ServerArgs {
-    /// Address of the server
-    #[arg(long, value_name = "URL", env = "LOGWEIR_URL", default_value = "http://127.0.0.1:7171")]
-    pub url: String,
+    /// Address of the server [env: LOGWEIR_URL] [default: http://127.0.0.1:7171]
+    #[arg(long, value_name = "URL", conflicts_with = "profile")]
+    pub url: Option<String>,
+    /// A server of ~/.config/logweir/config.yaml [env: LOGWEIR_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
     /// File that holds the token [env: LOGWEIR_TOKEN is the token itself]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -116,15 +119,27 @@ pub struct SearchArgs {
     pub server: ServerArgs,
 }
 
+impl SearchArgs {
+    /// The search that a command stands for which is one in other words.
+    pub fn of(query: String, range: RangeArgs, limit: u64, output: OutputFormat, server: ServerArgs) -> SearchArgs {
+        // Rows that a pipe made have no line that was written.
+        let output = if output == OutputFormat::Raw { OutputFormat::Pretty } else { output };
+        let (fields, stdin, timeout) = (Vec::new(), None, None);
+        SearchArgs { query, range, limit, all: false, asc: false, count: false, fields, output, stdin, timeout, server }
+    }
+}
+
 /// Follow new events as they arrive
 ///
-/// A lost connection is taken up again where it broke, without a gap.
+/// A lost connection is taken up again where it broke, without a gap. A query that ends in an aggregation gives one
+/// table for each window of time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   logweir tail
   logweir tail 'service:nginx status>=500' --start 10m
-  logweir tail 'level>=warn' -o json | jq .message")]
+  logweir tail 'level>=warn' -o json | jq .message
+  logweir tail 'service:nginx | stats count by status' --every 1m")]
 pub struct TailArgs {
     /// The filter; everything when it is left out
     #[arg(default_value = "", hide_default_value = true, allow_hyphen_values = true, value_parser = query)]
@@ -135,6 +150,9 @@ pub struct TailArgs {
     /// Only these fields, in this order
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub fields: Vec<String>,
+    /// Length of the windows of an aggregation [default: the width of a timechart, else 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub every: Option<Duration>,
     /// How to print
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Pretty)]
     pub output: OutputFormat,
@@ -201,6 +219,7 @@ pub struct PatternsArgs {
 #[command(after_help = "\
 Examples:
   logweir fields
+  logweir fields -o raw              only the names, one a line
   logweir fields status --since 1d")]
 pub struct FieldsArgs {
     /// Show the most frequent values of this field
@@ -282,6 +301,11 @@ pub enum RulesCommand {
     /// Run the tests that stand in the rule files, on raw lines through the real parser
     #[command(after_help = "Example:\n  logweir rules test rules/nginx.yaml")]
     Test(RulesTest),
+    /// Replay rule files over the stored past: what would have fired, and whom it would have told
+    #[command(
+        after_help = "Examples:\n  logweir rules backtest rules/ --since 30d\n  logweir rules backtest rules/ --diff main\n  logweir rules backtest rules/nginx.yaml --rule NginxErrors --budget 2/week"
+    )]
+    Backtest(RulesBacktest),
     /// List the rules that the server evaluates
     List(ListArgs),
     /// Turn rules of another system into rule files, and say what did not map
@@ -300,6 +324,30 @@ pub struct RulesCheck {
     /// Exit 1 when there are warnings
     #[arg(long)]
     pub strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RulesBacktest {
+    /// Files, or directories with `*.yaml` files
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How far back, at most 35d
+    #[arg(long, default_value = "7d", value_name = "TIME")]
+    pub since: String,
+    /// Only this rule
+    #[arg(long, value_name = "NAME")]
+    pub rule: Option<String>,
+    /// Compare with the files of a git revision: what would the change have paged
+    #[arg(long, value_name = "REV")]
+    pub diff: Option<String>,
+    /// Suggest the lowest limit that stays within so many episodes, as 2/week
+    #[arg(long, value_name = "N/TIME")]
+    pub budget: Option<String>,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = ListFormat::Pretty)]
+    pub output: ListFormat,
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 #[derive(Debug, Args)]

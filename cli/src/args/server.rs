@@ -68,6 +68,33 @@ pub struct CheckArgs {
     pub config: PathBuf,
 }
 
+/// Check stored data, and mend what can be mended
+///
+/// Reads everything in the data directory of a server that does not run: every byte of every split by its checksum, the
+/// commit log, the write-ahead log. What is wrong is listed with file, block and range of time. Nothing is changed
+/// without --repair, which makes the catalogue anew from the splits when the commit log is lost or damaged, and takes
+/// splits out of it that are not there any more.
+///
+/// Exits 0 when all is well or was mended, 1 when something is lost or damaged, 2 when the check cannot be made, for
+/// example because a server runs.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  logweir fsck --data /var/lib/logweir
+  logweir fsck --data /var/lib/logweir --deep
+  logweir fsck --data /var/lib/logweir --repair")]
+pub struct FsckArgs {
+    /// The server's data directory
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/logweir")]
+    pub data: PathBuf,
+    /// Rebuild every line, not only those of three blocks a split
+    #[arg(long)]
+    pub deep: bool,
+    /// Mend what can be mended
+    #[arg(long)]
+    pub repair: bool,
+}
+
 /// Print a completion script for a shell
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -31,6 +31,8 @@ fn what_contradicts_itself_is_refused() {
         "logweir search x --since yesterday",
         "logweir context not-an-id",
         "logweir rules check",
+        "logweir search x --url http://h --profile prod",
+        "logweir export x",
         "logweir serve",
     ] {
         let parsed = Cli::try_parse_from(line.split(' '));
@@ -52,4 +54,19 @@ fn durations_and_lists_are_read() {
     assert_eq!(args.range.since, Some(std::time::Duration::from_secs(5400)));
     assert_eq!(args.fields, ["host", "message"]);
     assert_eq!(args.output, OutputFormat::Csv);
+}
+
+#[test]
+fn only_long_answers_for_people_are_paged() {
+    for (line, paged) in [
+        ("logweir search x", true),
+        ("logweir search x -o json", false),
+        ("logweir search x --count", false),
+        ("logweir tail x", false),
+        ("logweir fields", true),
+        ("logweir export x --since 1h -o x.csv", false),
+    ] {
+        let cli = Cli::try_parse_from(line.split(' ')).expect("parses");
+        assert_eq!(cli.command.may_be_long(), paged, "{line}");
+    }
 }

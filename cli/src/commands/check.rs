@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use logweir_aggregator::config::Config;
+use logweir_aggregator::parse::formats::file as parsers;
+use logweir_aggregator::pipeline::classes::classes;
 use logweir_alerting::{check, route};
-use logweir_proto::yaml::{self, Environment, Node, Problem, Problems, Value};
+use logweir_proto::yaml::{self, Entry, Environment, Node, Problem, Problems, Value};
 use logweir_runtime::text_file;
 
 use crate::args::{self, CheckArgs};
@@ -19,6 +21,7 @@ enum Kind {
     Agent,
     Rules,
     Routing,
+    Parsers,
 }
 
 impl Kind {
@@ -28,6 +31,7 @@ impl Kind {
             Kind::Agent => "an agent's configuration",
             Kind::Rules => "a rule file",
             Kind::Routing => "a routing file",
+            Kind::Parsers => "a file of parsers",
         }
     }
 }
@@ -59,6 +63,7 @@ fn examine(name: &str, text: &str, env: Environment<'_>) -> (Option<Kind>, Vec<P
         Kind::Agent => problems(logweir_agent::Config::parse(name, text, env)),
         Kind::Rules => problems(check::rules(&[(name.to_owned(), text.to_owned())])),
         Kind::Routing => problems(route::file::load(name, text, env)),
+        Kind::Parsers => parsers::check(name, text),
     };
     (Some(kind), problems)
 }
@@ -70,6 +75,12 @@ fn server(name: &str, text: &str, env: Environment<'_>) -> Vec<Problem> {
         Err(problems) => return problems,
     };
     let mut found = problems(check::paths(&config.alerting.rules));
+    found.extend(problems(parsers::load(&config.parsers)));
+    if let Err(error) = classes(&config) {
+        let mut wrong = Problems::new(name, text);
+        wrong.add_file(error.to_string());
+        found.extend(wrong.into_sorted());
+    }
     if let Some(path) = &config.alerting.config {
         found.extend(routing_file(path, env));
     }
@@ -92,7 +103,11 @@ fn problems<T>(result: std::result::Result<T, Vec<Problem>>) -> Vec<Problem> {
 fn kind_of(root: &Node) -> Kind {
     let Value::Map(entries) = &root.value else { return Kind::Server };
     let has = |keys: &[&str]| entries.iter().any(|entry| keys.contains(&entry.key.as_str()));
-    if has(&["groups"]) {
+    // The section of a server's configuration is a mapping.
+    let is_list = |entry: &Entry| entry.key == "parsers" && matches!(entry.node.value, Value::List(_));
+    if entries.iter().any(is_list) {
+        Kind::Parsers
+    } else if has(&["groups"]) {
         Kind::Rules
     } else if has(&["route", "receivers", "inhibit_rules", "time_intervals"]) {
         Kind::Routing
@@ -118,6 +133,8 @@ mod tests {
             ("{ discover: [pm2], limits: {} }\n", Kind::Agent),
             ("version: 1\ngroups: []\n", Kind::Rules),
             ("route: { receiver: x }\n", Kind::Routing),
+            ("parsers: { files: [x] }\n", Kind::Server),
+            ("parsers: [{ name: x }]\n", Kind::Parsers),
             ("public_url: |\n  x\n# groups: no\n", Kind::Server),
         ] {
             let mut problems = Problems::new("f", text);
@@ -134,6 +151,8 @@ mod tests {
             ("version: 1\ngroups: 7\n", Some(Kind::Rules), "f.yaml:2:9: "),
             ("route: { receiver: ops }\nreceivers: []\n", Some(Kind::Routing), "f.yaml:1:20: "),
             ("listen: [\n", None, "f.yaml:1:9: "),
+            ("parsers: [{ name: x, pattern: '{a' }]\n", Some(Kind::Parsers), "f.yaml:1:32: "),
+            ("parsers: { use: [{ path: x, parser: y }] }\n", Some(Kind::Server), "f.yaml:1:37: "),
             ("data_dir: ${NOPE}\n", Some(Kind::Server), "f.yaml:1:11: "),
             (
                 "alerting: { config: /nowhere/alerting.yaml }\n",

@@ -2,7 +2,6 @@
 
 mod file;
 
-use std::io::Write;
 use std::time::Duration;
 
 use logweir_proto::api::{End, Frame, Order, QueryRequest};
@@ -18,7 +17,7 @@ use crate::args::{ExportArgs, OutputFormat};
 use crate::client::Client;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::output::{Console, Ink, Shape, local_time, problem};
+use crate::output::{Console, Shape, local_time, problem};
 
 /// Pages in a row that may fail, or bring the export no further, before it gives up.
 const ATTEMPTS_MAX: u32 = 6;
@@ -60,7 +59,8 @@ pub(super) async fn run(args: &ExportArgs, console: &mut Console) -> Result<Exit
         }
         Err(error) => {
             if export.state.bytes > 0 {
-                console.note(&format!("{} rows are written; the same command with --resume goes on", export.state.rows));
+                console
+                    .note(&format!("{} rows are written; the same command with --resume goes on", export.state.rows));
             }
             Err(error)
         }
@@ -193,15 +193,14 @@ impl Export<'_> {
         }
         let reached = self.state.cursor.as_deref().and_then(|cursor| cursor.parse::<EventId>().ok());
         let reached = reached.map(|id| local_time(&rfc3339(id.time_ns), &console.zone)).unwrap_or_default();
-        let text = format!("{} rows, up to {reached}", self.state.rows);
-        let _ = write!(console.err, "\r{}\x1b[K", console.err_style.paint(Ink::Dim, &text));
-        let _ = console.err.flush();
+        console.status(&format!("{} rows, up to {reached}", self.state.rows));
     }
 
     fn report(&self, console: &mut Console) -> Exit {
         if console.talkative {
             let (rows, bytes) = (self.state.rows, self.state.bytes);
-            console.note(&format!("\r{rows} rows, {bytes} bytes in {}\x1b[K", self.args.output.display()));
+            console.status("");
+            console.note(&format!("{rows} rows, {bytes} bytes in {}", self.args.output.display()));
         }
         for part in &self.state.missing {
             console.warn(&format!("missing {} to {}: it cannot be read", visible(&part.from), visible(&part.to)));

@@ -1,5 +1,6 @@
 //! `logweir fields`: what fields there are, or the values of one.
 
+use logweir_proto::text::visible;
 use serde_json::Value;
 
 use crate::args::{FieldsArgs, OutputFormat, SearchArgs};
@@ -27,6 +28,12 @@ async fn names(args: &FieldsArgs, console: &mut Console) -> Result<Exit> {
     parameters.extend(to.as_deref().map(|to| ("to", to)));
     let answer: Value = client.get("/api/v1/fields", &parameters).await?;
     let rows: Vec<logweir_proto::api::Row> = entries(answer, "fields", client.shown())?;
+    if args.output == OutputFormat::Raw {
+        for name in rows.iter().filter_map(|row| row.get("name")?.as_str()) {
+            console.line(&visible(name))?;
+        }
+        return Ok(if rows.is_empty() { Exit::No } else { Exit::Ok });
+    }
     let columns = rows.first().map(|row| row.keys().cloned().collect()).unwrap_or_default();
     let mut printer = printer(args.output, &[], "");
     printer.start(&Shape { columns, events: false }, console)?;
@@ -39,18 +46,7 @@ async fn names(args: &FieldsArgs, console: &mut Console) -> Result<Exit> {
 
 /// The values are a query like any other.
 async fn values(args: &FieldsArgs, name: &str, console: &mut Console) -> Result<Exit> {
-    let search = SearchArgs {
-        query: format!("* | top {VALUES_MAX} `{}`", name.replace('`', "")),
-        range: args.range.clone(),
-        limit: VALUES_MAX as u64,
-        all: false,
-        asc: false,
-        count: false,
-        fields: Vec::new(),
-        output: if args.output == OutputFormat::Raw { OutputFormat::Pretty } else { args.output },
-        stdin: None,
-        timeout: None,
-        server: args.server.clone(),
-    };
+    let query = format!("* | top {VALUES_MAX} `{}`", name.replace('`', ""));
+    let search = SearchArgs::of(query, args.range.clone(), VALUES_MAX as u64, args.output, args.server.clone());
     search::run(&search, console).await
 }

@@ -2,7 +2,7 @@
 
 use logweir_proto::query::value::format_duration_ns;
 
-use crate::args::{OutputFormat, PatternsArgs, SearchArgs};
+use crate::args::{PatternsArgs, SearchArgs};
 use crate::commands::search;
 use crate::error::Result;
 use crate::exit::Exit;
@@ -17,18 +17,7 @@ pub(super) async fn run(args: &PatternsArgs, console: &mut Console) -> Result<Ex
     if range.since.is_none() && range.from.is_none() && range.to.is_none() {
         range.since = args.new;
     }
-    let search = SearchArgs {
-        query: format!("{filter} | patterns {new}{}", args.limit.max(1)),
-        range,
-        limit: args.limit,
-        all: false,
-        asc: false,
-        count: false,
-        fields: Vec::new(),
-        output: if args.output == OutputFormat::Raw { OutputFormat::Pretty } else { args.output },
-        stdin: None,
-        timeout: None,
-        server: args.server.clone(),
-    };
+    let query = format!("{filter} | patterns {new}{}", args.limit.max(1));
+    let search = SearchArgs::of(query, range, args.limit, args.output, args.server.clone());
     search::run(&search, console).await
 }

@@ -1,5 +1,6 @@
 //! `logweir rules`: what the server evaluates, and files checked without one.
 
+mod backtest;
 mod engine;
 mod import;
 mod report;
@@ -18,6 +19,7 @@ use crate::error::Result;
 use crate::exit::Exit;
 use crate::output::{Console, Table, cell, json_line, local_time};
 
+pub use backtest::run as backtest;
 pub use import::run as import;
 use report::Weight;
 

@@ -123,6 +123,8 @@ pub(super) struct Session<'a> {
     rows: u64,
     ms: f64,
     complete: bool,
+    /// Progress stands on the last line of stderr.
+    told: bool,
     end: Option<End>,
 }
 
@@ -139,11 +141,15 @@ impl<'a> Session<'a> {
             rows: 0,
             ms: 0.0,
             complete: true,
+            told: false,
             end: None,
         }
     }
 
     fn frame(&mut self, frame: Frame, console: &mut Console) -> Result<()> {
+        if std::mem::take(&mut self.told) {
+            console.status("");
+        }
         match frame {
             Frame::Meta { .. } if self.started => {}
             Frame::Meta { columns, events, warnings, .. } => {
@@ -166,7 +172,14 @@ impl<'a> Session<'a> {
                 }
                 self.rows += 1;
             }
-            Frame::Progress { .. } => console.flush()?,
+            Frame::Progress { splits_done, splits_total, bytes } => {
+                console.flush()?;
+                if console.talkative {
+                    let megabytes = bytes / 1_000_000;
+                    self.told = true;
+                    console.status(&format!("{splits_done} of {splits_total} splits, {megabytes} MB read"));
+                }
+            }
             Frame::End(end) => {
                 self.ms += end.stats.ms;
                 for warning in &end.warnings {

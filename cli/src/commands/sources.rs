@@ -33,13 +33,15 @@ pub(super) async fn run(args: &SourcesArgs, console: &mut Console) -> Result<Exi
 }
 
 fn pretty(sources: &[SourceStatus], console: &mut Console) -> std::io::Result<()> {
-    let mut table = Table::new(&["HOST", "KIND", "SERVICE", "STORED", "GAPS", "LAST SEEN", "PATH"]);
+    let mut table = Table::new(&["HOST", "KIND", "SERVICE", "PARSER", "READ", "STORED", "GAPS", "LAST SEEN", "PATH"]);
     for source in sources {
         let stored = bytes(source.ranges.iter().map(|(from, to)| to.saturating_sub(*from)).sum());
         let gaps = if source.gaps.is_empty() { "-".to_owned() } else { source.gaps.len().to_string() };
         let seen = local_time(&source.last_seen, &console.zone);
         let service = source.service.as_deref().unwrap_or("-");
-        table.push(&[&source.host, &source.kind, service, &stored, &gaps, &seen, &source.path]);
+        let parser = if source.lines == 0 { "-" } else { &*source.parser };
+        let read = read(source);
+        table.push(&[&source.host, &source.kind, service, parser, &read, &stored, &gaps, &seen, &source.path]);
     }
     table.print(console)?;
     for source in sources.iter().filter(|source| !source.gaps.is_empty()) {
@@ -50,6 +52,15 @@ fn pretty(sources: &[SourceStatus], console: &mut Console) -> std::io::Result<()
         }
     }
     Ok(())
+}
+
+/// How many of its lines the parser of a source has read.
+fn read(source: &SourceStatus) -> String {
+    match source.lines {
+        0 => "-".to_owned(),
+        lines if source.lines_read == lines => format!("{lines}"),
+        lines => format!("{} of {lines}", source.lines_read),
+    }
 }
 
 fn bytes(count: u64) -> String {

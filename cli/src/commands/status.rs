@@ -50,6 +50,11 @@ fn pretty(report: &Report, console: &mut Console) -> std::io::Result<()> {
         let shown = if state == "ok" { state.clone() } else { style.paint(Ink::Red, &visible(state)) };
         console.line(&format!("  {:<12} {shown}", visible(part)))?;
     }
+    for kept in &report.health.retention {
+        let oldest = kept.oldest.as_deref().map_or_else(String::new, |oldest| format!(", from {oldest} on"));
+        let size = format!("{} in {} splits, {} rows{oldest}", bytes(kept.bytes), kept.splits, kept.rows);
+        console.line(&format!("  {:<12} {} for {} days: {size}", "retention", visible(&kept.class), kept.days))?;
+    }
     let gaps = match report.sources_with_gaps {
         0 => String::new(),
         with => style.paint(Ink::Yellow, &format!(", {with} with gaps: `logweir sources --gaps`")),
@@ -60,4 +65,13 @@ fn pretty(report: &Report, console: &mut Console) -> std::io::Result<()> {
         firing => style.paint(Ink::Red, &format!("{firing} firing: `logweir alerts list`")),
     };
     console.line(&format!("  {:<12} {firing}", "alerts"))
+}
+
+/// A size as people read it.
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        1_048_576..1_073_741_824 => format!("{} MiB", bytes >> 20),
+        _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use logweir_proto::api::Row;
+use logweir_proto::api::{ErrorDetail, Row};
 use logweir_proto::record::EventId;
 use logweir_proto::text::{format_duration, visible};
 use logweir_runtime::backoff::Backoff;
@@ -13,14 +13,16 @@ use crate::client::Client;
 use crate::client::sse::SseEvent;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::output::{Console, Printer, Shape, printer, problem};
+use crate::output::{Console, Ink, Printer, Shape, local_time, printer, problem};
 
 const RECONNECT_BASE: Duration = Duration::from_millis(250);
+/// The column that says which window a row is of.
+const WINDOW: &str = "window";
 const RECONNECT_MAX: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(args: &TailArgs, console: &mut Console) -> Result<Exit> {
     let client = Client::new(&args.server)?;
-    let mut follower = Follower::new(args, console)?;
+    let mut follower = Follower::new(args)?;
     let mut backoff = Backoff::new(RECONNECT_BASE, RECONNECT_MAX, u64::from(std::process::id()));
     let mut connected = false;
     loop {
@@ -55,6 +57,10 @@ enum TailFrame {
         #[serde(default)]
         reason: Option<String>,
     },
+    /// What arrived in a window of time, of a query that ends in an aggregation.
+    Window { from: String, to: String, columns: Vec<String>, rows: Vec<Row> },
+    /// The server cannot go on.
+    Error { error: ErrorDetail },
     Meta {
         #[serde(default)]
         warnings: Vec<logweir_proto::api::Warning>,
@@ -66,17 +72,54 @@ enum TailFrame {
 struct Follower<'a> {
     args: &'a TailArgs,
     printer: Box<dyn Printer>,
+    /// The printer knows what its rows are.
+    started: bool,
     last_id: Option<String>,
 }
 
 impl<'a> Follower<'a> {
-    fn new(args: &'a TailArgs, console: &mut Console) -> Result<Follower<'a>> {
+    fn new(args: &'a TailArgs) -> Result<Follower<'a>> {
         if args.output == OutputFormat::Table {
             return Err(CliError::Usage("a table has no end in a tail: use -o csv or -o pretty".to_owned()));
         }
-        let mut printer = printer(args.output, &args.fields, &args.query);
-        printer.start(&Shape { columns: Vec::new(), events: true }, console)?;
-        Ok(Follower { args, printer, last_id: None })
+        let printer = printer(args.output, &args.fields, &args.query);
+        Ok(Follower { args, printer, started: false, last_id: None })
+    }
+
+    fn start(&mut self, shape: &Shape, console: &mut Console) -> Result<()> {
+        if !std::mem::replace(&mut self.started, true) {
+            self.printer.start(shape, console)?;
+        }
+        Ok(())
+    }
+
+    /// A window is a table of its own for people; for programs its rows say which window they are of.
+    fn window(
+        &mut self,
+        (from, to): (&str, &str),
+        columns: Vec<String>,
+        rows: Vec<Row>,
+        console: &mut Console,
+    ) -> Result<()> {
+        if self.args.output == OutputFormat::Pretty {
+            let span = format!("{} to {}", local_time(from, &console.zone), local_time(to, &console.zone));
+            let head = console.style.paint(Ink::Dim, &visible(&span));
+            console.line(&head)?;
+            let mut table = printer(OutputFormat::Table, &self.args.fields, "");
+            table.start(&Shape { columns, events: false }, console)?;
+            for row in &rows {
+                table.row(None, row, console)?;
+            }
+            table.finish(console)?;
+        } else {
+            let columns = std::iter::once(WINDOW.to_owned()).chain(columns).collect();
+            self.start(&Shape { columns, events: false }, console)?;
+            for mut row in rows {
+                row.shift_insert(0, WINDOW.to_owned(), from.into());
+                self.printer.row(None, &row, console)?;
+            }
+        }
+        Ok(console.flush()?)
     }
 
     /// One connection until it breaks; returns why.
@@ -86,6 +129,10 @@ impl<'a> Follower<'a> {
         let mut parameters = vec![("query", self.args.query.as_str())];
         if !fields.is_empty() {
             parameters.push(("fields", &fields));
+        }
+        let every = self.args.every.map(format_duration);
+        if let Some(every) = &every {
+            parameters.push(("every", every));
         }
         // After a cut the last id says where to continue; the offset would repeat what was shown.
         if let (Some(start), None) = (&start, &self.last_id) {
@@ -121,13 +168,18 @@ impl<'a> Follower<'a> {
                 if let Some(id) = id {
                     self.last_id = Some(id.to_string());
                 }
+                self.start(&Shape { columns: Vec::new(), events: true }, console)?;
                 self.printer.row(id, &row, console)?;
+            }
+            Ok(TailFrame::Window { from, to, columns, rows }) => self.window((&from, &to), columns, rows, console)?,
+            Ok(TailFrame::Error { error }) => {
+                return Err(CliError::Refused { status: error.code.status(), detail: error });
             }
             Ok(TailFrame::Dropped { n, reason }) => {
                 console.flush()?;
                 console.warn(&match reason {
-                    Some(reason) => format!("stored events are missing here: {}", visible(&reason)),
-                    None => format!("{n} events were left out here: they came faster than they could be shown"),
+                    Some(reason) if n == 0 => format!("stored events are missing here: {}", visible(&reason)),
+                    _ => format!("{n} events were left out here: they came faster than they could be shown"),
                 });
             }
             Ok(TailFrame::Meta { warnings }) => {

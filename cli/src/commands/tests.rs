@@ -276,6 +276,58 @@ async fn a_tail_continues_behind_the_last_event_it_showed() {
 }
 
 #[tokio::test]
+async fn a_tail_of_an_aggregation_is_a_table_a_window() {
+    let windows = "id: 40000000000000000000000001\ndata: {\"t\":\"window\",\"from\":\"2026-11-20T09:13:00Z\",\"to\":\"2026-11-20T09:14:00Z\",\"columns\":[\"status\",\"count\"],\"rows\":[{\"status\":200,\"count\":7},{\"status\":502,\"count\":1}],\"warnings\":[]}\n\ndata: {\"t\":\"error\",\"error\":{\"code\":\"limit_exceeded\",\"message\":\"too much\"}}\n\n";
+    let server = Server::start(vec![Answer(200, windows), Answer(200, windows)]).await;
+    check(
+        &server.run(&["tail", "* | stats count by status", "--every", "1m"]).await,
+        Exit::Usage,
+        &expect![[r#"
+        2026-11-20 09:13:00.000 to 2026-11-20 09:14:00.000
+        status  count
+           200      7
+           502      1
+        ! error: the server refused (422): too much
+    "#]],
+    );
+    check(
+        &server.run(&["tail", "* | stats count by status", "-o", "logfmt"]).await,
+        Exit::Usage,
+        &expect![[r#"
+        window=2026-11-20T09:13:00Z status=200 count=7
+        window=2026-11-20T09:13:00Z status=502 count=1
+        ! error: the server refused (422): too much
+    "#]],
+    );
+    expect![[r#"
+        GET /api/v1/tail?query=*+%7C+stats+count+by+status&every=1m
+        GET /api/v1/tail?query=*+%7C+stats+count+by+status"#]]
+    .assert_eq(&server.asked());
+}
+
+#[tokio::test]
+async fn names_of_fields_complete_a_query() {
+    let fields = r#"{"fields":[{"name":"level","types":["str"],"rows":1,"coverage":100.0},{"name":"a b","types":["str"],"rows":1,"coverage":100.0}]}"#;
+    let server = Server::start(vec![Answer(200, fields)]).await;
+    check(
+        &server.run(&["fields", "-o", "raw"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        level
+        a b
+    "#]],
+    );
+    for (shell, live) in
+        [("bash", "complete -F _logweir_query"), ("zsh", "compdef _logweir_query"), ("fish", "fields -o raw")]
+    {
+        let cli = Cli::try_parse_from(["logweir", "completions", shell]).expect("parses");
+        let (mut console, out, _) = console();
+        assert_eq!(super::dispatch(cli.command, &mut console).await.expect("a script"), Exit::Ok);
+        assert!(out.text().contains(live), "{shell}");
+    }
+}
+
+#[tokio::test]
 async fn a_context_marks_its_event_and_reads_downwards() {
     let body = r#"{"rows":[
         {"id":"40000000000000000000000002","time":"2026-11-20T09:13:37Z","level":"error","service":"api","message":"two"},
@@ -386,7 +438,7 @@ async fn rules_are_listed_with_their_levels_and_what_is_wrong() {
 #[tokio::test]
 async fn status_counts_what_matters_even_when_the_server_is_not_ready() {
     let sources = r#"{"sources":[{"agent":"a","host":"web-1","source":"s","kind":"nginx","path":"/var/log/nginx/access.log",
-        "service":"nginx","ranges":[[0,5000]],"last_seen":"2026-11-20T09:13:36Z",
+        "service":"nginx","parser":"nginx","lines":40,"lines_read":38,"ranges":[[0,5000]],"last_seen":"2026-11-20T09:13:36Z",
         "gaps":[{"start":10,"end":null,"reason":"deleted while the agent was down"}]}]}"#;
     let health = r#"{"ok":false,"parts":{"wal":"fsync failed","store":"ok"}}"#;
     let answers = vec![Answer(503, health), Answer(200, sources), Answer(200, ALERTS), Answer(200, sources)];
@@ -406,8 +458,8 @@ async fn status_counts_what_matters_even_when_the_server_is_not_ready() {
         &server.run(&["sources", "--gaps"]).await,
         Exit::Ok,
         &expect![[r#"
-        HOST   KIND   SERVICE  STORED   GAPS  LAST SEEN                PATH
-        web-1  nginx  nginx    4.9 KiB  1     2026-11-20 09:13:36.000  /var/log/nginx/access.log
+        HOST   KIND   SERVICE  PARSER  READ      STORED   GAPS  LAST SEEN                PATH
+        web-1  nginx  nginx    nginx   38 of 40  4.9 KiB  1     2026-11-20 09:13:36.000  /var/log/nginx/access.log
         missing from /var/log/nginx/access.log
           byte 10 to an unknown end: deleted while the agent was down
     "#]],

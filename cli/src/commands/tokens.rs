@@ -60,18 +60,19 @@ fn token_file(dir: &Path) -> Result<TokenFile> {
 /// A token in a directory that no server reads would be refused, and nobody would see why. A new directory is taken:
 /// a server on an address that is not loopback starts only when it has a token.
 fn server_dir(dir: &Path) -> Result<PathBuf> {
-    let below = dir.join("server");
-    if has_data(dir) {
-        return Ok(dir.to_owned());
-    }
-    if has_data(&below) {
-        return Ok(below);
+    if let Some(found) = data_dir(dir) {
+        return Ok(found);
     }
     if TokenFile::new(dir).exists() || is_new(dir)? {
         return Ok(dir.to_owned());
     }
     let hint = "--data takes the data_dir of logweir.yaml, or what --data was for 'logweir up'";
     Err(CliError::Usage(format!("{} is not the data directory of a server: {hint}", dir.display())))
+}
+
+/// Where the data of the server are whose data directory, or that of `up`, is `dir`.
+pub(super) fn data_dir(dir: &Path) -> Option<PathBuf> {
+    [dir.to_owned(), dir.join("server")].into_iter().find(|dir| has_data(dir))
 }
 
 fn has_data(dir: &Path) -> bool {

@@ -13,6 +13,8 @@ pub struct Console {
     pub style: Style,
     pub err_style: Style,
     pub zone: TimeZone,
+    /// stdout is a terminal.
+    pub interactive: bool,
     /// A person watches stderr: then a summary helps, in a script it is noise.
     pub talkative: bool,
 }
@@ -29,6 +31,7 @@ impl Console {
         Console {
             style: style(out.is_terminal()),
             err_style: style(err.is_terminal()),
+            interactive: out.is_terminal(),
             talkative: err.is_terminal(),
             zone: if utc { TimeZone::UTC } else { TimeZone::system() },
             out: Box::new(BufWriter::new(out)),
@@ -49,6 +52,13 @@ impl Console {
     /// One line on stderr. Nobody can be told that stderr is gone.
     pub fn note(&mut self, text: &str) {
         let _ = writeln!(self.err, "{text}");
+    }
+
+    /// A line on the terminal of stderr that the next one is written over; an empty one takes it away.
+    pub fn status(&mut self, text: &str) {
+        let text = self.err_style.paint(Ink::Dim, text);
+        let _ = write!(self.err, "\r{text}\x1b[K");
+        let _ = self.err.flush();
     }
 
     /// A warning on stderr.

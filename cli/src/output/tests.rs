@@ -38,6 +38,7 @@ pub(crate) fn console() -> (Console, Sink, Sink) {
         style: Style { on: false },
         err_style: Style { on: false },
         zone: TimeZone::UTC,
+        interactive: false,
         talkative: false,
     };
     (console, out, err)

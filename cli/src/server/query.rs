@@ -1,5 +1,6 @@
 //! The search engine as alerting asks it: in this process, on a pool of its own beside everybody's queries.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -8,8 +9,11 @@ use logweir_aggregator::api::App;
 use logweir_aggregator::api::error::ApiError;
 use logweir_aggregator::api::query::{ALERTING, Asked, collect, start};
 use logweir_aggregator::search::execute::LIMIT_MAX;
-use logweir_alerting::source::{Answer, QueryError, QuerySource};
+use logweir_alerting::source::{Answer, Arrival, HostMark, QueryError, QuerySource};
 use logweir_proto::api::{ErrorCode, QueryRequest};
+
+/// An agent speaks of each of its sources with every heartbeat; one that it left out for so long has ended.
+const SOURCE_ENDED_NS: i64 = 20 * 1_000_000_000;
 
 pub(super) struct Engine {
     app: App,
@@ -32,12 +36,36 @@ impl Engine {
         let mut asked = Asked::new(&request, ALERTING, &self.app)?;
         asked.from_ns = Some(from_ns);
         asked.to_ns = Some(to_ns);
-        let answer = collect(start(&self.app, &self.app.rules_pool, asked, None)?, Instant::now()).await?;
+        let answer = collect(start(&self.app, &self.app.rules_pool, asked, None).await?, Instant::now()).await?;
         Ok(Answer { rows: answer.rows, complete: answer.end.complete, reason: answer.end.reason })
     }
 }
 
 impl QuerySource for Engine {
+    fn hosts(&self) -> Vec<HostMark> {
+        let mut hosts: BTreeMap<String, HostMark> = BTreeMap::new();
+        for (_, agent) in self.app.sources.agents() {
+            let new = HostMark { host: agent.host.clone(), heard_wall: agent.last_seen_ns, watermark_ns: None };
+            let mark = hosts.entry(agent.host).or_insert(new);
+            mark.heard_wall = mark.heard_wall.max(agent.last_seen_ns);
+        }
+        for (_, source) in self.app.sources.snapshot() {
+            let Some(mark) = hosts.get_mut(&source.host) else { continue };
+            // A source that its agent does not speak of any more has ended: a file that was rotated away.
+            if let Some(own) = source.watermark_ns
+                && mark.heard_wall.saturating_sub(source.last_seen_ns) <= SOURCE_ENDED_NS
+            {
+                mark.watermark_ns = Some(mark.watermark_ns.map_or(own, |least| least.min(own)));
+            }
+        }
+        hosts.into_values().collect()
+    }
+
+    fn arrivals(&self, after_wall: i64) -> Vec<Arrival> {
+        let new = self.app.live.arrivals.all().into_iter().filter(|arrival| arrival.wall_ns > after_wall);
+        new.map(|arrival| Arrival { wall: arrival.wall_ns, oldest_ns: arrival.oldest_ns }).collect()
+    }
+
     fn query<'a>(
         &'a self,
         query: &'a str,

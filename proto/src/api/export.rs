@@ -1,11 +1,12 @@
 //! Shapes of `/api/v1/exports`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{MissingRange, Warning};
 
 /// `POST /api/v1/exports`: all that a query finds, as a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExportRequest {
     #[serde(default)]
@@ -23,7 +24,7 @@ pub struct ExportRequest {
     pub fields: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExportFormat {
     #[default]
@@ -40,7 +41,7 @@ impl ExportFormat {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExportState {
     /// Another export runs.
@@ -53,7 +54,7 @@ pub enum ExportState {
 }
 
 /// One export, as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Export {
     pub id: String,
     pub state: ExportState,
@@ -87,7 +88,7 @@ pub struct Export {
 }
 
 /// `GET /api/v1/exports`, the newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exports {
     pub exports: Vec<Export>,
 }

@@ -150,6 +150,8 @@ impl View<'_> {
         values.insert("count_1h".to_owned(), found.count_1h);
         values.insert("patterns".to_owned(), found.patterns);
         texts.insert("template".to_owned(), found.template.clone());
+        let first = found.first_seen.and_then(|at| jiff::Timestamp::from_nanosecond(i128::from(at)).ok());
+        texts.extend(first.map(|first| ("first_seen".to_owned(), format!("{first:.0}"))));
         texts.extend(found.deploy.clone().map(|deploy| ("deploy".to_owned(), deploy)));
         found.deploy.is_some()
     }

@@ -52,6 +52,8 @@ pub(super) struct Novelty {
     pub(super) patterns: f64,
     pub(super) template: String,
     pub(super) deploy: Option<String>,
+    /// When the first of them was first seen.
+    pub(super) first_seen: Option<i64>,
 }
 
 impl Entry {
@@ -215,6 +217,7 @@ pub(super) fn open(rule: &Pattern, scopes: &BTreeMap<Labels, Scope>, at: i64) ->
             found.count_10m += entry.count_since(at.saturating_sub(10 * MINUTE_NS));
             found.count_1h += entry.count_since(at.saturating_sub(60 * MINUTE_NS));
             found.patterns += 1.0;
+            found.first_seen = Some(found.first_seen.map_or(entry.first_seen, |first| first.min(entry.first_seen)));
             found.deploy = found.deploy.take().or_else(|| entry.deploy.clone());
             let template = scope.miner.template(*id).unwrap_or_default();
             if found.template.is_empty() {

@@ -12,6 +12,8 @@ use tokio::process::Command;
 use super::{Outcome, Process, Scratch, eventually, process, programs};
 
 const IMAGE: &str = "logweir-busybox:1";
+/// No container of a test runs for longer.
+const RUNS_FOR_MAX: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
 pub struct Docker {
@@ -68,7 +70,11 @@ impl Docker {
 
     /// Waits until the container has ended by itself.
     pub async fn wait(&self, name: &str) -> anyhow::Result<()> {
-        self.client(&["wait", name]).await?.expect_code(0).map(drop)
+        eventually(RUNS_FOR_MAX, &format!("container {name} ends"), async || {
+            let state = self.client(&["inspect", "--format", "{{.State.Running}}", name]).await?.expect_code(0)?;
+            Ok((state.text().trim() == "false").then_some(()))
+        })
+        .await
     }
 
     async fn client(&self, arguments: &[&str]) -> anyhow::Result<Outcome> {

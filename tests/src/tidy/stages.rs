@@ -31,6 +31,8 @@ pub const STAGES: [(&str, Table); 1] = [(
         // The doors, which put HTTP before the two ends.
         ("auth", &["config", "metrics", "receive"]),
         ("api", &["config", "metrics", "names", "ranges", "auth", "receive", "store", "search", "live"]),
+        // The data directory of a server that does not run.
+        ("fsck", &["store", "wal"]),
         // `--stdin`: the same engine over a pipe.
         ("offline", &["names", "parse", "store", "search"]),
     ],

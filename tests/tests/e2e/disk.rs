@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use logweir_proto::api::IngestAnswer;
+use logweir_proto::api::{Health, IngestAnswer};
 use logweir_tests::faults::{Dice, SmallDisk};
 use logweir_tests::harness::{Server, eventually, run};
 use reqwest::StatusCode;
@@ -65,6 +65,62 @@ fn a_full_disk_refuses_and_loses_nothing() -> anyhow::Result<()> {
         .await?;
         server.wait_count("service:noise", acknowledged + LINES, Duration::from_secs(10)).await?;
         ensure!(server.client().count("service:noise").await? == acknowledged + LINES, "each exactly once");
+        drop(server);
+        drop(disk);
+        Ok(())
+    })
+}
+
+/// The part of `/health/ready` about the disk.
+async fn disk_part(server: &Server) -> anyhow::Result<String> {
+    let health: Health = server.client().get("/health/ready").send().await?.json().await?;
+    Ok(health.parts.get("disk").cloned().unwrap_or_default())
+}
+
+#[test]
+fn from_its_watermarks_on_the_server_warns_and_then_refuses() -> anyhow::Result<()> {
+    run("watermarks", async |scratch| {
+        let disk = SmallDisk::mount(scratch.join("disk"), "200m").await?;
+        let limits = "limits: { disk_warn_percent: 40, disk_full_percent: 60 }\n";
+        let mut server = Server::serve_in(scratch, "server", disk.path(), limits).await?;
+        let fill = |name: &str| std::fs::write(disk.path().join(name), vec![1; 90 << 20]);
+        ensure!(disk_part(&server).await? == "ok");
+        fill("one")?;
+        eventually(Duration::from_secs(10), "a warning", async || {
+            Ok(disk_part(&server).await?.starts_with("the disk is nearly full: 4").then_some(()))
+        })
+        .await?;
+        ensure!(server.client().status_of("/health/ready").await? == StatusCode::OK, "it is ready all the same");
+        server.wait_count("source:logweir level:warn \"disk is nearly full\"", 1, Duration::from_secs(10)).await?;
+        server.client().ingest(r#"{"service":"noise","msg":"taken"}"#).await?;
+
+        let more = vec![1; 36 << 20];
+        std::fs::write(disk.path().join("two"), &more)?;
+        eventually(Duration::from_secs(10), "the door closes", async || {
+            let response = server.client().ingest_response(r#"{"service":"noise","msg":"refused"}"#).await?;
+            let (status, again) = (response.status(), response.headers().contains_key("retry-after"));
+            let why = response.text().await?;
+            let refused =
+                status == StatusCode::TOO_MANY_REQUESTS && again && why.contains("limits.disk_full_percent is 60");
+            Ok(refused.then_some(()))
+        })
+        .await?;
+        server.wait_count("source:logweir level:error \"disk is full\"", 1, Duration::from_secs(10)).await?;
+        let metrics = server.client().get("/metrics").send().await?.text().await?;
+        ensure!(metrics.lines().any(|line| line.starts_with("logweir_disk_used_percent 6")), "the metric");
+
+        std::fs::remove_file(disk.path().join("two"))?;
+        eventually(Duration::from_secs(10), "the door opens again", async || {
+            let response = server.client().ingest_response(r#"{"service":"noise","msg":"again"}"#).await?;
+            Ok((response.status() == StatusCode::OK).then_some(()))
+        })
+        .await?;
+        let data = disk.path().display().to_string();
+        let in_use = server.cli(&["fsck", "--data", &data]).await?.expect_code(2)?;
+        ensure!(in_use.stderr.contains("is in use by another logweir"), "{}", in_use.stderr);
+        server.kill().await?;
+        let whole = server.cli(&["fsck", "--data", &data, "--deep"]).await?.expect_code(0)?;
+        ensure!(whole.stderr.contains("all is well"), "{}", whole.stderr);
         drop(server);
         drop(disk);
         Ok(())

@@ -5,6 +5,7 @@
 mod commands;
 mod disk;
 mod drills;
+mod export;
 mod hostile;
 mod live;
 mod machine;

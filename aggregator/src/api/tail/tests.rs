@@ -158,3 +158,38 @@ fn a_page_that_is_not_whole_goes_on_or_says_so_or_ends_the_connection() {
     "#]]
     .assert_eq(std::str::from_utf8(&frame).expect("text"));
 }
+
+/// The keep-alive and the windows are timers; time is advanced when nothing else is to do.
+#[tokio::test(start_paused = true)]
+async fn an_aggregation_gives_one_table_a_window_and_each_event_is_in_one() {
+    let world = World::open();
+    world.ingest(0..2500).await;
+    // Stored: the events are one a millisecond, from a minute before the clock on.
+    let uri = "/api/v1/tail?query=n%3E=100%7Cstats%20count%20as%20n,max(n)%20as%20most%7Ceval%20twice=n*2&start_offset=1h&every=1s";
+    let mut reader = Reader::new(world.get(uri).await);
+    let mut counts = Vec::new();
+    for _ in 0..3 {
+        let window = reader.next().await.expect("a window");
+        assert_eq!(window["t"], "window");
+        assert_eq!(window["columns"], serde_json::json!(["n", "most", "twice"]));
+        counts.push(window["rows"][0]["n"].as_u64().expect("a count"));
+    }
+    // Then one of nothing, then what is fresh.
+    assert_eq!(counts, [900, 1000, 500]);
+    assert_eq!(reader.next().await.expect("a window")["rows"][0]["n"], 0);
+    world.ingest(2500..2600).await;
+    let fresh = loop {
+        let window = reader.next().await.expect("a window");
+        if window["rows"][0]["n"] != 0 {
+            break window;
+        }
+    };
+    assert_eq!((&fresh["rows"][0]["n"], &fresh["rows"][0]["most"]), (&100.into(), &2599.into()));
+    for uri in [
+        "/api/v1/tail?query=*%7Cstats%20count%7Ccompare%201d",
+        "/api/v1/tail?query=*%7Csort%20n",
+        "/api/v1/tail?every=1ms",
+    ] {
+        assert_eq!(world.get(uri).await.status(), StatusCode::BAD_REQUEST, "{uri}");
+    }
+}

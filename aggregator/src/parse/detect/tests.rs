@@ -50,3 +50,32 @@ fn a_change_of_format_is_noticed_after_some_misses() {
     assert!(missed <= MISSES_MAX as usize, "{missed} lines were missed");
     assert!(has_status(&mut fixture, ACCESS_LINE));
 }
+
+#[test]
+fn two_formats_in_one_stream_are_both_remembered() {
+    let error_line = r#"2026/11/20 09:14:45 [error] 1#1: *2 boom, client: ::1, server: l"#;
+    let mut fixture = Fixture::new(SourceKind::Docker);
+    for i in 0..1000 {
+        let (text, name) = if i % 10 == 9 { (error_line, "server") } else { (ACCESS_LINE, "status") };
+        fixture.parse(text.as_bytes());
+        assert!(fixture.field(text.as_bytes(), name).is_some(), "{i}");
+    }
+    let reading = fixture.parser.reading();
+    assert_eq!((reading.inner, reading.lines, reading.lines_read), (Some("nginx"), 1000, 1000));
+}
+
+#[test]
+fn odd_lines_of_another_format_do_not_change_what_is_known() {
+    let mut fixture = Fixture::new(SourceKind::File);
+    for _ in 0..100 {
+        assert!(has_status(&mut fixture, ACCESS_LINE));
+    }
+    for i in 0..10_000 {
+        let odd = ["WARNING:root:low", "a=1 b=2", "[2026-11-20 09:10:02] [ERROR] boom"][i % 3];
+        fixture.parse(odd.as_bytes());
+        if i % 7 == 0 {
+            assert!(has_status(&mut fixture, ACCESS_LINE), "{i}");
+        }
+    }
+    assert_eq!(fixture.parser.reading().inner, Some("nginx"));
+}

@@ -15,45 +15,54 @@ fn loggers_of_plain_text() {
     check(
         "2026-11-20 09:10:02,123 - app.db - ERROR - no connection",
         &expect![[r#"
-        time 2026-11-20T09:10:02.123Z |
-        level error
-        message "app.db - ERROR - no connection" |"#]],
+            time 2026-11-20T09:10:02.123Z |
+            level error
+            logger "app.db" |
+            message "no connection" |"#]],
     );
     check(
         "WARNING:root:low on disk",
         &expect![[r#"
-        level warn
-        message "WARNING:root:low on disk" |"#]],
+            level warn
+            logger "root" |
+            message "low on disk" |"#]],
     );
     // Spring Boot
     check(
         "2026-11-20 09:10:02.123  INFO 1234 --- [main] c.e.App : started",
         &expect![[r#"
-        time 2026-11-20T09:10:02.123Z |
-        level info
-        message "INFO 1234 --- [main] c.e.App : started" |"#]],
+            time 2026-11-20T09:10:02.123Z |
+            level info
+            pid 1234 |
+            thread "main" |
+            logger "c.e.App" |
+            message "started" |"#]],
     );
     check(
         "2026-11-20T09:10:02.123+01:00  WARN 1234 --- [main] c.e.App : slow",
         &expect![[r#"
-        time 2026-11-20T08:10:02.123Z |
-        level warn
-        message "WARN 1234 --- [main] c.e.App : slow" |"#]],
+            time 2026-11-20T08:10:02.123Z |
+            level warn
+            pid 1234 |
+            thread "main" |
+            logger "c.e.App" |
+            message "slow" |"#]],
     );
     // Rails, Log4j, Rust
     check(
         "[2026-11-20 09:10:02] [ERROR] boom",
         &expect![[r#"
-        time 2026-11-20T09:10:02.000Z |
-        level error
-        message "[ERROR] boom" |"#]],
+            time 2026-11-20T09:10:02.000Z |
+            level error
+            message "boom" |"#]],
     );
     check(
         "2026-11-20T09:10:02.123456Z ERROR app::db: no connection",
         &expect![[r#"
-        time 2026-11-20T09:10:02.123Z |
-        level error
-        message "ERROR app::db: no connection" |"#]],
+            time 2026-11-20T09:10:02.123Z |
+            host "ERROR" |
+            service "app::db" |
+            message "no connection" |"#]],
     );
     // Go, glog, syslog
     check(
@@ -65,22 +74,28 @@ fn loggers_of_plain_text() {
     check(
         "E1120 09:10:02.123456 1 file.go:12] boom",
         &expect![[r#"
-        time 2026-11-20T09:10:02.000Z
-        level error
-        message "E1120 09:10:02.123456 1 file.go:12] boom" |"#]],
+            time 2026-11-20T09:10:02.123Z |
+            level error
+            tid 1 |
+            caller "file.go:12" |
+            message "boom" |"#]],
     );
     check(
         "Nov 20 09:10:02 web1 sshd[1]: accepted",
         &expect![[r#"
-        time 2026-11-20T09:10:02.000Z
-        message "Nov 20 09:10:02 web1 sshd[1]: accepted" |"#]],
+            time 2026-11-20T09:10:02.000Z |
+            host "web1" |
+            service "sshd" |
+            procid 1 |
+            message "accepted" |"#]],
     );
-    // logfmt is text with a level, for now
+    // logfmt
     check(
         "time=2026-11-20T09:10:02Z level=warn msg=\"slow\"",
         &expect![[r#"
-        level warn
-        message "time=2026-11-20T09:10:02Z level=warn msg=\"slow\"" |"#]],
+            time 2026-11-20T09:10:02.000Z |
+            level warn
+            message "slow" |"#]],
     );
     check("just words", &expect![[r#"message "just words" |"#]]);
     check("", &expect![[r#"message "" |"#]]);
@@ -108,8 +123,11 @@ fn traces_have_their_first_line_as_message() {
         &expect![[r#"
             time 2026-11-20T09:10:02.123Z |
             level error
-            message "ERROR 1 --- [main] App : failed"
-            exception.stack "ERROR 1 --- [main] App : failed\njava.io.IOException: gone\n\tat a.B.c(B.java:1)" |
+            pid 1 |
+            thread "main" |
+            logger "App" |
+            message "failed"
+            exception.stack "failed\njava.io.IOException: gone\n\tat a.B.c(B.java:1)" |
             exception.type "java.io.IOException""#]],
     );
     check(

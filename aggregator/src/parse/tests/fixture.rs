@@ -6,7 +6,7 @@ use super::super::*;
 
 pub(in crate::parse) struct Fixture {
     pub(in crate::parse) names: Names,
-    parser: Parser,
+    pub(in crate::parse) parser: Parser,
     line: Line,
 }
 
@@ -24,6 +24,16 @@ impl Fixture {
         let info = SourceInfo { id: "s".into(), kind, path: String::new(), format: format.into(), labels };
         let mut names = Names::default();
         let parser = Parser::new(&info, "", &mut names);
+        Fixture { names, parser, line: Line::default() }
+    }
+
+    /// A file that is declared to have a format of this set.
+    pub(in crate::parse) fn with_formats(format: &str, formats: Arc<formats::Formats>) -> Fixture {
+        let labels = BTreeMap::new();
+        let info =
+            SourceInfo { id: "s".into(), kind: SourceKind::File, path: String::new(), format: format.into(), labels };
+        let mut names = Names::default();
+        let parser = Parser::with_formats(&info, "", &formats, &mut names);
         Fixture { names, parser, line: Line::default() }
     }
 

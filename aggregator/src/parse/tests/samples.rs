@@ -8,7 +8,7 @@ use expect_test::expect;
 use super::super::*;
 use super::fixture::Fixture;
 
-fn sample(name: &str) -> Vec<Vec<u8>> {
+pub(in crate::parse) fn sample(name: &str) -> Vec<Vec<u8>> {
     let path = root().join(name);
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);

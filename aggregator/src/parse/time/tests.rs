@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::parse::line::Layout;
 
 /// 2026-11-20T09:10:02Z
 const TIME_S: i64 = 1_795_165_802;
@@ -139,5 +140,106 @@ proptest! {
         if let Some(stamp) = leading(text.as_bytes(), 0) {
             prop_assert!(stamp.len <= text.len());
         }
+    }
+}
+
+#[test]
+fn times_of_every_taste_are_read_and_printed_back() {
+    // 2026-11-20T12:00:00Z
+    let received_ns = 1_795_176_000 * NS_PER_S;
+    for (text, want) in [
+        ("Fri Nov 20 09:10:02.123456 2026", "2026-11-20T08:10:02.123Z"),
+        ("Fri Nov  6 09:10:02 2026", "2026-11-06T08:10:02.000Z"),
+        ("Fri Nov 20 09:10:02 CET 2026", "2026-11-20T08:10:02.000Z"),
+        ("Fri, 20 Nov 2026 09:10:02 -0500", "2026-11-20T14:10:02.000Z"),
+        ("Fri, 20 Nov 2026 09:10:02 GMT", "2026-11-20T09:10:02.000Z"),
+        ("Nov 20 09:10:02", "2026-11-20T08:10:02.000Z"),
+        ("Nov 20 2026 09:10:02", "2026-11-20T08:10:02.000Z"),
+        ("Nov 20, 2026 9:10:02 AM", "2026-11-20T08:10:02.000Z"),
+        ("Nov 2, 2026 12:10:02 PM", "2026-11-02T11:10:02.000Z"),
+        ("Nov 20, 2026 12:10:02\u{202f}AM", "2026-11-19T23:10:02.000Z"),
+        ("20 Nov 2026 09:10:02.123", "2026-11-20T08:10:02.123Z"),
+        ("20-Nov-2026 09:10:02.123", "2026-11-20T08:10:02.123Z"),
+        ("20/Nov/2026:09:10:02.655", "2026-11-20T08:10:02.655Z"),
+        ("20/Nov/2026 09:10:02", "2026-11-20T08:10:02.000Z"),
+        ("20.11.2026 09:10:02,5", "2026-11-20T08:10:02.500Z"),
+        ("261120  9:10:02", "2026-11-20T08:10:02.000Z"),
+        ("2026-11-20  9:10:02", "2026-11-20T08:10:02.000Z"),
+        ("2026-11-20 09:10:02.123 JST", "2026-11-20T00:10:02.123Z"),
+        ("2026-11-20T09:10:02+03", "2026-11-20T06:10:02.000Z"),
+    ] {
+        let bytes = text.as_bytes();
+        let stamp = leading(bytes, 60).or_else(|| layout::leading(bytes, 60, received_ns));
+        let stamp = stamp.unwrap_or_else(|| panic!("{text} is a time"));
+        assert_eq!(stamp.len, text.len(), "{text}");
+        let mut back = Vec::new();
+        assert!(format_time(stamp.time_ns, stamp.spelling, &mut back));
+        assert_eq!(String::from_utf8_lossy(&back), text);
+        let mut utc = Vec::new();
+        format_time(stamp.time_ns, Spelling::Rfc3339 { fraction: 3, offset: Offset::Zulu, separator: b'T' }, &mut utc);
+        assert_eq!(String::from_utf8_lossy(&utc), want, "{text}");
+    }
+    for text in [
+        "Nov 31 09:10:02",
+        "Foo 20 09:10:02",
+        "Nov 20 24:10:02",
+        "Nov 20, 2026 13:10:02 PM",
+        "Nov 20, 2026 09:10:02 AM",
+    ] {
+        assert_eq!(layout::leading(text.as_bytes(), 0, received_ns), None, "{text}");
+    }
+}
+
+#[test]
+fn a_year_that_is_not_told_is_right_over_new_year() {
+    let at = |text: &str| whole(text.as_bytes(), 0).expect("a time").0;
+    for (received, text, want) in [
+        ("2027-01-01T00:00:03Z", "Dec 31 23:59:59", "2026-12-31T23:59:59Z"),
+        ("2026-12-31T23:59:58Z", "Jan  1 00:00:01", "2027-01-01T00:00:01Z"),
+        ("2028-02-29T12:00:00Z", "Feb 29 11:00:00", "2028-02-29T11:00:00Z"),
+        ("2027-01-05T00:00:00Z", "Nov 20 09:10:02", "2026-11-20T09:10:02Z"),
+    ] {
+        let stamp = layout::leading(text.as_bytes(), 0, at(received)).expect("a time");
+        assert_eq!(stamp.time_ns, at(want), "{text} at {received}");
+    }
+    let midnight = layout::read(Layout::Clock, b"23:59:59.5 x", 0, at("2026-11-20T00:00:01Z")).expect("a clock");
+    assert_eq!(midnight.time_ns, at("2026-11-19T23:59:59.5Z"));
+}
+
+proptest! {
+    #[test]
+    fn layouts_print_what_they_read(
+        time_ns in 1_000_000_000 * NS_PER_S..4_000_000_000 * NS_PER_S, layout in 0..Layout::ALL.len(), fraction in 0..=9u8,
+        zone in 0..50u8, minutes in -14 * 60..=14 * 60i16,
+    ) {
+        let layout = Layout::ALL[layout];
+        for offset in [Offset::Assumed(minutes), Offset::Named(zone), Offset::MinutesCompact(minutes)] {
+            let mut first = Vec::new();
+            let printed = format_time(time_ns, Spelling::Layout { layout, fraction, offset }, &mut first);
+            prop_assert!(printed);
+            let assumed = if let Offset::Assumed(minutes) = offset { minutes } else { 0 };
+            let stamp = layout::read(layout, &first, assumed, time_ns);
+            let stamp = stamp.unwrap_or_else(|| panic!("{} is a {layout:?}", String::from_utf8_lossy(&first)));
+            let mut second = Vec::new();
+            prop_assert!(format_time(stamp.time_ns, stamp.spelling, &mut second));
+            prop_assert_eq!(String::from_utf8_lossy(&first), String::from_utf8_lossy(&second));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_safe_in_every_layout(text in proptest::collection::vec(any::<u8>(), 0..48), time_ns: i64, minutes: i16, zone: u8, fraction: u8) {
+        for layout in Layout::ALL {
+            let _ = layout::read(layout, &text, minutes, time_ns);
+            for offset in [Offset::Named(zone), Offset::Hours(minutes)] {
+                format_time(time_ns, Spelling::Layout { layout, fraction, offset }, &mut Vec::new());
+            }
+        }
+    }
+}
+
+#[test]
+fn layouts_have_the_places_that_splits_name() {
+    for (at, layout) in Layout::ALL.iter().enumerate() {
+        assert_eq!(*layout as usize, at);
     }
 }

@@ -34,6 +34,7 @@ impl World {
             column_cache_bytes: 1 << 20,
             retention_days: 30,
             retention_bytes: None,
+            classes: Vec::new(),
         };
         let (store, _) = Store::open_local(dir.path(), config, Clock::manual(0)).expect("a store");
         let live = Live::default();

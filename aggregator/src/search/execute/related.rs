@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
-use logweir_proto::api::{Order, Row, Warning};
+use logweir_proto::api::{Row, Warning};
 use logweir_proto::query::ast::{Field, Filter, Literal, Pipe, PipeKind, Query, Span, Test};
 use logweir_proto::record::{EventId, field};
 
-use super::{Event, LIMIT_MAX, Request, SUBQUERY_DEPTH_MAX, SUBQUERY_VALUES_MAX, Search, run_nested};
+use super::nested::{self, SUBQUERY_VALUES_MAX};
+use super::{Event, LIMIT_MAX, Request, Search};
 use crate::search::Error;
 use crate::search::cell::{Value, canonical};
 use crate::search::context::{self, Around, BY_DEFAULT};
@@ -200,16 +201,7 @@ impl<'r> Search<'r, '_, '_> {
 
     /// A request over the range of this query.
     fn within(&self) -> Request<'r> {
-        let range = self.plan.range;
-        Request {
-            from_ns: Some(range.first_ns),
-            to_ns: (range.last_ns < i64::MAX).then(|| range.last_ns + 1),
-            limit: LIMIT_MAX,
-            order: Order::Desc,
-            cursor: None,
-            fields: None,
-            ..self.request.clone()
-        }
+        nested::over(self.plan.range, self.request)
     }
 
     /// The rows of another query, at most `most`; all of them, or an error.
@@ -217,32 +209,18 @@ impl<'r> Search<'r, '_, '_> {
         &self,
         query: &Query,
         what: &'static str,
-        mut request: Request<'_>,
+        request: Request<'_>,
         most: usize,
     ) -> Result<Vec<(Option<EventId>, Row)>, Error> {
-        if self.depth >= SUBQUERY_DEPTH_MAX {
-            return Err(Error::Limit { what: "the nesting of queries", limit: u64::from(SUBQUERY_DEPTH_MAX) });
-        }
         let mut rows = Vec::new();
-        loop {
-            let mut take = |event: Event| {
-                if let Event::Row { id, row } = event {
-                    rows.push((id, row));
-                }
-                if rows.len() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            };
-            let outcome = run_nested(query, &request, self.segments, &mut take, self.depth + 1)?;
-            if rows.len() >= most {
-                return Ok(rows);
+        let mut take = |event: Event| {
+            if let Event::Row { id, row } = event {
+                rows.push((id, row));
             }
-            if let Some(reason) = outcome.reason {
-                return Err(Error::Partial { what, reason: reason.as_str() });
-            }
-            match outcome.cursor {
-                Some(cursor) => request.cursor = Some(cursor),
-                None => return Ok(rows),
-            }
-        }
+            if rows.len() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        nested::all_pages(query, request, self.segments, self.depth + 1, what, &mut take)?;
+        Ok(rows)
     }
 }
 

@@ -236,12 +236,12 @@ fn rows_are_put_together() {
     check(
         "* | patterns | fields -sample, pattern_id",
         &expect![[r#"
-        pattern count level first_seen last_seen
-        {"pattern":"connection <num> lost","count":2,"level":"warn","first_seen":"2026-11-20T11:58:00.000000000Z","last_seen":"2026-11-20T11:59:00.000000000Z"}
-        {"pattern":"took <duration> for <path>","count":2,"level":"info","first_seen":"2026-11-20T11:54:00.000000000Z","last_seen":"2026-11-20T11:55:00.000000000Z"}
-        {"pattern":"{\"user\":\"zoe\",\"card\":{\"last\":<num>},\"ok\":false}","count":1,"level":"error","first_seen":"2026-11-20T11:57:00.000000000Z","last_seen":"2026-11-20T11:57:00.000000000Z"}
-        {"pattern":"user=eve took=<num> msg=\"no money\"","count":1,"level":"error","first_seen":"2026-11-20T11:56:00.000000000Z","last_seen":"2026-11-20T11:56:00.000000000Z"}
-    "#]],
+            pattern count level first_seen last_seen
+            {"pattern":"connection <num> lost","count":2,"level":"warn","first_seen":"2026-11-20T11:58:00.000000000Z","last_seen":"2026-11-20T11:59:00.000000000Z"}
+            {"pattern":"took <duration> for <path>","count":2,"level":"info","first_seen":"2026-11-20T11:54:00.000000000Z","last_seen":"2026-11-20T11:55:00.000000000Z"}
+            {"pattern":"{\"user\":\"zoe\",\"card\":{\"last\":<num>},\"ok\":false}","count":1,"level":"error","first_seen":"2026-11-20T11:57:00.000000000Z","last_seen":"2026-11-20T11:57:00.000000000Z"}
+            {"pattern":"user=eve took=<num> msg=\"no money\"","count":1,"level":"error","first_seen":"2026-11-20T11:56:00.000000000Z","last_seen":"2026-11-20T11:56:00.000000000Z"}
+        "#]],
     );
     check(
         "time>now-2m | patterns new 150s | fields pattern, count",

@@ -11,7 +11,7 @@ use crate::search::testing::{MemorySegment, TestRow, ask, literal, name, query, 
 use crate::store::segment::Segment;
 
 const FIELDS: [&str; 8] = ["level", "service", "message", "exception.stack", "status", "duration_ms", "path", "mixed"];
-const WORDS: [&str; 8] = ["timeout", "Connection", "reset", "ÜBER", "500", "a-b", "x_1", ""];
+pub(super) const WORDS: [&str; 8] = ["timeout", "Connection", "reset", "ÜBER", "500", "a-b", "x_1", ""];
 
 fn any_text() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(&WORDS[..]), 0..4).prop_map(|words| words.join(" "))
@@ -83,7 +83,7 @@ fn any_test() -> impl Strategy<Value = Test> {
     ]
 }
 
-fn any_filter() -> impl Strategy<Value = Filter> {
+pub(super) fn any_filter() -> impl Strategy<Value = Filter> {
     let text = prop_oneof![
         any_text().prop_filter("a phrase has words", |text| !text.trim().is_empty()).prop_map(Pattern::Phrase),
         prop::sample::select(vec!["time*", "*ESE*", "r?set", "x_*", "a-*", "üb*"])
@@ -107,7 +107,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
 
 // The naive evaluator: one row, one rule at a time, sharing nothing with the engine.
 
-fn passes(filter: &Filter, row: &Json) -> bool {
+pub(super) fn passes(filter: &Filter, row: &Json) -> bool {
     match filter {
         Filter::All => true,
         Filter::And(filters) => filters.iter().all(|filter| passes(filter, row)),

@@ -77,7 +77,7 @@ impl Place {
     fn split(&self, name: &str, blocks: Vec<Block>) -> Arc<dyn Segment> {
         let mut ranges = SourceRanges::default();
         ranges.insert(&SourceKey::new("agent", "file"), 0, 9);
-        let source = SplitSource { path: format!("splits/{name}"), wal: (0, 9), ranges };
+        let source = SplitSource { path: format!("splits/{name}"), wal: (0, 9), ranges, class: String::new() };
         let blocks: Vec<Arc<Block>> = blocks.into_iter().map(Arc::new).collect();
         let file = write(&blocks, source).expect("the split is written");
         self.objects.put(&file.meta.path, file.bytes.clone()).expect("the split is put");

@@ -7,7 +7,7 @@ use logweir_proto::record::EventId;
 use super::{many, segments};
 use crate::search::context::{Around, context, event};
 use crate::search::execute::{Request, explain};
-use crate::search::facets::facets;
+use crate::search::facets::{Shown, facets};
 use crate::search::fields::list;
 use crate::search::hits::hits;
 use crate::search::live::Matcher;
@@ -21,7 +21,7 @@ fn last_minute() -> Request<'static> {
 
 #[test]
 fn hits_are_counted_by_time_and_level() {
-    let answer = hits(&parse("*").expect("a query"), &last_minute(), 6, "level", &segments()).expect("an answer");
+    let answer = hits(&parse("*").expect("a query"), &last_minute(), 6, "level", None, &segments()).expect("an answer");
     assert_eq!((answer.total, answer.width_ms, answer.complete), (5, 10_000, true));
     let shown: Vec<String> = answer.series.iter().map(|(level, counts)| format!("{level} {counts:?}")).collect();
     expect![[r#"
@@ -36,13 +36,14 @@ fn hits_are_counted_by_time_and_level() {
         ("2026-11-20T11:59:00.000000000Z", "2026-11-20T12:00:00.000000000Z")
     );
     let by_none =
-        hits(&parse("status:*").expect("a query"), &last_minute(), 1, "nothing", &segments()).expect("an answer");
+        hits(&parse("status:*").expect("a query"), &last_minute(), 1, "nothing", None, &segments()).expect("an answer");
     assert_eq!(by_none.series.into_iter().collect::<Vec<_>>(), [(String::new(), vec![3])]);
 }
 
 #[test]
 fn hits_are_the_same_whether_blocks_are_read_or_counted() {
-    let count = |text: &str| hits(&parse(text).expect("a query"), &request(1), 10, "odd", &many()).expect("an answer");
+    let count =
+        |text: &str| hits(&parse(text).expect("a query"), &request(1), 10, "odd", None, &many()).expect("an answer");
     let (all, message) = (count("*"), count("message:row"));
     assert_eq!(all, message);
     assert_eq!(all.total, 300);
@@ -145,7 +146,8 @@ fn fields_are_listed_with_types_and_coverage() {
 
 #[test]
 fn facets_are_the_most_frequent_values() {
-    let answer = facets(&parse("*").expect("a query"), &request(1), None, 2, &segments()).expect("an answer");
+    let answer = facets(&parse("*").expect("a query"), &request(1), None, Shown { limit: 2, prefix: "" }, &segments())
+        .expect("an answer");
     assert!(answer.complete && answer.rows == 5);
     let lines: Vec<String> = answer
         .facets

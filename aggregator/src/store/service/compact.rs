@@ -1,6 +1,6 @@
-//! Compaction: small splits of one day become a larger one, so that a search opens few.
+//! Compaction: small splits of one day and retention class become a larger one, so that a search opens few.
 //!
-//! Splits are merged with others of their size class, so that a line is written again only a few times in its life.
+//! Splits are merged with others of their size, so that a line is written again only a few times in its life.
 //! One commit record adds the new split and removes the old ones; whoever is reading those goes on for the grace.
 //! After a merge compaction rests until what it read and wrote is within its budget.
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use logweir_runtime::clock::{NANOS_PER_SECOND, Nanos};
 
-use super::{Inner, SPLITS, StoreError, Work, day_of, unique};
+use super::{Inner, StoreError, Work, day_of, split_path, unique};
 use crate::ranges::SourceRanges;
 use crate::store::commit::Record;
 use crate::store::split::footer::SplitMeta;
@@ -27,6 +27,9 @@ pub(super) const INPUTS_MAX: usize = 64;
 
 /// Bytes of lines of a merged split: its columns are in memory while it is written.
 pub(super) const OUTPUT_RAW_BYTES_MAX: u64 = 128 << 20;
+
+/// Splits below two to this power of bytes of lines are of one size: what a quiet class seals is merged early.
+const SMALL_LOG2: u32 = 20;
 
 /// When to look, and what could not be merged.
 #[derive(Debug, Default)]
@@ -52,13 +55,13 @@ impl Compaction {
     }
 }
 
-/// Splits of one day and size class, by time, if there are enough of them.
+/// Splits of one day, retention class and size, by time, if there are enough of them.
 pub(super) fn choose<'a>(splits: impl Iterator<Item = &'a Arc<SplitMeta>>) -> Option<Vec<Arc<SplitMeta>>> {
-    let mut groups: BTreeMap<(String, u32), Vec<&Arc<SplitMeta>>> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, &str, u32), Vec<&Arc<SplitMeta>>> = BTreeMap::new();
     for meta in splits.filter(|meta| meta.raw_bytes <= OUTPUT_RAW_BYTES_MAX / INPUTS_MIN as u64) {
-        // A class is a factor of eight: as many as are merged.
-        let class = meta.raw_bytes.max(1).ilog2() / 3;
-        groups.entry((day_of(meta.max_time_ns), class)).or_default().push(meta);
+        // A step is a factor of eight: as many as are merged.
+        let size = meta.raw_bytes.max(1).ilog2().max(SMALL_LOG2) / 3;
+        groups.entry((day_of(meta.max_time_ns), &meta.class, size)).or_default().push(meta);
     }
     let mut group = groups.into_values().find(|group| group.len() >= INPUTS_MIN)?;
     group.sort_by_key(|meta| (meta.min_time_ns, meta.max_time_ns));
@@ -88,6 +91,8 @@ impl Inner {
                 tracing::warn!(error = %error, splits = inputs.len(), "splits cannot be merged; they stay as they are");
                 metrics::counter!("logweir_store_failures_total", "step" => "compaction").increment(1);
                 let until = now.saturating_add(RETRY_NS);
+                // Its commit may have folded what was committed before it.
+                self.publish(work, now);
                 work.compaction.failed.extend(inputs.iter().map(|meta| (meta.path.clone(), until)));
             }
         }
@@ -106,8 +111,9 @@ impl Inner {
         let max_time_ns = inputs.iter().map(|meta| meta.max_time_ns).max().unwrap_or(now);
         let first = inputs.iter().map(|meta| meta.wal.0).min().unwrap_or(0);
         let upto = inputs.iter().map(|meta| meta.wal.1).max().unwrap_or(0);
-        let path = format!("{SPLITS}/{}/{nonce}.split", day_of(max_time_ns));
-        let file = write(&blocks, SplitSource { path, wal: (first, upto), ranges })?;
+        let class = inputs.first().map_or_else(String::new, |meta| meta.class.clone());
+        let path = split_path(max_time_ns, &class, &nonce);
+        let file = write(&blocks, SplitSource { path, wal: (first, upto), ranges, class })?;
         self.objects.put(&file.meta.path, file.bytes)?;
         let bytes = inputs.iter().map(|meta| meta.bytes).sum::<u64>() + file.meta.bytes;
         let removed: Vec<String> = inputs.iter().map(|meta| meta.path.clone()).collect();
@@ -115,13 +121,12 @@ impl Inner {
             nonce,
             time_ns: now,
             added: vec![file.meta],
-            removed: removed.clone(),
+            removed,
             wal_upto: None,
             ranges: SourceRanges::default(),
         };
         work.catalogue.commit(&*self.commits, &record)?;
-        self.publish(work);
-        work.retention.bury(removed, now);
+        self.publish(work, now);
         Ok(bytes)
     }
 }
@@ -143,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn splits_of_one_day_and_class_are_chosen() {
-        let meta = |i: i64, raw_bytes| {
+    fn splits_of_one_day_class_and_size_are_chosen() {
+        let of_class = |class: &str, i: i64, raw_bytes| {
             let time_ns = i * 3600 * NANOS_PER_SECOND;
             Arc::new(SplitMeta {
                 path: format!("{i}"),
@@ -154,15 +159,22 @@ mod tests {
                 min_time_ns: time_ns,
                 max_time_ns: time_ns,
                 wal: (i as u64, i as u64 + 1),
+                class: class.to_owned(),
             })
         };
+        let meta = |i: i64, raw_bytes| of_class("", i, raw_bytes);
         let chosen = |splits: &[Arc<SplitMeta>]| choose(splits.iter()).map_or(0, |inputs| inputs.len());
         let small: Vec<_> = (0..8).map(|i| meta(i, 5000)).collect();
         assert_eq!((chosen(&small), chosen(&small[1..])), (8, 0));
         let days: Vec<_> = (20..28).map(|i| meta(i, 5000)).collect();
         assert_eq!(chosen(&days), 0, "half of them are of the next day");
-        let classes: Vec<_> = (0..8).map(|i| meta(i, 1 << (10 + i))).collect();
-        assert_eq!(chosen(&classes), 0, "they differ too much");
+        let sizes: Vec<_> = (0..8).map(|i| meta(i, 1 << (17 + i))).collect();
+        assert_eq!(chosen(&sizes), 0, "they differ too much");
+        let tiny: Vec<_> = (0..8).map(|i| meta(i, 1 << (10 + i))).collect();
+        assert_eq!(chosen(&tiny), 8, "all are small");
+        let classes: Vec<_> = (0..14).map(|i| of_class(["", "debug"][i as usize % 2], i, 5000)).collect();
+        assert_eq!(chosen(&classes), 0, "seven of each class");
+        assert_eq!(chosen(&[&classes[..], &[of_class("debug", 15, 9)]].concat()), 8);
         let many: Vec<_> = (0..16).map(|i| meta(i, 12 << 20)).collect();
         assert_eq!(chosen(&many), 10, "they fill one split");
         let large: Vec<_> = (0..16).map(|i| meta(i, 64 << 20)).collect();

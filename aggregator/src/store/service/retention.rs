@@ -1,13 +1,17 @@
 //! Retention: whole splits go when they are too old or too much; their objects go after a grace, for readers.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use logweir_runtime::clock::{NANOS_PER_SECOND, Nanos};
 
 use super::{Inner, SPLITS, StoreError, Work, unique};
-use crate::store::catalogue::Catalogue;
+use crate::store::catalogue::{Catalogue, CatalogueError, WAL_FIRST};
 use crate::store::commit::Record;
+use crate::store::objects::{Listed, Objects};
+use crate::store::split::columns::Columns;
 use crate::store::split::footer::SplitMeta;
+use crate::store::split::reader::OpenSplit;
 
 /// How often retention looks.
 pub(super) const RETAIN_EVERY_NS: Nanos = 60 * NANOS_PER_SECOND;
@@ -35,15 +39,15 @@ impl Schedule {
     }
 
     /// Objects that no reader will open any more after a grace.
-    pub(super) fn bury(&mut self, paths: Vec<String>, now: Nanos) {
-        self.graves.extend(paths.into_iter().map(|path| (path, now)));
+    pub(super) fn bury(&mut self, paths: impl Iterator<Item = String>, now: Nanos) {
+        self.graves.extend(paths.map(|path| (path, now)));
     }
 }
 
-/// The splits to drop: those that ended before `oldest_ns`, and the oldest beyond `bytes_max`.
+/// The splits to drop: those that ended before what their class keeps, and the oldest of all beyond `bytes_max`.
 pub(super) fn too_old_or_too_much<'a>(
     splits: impl Iterator<Item = &'a SplitMeta>,
-    oldest_ns: Nanos,
+    oldest_ns: impl Fn(&str) -> Nanos,
     bytes_max: Option<u64>,
 ) -> Vec<&'a SplitMeta> {
     let mut splits: Vec<&SplitMeta> = splits.collect();
@@ -51,7 +55,7 @@ pub(super) fn too_old_or_too_much<'a>(
     let mut bytes = 0u64;
     let drop = |meta: &&SplitMeta| {
         bytes = bytes.saturating_add(meta.bytes);
-        meta.max_time_ns < oldest_ns || bytes_max.is_some_and(|max| bytes > max)
+        meta.max_time_ns < oldest_ns(&meta.class) || bytes_max.is_some_and(|max| bytes > max)
     };
     splits.into_iter().filter(drop).collect()
 }
@@ -62,23 +66,39 @@ fn believed(now: Nanos, sealed_ns: Option<Nanos>) -> Nanos {
     sealed_ns.map_or(now, |sealed| now.min(sealed.saturating_add(DAY_NS)))
 }
 
+/// Whether there are splits that were committed once. A crash before the first commit leaves those of the first seal.
+pub(super) fn holds_committed(objects: &Objects) -> Result<bool, StoreError> {
+    let columns = Arc::new(Columns::new(0));
+    let is_later = |object: &Listed| {
+        OpenSplit::open(objects, &object.path, &columns).is_ok_and(|split| split.known().footer.meta.wal.0 > WAL_FIRST)
+    };
+    Ok(objects.list(SPLITS)?.iter().any(is_later))
+}
+
 impl Inner {
     pub(super) fn retain(&self, work: &mut Work, now: Nanos) -> Result<(), StoreError> {
         work.retention.next_ns = now.saturating_add(RETAIN_EVERY_NS);
-        let days = i64::try_from(self.config.retention_days).unwrap_or(i64::MAX);
         let today_ns = believed(now, work.catalogue.time_ns());
-        let oldest_ns = today_ns.saturating_sub(days.saturating_mul(DAY_NS));
+        let oldest_ns = |class: &str| {
+            let days = i64::try_from(self.config.days_of(class)).unwrap_or(i64::MAX);
+            today_ns.saturating_sub(days.saturating_mul(DAY_NS))
+        };
         let live = work.catalogue.splits().values().map(|meta| &**meta);
         let removed: Vec<String> = too_old_or_too_much(live, oldest_ns, self.config.retention_bytes)
             .into_iter()
             .map(|meta| meta.path.clone())
             .collect();
         if !removed.is_empty() {
-            let record = Record { nonce: unique(now), time_ns: now, removed: removed.clone(), ..Record::default() };
-            work.catalogue.commit(&*self.commits, &record)?;
-            self.publish(work);
-            metrics::counter!("logweir_splits_retired_total").increment(removed.len() as u64);
-            work.retention.bury(removed, now);
+            let splits = removed.len() as u64;
+            let record = Record { nonce: unique(now), time_ns: now, removed, ..Record::default() };
+            let committed = work.catalogue.commit(&*self.commits, &record);
+            self.publish(work, now);
+            match committed {
+                Ok(()) => metrics::counter!("logweir_splits_retired_total").increment(splits),
+                // The answer to an earlier try was lost; what is left goes the next time.
+                Err(CatalogueError::Stale(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         let mut failed = None;
         work.retention.graves.retain_mut(|(path, since)| {
@@ -134,13 +154,15 @@ mod tests {
             min_time_ns: 0,
             max_time_ns,
             wal: (0, 1),
+            class: if name == "a" { "audit".to_owned() } else { String::new() },
         };
         let splits = [meta("b", 20, 10), meta("a", 10, 10), meta("d", 40, 10), meta("c", 30, 10)];
         let dropped = |oldest, max| {
-            too_old_or_too_much(splits.iter(), oldest, max).iter().map(|meta| meta.path.as_str()).collect::<String>()
+            let oldest_ns = |class: &str| if class == "audit" { oldest - 10 } else { oldest };
+            too_old_or_too_much(splits.iter(), oldest_ns, max).iter().map(|meta| meta.path.as_str()).collect::<String>()
         };
         assert_eq!(dropped(0, None), "");
-        assert_eq!(dropped(20, None), "a");
+        assert_eq!(dropped(20, None), "", "the class keeps it for longer");
         assert_eq!(dropped(21, None), "ba");
         assert_eq!(dropped(0, Some(25)), "ba");
         assert_eq!(dropped(31, Some(25)), "cba");

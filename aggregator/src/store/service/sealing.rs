@@ -6,14 +6,15 @@ use std::time::Duration;
 use logweir_runtime::backoff::Backoff;
 use logweir_runtime::clock::Nanos;
 
-use super::{Inner, SPLITS, StoreError, Work, day_of, unique};
+use super::classes::Sorted;
+use super::{Inner, StoreError, Work, split_path, unique};
 use crate::ranges::SourceRanges;
 use crate::store::block::Block;
 use crate::store::catalogue::Catalogue;
 use crate::store::commit::Record;
 use crate::store::head::{Head, HeadSegment};
 use crate::store::split::footer::SplitMeta;
-use crate::store::split::writer::{SplitSource, write};
+use crate::store::split::writer::{SplitSource, WriteError, write};
 
 /// The first and the longest pause after a seal that failed.
 const RETRY_MIN: Duration = Duration::from_millis(500);
@@ -74,8 +75,10 @@ pub(super) struct Sealer {
 struct UnderWay {
     part: Arc<Part>,
     nonce: String,
-    /// Written and durable; absent for a part without rows.
-    put: Option<SplitMeta>,
+    /// Which rows are of which class.
+    sorted: Sorted,
+    /// Written and durable, one a class that has rows, in their order.
+    put: Vec<SplitMeta>,
 }
 
 impl Sealer {
@@ -131,29 +134,32 @@ impl Inner {
         let now = self.clock.now_ns();
         if work.sealer.under_way.is_none() {
             let Some(part) = self.close_part() else { return Ok(()) };
-            work.sealer.under_way = Some(UnderWay { part, nonce: unique(now), put: None });
+            let sorted = Sorted::new(part.head.blocks(), &self.config.classes);
+            work.sealer.under_way = Some(UnderWay { part, nonce: unique(now), sorted, put: Vec::new() });
         }
         let Some(under_way) = &mut work.sealer.under_way else { return Ok(()) };
         let Some((first, last)) = under_way.part.records else { return Ok(()) };
         let part = Arc::clone(&under_way.part);
-        if under_way.put.is_none() && !part.head.is_empty() {
-            let max_time_ns = part.head.blocks().iter().map(|block| block.stat().max_time_ns).max().unwrap_or(now);
-            let path = format!("{SPLITS}/{}/{}.split", day_of(max_time_ns), under_way.nonce);
-            let source = SplitSource { path, wal: (first, last + 1), ranges: part.ranges.clone() };
-            let file = write(part.head.blocks(), source)?;
+        for class in under_way.sorted.classes().skip(under_way.put.len()) {
+            let blocks = under_way.sorted.blocks(part.head.blocks(), class).map_err(WriteError::from)?;
+            let max_time_ns = blocks.iter().map(|block| block.stat().max_time_ns).max().unwrap_or(now);
+            let path = split_path(max_time_ns, class, &under_way.nonce);
+            // Each has all ranges of the part: the catalogue can be made anew from those that are left.
+            let ranges = part.ranges.clone();
+            let file = write(&blocks, SplitSource { path, wal: (first, last + 1), ranges, class: class.to_owned() })?;
             self.objects.put(&file.meta.path, file.bytes)?;
-            under_way.put = Some(file.meta);
+            under_way.put.push(file.meta);
         }
         let record = Record {
             nonce: under_way.nonce.clone(),
             time_ns: now,
-            added: under_way.put.iter().cloned().collect(),
+            added: under_way.put.clone(),
             removed: Vec::new(),
             wal_upto: Some(last + 1),
             ranges: part.ranges.clone(),
         };
         work.catalogue.commit_seal(&*self.commits, &record, first)?;
-        self.publish(work);
+        self.publish(work, now);
         metrics::counter!("logweir_seals_total").increment(1);
         Ok(())
     }

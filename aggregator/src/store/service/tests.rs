@@ -1,5 +1,7 @@
 //! The store with faults at every step, with restarts, and while others seal.
 
+mod faults;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
@@ -27,6 +29,8 @@ enum Fault {
     Before,
     /// It happened, and an error is answered.
     After,
+    /// Half of it happened.
+    Torn,
 }
 
 impl Fault {
@@ -34,6 +38,7 @@ impl Fault {
         match plan.load(Ordering::SeqCst) {
             1 => Fault::Before,
             2 => Fault::After,
+            3 => Fault::Torn,
             _ => Fault::None,
         }
     }
@@ -44,6 +49,8 @@ impl Fault {
 struct Faulty {
     inner: InMemory,
     put: Arc<AtomicU32>,
+    /// Puts that succeed before the fault strikes.
+    puts_before: Arc<AtomicU32>,
     delete: Arc<AtomicU32>,
 }
 
@@ -72,7 +79,14 @@ impl ObjectStore for Faulty {
         Self: 'c,
     {
         Box::pin(async move {
-            match Fault::of(&self.put) {
+            let one_less = |puts: u32| puts.checked_sub(1);
+            let spared = self.puts_before.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
+            match if spared { Fault::None } else { Fault::of(&self.put) } {
+                Fault::Torn => {
+                    let whole = bytes::Bytes::from(payload);
+                    self.inner.put_opts(location, whole.slice(..whole.len() / 2).into(), options).await?;
+                    Err(full())
+                }
                 Fault::None => self.inner.put_opts(location, payload, options).await,
                 Fault::Before => Err(full()),
                 Fault::After => {
@@ -118,7 +132,7 @@ impl ObjectStore for Faulty {
         Box::pin(async move {
             match Fault::of(&self.delete) {
                 Fault::None => self.inner.delete(location).await,
-                Fault::Before | Fault::After => Err(full()),
+                _ => Err(full()),
             }
         })
     }
@@ -179,7 +193,7 @@ impl CommitLog for FaultyCommits {
         let failed = || CommitError::Io { path: "commits".into(), source: std::io::Error::other("no answer") };
         match Fault::of(&self.append) {
             Fault::None => self.inner.append(seq, record),
-            Fault::Before => Err(failed().into()),
+            Fault::Before | Fault::Torn => Err(failed().into()),
             Fault::After => {
                 self.inner.append(seq, record)?;
                 Err(failed().into())
@@ -208,6 +222,7 @@ struct World {
     clock: Clock,
     wal: Vec<Vec<Row>>,
     next_time: AtomicI64,
+    config: StoreConfig,
 }
 
 fn config() -> StoreConfig {
@@ -218,12 +233,18 @@ fn config() -> StoreConfig {
         column_cache_bytes: 1 << 20,
         retention_days: 30,
         retention_bytes: None,
+        classes: Vec::new(),
     }
 }
 
 impl World {
     fn new() -> World {
-        let objects = Faulty { inner: InMemory::new(), put: Arc::default(), delete: Arc::default() };
+        World::with(config())
+    }
+
+    fn with(config: StoreConfig) -> World {
+        let objects =
+            Faulty { inner: InMemory::new(), put: Arc::default(), puts_before: Arc::default(), delete: Arc::default() };
         World {
             runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
             objects: Arc::new(objects),
@@ -231,7 +252,12 @@ impl World {
             clock: Clock::manual(100 * DAY_NS),
             wal: Vec::new(),
             next_time: AtomicI64::new(100 * DAY_NS),
+            config,
         }
+    }
+
+    fn objects(&self) -> Objects {
+        Objects::new(Arc::clone(&self.objects) as _, self.runtime.handle().clone())
     }
 
     fn fault(&self, put: Fault, append: Fault) {
@@ -243,7 +269,8 @@ impl World {
     fn open(&self) -> (Store, Recovered) {
         let objects = Objects::new(Arc::clone(&self.objects) as _, self.runtime.handle().clone());
         let (store, recovered) =
-            Store::open(config(), objects, Box::new(self.commits.clone()), self.clock.clone()).expect("open");
+            Store::open(self.config.clone(), objects, Box::new(self.commits.clone()), self.clock.clone())
+                .expect("open");
         for record in recovered.wal_upto as usize - 1..self.wal.len() {
             self.append_to(&store, record);
         }

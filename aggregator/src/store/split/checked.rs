@@ -70,7 +70,7 @@ impl Rows {
         self.read(u64::try_from(start).map_err(|_| outside)?, len)
     }
 
-    fn read(&self, start: u64, bytes: usize) -> Result<Bytes, String> {
+    pub fn read(&self, start: u64, bytes: usize) -> Result<Bytes, String> {
         let end = start.checked_add(bytes as u64).filter(|end| *end <= self.bytes);
         let end = end.ok_or("a page lies outside the rows section")?;
         if bytes == 0 {

@@ -2,19 +2,17 @@
 //!
 //! Values that come again are worth a dictionary, all others are kept as they are: texts of one length (ids) without a
 //! length each, numbers by the planes of their bytes. What never changes is not compressed: a page of it is a few
-//! bytes, and setting up a compressor costs more than all else.
+//! bytes.
 
 use std::collections::HashSet;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{Float64Type, Int64Type};
 use arrow::record_batch::RecordBatch;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
-use parquet::schema::types::ColumnPath;
 
 use super::hashes;
 use super::indexer::WORD_FIELDS;
+use super::rows::{Plain, Plan, ZSTD_LEVEL};
 use super::writer::ROW_GROUP_BLOCKS;
 use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
 use crate::store::segment::BLOCK_ROWS_MAX;
@@ -22,82 +20,52 @@ use crate::store::segment::BLOCK_ROWS_MAX;
 /// Rows of the sample.
 pub const SAMPLE_ROWS: usize = 4096;
 
-/// A page is cut at this size even within a block.
-const PAGE_BYTES_MAX: usize = 1 << 20;
-
-/// Dictionaries grow to this size before a column goes on plainly.
-const DICTIONARY_BYTES_MAX: usize = 2 << 20;
-
-const ZSTD_LEVEL: i32 = 1;
-
 /// A value that stands in all rows is not compressed up to this length.
 const CONSTANT_BYTES_MAX: usize = 64;
 
 /// A dictionary surely pays when a value comes again so often within a row group.
 const CERTAIN_TIMES: f64 = 16.0;
 
-/// The properties of the Parquet writer for `rows` rows of which `sample` is a part.
-pub fn properties(layout: &Layout, sample: &RecordBatch, rows: usize) -> WriterProperties {
-    let compression = ZstdLevel::try_new(ZSTD_LEVEL).map_or(Compression::UNCOMPRESSED, Compression::ZSTD);
-    let mut properties = WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_created_by("logweir".to_owned())
-        .set_compression(compression)
-        .set_max_row_group_size(ROW_GROUP_BLOCKS * BLOCK_ROWS_MAX)
-        .set_data_page_row_count_limit(BLOCK_ROWS_MAX)
-        .set_write_batch_size(BLOCK_ROWS_MAX / 4)
-        .set_data_page_size_limit(PAGE_BYTES_MAX)
-        .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_offset_index_disabled(false);
-    for (i, field) in layout.schema().fields().iter().enumerate() {
-        let path = ColumnPath::new(vec![field.name().clone()]);
+/// How the columns of `rows` rows are encoded, of which `sample` is a part.
+pub fn plans(layout: &Layout, sample: &RecordBatch, rows: usize) -> Vec<Plan> {
+    let plan = |i: usize| {
         if i < FIELD_COLUMNS_AT {
-            properties = properties
-                .set_column_statistics_enabled(path.clone(), EnabledStatistics::Page)
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-            continue;
+            return Plan { plain: Plain::Deltas, bounds: true, ..PLAIN };
         }
         let column = sample.column(i);
-        if column.null_count() == column.len() && sample.num_rows() == rows {
-            properties = properties.set_column_compression(path.clone(), Compression::UNCOMPRESSED);
-        }
-        if let Some(key) = layout.keys().get(i - FIELD_COLUMNS_AT) {
-            let values = Values::of(column, key.kind, rows);
-            properties = field_properties(properties, path, key.kind, WORD_FIELDS.contains(&&*key.field), &values);
-        } else if i != layout.shape() {
-            properties = properties.set_column_dictionary_enabled(path, false);
-        }
-    }
-    properties.build()
+        let plan = match layout.keys().get(i - FIELD_COLUMNS_AT) {
+            Some(key) => plan_of(key.kind, WORD_FIELDS.contains(&&*key.field), &Values::of(column, key.kind, rows)),
+            None => Plan { dictionary: i == layout.shape(), ..PLAIN },
+        };
+        let empty = column.null_count() == column.len() && sample.num_rows() == rows;
+        Plan { compressed: plan.compressed && !empty, ..plan }
+    };
+    (0..=layout.raw()).map(plan).collect()
 }
 
-fn field_properties(
-    mut properties: WriterPropertiesBuilder,
-    path: ColumnPath,
-    kind: Kind,
-    prose: bool,
-    values: &Values,
-) -> WriterPropertiesBuilder {
-    if matches!(kind, Kind::Int | Kind::Float) {
-        properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
-    }
+/// A column without any of it.
+const PLAIN: Plan = Plan { dictionary: false, plain: Plain::Bytes, compressed: true, bounds: false };
+
+/// Numbers of few different values.
+pub const NUMBERED: Plan = Plan { dictionary: true, ..PLAIN };
+
+fn plan_of(kind: Kind, prose: bool, values: &Values) -> Plan {
+    let bounds = matches!(kind, Kind::Int | Kind::Float);
     if values.constant {
-        return properties.set_column_compression(path, Compression::UNCOMPRESSED);
+        return Plan { dictionary: kind != Kind::Bool, compressed: false, bounds, ..PLAIN };
     }
     let plain = match kind {
-        Kind::Bool => return properties,
+        Kind::Bool => return PLAIN,
         // Prose repeats itself, and zstd finds that by the lengths between, too.
-        Kind::Str if prose || !values.one_length => Encoding::PLAIN,
-        Kind::Str => Encoding::DELTA_LENGTH_BYTE_ARRAY,
-        Kind::Int | Kind::Float => Encoding::BYTE_STREAM_SPLIT,
+        Kind::Str if prose || !values.one_length => Plain::Bytes,
+        Kind::Str => Plain::Lengths,
+        Kind::Int | Kind::Float => Plain::Streams,
     };
     // Messages are looked into, so they are kept as text unless they are but a few.
     let certain = values.distinct * CERTAIN_TIMES <= values.present;
     let again = kind == Kind::Str && !prose && values.distinct * 5.0 < values.present * 3.0;
     let dictionary = certain || (again && values.dictionary_bytes < values.plain_bytes);
-    properties.set_column_dictionary_enabled(path.clone(), dictionary).set_column_encoding(path, plain)
+    Plan { dictionary, plain, bounds, compressed: true }
 }
 
 /// What a sample says of a column.

@@ -50,7 +50,7 @@ pub struct Sections {
 }
 
 /// What the catalogue knows of a split: enough to find it, to leave it out by its time, and to retire it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitMeta {
     /// The name of its object.
@@ -64,6 +64,9 @@ pub struct SplitMeta {
     pub max_time_ns: i64,
     /// The first WAL record with a row in it, and the one after the last.
     pub wal: (u64, u64),
+    /// The retention class of all its rows; empty for the default one, and absent before there were classes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub class: String,
 }
 
 /// Per block how often each value of a field occurs; `None` where there are too many.
@@ -314,6 +317,7 @@ mod tests {
             min_time_ns: 0,
             max_time_ns: 0,
             wal: (1, 2),
+            class: "debug".into(),
         };
         let footer = Footer {
             meta,

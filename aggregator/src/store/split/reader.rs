@@ -34,6 +34,11 @@ use crate::store::objects::Objects;
 use crate::store::segment::{BLOCK_ROWS_MAX, Probe, Projection};
 use crate::store::skeleton::{self, Skeleton};
 
+mod check;
+
+/// What a Parquet file ends with.
+const PARQUET_MAGIC: &[u8; 4] = b"PAR1";
+
 /// Bytes at the end that are read at once: most footers lie within.
 pub const TAIL_BYTES: u64 = 64 << 10;
 
@@ -72,6 +77,9 @@ impl OpenSplit {
         let tail_from = end.checked_sub(PARQUET_TAIL_BYTES as u64).ok_or_else(damaged)?;
         let mut parquet_tail = piece(tail_from, PARQUET_TAIL_BYTES as u64)?;
         let parquet_len = u64::from(parquet_tail.get_u32_le());
+        if parquet_tail != PARQUET_MAGIC[..] {
+            return Err("the object is no split, or its end is damaged".to_owned());
+        }
         let parquet_at = tail_from.checked_sub(parquet_len).ok_or_else(damaged)?;
         let trailer_at = parquet_at.checked_sub(TRAILER_BYTES as u64).ok_or_else(damaged)?;
         let trailer = Trailer::decode(&piece(trailer_at, TRAILER_BYTES as u64)?)?;
@@ -347,7 +355,7 @@ impl OpenSplit {
     }
 
     /// All columns of a block as the layout types them. They are not kept: whoever wants them wants them once.
-    fn whole(&self, block: usize) -> Result<RecordBatch, String> {
+    pub fn whole(&self, block: usize) -> Result<RecordBatch, String> {
         let stat = self.known.footer.blocks.get(block).ok_or_else(|| format!("there is no block {block}"))?;
         let rows = stat.rows as usize;
         let read = |column: usize| -> Result<ArrayRef, String> {

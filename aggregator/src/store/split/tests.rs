@@ -40,7 +40,7 @@ fn place() -> Place {
 fn split_of(blocks: Vec<Block>) -> SplitFile {
     let mut ranges = SourceRanges::default();
     ranges.insert(&SourceKey::new("agent", "file"), 3, 9);
-    let source = SplitSource { path: "splits/one".to_owned(), wal: (4, 9), ranges };
+    let source = SplitSource { path: "splits/one".to_owned(), wal: (4, 9), ranges, class: String::new() };
     write(&blocks.into_iter().map(Arc::new).collect::<Vec<_>>(), source).expect("the split is written")
 }
 

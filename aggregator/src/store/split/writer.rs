@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, TimestampNanosecondType};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 
 use super::derived::{DERIVED, Deriver};
@@ -18,11 +17,12 @@ use super::footer::{Footer, GRANULE_BYTES, PARQUET_TAIL_BYTES, Section, Sections
 use super::hashes;
 use super::indexer::{Indexer, Told};
 use super::lexicon::LexiconError;
+use super::rows::RowsWriter;
 use crate::ranges::SourceRanges;
 use crate::store::block::{Block, counts_of, field_stats};
 use crate::store::column::{COUNTED_FIELDS, Layout, add_stats};
 use crate::store::merge::Merge;
-use crate::store::segment::{BlockStat, Counts};
+use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, Counts};
 use crate::store::skeleton;
 
 /// Blocks of a row group: its dictionaries serve them all. Readers ask the file, the first versions had 16.
@@ -55,6 +55,8 @@ pub struct SplitSource {
     pub wal: (u64, u64),
     /// Byte ranges of sources whose lines are in it.
     pub ranges: SourceRanges,
+    /// The retention class of its rows; empty for the default one.
+    pub class: String,
 }
 
 /// The bytes of a split and what the catalogue has to know of it.
@@ -77,18 +79,18 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     let sample = sample(&merge)?;
     let deriver = Deriver::learn(merge.layout(), &sample);
     let schema = file_schema(&merge, deriver.as_ref());
-    let properties = encoding::properties(merge.layout(), &sample, merge.rows());
-    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties))?;
+    let mut plans = encoding::plans(merge.layout(), &sample, merge.rows());
+    plans.extend(deriver.as_ref().map(|_| encoding::NUMBERED));
+    let mut writer = RowsWriter::new(&schema, &plans, ROW_GROUP_BLOCKS * BLOCK_ROWS_MAX)?;
     for rows in chunks {
         let batch = merge.batch(rows)?;
         let told = deriver.as_ref().map(|deriver| Told { numbers: deriver.numbers(batch.columns()), deriver });
         let counts = counts_of(merge.layout(), &batch);
         indexer.add_block(merge.layout(), &batch, &counts, told.as_ref());
         known.add_block(merge.layout(), &batch, counts);
-        writer.write(&to_file(&batch, &schema, told.as_ref())?)?;
+        writer.add_block(&to_file(&batch, told.as_ref()))?;
     }
-    writer.flush()?;
-    let parquet = writer.into_inner()?;
+    let parquet = writer.finish()?;
     add_stats(&mut known.footer.fields, merge.extra_fields());
     known.footer.derived = deriver.map_or_else(Vec::new, Deriver::into_templates);
     known.footer.columns = merge.layout().keys().to_vec();
@@ -112,6 +114,7 @@ impl Learned {
             min_time_ns: i64::MAX,
             max_time_ns: i64::MIN,
             wal: source.wal,
+            class: source.class,
         };
         let counts = COUNTED_FIELDS.into_iter().map(|name| (name.to_owned(), Vec::new())).collect();
         Learned {
@@ -217,12 +220,10 @@ fn file_schema(merge: &Merge, deriver: Option<&Deriver>) -> Arc<Schema> {
     Arc::new(Schema::new(fields))
 }
 
-fn to_file(batch: &RecordBatch, schema: &Arc<Schema>, told: Option<&Told<'_>>) -> Result<RecordBatch, ArrowError> {
+fn to_file(batch: &RecordBatch, told: Option<&Told<'_>>) -> Vec<ArrayRef> {
     let mut columns = batch.columns().to_vec();
-    let times = columns[0].as_primitive::<Int64Type>().reinterpret_cast::<TimestampNanosecondType>();
-    columns[0] = Arc::new(times.with_timezone("UTC"));
     if let Some(told) = told {
         told.deriver.take_out(&told.numbers, &mut columns);
     }
-    RecordBatch::try_new(Arc::clone(schema), columns)
+    columns
 }

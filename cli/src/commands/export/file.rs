@@ -91,6 +91,10 @@ pub(super) fn find(path: &Path, asked: &Asked) -> Result<Found> {
     };
     let state: State = serde_json::from_slice(&state)
         .map_err(|error| CliError::Usage(format!("{}: {error}", state_path(path).display())))?;
+    if state.bytes == 0 {
+        // Nothing was written: it may as well begin.
+        return Ok(Found::Nothing);
+    }
     if state.version != STATE_VERSION || state.asked != *asked {
         let mend = "give the same query, range and fields, or remove both files";
         return Err(CliError::Usage(format!("{} is of another export: {mend}", state_path(path).display())));
@@ -175,6 +179,7 @@ impl Output {
             style,
             err_style: style,
             zone: TimeZone::UTC,
+            interactive: false,
             talkative: false,
         };
         let printer = printer(format, fields, "");

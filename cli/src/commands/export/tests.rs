@@ -61,7 +61,8 @@ async fn what_was_interrupted_goes_on_behind_its_last_whole_page() {
     torn.extend_from_slice(b"half a page");
     std::fs::write(&file, torn).expect("written");
     let again = Server::start(vec![Answer(200, LAST)]).await;
-    let (exit, said) = again.run(&["export", "y", "--since", "1h", "-o", file.to_str().expect("a path"), "--resume"]).await;
+    let (exit, said) =
+        again.run(&["export", "y", "--since", "1h", "-o", file.to_str().expect("a path"), "--resume"]).await;
     assert_eq!(exit, Exit::Usage);
     assert!(said.contains("another export"), "{said}");
     assert_eq!(export(&again, &file, &["--resume"]).await, (Exit::Ok, String::new()));

@@ -1,0 +1,127 @@
+//! The rows section of a split: row groups of Parquet pages, encoded here block by block.
+//!
+//! The writer of the `parquet` crate takes what any program may have in an Arrow array. Here each column has one plan
+//! ([`Plan`]) for the whole split, values that come again are numbered once, and the numbers serve the indexes, too:
+//! whoever asks for the values of a block looks at each different one once ([`RowsWriter::numbers`]). One compressor
+//! serves all pages; its tables are larger than most of them. What is known of the pages (metadata, page indexes,
+//! schema) is still written by the crate.
+//!
+//! Pages are data pages of the first version: for a column that may be null the levels behind their length, then the
+//! values in one of `PLAIN`, `DELTA_LENGTH_BYTE_ARRAY`, `DELTA_BINARY_PACKED`, `BYTE_STREAM_SPLIT`, or their numbers
+//! (`RLE_DICTIONARY`). A block begins a page. A dictionary that grows too large serves the blocks until then.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::Schema;
+use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::writer::SerializedFileWriter;
+
+use self::chunk::{Chunk, Scratch};
+pub use self::dictionary::Dictionary;
+
+mod chunk;
+pub(super) mod dictionary;
+mod encode;
+
+pub const ZSTD_LEVEL: i32 = 1;
+
+/// How a column is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// Values are numbered.
+    pub dictionary: bool,
+    /// How they are kept where they are not.
+    pub plain: Plain,
+    pub compressed: bool,
+    /// The least and the greatest value of each page and row group are noted.
+    pub bounds: bool,
+}
+
+/// How values are kept that are not numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plain {
+    /// Their bytes, texts each behind its length.
+    Bytes,
+    /// Texts behind the lengths of all of them.
+    Lengths,
+    /// Integers by their differences.
+    Deltas,
+    /// The first bytes of all numbers, then the second ones, and so on.
+    Streams,
+}
+
+/// The values of one block in a column, by their numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbers<'a> {
+    /// Of the rows that have a value.
+    pub numbers: &'a [u32],
+    pub dictionary: &'a Dictionary,
+}
+
+/// Writes row groups.
+pub struct RowsWriter {
+    file: SerializedFileWriter<Vec<u8>>,
+    columns: Vec<Chunk>,
+    group_rows_max: usize,
+    rows: usize,
+    scratch: Scratch,
+}
+
+impl RowsWriter {
+    /// A plan for each column of the schema.
+    pub fn new(schema: &Schema, plans: &[Plan], group_rows_max: usize) -> Result<RowsWriter, ParquetError> {
+        let mut properties = WriterProperties::builder()
+            .set_writer_version(WriterVersion::PARQUET_1_0)
+            .set_created_by("logweir".to_owned())
+            .build();
+        add_encoded_arrow_schema_to_metadata(schema, &mut properties);
+        let parquet = ArrowSchemaConverter::new().convert(schema)?;
+        let file = SerializedFileWriter::new(Vec::new(), parquet.root_schema_ptr(), Arc::new(properties))?;
+        let fields = parquet.columns().iter().zip(schema.fields()).zip(plans);
+        let columns = fields.map(|((descr, field), plan)| Chunk::new(descr.clone(), *plan, field.data_type().clone()));
+        Ok(RowsWriter { columns: columns.collect(), file, group_rows_max, rows: 0, scratch: Scratch::new()? })
+    }
+
+    /// Adds a block; all but the last of a row group are of one size.
+    pub fn add_block(&mut self, arrays: &[ArrayRef]) -> Result<(), ParquetError> {
+        if self.rows >= self.group_rows_max {
+            self.close_group()?;
+        }
+        for (column, array) in self.columns.iter_mut().zip(arrays) {
+            column.add(array, &mut self.scratch)?;
+        }
+        self.rows += arrays.first().map_or(0, |array| array.len());
+        Ok(())
+    }
+
+    /// The values of the last block in a column that is numbered.
+    pub fn numbers(&self, column: usize) -> Option<Numbers<'_>> {
+        let chunk = self.columns.get(column).filter(|chunk| chunk.is_numbered())?;
+        Some(Numbers { numbers: &chunk.numbers, dictionary: &chunk.dictionary })
+    }
+
+    fn close_group(&mut self) -> Result<(), ParquetError> {
+        let mut group = self.file.next_row_group()?;
+        for column in &mut self.columns {
+            let (bytes, close) = column.close(&mut self.scratch)?;
+            group.append_column(&bytes, close)?;
+        }
+        group.close()?;
+        self.rows = 0;
+        Ok(())
+    }
+
+    /// The whole Parquet file.
+    pub fn finish(mut self) -> Result<Vec<u8>, ParquetError> {
+        if self.rows > 0 {
+            self.close_group()?;
+        }
+        self.file.into_inner()
+    }
+}
+
+#[cfg(test)]
+mod tests;

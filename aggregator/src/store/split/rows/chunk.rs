@@ -1,0 +1,478 @@
+//! The pages of one column of a row group.
+
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt32Type, UInt64Type};
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
+use parquet::file::statistics::Statistics;
+use parquet::schema::types::ColumnDescPtr;
+
+use super::dictionary::Dictionary;
+use super::encode;
+use super::{Plain, Plan, ZSTD_LEVEL};
+
+/// A page is cut at this size even within a block.
+const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Dictionaries grow to this size before a column goes on plainly.
+const DICTIONARY_BYTES_MAX: usize = 2 << 20;
+
+/// What is reused from page to page.
+pub(super) struct Scratch {
+    zstd: zstd::bulk::Compressor<'static>,
+    body: Vec<u8>,
+    packed: Vec<u8>,
+    words: Vec<u64>,
+}
+
+impl Scratch {
+    pub(super) fn new() -> Result<Scratch, ParquetError> {
+        let zstd = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+        Ok(Scratch { zstd, body: Vec::new(), packed: Vec::new(), words: Vec::new() })
+    }
+
+    /// The body as it is stored.
+    fn stored(&mut self, compressed: bool) -> Result<&[u8], ParquetError> {
+        if !compressed {
+            return Ok(&self.body);
+        }
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(self.body.len()));
+        self.zstd.compress_to_buffer(&self.body, &mut self.packed)?;
+        Ok(&self.packed)
+    }
+}
+
+/// The values of a block in one column.
+enum Cells<'a> {
+    Texts(&'a [i32], &'a [u8]),
+    Words(&'a [u64]),
+    Halves(&'a [u32]),
+    Bits(&'a BooleanBuffer),
+}
+
+impl<'a> Cells<'a> {
+    fn of(array: &'a ArrayRef) -> Option<Cells<'a>> {
+        Some(match array.data_type() {
+            DataType::Utf8 => {
+                let texts = array.as_string::<i32>();
+                Cells::Texts(texts.value_offsets(), texts.value_data())
+            }
+            DataType::Binary => {
+                let texts = array.as_binary::<i32>();
+                Cells::Texts(texts.value_offsets(), texts.value_data())
+            }
+            DataType::Int64 => Cells::Words(array.as_primitive::<Int64Type>().values().inner().typed_data()),
+            DataType::UInt64 => Cells::Words(array.as_primitive::<UInt64Type>().values()),
+            DataType::Float64 => Cells::Words(array.as_primitive::<Float64Type>().values().inner().typed_data()),
+            DataType::UInt32 => Cells::Halves(array.as_primitive::<UInt32Type>().values()),
+            DataType::Boolean => Cells::Bits(array.as_boolean().values()),
+            _ => return None,
+        })
+    }
+}
+
+fn text<'a>(offsets: &[i32], data: &'a [u8], row: usize) -> &'a [u8] {
+    &data[offsets[row] as usize..offsets[row + 1] as usize]
+}
+
+/// Calls `each` for the rows that have a value.
+#[inline]
+fn for_each_present(nulls: Option<&NullBuffer>, rows: Range<usize>, mut each: impl FnMut(usize)) {
+    match nulls {
+        None => rows.for_each(each),
+        Some(nulls) => {
+            let from = rows.start;
+            nulls.slice(from, rows.len()).valid_indices().for_each(|row| each(from + row));
+        }
+    }
+}
+
+/// One column of the row group at hand.
+pub(super) struct Chunk {
+    descr: ColumnDescPtr,
+    plan: Plan,
+    /// As it is in the file: bounds depend on it.
+    data_type: DataType,
+    pages: Vec<u8>,
+    places: Vec<(usize, i32, usize)>,
+    uncompressed_bytes: usize,
+    rows: usize,
+    nulls: usize,
+    pub(super) dictionary: Dictionary,
+    /// Whether values are still numbered, and whether any page has numbers.
+    numbering: bool,
+    has_numbers: bool,
+    /// Of the last block, for the rows that have a value.
+    pub(super) numbers: Vec<u32>,
+    encodings: Vec<Encoding>,
+    bounds: Option<(u64, u64)>,
+    index: Option<ColumnIndexBuilder>,
+}
+
+impl Chunk {
+    pub(super) fn new(descr: ColumnDescPtr, plan: Plan, data_type: DataType) -> Chunk {
+        // Two values need no numbers.
+        let dictionary = plan.dictionary && data_type != DataType::Boolean;
+        let mut chunk = Chunk {
+            descr,
+            plan: Plan { dictionary, ..plan },
+            data_type,
+            pages: Vec::new(),
+            places: Vec::new(),
+            uncompressed_bytes: 0,
+            rows: 0,
+            nulls: 0,
+            dictionary: Dictionary::default(),
+            numbering: false,
+            has_numbers: false,
+            numbers: Vec::new(),
+            encodings: Vec::new(),
+            bounds: None,
+            index: None,
+        };
+        chunk.begin();
+        chunk
+    }
+
+    fn begin(&mut self) {
+        self.pages = Vec::with_capacity(self.pages.len());
+        self.places.clear();
+        (self.uncompressed_bytes, self.rows, self.nulls) = (0, 0, 0);
+        self.dictionary.clear();
+        (self.numbering, self.has_numbers) = (self.plan.dictionary, false);
+        self.encodings = vec![Encoding::RLE];
+        self.bounds = None;
+        self.index = self.plan.bounds.then(|| ColumnIndexBuilder::new(self.descr.physical_type()));
+    }
+
+    /// Whether the numbers of the last block are all there is of it.
+    pub(super) fn is_numbered(&self) -> bool {
+        self.numbering
+    }
+
+    /// Adds the rows of a block.
+    pub(super) fn add(&mut self, array: &ArrayRef, scratch: &mut Scratch) -> Result<(), ParquetError> {
+        let unknown = || ParquetError::NYI(format!("columns of {}", array.data_type()));
+        let cells = Cells::of(array).ok_or_else(unknown)?;
+        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+        if self.numbering {
+            self.number(&cells, nulls, array.len());
+        }
+        let mut from = 0;
+        while from < array.len() {
+            let to = match &cells {
+                Cells::Texts(offsets, _) if !self.numbering => page_end(offsets, from),
+                _ => array.len(),
+            };
+            self.add_page(&cells, nulls, from..to, scratch)?;
+            from = to;
+        }
+        Ok(())
+    }
+
+    /// Numbers the values of a block, unless there are too many.
+    fn number(&mut self, cells: &Cells<'_>, nulls: Option<&NullBuffer>, rows: usize) {
+        let Chunk { dictionary, numbers, .. } = self;
+        let known = dictionary.len();
+        let mut too_large = false;
+        numbers.clear();
+        for_each_present(nulls, 0..rows, |row| match cells {
+            Cells::Texts(offsets, data) if !too_large => {
+                numbers.push(dictionary.number_text(text(offsets, data, row)));
+                too_large = dictionary.bytes() > DICTIONARY_BYTES_MAX;
+            }
+            Cells::Words(words) => numbers.push(dictionary.number_word(words[row])),
+            Cells::Halves(halves) => numbers.push(dictionary.number_word(u64::from(halves[row]))),
+            Cells::Texts(..) | Cells::Bits(_) => {}
+        });
+        if dictionary.bytes() > DICTIONARY_BYTES_MAX {
+            dictionary.cut(known);
+            self.numbering = false;
+        }
+    }
+
+    fn add_page(
+        &mut self,
+        cells: &Cells<'_>,
+        nulls: Option<&NullBuffer>,
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+    ) -> Result<(), ParquetError> {
+        let present = nulls.map_or(rows.len(), |nulls| rows.len() - nulls.slice(rows.start, rows.len()).null_count());
+        scratch.body.clear();
+        if self.descr.max_def_level() > 0 {
+            put_levels(nulls, rows.clone(), present, &mut scratch.body);
+        }
+        let encoding = if self.numbering && !self.numbers.is_empty() {
+            let width = encode::width_of(self.dictionary.len() as u32 - 1);
+            scratch.body.push(width as u8);
+            encode::hybrid(&self.numbers, width, &mut scratch.body);
+            self.has_numbers = true;
+            Encoding::RLE_DICTIONARY
+        } else {
+            self.put_values(cells, nulls, rows.clone(), scratch)
+        };
+        if self.plan.bounds {
+            self.add_bounds(cells, nulls, rows.clone(), rows.len() - present);
+        }
+        if !self.encodings.contains(&encoding) {
+            self.encodings.push(encoding);
+        }
+        let uncompressed = scratch.body.len();
+        let stored = scratch.stored(self.plan.compressed)?;
+        let at = self.pages.len();
+        put_header(
+            &mut self.pages,
+            &PageSizes { uncompressed, stored: stored.len(), values: rows.len() },
+            Some(encoding),
+        );
+        self.uncompressed_bytes += self.pages.len() - at + uncompressed;
+        self.pages.extend_from_slice(stored);
+        self.places.push((at, (self.pages.len() - at) as i32, rows.len()));
+        self.rows += rows.len();
+        self.nulls += rows.len() - present;
+        Ok(())
+    }
+
+    /// Appends the values as they are.
+    fn put_values(
+        &self,
+        cells: &Cells<'_>,
+        nulls: Option<&NullBuffer>,
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+    ) -> Encoding {
+        let Scratch { body, words, .. } = scratch;
+        words.clear();
+        match (cells, self.plan.plain) {
+            (Cells::Texts(offsets, data), Plain::Lengths) => {
+                for_each_present(nulls, rows.clone(), |row| words.push((offsets[row + 1] - offsets[row]) as u64));
+                encode::deltas(words, body);
+                for_each_present(nulls, rows, |row| body.extend_from_slice(text(offsets, data, row)));
+                Encoding::DELTA_LENGTH_BYTE_ARRAY
+            }
+            (Cells::Texts(offsets, data), _) => {
+                body.reserve((offsets[rows.end] - offsets[rows.start]) as usize + 4 * rows.len());
+                for_each_present(nulls, rows, |row| {
+                    let text = text(offsets, data, row);
+                    body.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                    body.extend_from_slice(text);
+                });
+                Encoding::PLAIN
+            }
+            (Cells::Words(values), plain) => {
+                for_each_present(nulls, rows, |row| words.push(values[row]));
+                match plain {
+                    Plain::Deltas => {
+                        encode::deltas(words, body);
+                        Encoding::DELTA_BINARY_PACKED
+                    }
+                    Plain::Streams => {
+                        encode::byte_streams(words, body);
+                        Encoding::BYTE_STREAM_SPLIT
+                    }
+                    Plain::Bytes | Plain::Lengths => {
+                        body.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+                        Encoding::PLAIN
+                    }
+                }
+            }
+            (Cells::Halves(values), _) => {
+                for_each_present(nulls, rows, |row| body.extend_from_slice(&values[row].to_le_bytes()));
+                Encoding::PLAIN
+            }
+            (Cells::Bits(bits), _) => {
+                let mut present = Vec::with_capacity(rows.len());
+                for_each_present(nulls, rows, |row| present.push(bits.value(row)));
+                body.extend(present.chunks(8).map(|eight| {
+                    eight.iter().enumerate().fold(0u8, |byte, (place, bit)| byte | u8::from(*bit) << place)
+                }));
+                Encoding::PLAIN
+            }
+        }
+    }
+
+    /// Notes the least and the greatest value of a page.
+    fn add_bounds(&mut self, cells: &Cells<'_>, nulls: Option<&NullBuffer>, rows: Range<usize>, null_count: usize) {
+        let Cells::Words(values) = cells else { return };
+        let is_less = less(&self.data_type);
+        let mut page: Option<(u64, u64)> = None;
+        let mut ordered = true;
+        for_each_present(nulls, rows, |row| {
+            let value = values[row];
+            ordered &= self.data_type != DataType::Float64 || !f64::from_bits(value).is_nan();
+            let (least, greatest) = page.get_or_insert((value, value));
+            if is_less(value, *least) {
+                *least = value;
+            }
+            if is_less(*greatest, value) {
+                *greatest = value;
+            }
+        });
+        let Some(index) = &mut self.index else { return };
+        if !ordered {
+            // What is not a number has no place in the order.
+            self.index = None;
+            self.bounds = None;
+            return;
+        }
+        let bytes = |value: Option<u64>| value.map_or_else(Vec::new, |value| value.to_le_bytes().to_vec());
+        let (least, greatest) = (page.map(|page| page.0), page.map(|page| page.1));
+        index.append(page.is_none(), bytes(least), bytes(greatest), null_count as i64);
+        if let Some((least, greatest)) = page {
+            let (all_least, all_greatest) = self.bounds.get_or_insert((least, greatest));
+            if is_less(least, *all_least) {
+                *all_least = least;
+            }
+            if is_less(*all_greatest, greatest) {
+                *all_greatest = greatest;
+            }
+        }
+    }
+
+    /// The bytes of the column, the dictionary first, and what has to be known of them; the next row group begins.
+    pub(super) fn close(&mut self, scratch: &mut Scratch) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
+        let mut bytes = Vec::with_capacity(self.pages.len() + self.dictionary.bytes() / 2);
+        if self.has_numbers {
+            scratch.body.clear();
+            self.dictionary.put_page(if self.descr.physical_type() == Type::INT32 { 4 } else { 8 }, &mut scratch.body);
+            let uncompressed = scratch.body.len();
+            let stored = scratch.stored(self.plan.compressed)?;
+            let sizes = PageSizes { uncompressed, stored: stored.len(), values: self.dictionary.len() };
+            put_header(&mut bytes, &sizes, None);
+            self.uncompressed_bytes += bytes.len() + uncompressed;
+            bytes.extend_from_slice(stored);
+            self.encodings.push(Encoding::PLAIN);
+        }
+        let data_at = bytes.len();
+        bytes.extend_from_slice(&self.pages);
+        let mut offsets = OffsetIndexBuilder::new();
+        for (at, len, rows) in &self.places {
+            offsets.append_row_count(*rows as i64);
+            offsets.append_offset_and_size((data_at + at) as i64, *len);
+        }
+        let metadata = ColumnChunkMetaData::builder(self.descr.clone())
+            .set_encodings(std::mem::take(&mut self.encodings))
+            .set_compression(compression(self.plan.compressed)?)
+            .set_num_values(self.rows as i64)
+            .set_total_compressed_size(bytes.len() as i64)
+            .set_total_uncompressed_size(self.uncompressed_bytes as i64)
+            .set_data_page_offset(data_at as i64)
+            .set_dictionary_page_offset(self.has_numbers.then_some(0));
+        let metadata = match self.statistics() {
+            Some(statistics) => metadata.set_statistics(statistics),
+            None => metadata,
+        };
+        let close = ColumnCloseResult {
+            bytes_written: bytes.len() as u64,
+            rows_written: self.rows as u64,
+            metadata: metadata.build()?,
+            bloom_filter: None,
+            column_index: self.index.take().map(ColumnIndexBuilder::build).transpose()?,
+            offset_index: Some(offsets.build()),
+        };
+        self.begin();
+        Ok((bytes.into(), close))
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let (least, greatest) = self.bounds?;
+        let nulls = Some(self.nulls as u64);
+        Some(match self.descr.physical_type() {
+            Type::DOUBLE => {
+                Statistics::double(Some(f64::from_bits(least)), Some(f64::from_bits(greatest)), None, nulls, false)
+            }
+            _ => Statistics::int64(Some(least as i64), Some(greatest as i64), None, nulls, false),
+        })
+    }
+}
+
+/// The order of words of this type. Zeros of both signs differ, so that neither is left out of the bounds.
+fn less(data_type: &DataType) -> fn(u64, u64) -> bool {
+    match data_type {
+        DataType::Float64 => |a, b| f64::from_bits(a).total_cmp(&f64::from_bits(b)).is_lt(),
+        DataType::UInt64 => |a, b| a < b,
+        _ => |a, b| (a as i64) < (b as i64),
+    }
+}
+
+pub(super) fn compression(compressed: bool) -> Result<Compression, ParquetError> {
+    Ok(if compressed { Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?) } else { Compression::UNCOMPRESSED })
+}
+
+/// The row behind the last that fits into a page.
+fn page_end(offsets: &[i32], from: usize) -> usize {
+    let rows = offsets.len() - 1;
+    let bytes = |to: usize| (offsets[to] - offsets[from]) as usize + 4 * (to - from);
+    if bytes(rows) <= PAGE_BYTES_MAX {
+        return rows;
+    }
+    let fit = (from + 1..=rows).take_while(|to| bytes(*to) <= PAGE_BYTES_MAX).last();
+    fit.unwrap_or(from + 1)
+}
+
+/// Which rows have a value, behind the length of that.
+fn put_levels(nulls: Option<&NullBuffer>, rows: Range<usize>, present: usize, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    match nulls {
+        Some(nulls) if present > 0 && present < rows.len() => {
+            let levels: Vec<u32> = nulls.slice(rows.start, rows.len()).iter().map(u32::from).collect();
+            encode::hybrid(&levels, 1, out);
+        }
+        _ => {
+            logweir_proto::varint::put(out, (rows.len() as u64) << 1);
+            out.push(u8::from(present > 0));
+        }
+    }
+    let len = (out.len() - at - 4) as u32;
+    out[at..at + 4].copy_from_slice(&len.to_le_bytes());
+}
+
+struct PageSizes {
+    uncompressed: usize,
+    stored: usize,
+    values: usize,
+}
+
+/// The header of a data page of the first version in an encoding, or of a dictionary: Thrift's compact protocol.
+fn put_header(out: &mut Vec<u8>, sizes: &PageSizes, encoding: Option<Encoding>) {
+    /// The next field is an integer; and the one after the next but one is a struct of such.
+    const NEXT: u8 = 0x15;
+    let integer = |out: &mut Vec<u8>, head: u8, number: i64| {
+        out.push(head);
+        encode::put_zigzag(out, number);
+    };
+    let rle = code(Encoding::RLE);
+    integer(out, NEXT, if encoding.is_some() { 0 } else { 2 });
+    integer(out, NEXT, sizes.uncompressed as i64);
+    integer(out, NEXT, sizes.stored as i64);
+    // Field 5 is that of data, field 7 that of a dictionary.
+    out.push(if encoding.is_some() { 0x2c } else { 0x4c });
+    integer(out, NEXT, sizes.values as i64);
+    integer(out, NEXT, code(encoding.unwrap_or(Encoding::PLAIN)));
+    if encoding.is_some() {
+        integer(out, NEXT, rle);
+        integer(out, NEXT, rle);
+    }
+    out.extend_from_slice(&[0, 0]);
+}
+
+/// The number that Parquet gives an encoding.
+fn code(encoding: Encoding) -> i64 {
+    match encoding {
+        Encoding::RLE => 3,
+        Encoding::DELTA_BINARY_PACKED => 5,
+        Encoding::DELTA_LENGTH_BYTE_ARRAY => 6,
+        Encoding::RLE_DICTIONARY => 8,
+        Encoding::BYTE_STREAM_SPLIT => 9,
+        _ => 0,
+    }
+}

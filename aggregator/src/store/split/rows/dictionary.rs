@@ -1,0 +1,169 @@
+//! The dictionary of a column in a row group: each value once, in the order of their first rows.
+
+use std::hash::{BuildHasher, Hasher};
+
+/// Slots of a table that is kept for the next row group.
+const SLOTS_KEPT_MAX: usize = 1 << 16;
+
+/// Texts or words of eight bytes, numbered.
+#[derive(Debug)]
+pub struct Dictionary {
+    seed: u64,
+    /// The upper half of a hash, and the number plus one. Their count is a power of two.
+    slots: Vec<(u32, u32)>,
+    /// As a page has them: a text behind its length, words one after the other.
+    values: Vec<u8>,
+    /// Where each text begins in `values`, and where the last ends.
+    starts: Vec<u32>,
+    words: Vec<u64>,
+}
+
+impl Default for Dictionary {
+    fn default() -> Dictionary {
+        let seed = std::collections::hash_map::RandomState::new().build_hasher().finish();
+        Dictionary { seed, slots: vec![(0, 0); 64], values: Vec::new(), starts: vec![0], words: Vec::new() }
+    }
+}
+
+impl Dictionary {
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.words.len().max(self.starts.len() - 1)
+    }
+
+    /// The text with a number.
+    pub fn text(&self, number: u32) -> &[u8] {
+        let at = number as usize;
+        &self.values[self.starts[at] as usize + 4..self.starts[at + 1] as usize]
+    }
+
+    /// The word with a number.
+    pub fn word(&self, number: u32) -> u64 {
+        self.words[number as usize]
+    }
+
+    /// Bytes of all values as a page has them.
+    pub(super) fn bytes(&self) -> usize {
+        self.values.len() + 8 * self.words.len()
+    }
+
+    /// Appends all values; of words so many bytes each.
+    pub(super) fn put_page(&self, word_bytes: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.values);
+        self.words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()[..word_bytes]));
+    }
+
+    /// Forgets all values.
+    pub(super) fn clear(&mut self) {
+        if self.slots.len() > SLOTS_KEPT_MAX {
+            *self = Dictionary::default();
+        }
+        self.slots.fill((0, 0));
+        self.values.clear();
+        self.starts.truncate(1);
+        self.words.clear();
+    }
+
+    /// Forgets the values behind the first `len`; nothing can be added after that.
+    pub(super) fn cut(&mut self, len: usize) {
+        self.words.truncate(len);
+        self.starts.truncate(len + 1);
+        self.values.truncate(self.starts.last().map_or(0, |end| *end as usize));
+        self.slots.clear();
+    }
+
+    /// The number of a text.
+    #[inline]
+    pub(super) fn number_text(&mut self, text: &[u8]) -> u32 {
+        let hash = hash(self.seed, text);
+        match self.find(hash, |dictionary, number| dictionary.text(number) == text) {
+            Ok(number) => number,
+            Err(slot) => {
+                self.values.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                self.values.extend_from_slice(text);
+                self.starts.push(self.values.len() as u32);
+                self.put(slot, hash, self.starts.len() as u32 - 2)
+            }
+        }
+    }
+
+    /// The number of a word.
+    #[inline]
+    pub(super) fn number_word(&mut self, word: u64) -> u32 {
+        let hash = fold(self.seed ^ word, MULTIPLIER);
+        match self.find(hash, |dictionary, number| dictionary.words[number as usize] == word) {
+            Ok(number) => number,
+            Err(slot) => {
+                self.words.push(word);
+                self.put(slot, hash, self.words.len() as u32 - 1)
+            }
+        }
+    }
+
+    /// The number of a value, or the slot where it is to be put.
+    #[inline]
+    fn find(&self, hash: u64, same: impl Fn(&Dictionary, u32) -> bool) -> Result<u32, usize> {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let (upper, number) = self.slots[at];
+            if number == 0 {
+                return Err(at);
+            }
+            if upper == (hash >> 32) as u32 && same(self, number - 1) {
+                return Ok(number - 1);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    fn put(&mut self, slot: usize, hash: u64, number: u32) -> u32 {
+        self.slots[slot] = ((hash >> 32) as u32, number + 1);
+        if 2 * self.len() > self.slots.len() {
+            self.grow();
+        }
+        number
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let len = 4 * self.slots.len();
+        self.slots = vec![(0, 0); len];
+        for number in 0..self.len() as u32 {
+            let hash = match self.words.get(number as usize) {
+                Some(word) => fold(self.seed ^ word, MULTIPLIER),
+                None => hash(self.seed, self.text(number)),
+            };
+            if let Err(slot) = self.find(hash, |_, _| false) {
+                self.slots[slot] = ((hash >> 32) as u32, number + 1);
+            }
+        }
+    }
+}
+
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Both halves of the product.
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product >> 64) as u64 ^ product as u64
+}
+
+/// A hash of the table alone: eight bytes at a time, the last ones overlap.
+#[inline]
+pub(crate) fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    let mut h = seed ^ bytes.len() as u64;
+    let mut rest = bytes;
+    while let Some((word, after)) = rest.split_first_chunk::<8>().filter(|(_, after)| !after.is_empty()) {
+        h = fold(h ^ u64::from_le_bytes(*word), MULTIPLIER);
+        rest = after;
+    }
+    let last = match (bytes.last_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(last), _, _) => u64::from_le_bytes(*last),
+        (_, Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+        }
+        _ => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    fold(fold(h ^ last, MULTIPLIER), 0xbf58_476d_1ce4_e5b9)
+}

@@ -1,0 +1,96 @@
+//! The encodings of values within a Parquet page, as the Parquet format specifies them; `super::super::pages` reads them.
+
+use logweir_proto::varint;
+
+/// Numbers of a block of differences, and of each of the parts that have a width of their own.
+const DELTA_BLOCK: usize = 256;
+const DELTA_PART: usize = 64;
+
+/// Equal numbers that are worth a run.
+const RUN_MIN: usize = 8;
+
+/// Bits that numbers up to this one take.
+pub(super) fn width_of(most: u32) -> u32 {
+    u32::BITS - most.leading_zeros()
+}
+
+/// Numbers of `width` bits, in runs of one number and runs of packed ones.
+pub(super) fn hybrid(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
+    let (mut packed_from, mut at) = (0, 0);
+    while at < numbers.len() {
+        let same = numbers[at..].iter().take_while(|number| **number == numbers[at]).count();
+        // Packed numbers come in eights: a run gives them what they lack.
+        let fill = (at - packed_from).wrapping_neg() % 8;
+        if same >= fill + RUN_MIN {
+            pack_run(&numbers[packed_from..at + fill], width, out);
+            varint::put(out, ((same - fill) as u64) << 1);
+            out.extend_from_slice(&numbers[at].to_le_bytes()[..width.div_ceil(8) as usize]);
+            packed_from = at + same;
+        }
+        at += same;
+    }
+    pack_run(&numbers[packed_from..], width, out);
+}
+
+fn pack_run(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
+    if numbers.is_empty() {
+        return;
+    }
+    let eights = numbers.len().div_ceil(8);
+    varint::put(out, (eights as u64) << 1 | 1);
+    let padding = std::iter::repeat_n(0, eights * 8 - numbers.len());
+    pack(numbers.iter().map(|number| u64::from(*number)).chain(padding), width, out);
+}
+
+/// The lowest bits of the first number come first. As many bits as fill whole bytes.
+fn pack(numbers: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
+    let (mut held, mut bits) = (0u128, 0);
+    for number in numbers {
+        held |= u128::from(number) << bits;
+        bits += width;
+        if bits >= 64 {
+            out.extend_from_slice(&(held as u64).to_le_bytes());
+            held >>= 64;
+            bits -= 64;
+        }
+    }
+    out.extend_from_slice(&(held as u64).to_le_bytes()[..bits.div_ceil(8) as usize]);
+}
+
+/// Integers by their differences, packed in blocks.
+pub(super) fn deltas(values: &[u64], out: &mut Vec<u8>) {
+    varint::put(out, DELTA_BLOCK as u64);
+    varint::put(out, (DELTA_BLOCK / DELTA_PART) as u64);
+    varint::put(out, values.len() as u64);
+    put_zigzag(out, values.first().map_or(0, |value| *value as i64));
+    let mut differences = [0i64; DELTA_BLOCK];
+    for from in (1..values.len()).step_by(DELTA_BLOCK) {
+        let to = (from + DELTA_BLOCK).min(values.len());
+        let differences = &mut differences[..to - from];
+        for (difference, pair) in differences.iter_mut().zip(values[from - 1..to].windows(2)) {
+            *difference = pair[1].wrapping_sub(pair[0]) as i64;
+        }
+        let least = differences.iter().copied().min().unwrap_or(0);
+        put_zigzag(out, least);
+        let above = |difference: &i64| difference.wrapping_sub(least) as u64;
+        let widths_at = out.len();
+        out.extend_from_slice(&[0; DELTA_BLOCK / DELTA_PART]);
+        for (part, differences) in differences.chunks(DELTA_PART).enumerate() {
+            let width = u64::BITS - differences.iter().map(above).fold(0, |all, one| all | one).leading_zeros();
+            out[widths_at + part] = width as u8;
+            let padding = std::iter::repeat_n(0, DELTA_PART - differences.len());
+            pack(differences.iter().map(above).chain(padding), width, out);
+        }
+    }
+}
+
+/// Eight-byte values whose first bytes come first, then their second bytes, and so on.
+pub(super) fn byte_streams(values: &[u64], out: &mut Vec<u8>) {
+    for place in 0..8 {
+        out.extend(values.iter().map(|value| (*value >> (8 * place)) as u8));
+    }
+}
+
+pub(super) fn put_zigzag(out: &mut Vec<u8>, number: i64) {
+    varint::put(out, ((number << 1) ^ (number >> 63)) as u64);
+}

@@ -1,0 +1,134 @@
+//! What rules would have done: the engine of the server over the past, with a clock that is only a number, the same
+//! state machine, the same routing and grouping, and nobody who is told.
+//!
+//! Each group is replayed on its own; what would have been told is then put together in the order of time.
+
+pub mod api;
+mod budget;
+mod pages;
+mod replay;
+pub mod report;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use logweir_rules::model::RuleSet;
+use tokio::task::JoinSet;
+
+use crate::evaluate::scene::Scene;
+use crate::route::Routing;
+use crate::source::{QueryError, QuerySource};
+use crate::state::history::{self, TransitionLine};
+use crate::state::store::{SCENES, Store, StoreError};
+pub use budget::Budget;
+pub use report::{Report, RuleReport};
+
+/// Longest period of one backtest.
+pub const PERIOD_MAX_NS: i64 = 35 * 86_400 * 1_000_000_000;
+/// Groups that are replayed at the same time.
+const GROUPS_AT_ONCE: usize = 2;
+
+/// What is to be tried.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Event times: steps in `(from, to]` are reported.
+    pub from: i64,
+    pub to: i64,
+    /// Only this rule.
+    pub rule: Option<String>,
+    pub budget: Option<Budget>,
+    /// Begin with nothing known, as an installation does, and not with what the time before `from` teaches.
+    pub cold: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BacktestError {
+    #[error("the store of logs: {0}")]
+    Query(#[from] QueryError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the backtest was stopped")]
+    Stopped,
+}
+
+/// Who had reported at each step, as the live engine saw it.
+#[derive(Debug, Clone, Default)]
+pub struct Scenes(BTreeMap<String, Vec<(i64, Scene)>>);
+
+impl Scenes {
+    pub fn load(store: &Store) -> Result<Scenes, StoreError> {
+        let mut scenes = Scenes::default();
+        for (key, scene) in store.read(|view| view.scan(SCENES, ""))? {
+            let Some((group, at)) = key.rsplit_once('\0') else { continue };
+            let Ok(at) = at.parse() else { continue };
+            scenes.0.entry(group.to_owned()).or_default().push((at, scene));
+        }
+        Ok(scenes)
+    }
+
+    /// What was seen at a step; groups that were never evaluated see that all is well.
+    fn at(&self, group: &str, at: i64) -> Option<&Scene> {
+        let own = self.0.get(group)?;
+        let index = own.partition_point(|(time, _)| *time <= at);
+        Some(&own[index.checked_sub(1)?].1)
+    }
+}
+
+/// What came out.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The log of all changes, as the live engine writes it.
+    pub lines: Vec<(String, TransitionLine)>,
+    pub report: Report,
+}
+
+/// Replays a rule set.
+pub async fn run(
+    source: Arc<dyn QuerySource>,
+    set: &RuleSet,
+    routing: Option<Arc<Routing>>,
+    scenes: Scenes,
+    plan: Plan,
+) -> Result<Outcome, BacktestError> {
+    let (plan, scenes) = (Arc::new(plan), Arc::new(scenes));
+    let mut groups = set.groups.iter().cloned();
+    let mut replays = JoinSet::new();
+    let mut done = Vec::new();
+    loop {
+        while replays.len() < GROUPS_AT_ONCE
+            && let Some(group) = groups.next()
+        {
+            let (source, scenes, plan) = (Arc::clone(&source), Arc::clone(&scenes), Arc::clone(&plan));
+            let runtime = tokio::runtime::Handle::current();
+            // Replaying is work for a processor; only its questions wait.
+            replays.spawn_blocking(move || runtime.block_on(replay::group(&*source, &group, &scenes, &plan)));
+        }
+        match replays.join_next().await {
+            Some(replay) => done.push(replay.map_err(|_| BacktestError::Stopped)??),
+            None => break,
+        }
+    }
+    let mut outcome = Outcome::default();
+    let mut drafts = Vec::new();
+    for replay in done {
+        for (index, at, line) in replay.lines {
+            outcome.lines.push((history::key(at, &replay.group, index), line));
+        }
+        outcome.report.rules.extend(replay.rules);
+        drafts.extend(replay.drafts);
+    }
+    outcome.lines.sort_by(|a, b| a.0.cmp(&b.0));
+    outcome.report.rules.sort_by(|a, b| a.rule.cmp(&b.rule));
+    outcome.report.from = plan.from;
+    outcome.report.to = plan.to;
+    let told = tokio::task::spawn_blocking(move || pages::count(drafts, routing.as_deref(), plan.to));
+    let told = told.await.map_err(|_| BacktestError::Stopped)??;
+    outcome.report.receivers = told.receivers;
+    for rule in &mut outcome.report.rules {
+        rule.pages = told.rules.get(&rule.rule).cloned().unwrap_or_default();
+    }
+    Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! One group, step by step.
+
+use std::sync::Arc;
+
+use logweir_rules::evaluate::{Change, RuleState};
+use logweir_rules::model::{Group, Kind, Rule};
+use logweir_rules::schedule;
+use logweir_rules::signal::Table;
+
+use super::budget::Course;
+use super::report::{RuleReport, SPARKS, median};
+use super::{BacktestError, Plan, Scenes};
+use crate::evaluate::scene::Scene;
+use crate::evaluate::{Counted, Draft, Links, Maker, Past, decide, given};
+use crate::notify::template::Renderer;
+use crate::source::QuerySource;
+use crate::state::history::TransitionLine;
+
+/// An episode shorter than this is a flap: nobody can act on it.
+const FLAP_NS: i64 = 300 * 1_000_000_000;
+
+/// What became of a group.
+pub(super) struct Replay {
+    pub(super) group: String,
+    /// Place within its step, event time, change.
+    pub(super) lines: Vec<(usize, i64, TransitionLine)>,
+    pub(super) drafts: Vec<(i64, Draft)>,
+    pub(super) rules: Vec<RuleReport>,
+}
+
+/// What a rule does while it is replayed.
+struct Run<'a> {
+    rule: &'a Arc<Rule>,
+    state: RuleState,
+    past: Past,
+    /// The tables of the last step, while nothing is open and nothing is learned.
+    still: Option<Vec<Table>>,
+    course: Option<Course>,
+    report: RuleReport,
+    lengths: Vec<i64>,
+}
+
+/// How long before the period a rule has to be followed to know what it knows.
+fn warm_up_ns(group: &Group, rule: &Rule) -> i64 {
+    let held = rule.levels.iter().flat_map(|level| &level.any).map(|alternative| alternative.for_ns).max();
+    let held = held.unwrap_or(0).saturating_add(rule.keep_firing_for_ns).saturating_add(group.every_ns);
+    match &rule.kind {
+        Kind::Pattern(pattern) => held.max(pattern.learn_ns),
+        Kind::Anomaly(anomaly) => held.max(anomaly.detector.warmup_ns),
+        _ => held,
+    }
+}
+
+/// Replays a group over the period.
+pub(super) async fn group(
+    source: &dyn QuerySource,
+    group: &Arc<Group>,
+    scenes: &Scenes,
+    plan: &Plan,
+) -> Result<Replay, BacktestError> {
+    let mut replay = Replay { group: group.name.clone(), lines: Vec::new(), drafts: Vec::new(), rules: Vec::new() };
+    let wanted = |rule: &&Arc<Rule>| plan.rule.as_ref().is_none_or(|name| rule.name == *name);
+    let warm_up = group.rules.iter().filter(wanted).map(|rule| warm_up_ns(group, rule)).max().unwrap_or(0);
+    let begin = if plan.cold { plan.from } else { plan.from.saturating_sub(warm_up) };
+    let mut runs = Vec::new();
+    for rule in group.rules.iter().filter(wanted) {
+        let mut past = Past::default();
+        past.load(source, group, rule, (begin, plan.to)).await?;
+        let (course, report) = (Course::of(rule, plan), RuleReport::new(rule, group));
+        runs.push(Run { rule, state: RuleState::default(), past, still: None, course, report, lengths: Vec::new() });
+    }
+    let (links, renderer, calm) = (Links { base_url: String::new() }, Renderer::default(), Scene::default());
+    let offset_ns = schedule::offset_ns(&group.name, group.every_ns);
+    let mut at = schedule::next_after(begin, group.every_ns, offset_ns);
+    while at <= plan.to && !runs.is_empty() {
+        let scene = scenes.at(&group.name, at).unwrap_or(&calm);
+        let mut index = 0;
+        for run in &mut runs {
+            let maker = Maker {
+                links: &links,
+                renderer: &renderer,
+                source,
+                group,
+                rule: run.rule,
+                at,
+                now_wall: at,
+                commit: None,
+            };
+            for transition in run.step(source, group, scene, at).await? {
+                if at > plan.from {
+                    run.note(&transition);
+                    replay.lines.push((index, at, TransitionLine::new(&run.rule.name, &transition)));
+                    replay.drafts.extend(maker.bare(&transition).map(|draft| (at, draft)));
+                    index += 1;
+                }
+            }
+        }
+        at = schedule::next_after(at, group.every_ns, offset_ns);
+    }
+    replay.rules = runs.into_iter().map(|run| run.end(plan)).collect();
+    Ok(replay)
+}
+
+impl Run<'_> {
+    async fn step(
+        &mut self,
+        source: &dyn QuerySource,
+        group: &Group,
+        scene: &Scene,
+        at: i64,
+    ) -> Result<Vec<logweir_rules::evaluate::Transition>, BacktestError> {
+        let mut counted = Counted::Past(&self.past);
+        let found = given(source, &mut counted, group, self.rule, &mut self.state, at).await;
+        if let (Some(course), Ok(found)) = (&mut self.course, &found) {
+            course.note(at, &found.tables);
+        }
+        // The same numbers leave the same state, where nothing waits and nothing is learned.
+        if let (Some(still), Ok(found)) = (&self.still, &found)
+            && *still == found.tables
+        {
+            return Ok(Vec::new());
+        }
+        let outcome = decide(self.rule, &mut self.state, at, &found, scene);
+        let state = &self.state;
+        let learns = matches!(self.rule.kind, Kind::Pattern(_) | Kind::Anomaly(_)) || self.rule.expected.is_some();
+        let is_still = !learns && state.instances.is_empty() && state.undecided.is_empty();
+        self.still = found.ok().filter(|_| is_still).map(|found| found.tables);
+        Ok(outcome.transitions)
+    }
+
+    fn note(&mut self, transition: &logweir_rules::evaluate::Transition) {
+        let report = &mut self.report;
+        match transition.change {
+            Change::Fired => {
+                report.episodes += 1;
+                *report.severities.entry(transition.severity.to_string()).or_default() += 1;
+            }
+            Change::Resolved => {
+                let Some(from) = transition.fired_at else { return };
+                let length = transition.at.saturating_sub(from);
+                report.flaps += usize::from(length < FLAP_NS);
+                self.lengths.push(length);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(mut self, plan: &Plan) -> RuleReport {
+        let open = self.state.instances.values().filter_map(|instance| instance.fired_at);
+        let open: Vec<i64> = open.map(|from| plan.to.saturating_sub(from.max(plan.from))).collect();
+        self.report.firing = open.len();
+        self.lengths.extend(open);
+        self.report.firing_ns = self.lengths.iter().sum();
+        self.report.longest_ns = self.lengths.iter().max().copied().unwrap_or(0);
+        self.report.median_ns = median(&mut self.lengths);
+        self.report.suggestion = self.course.as_ref().and_then(Course::suggestion);
+        let width = (plan.to.saturating_sub(plan.from) / SPARKS as i64).max(1);
+        let spark = |i: i64| {
+            let from = plan.from.saturating_add(width.saturating_mul(i));
+            self.past.total(self.rule, from, from.saturating_add(width))
+        };
+        self.report.lines = (0..SPARKS as i64).map(spark).collect();
+        self.report
+    }
+}

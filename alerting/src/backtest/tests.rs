@@ -1,0 +1,222 @@
+//! The live engine and the replay of the same time, byte for byte; what a report says.
+
+use std::sync::Mutex;
+
+use logweir_rules::model::RuleSet;
+use logweir_runtime::clock::Clock;
+use logweir_runtime::secrets::Secret;
+use proptest::prelude::*;
+
+use super::*;
+use crate::evaluate::Evaluator;
+use crate::evaluate::testing::{LineStore, TestLine, line};
+use crate::fixture::{S, T0};
+use crate::service::Live;
+use crate::state::store::TRANSITIONS;
+
+/// Every kind of rule, with windows short and long.
+const RULES: &str = r#"version: 1
+groups:
+  - name: fast
+    every: 10s
+    defaults: {delay: 0s}
+    rules:
+      - alert: Errors
+        signals:
+          errors: {filter: 'level=error', agg: count, window: 1m, by: [host]}
+        levels:
+          critical: {when: errors >= 12}
+          warning: {when: errors >= 4, for: 20s}
+        recover_when: errors < 2
+        keep_firing_for: 30s
+        summary: "{{ value.errors }} errors on {{ labels.host }}"
+      - alert: Rate
+        signals:
+          speed: {filter: 'level=error', agg: rate, window: 30s}
+        levels: {info: {when: speed > 0.3}}
+        summary: "fast"
+      - alert: Silent
+        signals:
+          lines: {filter: '*', agg: count, window: 2m, by: [host]}
+        expected: {seen_within: 30m}
+        levels: {warning: {when: lines == 0}}
+        summary: "{{ labels.host }} is silent"
+  - name: slow
+    every: 1m
+    defaults: {delay: 0s}
+    rules:
+      - alert: Burn
+        slo:
+          objective: 99%
+          period: 1d
+          total: {filter: '*', by: [host]}
+          bad: {filter: 'level=error', by: [host]}
+        levels: {critical: {any: [{burn: 5, long: 1h, short: 5m}]}}
+        summary: "burning"
+      - alert: NewPattern
+        pattern: {filter: 'level=error', scope: [host], learn: 10m}
+        resolve_after: 10m
+        levels: {info: {when: new_pattern}}
+        summary: "new: {{ value.template }}"
+      - alert: Unusual
+        signals:
+          errors: {filter: 'level=error', agg: count, window: 1m, by: [host]}
+        anomaly: {signal: errors, warmup: 10m, min_value: 3, season: none}
+        levels: {info: {when: anomaly}}
+        summary: "unusual"
+"#;
+
+const MESSAGES: [&str; 4] =
+    ["cannot lock invoices", "timeout after 5 ms", "order 17 failed: timeout", "disk of shard three is full"];
+
+fn rules(text: &str) -> Arc<RuleSet> {
+    Arc::new(crate::check::rules(&[("r.yaml".to_owned(), text.to_owned())]).unwrap_or_else(|p| panic!("{p:?}")))
+}
+
+/// Bursts of lines: when, how many, on which host, errors or not, what they say.
+fn bursts() -> impl Strategy<Value = Vec<TestLine>> {
+    let burst = (0i64..5400, 1i64..30, any::<bool>(), any::<bool>(), 0usize..MESSAGES.len());
+    proptest::collection::vec(burst, 1..25).prop_map(|bursts| {
+        let mut lines = Vec::new();
+        for (from, count, host, error, message) in bursts {
+            for i in 0..count {
+                let (host, level) = (if host { "a" } else { "b" }, if error { "error" } else { "info" });
+                let fields = [("host", host), ("level", level), ("message", MESSAGES[message])];
+                lines.push(line(T0 + (from + i * 3) * S + 7_000_001 * i, &fields));
+            }
+        }
+        lines
+    })
+}
+
+async fn open(dir: &std::path::Path, clock: &Clock, source: &Arc<LineStore>) -> (Evaluator, Store) {
+    let store = Store::open(dir).expect("opens");
+    let live = Arc::new(Live::new("http://logs.example", Secret::new("k")));
+    let source: Arc<dyn QuerySource> = Arc::clone(source) as Arc<dyn QuerySource>;
+    let mut evaluator = Evaluator::load(store.clone(), source, clock.clone(), live).expect("loads");
+    evaluator.set_rules(rules(RULES)).await.expect("takes the rules");
+    (evaluator, store)
+}
+
+/// The log of a live run with a restart now and then.
+async fn live(source: &Arc<LineStore>, restarts: &[bool]) -> (Vec<String>, i64) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let clock = Clock::manual(T0);
+    let mut engine = Some(open(dir.path(), &clock, source).await);
+    let mut first = None;
+    for (turn, restart) in restarts.iter().enumerate() {
+        clock.set(T0 + turn as i64 * 90 * S);
+        source.set_now(clock.now_ns());
+        if *restart {
+            drop(engine.take());
+            engine = Some(open(dir.path(), &clock, source).await);
+        }
+        let (evaluator, _) = engine.as_mut().expect("running");
+        while evaluator.round().await.expect("a round").behind {}
+        first.get_or_insert(clock.now_ns());
+    }
+    let (_, store) = engine.expect("running");
+    let lines = store.read(|view| view.scan(TRANSITIONS, "")).expect("reads");
+    (
+        lines.iter().map(|(key, line)| format!("{key} {}", serde_json::to_string(line).expect("JSON"))).collect(),
+        clock.now_ns(),
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    /// The log that a live run wrote, with restarts in it, is what the backtest of the same time makes: byte for byte.
+    #[test]
+    fn live_is_replay(lines in bursts(), restarts in proptest::collection::vec(proptest::bool::weighted(0.1), 64)) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let source = LineStore::new(lines);
+            let (live, to) = live(&source, &restarts).await;
+            // The first step of a group is the last one before its first look.
+            let set = rules(RULES);
+            let plan = Plan { from: T0 - 60 * S, to, rule: None, budget: None, cold: true };
+            let source: Arc<dyn QuerySource> = source;
+            let mut replayed = Vec::new();
+            for group in &set.groups {
+                let offset = logweir_rules::schedule::offset_ns(&group.name, group.every_ns);
+                let first = logweir_rules::schedule::latest_at(T0, group.every_ns, offset);
+                let plan = Plan { from: first - group.every_ns, ..plan.clone() };
+                let one = RuleSet { groups: vec![Arc::clone(group)] };
+                let outcome = run(Arc::clone(&source), &one, None, Scenes::default(), plan).await.expect("replays");
+                replayed.extend(outcome.lines);
+            }
+            replayed.sort_by(|a, b| a.0.cmp(&b.0));
+            let replayed: Vec<String> =
+                replayed.iter().map(|(key, line)| format!("{key} {}", serde_json::to_string(line).expect("JSON"))).collect();
+            assert_eq!(live, replayed);
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_counts_episodes_and_messages_and_suggests_a_limit() {
+    let mut lines = Vec::new();
+    // Three bursts an hour apart: 5, 8 and 20 errors within a minute, twice on two hosts at once.
+    for (hour, count) in [(1, 5), (2, 8), (3, 20)] {
+        for host in ["a", "b"] {
+            for i in 0..count {
+                let at = T0 + (hour * 3600 + i) * S;
+                lines.push(line(at, &[("host", host), ("level", "error"), ("message", "boom")]));
+            }
+        }
+    }
+    let source: Arc<dyn QuerySource> = LineStore::new(lines);
+    let routing = "version: 1\nroute: {receiver: ops, group_by: [alertname], group_wait: 0s, routes: [{matchers: ['severity=\"critical\"'], receiver: pager, group_wait: 30s}]}\nreceivers: [{name: ops, webhook: [{url: 'https://example.com/h'}]}, {name: pager, webhook: [{url: 'https://example.com/p'}]}]\n";
+    let routing = crate::route::file::load("a.yaml", routing, &|_| None).unwrap_or_else(|p| panic!("{p:?}"));
+    let to = T0 + 5 * 3600 * S;
+    let budget = Budget::parse("2/5h");
+    let plan = Plan { from: T0, to, rule: Some("Errors".to_owned()), budget, cold: false };
+    let outcome = run(source, &rules(RULES), Some(Arc::new(routing)), Scenes::default(), plan).await.expect("replays");
+    let report = &outcome.report;
+    expect_test::expect![[r#"
+        RuleReport {
+            rule: "Errors",
+            group: "fast",
+            episodes: 6,
+            severities: {
+                "critical": 2,
+                "warning": 4,
+            },
+            firing: 0,
+            flaps: 6,
+            firing_ns: 500000000000,
+            median_ns: 80000000000,
+            longest_ns: 100000000000,
+            pages: {
+                "ops": 2,
+                "pager": 1,
+            },
+            suggestion: Some(
+                Suggestion {
+                    signal: "errors",
+                    limit: 12.0,
+                    suggested: 15.0,
+                    episodes: 2,
+                },
+            ),
+            lines: [],
+        }
+    "#]]
+    .assert_debug_eq(&RuleReport { lines: Vec::new(), ..report.rules[0].clone() });
+    assert_eq!(report.rules[0].lines.iter().sum::<u64>(), 66);
+    expect_test::expect![[r#"{"ops":{"pages":2,"resolves":2},"pager":{"pages":1,"resolves":1}}"#]]
+        .assert_eq(&serde_json::to_string(&report.receivers).expect("JSON"));
+}
+
+/// A source that is asked seldom is what makes a month cheap.
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_are_asked_for_once_however_many_steps_there_are() {
+    let lines = (0..500).map(|i| line(T0 + i * 60 * S, &[("host", "a"), ("level", "error"), ("message", "x")]));
+    let source = LineStore::new(lines.collect());
+    let plan = Plan { from: T0, to: T0 + 8 * 3600 * S, rule: Some("Errors".to_owned()), budget: None, cold: false };
+    let asked: Arc<dyn QuerySource> = Arc::clone(&source) as Arc<dyn QuerySource>;
+    run(asked, &rules(RULES), None, Scenes::default(), plan).await.expect("replays");
+    let questions = *Mutex::lock(&source.questions).expect("not poisoned");
+    assert!(questions < 10, "{questions} questions for 2880 steps");
+}

@@ -1,0 +1,204 @@
+//! Lines that come after their time was evaluated.
+//!
+//! The steps of the last hour are done again from a remembered state, with the lines as they are now. An alert that
+//! fires in the second run and did not in the first opens an episode that says how late it is. What fired in the first
+//! run is never taken back: somebody was told of it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use logweir_rules::evaluate::{Change, Phase, RuleState, Transition};
+use logweir_rules::model::{Labels, Rule};
+use logweir_rules::schedule;
+
+use super::ask::{self, Counted};
+use super::past::Past;
+use super::runner::{Runner, Shared, decide};
+use super::scene::Scene;
+use crate::source::Arrival;
+
+/// Lines that come later than this after their time change nothing any more; they are counted.
+pub const LATE_HORIZON_NS: i64 = 3600 * 1_000_000_000;
+/// A group looks back at most this often.
+const AGAIN_EVERY_NS: i64 = 30 * 1_000_000_000;
+/// States are remembered at this distance.
+const CHECKPOINT_EVERY_NS: i64 = 600 * 1_000_000_000;
+
+/// From when to when an instance fired.
+#[derive(Debug, Clone, PartialEq)]
+struct Life {
+    rule: String,
+    labels: Labels,
+    from: i64,
+    to: i64,
+}
+
+/// What a group remembers of its last hour.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    checkpoints: VecDeque<(i64, HashMap<String, RuleState>)>,
+    lives: Vec<Life>,
+    /// Event time and wall time of the steps.
+    steps: VecDeque<(i64, i64)>,
+    /// Late lines from this time on were seen and not looked at yet.
+    pending: Option<i64>,
+    /// Arrivals up to here were seen.
+    seen_wall: i64,
+    again_wall: i64,
+}
+
+/// What the second run found, by rule.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) rules: BTreeMap<String, LateRule>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct LateRule {
+    pub(super) state: RuleState,
+    /// Episodes that the first run did not have.
+    pub(super) transitions: Vec<Transition>,
+}
+
+impl Journal {
+    /// Remembers the states after the step at `at`, now and then.
+    pub(super) fn checkpoint(&mut self, at: i64, states: &HashMap<String, RuleState>) {
+        if self.checkpoints.back().is_none_or(|(last, _)| at.saturating_sub(*last) >= CHECKPOINT_EVERY_NS) {
+            self.checkpoints.push_back((at, states.clone()));
+        }
+        let oldest = at.saturating_sub(LATE_HORIZON_NS);
+        while self.checkpoints.get(1).is_some_and(|(second, _)| *second <= oldest) {
+            self.checkpoints.pop_front();
+        }
+        self.lives.retain(|life| life.to >= oldest);
+        while self.steps.front().is_some_and(|(step, _)| *step < oldest) {
+            self.steps.pop_front();
+        }
+    }
+
+    pub(super) fn stepped(&mut self, at: i64, now_wall: i64) {
+        self.steps.push_back((at, now_wall));
+    }
+
+    pub(super) fn note(&mut self, rule: &Rule, transitions: &[Transition]) {
+        for transition in transitions {
+            let Some(from) = transition.fired_at else { continue };
+            let Transition { labels, .. } = transition;
+            match transition.change {
+                Change::Fired => {
+                    let (rule, labels) = (rule.name.clone(), labels.clone());
+                    self.lives.push(Life { rule, labels, from, to: i64::MAX });
+                }
+                Change::Resolved => {
+                    let own = |life: &&mut Life| life.rule == rule.name && life.labels == *labels && life.from == from;
+                    self.lives.iter_mut().filter(own).for_each(|life| life.to = transition.at);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn seen_wall(&self) -> i64 {
+        self.seen_wall
+    }
+
+    /// The event time from which steps have to be done again, when it is time to.
+    pub(super) fn late_from(&mut self, arrivals: &[Arrival], now_wall: i64) -> Option<i64> {
+        let oldest = now_wall.saturating_sub(LATE_HORIZON_NS);
+        for arrival in arrivals.iter().filter(|arrival| arrival.wall > self.seen_wall) {
+            // The last step that was evaluated before the lines were there.
+            let blind = self.steps.iter().rev().find(|(_, wall)| *wall <= arrival.wall).map(|(step, _)| *step);
+            if blind.is_some_and(|step| arrival.oldest_ns < step) {
+                if arrival.oldest_ns < oldest {
+                    metrics::counter!("logweir_alerting_late_dropped_total").increment(1);
+                }
+                let from = arrival.oldest_ns.max(oldest);
+                self.pending = Some(self.pending.map_or(from, |known| known.min(from)));
+            }
+        }
+        self.seen_wall = arrivals.iter().map(|arrival| arrival.wall).fold(self.seen_wall, i64::max);
+        if now_wall.saturating_sub(self.again_wall) < AGAIN_EVERY_NS {
+            return None;
+        }
+        let from = self.pending.take()?;
+        self.again_wall = now_wall;
+        Some(from)
+    }
+
+    fn knew(&self, rule: &str, labels: &Labels, from: i64, to: i64) -> bool {
+        let same = |life: &&Life| life.rule == rule && life.labels == *labels;
+        self.lives.iter().filter(same).any(|life| life.from <= to && from <= life.to)
+    }
+}
+
+/// Does the steps after `from` again, up to the cursor. `None`: it cannot be done now.
+pub(super) async fn again(runner: &mut Runner, shared: &Shared, from: i64, cursor: i64) -> Option<Found> {
+    let journal = &runner.journal;
+    let before = journal.checkpoints.iter().rev().find(|(at, _)| *at < from).or(journal.checkpoints.front());
+    let (begin, states) = before.cloned()?;
+    let group = std::sync::Arc::clone(&runner.group);
+    if let Some(kept) = &mut runner.kept {
+        kept.forget_from(from);
+    }
+    let offset_ns = schedule::offset_ns(&group.name, group.every_ns);
+    let mut found = Found::default();
+    let marks = shared.hosts();
+    for rule in &group.rules {
+        let mut past = Past::default();
+        past.load(&*shared.source, &group, rule, (begin, cursor)).await.ok()?;
+        let mut state = states.get(&rule.name).cloned().unwrap_or_default();
+        let mut transitions = Vec::new();
+        let mut at = schedule::next_after(begin, group.every_ns, offset_ns);
+        while at <= cursor {
+            let mut counted = Counted::Past(&past);
+            let given = ask::given(&*shared.source, &mut counted, &group, rule, &mut state, at).await;
+            if given.is_err() {
+                return None;
+            }
+            let scene = Scene::look(&marks, &group, at, shared.clock.now_ns(), shared.started_wall);
+            transitions.extend(decide(rule, &mut state, at, &given, &scene).transitions);
+            at = schedule::next_after(at, group.every_ns, offset_ns);
+        }
+        let new = unknown(&runner.journal, rule, transitions, runner.states.get(&rule.name));
+        let first = runner.states.get(&rule.name).cloned().unwrap_or_default();
+        let state = merged(first, state, &new);
+        found.rules.insert(rule.name.clone(), LateRule { state, transitions: new });
+    }
+    Some(found)
+}
+
+/// The episodes of the second run that the first did not have: where each began, and where it ended.
+fn unknown(journal: &Journal, rule: &Rule, transitions: Vec<Transition>, first: Option<&RuleState>) -> Vec<Transition> {
+    let mut new = Vec::new();
+    for transition in &transitions {
+        let Some(from) = transition.fired_at.filter(|_| transition.change == Change::Fired) else { continue };
+        let end = transitions.iter().find(|other| {
+            other.change == Change::Resolved && other.labels == transition.labels && other.fired_at == Some(from)
+        });
+        let to = end.map_or(i64::MAX, |end| end.at);
+        let fires = first.and_then(|state| state.instances.get(&transition.labels));
+        let known = journal.knew(&rule.name, &transition.labels, from, to)
+            || fires.and_then(|instance| instance.fired_at).is_some_and(|fired| fired <= to);
+        if !known {
+            new.push(transition.clone());
+            new.extend(end.cloned());
+        }
+    }
+    new
+}
+
+/// The state of the second run, with everything that fires in the first, and nothing that fires without an episode.
+fn merged(first: RuleState, mut second: RuleState, new: &[Transition]) -> RuleState {
+    second.instances.retain(|labels, instance| {
+        let opened = |t: &Transition| t.labels == *labels && t.fired_at == instance.fired_at;
+        instance.phase == Phase::Pending || new.iter().any(opened)
+    });
+    for (labels, instance) in first.instances {
+        if instance.phase != Phase::Pending {
+            second.instances.insert(labels, instance);
+        }
+    }
+    second
+}
+
+#[cfg(test)]
+mod tests;

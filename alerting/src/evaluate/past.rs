@@ -1,0 +1,147 @@
+//! The numbers of a past period: counts are asked for once, in buckets that every window of the rule is made of, so
+//! that a step costs no question. What is no count is asked as the live engine asks it, unless there was no line.
+
+use std::collections::HashMap;
+
+use logweir_rules::model::{Agg, Group, Kind, Labels, Rule, SignalQuery};
+use logweir_rules::schedule;
+use logweir_rules::signal::Table;
+
+use super::ask;
+use super::counts::Counts;
+use super::kept::MINUTE_NS;
+use crate::source::{QueryError, QuerySource};
+
+const S: i64 = 1_000_000_000;
+
+/// The counts of the feeds of a group's rules over a period.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    feeds: HashMap<(String, i64), usize>,
+    counts: Vec<Counts>,
+    /// For each rule, which counts stand for each of its queries.
+    plans: HashMap<String, Vec<Option<usize>>>,
+    quiet: HashMap<String, Counts>,
+}
+
+/// The widest bucket that all windows of the signal in the group are made of; `None`: shorter than a second.
+fn width_ns(group: &Group, query: &SignalQuery) -> Option<i64> {
+    let (from, to) =
+        query.range(schedule::next_after(0, group.every_ns, schedule::offset_ns(&group.name, group.every_ns)));
+    let step = if super::kept::is_long(query) { MINUTE_NS } else { group.every_ns };
+    let width = [from, to, step].into_iter().fold(MINUTE_NS, gcd);
+    (width % S == 0 && width > 0).then_some(width)
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a.abs() } else { gcd(b, a % b) }
+}
+
+/// Whether there is any line at all, whatever the grouping.
+fn presence(filter: &str) -> SignalQuery {
+    let by = Vec::new();
+    SignalQuery { filter: filter.to_owned(), agg: Agg::Count, field: None, window_ns: MINUTE_NS, by, shift_ns: 0 }
+}
+
+fn floor(time: i64) -> i64 {
+    time.div_euclid(MINUTE_NS).saturating_mul(MINUTE_NS)
+}
+
+impl Past {
+    /// Asks for everything that the rule will look at in `[from, to]`.
+    pub(crate) async fn load(
+        &mut self,
+        source: &dyn QuerySource,
+        group: &Group,
+        rule: &Rule,
+        (from, to): (i64, i64),
+    ) -> Result<(), QueryError> {
+        let mut plan = Vec::new();
+        for (_, query) in rule.queries() {
+            let back = query.window_ns.saturating_add(query.shift_ns).saturating_add(MINUTE_NS);
+            let begin = floor(from.saturating_sub(back));
+            let end = floor(to).saturating_add(MINUTE_NS);
+            match width_ns(group, query).filter(|_| query.is_counted()) {
+                Some(width) => {
+                    let index = *self.feeds.entry((query.buckets_text(width), width)).or_insert(self.counts.len());
+                    if index == self.counts.len() {
+                        self.counts.push(Counts::new(width, begin));
+                    }
+                    let counts = &mut self.counts[index];
+                    if counts.from() > begin {
+                        *counts = Counts::new(width, begin);
+                    }
+                    counts.extend(source, query, end).await?;
+                    plan.push(Some(index));
+                }
+                None => {
+                    self.load_presence(source, &query.filter, begin, end).await?;
+                    plan.push(None);
+                }
+            }
+        }
+        self.plans.insert(rule.name.clone(), plan);
+        if let Kind::Pattern(pattern) = &rule.kind {
+            let begin = floor(from.saturating_sub(group.every_ns));
+            self.load_presence(source, &pattern.filter, begin, floor(to).saturating_add(MINUTE_NS)).await?;
+        }
+        Ok(())
+    }
+
+    async fn load_presence(
+        &mut self,
+        source: &dyn QuerySource,
+        filter: &str,
+        from: i64,
+        to: i64,
+    ) -> Result<(), QueryError> {
+        let counts = self.quiet.entry(filter.to_owned()).or_insert_with(|| Counts::new(MINUTE_NS, from));
+        if counts.from() > from {
+            *counts = Counts::new(MINUTE_NS, from);
+        }
+        counts.extend(source, &presence(filter), to).await
+    }
+
+    /// One table per signal with a query, in the order of the rule.
+    pub(super) async fn tables(
+        &self,
+        source: &dyn QuerySource,
+        rule: &Rule,
+        at: i64,
+    ) -> Result<Vec<Table>, QueryError> {
+        let plan = self.plans.get(&rule.name).map_or(&[][..], Vec::as_slice);
+        let mut tables = Vec::with_capacity(plan.len());
+        for ((_, query), index) in rule.queries().zip(plan) {
+            let (from, to) = query.range(at);
+            let table = match index.and_then(|index| self.counts.get(index)) {
+                Some(counts) => counts.table(query, at),
+                None if self.is_empty(&query.filter, from, to) => Table::new(),
+                None => ask::table(source, query, at).await?,
+            };
+            tables.push(table);
+        }
+        Ok(tables)
+    }
+
+    fn is_empty(&self, filter: &str, from: i64, to: i64) -> bool {
+        let Some(counts) = self.quiet.get(filter) else { return false };
+        let to = floor(to.saturating_add(MINUTE_NS - 1));
+        counts.from() <= floor(from) && to <= counts.until() && !counts.any(floor(from), to)
+    }
+
+    /// Whether a pattern rule has no line to look at.
+    pub(super) fn is_quiet(&self, group: &Group, rule: &Rule, at: i64) -> bool {
+        let Kind::Pattern(pattern) = &rule.kind else { return true };
+        self.is_empty(&pattern.filter, at.saturating_sub(group.every_ns), at)
+    }
+
+    /// Lines behind a rule in a range, over all label sets: the shape of what was there.
+    pub(crate) fn total(&self, rule: &Rule, from: i64, to: i64) -> u64 {
+        let subject = rule.subject();
+        let plan = self.plans.get(&rule.name).map_or(&[][..], Vec::as_slice);
+        let own = rule.queries().zip(plan).find(|((_, query), _)| subject.is_none_or(|subject| subject == *query));
+        let Some(counts) = own.and_then(|(_, index)| self.counts.get((*index)?)) else { return 0 };
+        let sum = |(_, slots): &(Labels, Vec<(i64, u64)>)| slots.iter().map(|(_, count)| count).sum::<u64>();
+        counts.piece(from, to).series.iter().map(sum).sum()
+    }
+}
