@@ -18,6 +18,7 @@ use logweir_aggregator::ranges::SourceRanges;
 use logweir_aggregator::search::execute::{Event, Request, run};
 use logweir_aggregator::store::block::BlockBuilder;
 use logweir_aggregator::store::service::{Store, StoreConfig};
+use logweir_aggregator::store::split::columns;
 use logweir_aggregator::store::split::footer::VERSION;
 use logweir_proto::api::Order;
 use logweir_proto::batch::{SourceInfo, SourceKind, Stream};
@@ -175,6 +176,7 @@ fn store(set: &str, megabytes: u64) -> Store {
         seal_bytes: SEAL_BYTES,
         seal_age: Duration::MAX,
         compaction_bytes_per_s: u64::MAX,
+        column_cache_bytes: columns::bytes_for_machine(),
         retention_days: 10_000,
         retention_bytes: None,
         classes: Vec::new(),

@@ -42,6 +42,9 @@ pub const SEAL_BYTES_DEFAULT: u64 = 64 << 20;
 pub const SEAL_BYTES_MIN: u64 = 64 << 10;
 pub const SEAL_BYTES_MAX: u64 = 1 << 30;
 pub const SEAL_AGE_DEFAULT: Duration = Duration::from_secs(600);
+/// Range of `column_cache_bytes`; without it, a share of the machine's memory.
+pub const COLUMN_CACHE_BYTES_MIN: u64 = 1 << 20;
+pub const COLUMN_CACHE_BYTES_MAX: u64 = 64 << 30;
 pub const COMPACTION_BYTES_PER_S_MIN: u64 = 64 << 10;
 pub const COMPACTION_BYTES_PER_S_DEFAULT: u64 = 16 << 20;
 /// How full the disk may be before it is said, and before no data is taken.
@@ -112,6 +115,8 @@ pub struct Limits {
     pub seal_age: Duration,
     /// What compaction may read and write in the mean.
     pub compaction_bytes_per_s: u64,
+    /// Memory of decoded columns and of what searches found; without it, a share of the machine's.
+    pub column_cache_bytes: Option<u64>,
     /// How full the file system of `data_dir` may be before it is said,
     pub disk_warn_percent: u8,
     /// … and before no data is taken.
@@ -145,6 +150,7 @@ impl Config {
                 seal_bytes: SEAL_BYTES_DEFAULT,
                 seal_age: SEAL_AGE_DEFAULT,
                 compaction_bytes_per_s: COMPACTION_BYTES_PER_S_DEFAULT,
+                column_cache_bytes: None,
                 disk_warn_percent: DISK_WARN_PERCENT_DEFAULT,
                 disk_full_percent: DISK_FULL_PERCENT_DEFAULT,
             },
@@ -298,6 +304,8 @@ fn read_limits(mut section: Fields<'_>, limits: &mut Limits, problems: &mut Prob
     limits.seal_age = age.unwrap_or(limits.seal_age);
     let compaction = section.bytes("compaction_bytes_per_s", COMPACTION_BYTES_PER_S_MIN..=u64::MAX, problems);
     limits.compaction_bytes_per_s = compaction.unwrap_or(limits.compaction_bytes_per_s);
+    let columns = COLUMN_CACHE_BYTES_MIN..=COLUMN_CACHE_BYTES_MAX;
+    limits.column_cache_bytes = section.bytes("column_cache_bytes", columns, problems);
     let warn = section.integer("disk_warn_percent", 1..=100, problems).and_then(|percent| u8::try_from(percent).ok());
     limits.disk_warn_percent = warn.unwrap_or(limits.disk_warn_percent);
     let full = section.integer("disk_full_percent", 1..=100, problems).and_then(|percent| u8::try_from(percent).ok());
@@ -373,12 +381,13 @@ mod tests {
 
     #[test]
     fn limits_and_the_environment_are_read() {
-        let text = "data_dir: ${DATA}/logs\nlimits: {query_memory: 64MiB, seal_age: 1h30m, compaction_bytes_per_s: 1MiB}\nretention: {bytes: 10000}\n";
+        let text = "data_dir: ${DATA}/logs\nlimits: {query_memory: 64MiB, seal_age: 1h30m, compaction_bytes_per_s: 1MiB, column_cache_bytes: 96MiB}\nretention: {bytes: 10000}\n";
         let config = parse(text).expect("it is right");
         assert_eq!(config.data_dir, PathBuf::from("/srv/data/logs"));
         assert_eq!(config.limits.query_memory_bytes, 64 << 20);
         assert_eq!(config.limits.seal_age, Duration::from_secs(5400));
         assert_eq!(config.limits.compaction_bytes_per_s, 1 << 20);
+        assert_eq!(config.limits.column_cache_bytes, Some(96 << 20));
         assert_eq!(config.retention.bytes, Some(10_000));
         assert_eq!(parse("").expect("nothing").limits.query_memory_bytes, QUERY_MEMORY_BYTES_DEFAULT);
         let text = "limits: {queries_running: 2, queries_waiting: 0, export_bytes: 5GiB, export_keep: 2h}";

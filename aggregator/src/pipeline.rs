@@ -32,6 +32,7 @@ use crate::receive::sources::Sources;
 use crate::receive::writer::{self, Durable};
 use crate::receive::{Received, record};
 use crate::store::service::{Recovered, Store, StoreConfig};
+use crate::store::split::columns;
 use crate::wal::Wal;
 use crate::wal::local::LocalWal;
 use logweir_runtime::threads::Threads;
@@ -155,6 +156,7 @@ fn store_config(config: &Config) -> Result<StoreConfig, Error> {
         seal_bytes: config.limits.seal_bytes,
         seal_age: config.limits.seal_age,
         compaction_bytes_per_s: config.limits.compaction_bytes_per_s,
+        column_cache_bytes: config.limits.column_cache_bytes.unwrap_or_else(columns::bytes_for_machine),
         retention_days: config.retention.days,
         retention_bytes: config.retention.bytes,
         classes: classes::classes(config)?,

@@ -38,9 +38,6 @@ pub const SPLITS: &str = "splits";
 /// Memory of open splits: footers, indexes, Parquet metadata.
 pub const SPLIT_CACHE_BYTES: u64 = 256 << 20;
 
-/// Memory of decoded columns, so that a query that comes again reads and decodes nothing.
-pub const COLUMN_CACHE_BYTES: u64 = 128 << 20;
-
 /// The head may grow to this many times `seal_bytes`; then whoever appends seals first, and [`Store::is_full`] tells
 /// the door to take nothing more in while that fails.
 pub const HEAD_PARTS_MAX: u64 = 4;
@@ -53,6 +50,8 @@ pub struct StoreConfig {
     pub seal_age: Duration,
     /// What compaction may read and write in the mean.
     pub compaction_bytes_per_s: u64,
+    /// Memory of decoded columns, so that a query that comes again reads and decodes nothing.
+    pub column_cache_bytes: u64,
     pub retention_days: u64,
     /// Bytes of all split objects; the oldest splits that exceed it are dropped, whatever their class.
     pub retention_bytes: Option<u64>,
@@ -181,7 +180,7 @@ impl Store {
             reported_upto: catalogue.wal_upto(),
             catalogue,
         };
-        let cache = Arc::new(SplitCache::new(objects.clone(), SPLIT_CACHE_BYTES, COLUMN_CACHE_BYTES));
+        let cache = Arc::new(SplitCache::new(objects.clone(), SPLIT_CACHE_BYTES, config.column_cache_bytes));
         let inner = Inner { config, objects, commits, clock, cache, state: Mutex::new(state), work: Mutex::new(work) };
         let store = Store { inner: Arc::new(inner) };
         store.inner.sweep_orphans(&store.inner.work().catalogue)?;

@@ -23,6 +23,7 @@
 
 pub mod bits;
 pub mod cache;
+pub mod checked;
 pub mod columns;
 pub mod derived;
 pub mod encoding;

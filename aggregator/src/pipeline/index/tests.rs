@@ -31,6 +31,7 @@ impl World {
             seal_bytes: 1 << 30,
             seal_age: Duration::from_secs(600),
             compaction_bytes_per_s: u64::MAX,
+            column_cache_bytes: 1 << 20,
             retention_days: 30,
             retention_bytes: None,
             classes: Vec::new(),

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 
-use arrow::array::Array;
+use arrow::array::{Array, StringArray, UInt16Array};
 use arrow::record_batch::RecordBatch;
 use logweir_proto::query::ast::{Group, Literal};
 use logweir_proto::record::field;
@@ -178,10 +178,33 @@ pub struct Groups {
     /// The group of what is beyond the limit.
     pub other: Option<u32>,
     pub bytes: usize,
+    numbered: Option<NumberedGroups>,
+}
+
+/// The groups of the values of a dictionary: the blocks of a row group share one.
+#[derive(Debug, Clone)]
+struct NumberedGroups {
+    /// Held, so that no other values can lie at their place.
+    texts: StringArray,
+    groups: Vec<u32>,
+}
+
+impl NumberedGroups {
+    fn of(texts: &StringArray) -> NumberedGroups {
+        NumberedGroups { texts: texts.clone(), groups: vec![UNKNOWN; texts.len()] }
+    }
+
+    fn is_of(&self, texts: &StringArray) -> bool {
+        let place = |array: &StringArray| (array.value_data().as_ptr(), array.value_offsets().as_ptr(), array.len());
+        place(&self.texts) == place(texts)
+    }
 }
 
 /// A row of a batch that belongs to no group.
 pub const NO_GROUP: u32 = u32::MAX;
+
+/// A value of a dictionary whose group was not asked for yet.
+const UNKNOWN: u32 = u32::MAX - 1;
 
 impl Groups {
     pub fn new(by: Vec<GroupBy>, required: usize, limit: usize) -> Groups {
@@ -196,9 +219,12 @@ impl Groups {
     pub fn of_rows(&mut self, batch: &RecordBatch, rows: &[usize]) -> Vec<u32> {
         if let [by @ GroupBy { bin: None, .. }] = &self.by[..]
             && let FieldColumns { columns, extra: None } = FieldColumns::new(batch, &by.field)
-            && let [Column::Text(array)] = columns[..]
         {
-            return self.of_texts(array, rows);
+            match columns[..] {
+                [Column::Text(array)] => return self.of_texts(array, rows),
+                [Column::Numbered(keys, texts)] => return self.of_numbered(keys, texts, rows),
+                _ => {}
+            }
         }
         let mut parts = self.by.iter().map(|by| number_values(by, batch, rows));
         let Some((mut codes, first)) = parts.next() else {
@@ -232,21 +258,39 @@ impl Groups {
     }
 
     /// Rows of one text column: mostly different ones, so each is looked up by itself.
-    fn of_texts(&mut self, array: &arrow::array::StringArray, rows: &[usize]) -> Vec<u32> {
-        let group_of = |row: &usize| {
-            if array.is_null(*row) {
-                return self.number(vec![Value::Null]);
-            }
-            let text = array.value(*row);
-            let hash = self.hash(std::iter::once(Cell::Text(text.into())));
-            let is_same = |known: &[Value]| match known {
-                [Value::Text(known)] => **known == *text,
-                [known] => Ident::of(known) == Ident::of_text(text),
-                _ => false,
-            };
-            self.find(hash, is_same).unwrap_or_else(|| self.add(hash, vec![Value::Text(text.into())]))
-        };
+    fn of_texts(&mut self, array: &StringArray, rows: &[usize]) -> Vec<u32> {
+        let group_of = |row: &usize| self.of_text(array.is_valid(*row).then(|| array.value(*row)));
         rows.iter().map(group_of).collect()
+    }
+
+    /// Rows that are numbers of texts: a text is looked up once for all blocks that share its dictionary.
+    fn of_numbered(&mut self, keys: &UInt16Array, texts: &StringArray, rows: &[usize]) -> Vec<u32> {
+        let mut known =
+            self.numbered.take().filter(|known| known.is_of(texts)).unwrap_or_else(|| NumberedGroups::of(texts));
+        let group_of = |row: &usize| {
+            if keys.is_null(*row) {
+                return self.of_text(None);
+            }
+            let place = usize::from(keys.value(*row));
+            if known.groups[place] == UNKNOWN {
+                known.groups[place] = self.of_text(Some(texts.value(place)));
+            }
+            known.groups[place]
+        };
+        let groups = rows.iter().map(group_of).collect();
+        self.numbered = Some(known);
+        groups
+    }
+
+    fn of_text(&mut self, text: Option<&str>) -> u32 {
+        let Some(text) = text else { return self.number(vec![Value::Null]) };
+        let hash = self.hash(std::iter::once(Cell::Text(text.into())));
+        let is_same = |known: &[Value]| match known {
+            [Value::Text(known)] => **known == *text,
+            [known] => Ident::of(known) == Ident::of_text(text),
+            _ => false,
+        };
+        self.find(hash, is_same).unwrap_or_else(|| self.add(hash, vec![Value::Text(text.into())]))
     }
 
     fn hash<'c>(&self, cells: impl Iterator<Item = Cell<'c>>) -> u64 {
@@ -346,11 +390,7 @@ fn number_values(by: &GroupBy, batch: &RecordBatch, rows: &[usize]) -> (Vec<u32>
 }
 
 /// Rows that have the numbers of a dictionary already: those that occur get numbers without gaps.
-fn renumber(
-    keys: &arrow::array::UInt16Array,
-    texts: &arrow::array::StringArray,
-    rows: &[usize],
-) -> (Vec<u32>, Vec<Value>) {
+fn renumber(keys: &UInt16Array, texts: &StringArray, rows: &[usize]) -> (Vec<u32>, Vec<Value>) {
     // The last place is for rows without a value.
     let missing = texts.len();
     let mut numbers = vec![u32::MAX; texts.len() + 1];
@@ -394,7 +434,7 @@ fn number_times(times: &[i64], width: i64, rows: &[usize]) -> (Vec<u32>, Vec<Val
     (codes, values)
 }
 
-fn number_texts(array: &arrow::array::StringArray, rows: &[usize]) -> (Vec<u32>, Vec<Value>) {
+fn number_texts(array: &StringArray, rows: &[usize]) -> (Vec<u32>, Vec<Value>) {
     let mut numbers: HashMap<Option<&str>, u32, FastState> = HashMap::default();
     let mut values = Vec::new();
     // Neighbours often have the same value.

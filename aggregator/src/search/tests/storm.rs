@@ -64,6 +64,7 @@ impl World {
                 seal_bytes: 1 << 30,
                 seal_age: Duration::from_secs(1 << 40),
                 compaction_bytes_per_s: u64::MAX,
+                column_cache_bytes: 1 << 20,
                 retention_days: read.retention.days,
                 retention_bytes: None,
                 classes: classes(&read).expect("classes"),

@@ -54,6 +54,7 @@ impl Dir {
             seal_bytes: 1 << 30,
             seal_age: std::time::Duration::from_secs(600),
             compaction_bytes_per_s: 1 << 30,
+            column_cache_bytes: 1 << 20,
             retention_days: 30,
             retention_bytes: None,
             classes: Vec::new(),

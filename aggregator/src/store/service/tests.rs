@@ -230,6 +230,7 @@ fn config() -> StoreConfig {
         seal_bytes: 1 << 20,
         seal_age: Duration::from_secs(600),
         compaction_bytes_per_s: 1 << 30,
+        column_cache_bytes: 1 << 20,
         retention_days: 30,
         retention_bytes: None,
         classes: Vec::new(),

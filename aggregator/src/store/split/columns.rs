@@ -22,6 +22,11 @@ const WIDE_PART: u64 = 4;
 /// The share of answers is one part of so many.
 const ANSWER_PART: u64 = 8;
 
+/// Of the machine's memory one part in so many is for columns when nobody says, within the two bounds.
+const MEMORY_PART: u64 = 32;
+pub const COLUMN_CACHE_BYTES_LEAST: u64 = 64 << 20;
+pub const COLUMN_CACHE_BYTES_MOST: u64 = 1 << 30;
+
 /// What a small entry costs beside its values.
 const ENTRY_BYTES: u64 = 256;
 
@@ -55,6 +60,21 @@ impl ColumnAt {
     pub fn answer(split: u64, question: u128, block: usize) -> ColumnAt {
         ColumnAt { split, place: block as u32, what: What::Answer(question) }
     }
+}
+
+/// What a machine of this memory has for columns.
+pub fn bytes_for_machine() -> u64 {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    share_of(&read("/proc/meminfo"), &read("/sys/fs/cgroup/memory.max"))
+}
+
+/// `group` is what a container may take, or `max`.
+fn share_of(meminfo: &str, group: &str) -> u64 {
+    let total =
+        meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let machine = total.map_or(0, |kib: u64| kib.saturating_mul(1024));
+    let memory = group.trim().parse().map_or(machine, |group: u64| group.min(machine));
+    (memory / MEMORY_PART).clamp(COLUMN_CACHE_BYTES_LEAST, COLUMN_CACHE_BYTES_MOST)
 }
 
 /// Decoded columns of all splits.
@@ -158,6 +178,15 @@ mod tests {
     use arrow::array::Int64Array;
 
     use super::*;
+
+    #[test]
+    fn a_small_machine_gives_little() {
+        let memory = |gib: u64| format!("MemFree: 7 kB\nMemTotal:       {} kB\n", gib << 20);
+        assert_eq!(share_of("", ""), COLUMN_CACHE_BYTES_LEAST);
+        assert_eq!(share_of(&memory(8), "max\n"), 256 << 20);
+        assert_eq!(share_of(&memory(8), "4294967296\n"), 128 << 20);
+        assert_eq!(share_of(&memory(512), "max\n"), COLUMN_CACHE_BYTES_MOST);
+    }
 
     #[test]
     fn what_is_used_stays_and_what_is_held_is_bounded() {

@@ -12,8 +12,9 @@ use crate::ranges::SourceRanges;
 use crate::store::column::{ColumnKey, Kind, Layout};
 use crate::store::segment::{BlockStat, Counts, FieldStat};
 
-/// The version that is written. Those from 1 on are read; 2 brought [`Footer::derived`] and the packed hash list.
-pub const VERSION: u32 = 2;
+/// The version that is written. Those from 1 on are read; 2 brought [`Footer::derived`] and the packed hash
+/// list, 3 the pages of the hash list.
+pub const VERSION: u32 = 3;
 
 /// Bytes of the rows section that share a checksum: what is read at least.
 pub const GRANULE_BYTES: u64 = 16 << 10;

@@ -4,20 +4,23 @@
 //!
 //! | bytes | |
 //! |---|---|
-//! | 4 | `FF FF FF FF`: in its place the list of version 1 has the number of its entries |
+//! | 4 | `FE FF FF FF`: the form of the list |
 //! | 1 | bits of a hash, 16 to 40: eight more than numbering the entries would take |
 //! | 1 | the Rice parameter of the deltas |
-//! | 4, 4, 4 | entries, skips, blocks |
-//! | 9 each | skips: `hash u40`, `offset u32` |
-//! | … | entries, in groups of [`SKIP_EVERY`], each from a whole byte on |
+//! | 4, 4, 4 | entries, pages, blocks |
+//! | 4 | crc32 of all that is before the pages but for itself |
+//! | 13 each | the table: `hash u40`, `offset u32`, `crc32 u32` of a page |
+//! | … | pages of [`PAGE_ENTRIES`] entries, each from a whole byte on |
 //!
-//! A skip stands for a group: the hash of its first entry, and where in the entries it begins. An entry is, as
-//! [`super::bits`]: the delta of the hash to the entry before, 0 for the first of a group, as Rice code; then `1` and
+//! The table has the hash of the first entry of each page, and where behind the table it begins. Everything before the
+//! pages stays in memory; a look-up reads and checks one page, about 4 KiB. An entry is, as [`super::bits`]: the delta of the hash to the entry before, 0 for the first of a group, as Rice code; then `1` and
 //! the one block in as many bits as the last block has; or `01` and one bit for each block; or `00`, the number of
 //! blocks less one as gamma code, and the blocks as gaps (the block less the one before less one) as Rice code with the
 //! parameter of the mean gap. With eight spare bits a term that is not there is found in one of 256 lists.
 //!
-//! Version 1, still read: `entries u32 | skips u32 |`, skips as above, and the entries in bytes:
+//! Two older forms, still read, are checked as a whole. The second begins with `FF FF FF FF` and has no checksums, and
+//! for pages groups of [`SKIP_EVERY`] entries, with 9 bytes each in the table. The first: `entries u32 | groups u32 |`,
+//! such a table, and the entries in bytes:
 //! `varint(delta of the hash << 1 | several)`, then the block as a varint, or, if several, their number and then the
 //! first block and the deltas, all varints; hashes have 40 bits.
 //!
@@ -25,13 +28,20 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
 
 use bytes::Bytes;
 use logweir_proto::varint;
 
 use super::bits::{BitReader, BitWriter, rice_bits, rice_parameter};
 
-/// Entries from one skip to the next.
+/// Entries of a page.
+pub const PAGE_ENTRIES: usize = 1024;
+
+/// Bytes that are read to open a list: nearly always all that is before its pages.
+pub const OPEN_BYTES: u64 = 8 << 10;
+
+/// Entries from one skip to the next in older forms.
 pub const SKIP_EVERY: usize = 128;
 
 /// Bits of the hash in an [`entry`], and most of them in a list.
@@ -42,9 +52,12 @@ const BLOCK_BITS: u32 = 64 - HASH_BITS;
 /// Bits of a hash beyond those that number the entries.
 const SPARE_BITS: u32 = 8;
 
-const MARKER: u32 = u32::MAX;
+const MARKER_GROUPS: u32 = u32::MAX;
+const MARKER_PAGES: u32 = u32::MAX - 1;
 const SKIP_BYTES: usize = 9;
-const HEADER_BYTES: usize = 18;
+const PAGE_HEAD_BYTES: usize = 13;
+const GROUPS_HEADER_BYTES: usize = 18;
+const HEADER_BYTES: usize = 22;
 
 /// A fast hash, the same on every machine and in every version: part of the format.
 ///
@@ -124,14 +137,12 @@ pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
     let cut = HASH_BITS - hash_bits;
     let delta_k = rice_parameter((1 << hash_bits) / terms as u64);
     let blocks = entries.iter().map(block_of).max().map_or(0, |last| last + 1);
-    let (mut skips, mut body, mut list) = (Vec::new(), BitWriter::default(), Vec::new());
+    let (mut pages, mut body, mut list) = (Vec::new(), BitWriter::default(), Vec::new());
     let (mut count, mut last) = (0usize, 0u64);
     for group in entries.chunk_by(|a, b| hash(a) >> cut == hash(b) >> cut) {
         let hash = hash(&group[0]) >> cut;
-        if count.is_multiple_of(SKIP_EVERY) {
-            let offset = body.align() as u32;
-            skips.extend_from_slice(&hash.to_le_bytes()[..5]);
-            skips.extend_from_slice(&offset.to_le_bytes());
+        if count.is_multiple_of(PAGE_ENTRIES) {
+            pages.push((hash, body.align()));
             last = hash;
         }
         body.put_rice(hash - last, delta_k);
@@ -147,15 +158,31 @@ pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
         put_blocks(&mut body, &list, blocks);
     }
     let body = body.finish();
-    let mut out = Vec::with_capacity(HEADER_BYTES + skips.len() + body.len());
-    out.extend_from_slice(&MARKER.to_le_bytes());
+    let mut table = Vec::with_capacity(pages.len() * PAGE_HEAD_BYTES);
+    let ends = pages.iter().skip(1).map(|(_, at)| *at).chain([body.len()]);
+    for ((hash, from), to) in pages.iter().zip(ends) {
+        table.extend_from_slice(&hash.to_le_bytes()[..5]);
+        table.extend_from_slice(&(*from as u32).to_le_bytes());
+        table.extend_from_slice(&crc32fast::hash(&body[*from..to]).to_le_bytes());
+    }
+    let mut out = Vec::with_capacity(HEADER_BYTES + table.len() + body.len());
+    out.extend_from_slice(&MARKER_PAGES.to_le_bytes());
     out.extend([hash_bits as u8, delta_k as u8]);
-    for number in [count, skips.len() / SKIP_BYTES, blocks as usize] {
+    for number in [count, pages.len(), blocks as usize] {
         out.extend_from_slice(&(number as u32).to_le_bytes());
     }
-    out.extend_from_slice(&skips);
+    let sum = head_sum(&out, &table);
+    out.extend_from_slice(&sum.to_le_bytes());
+    out.extend_from_slice(&table);
     out.extend_from_slice(&body);
     out
+}
+
+fn head_sum(header: &[u8], table: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(header);
+    sum.update(table);
+    sum.finalize()
 }
 
 fn block_of(entry: &u64) -> u64 {
@@ -194,15 +221,32 @@ fn put_blocks(body: &mut BitWriter, list: &[u64], blocks: u64) {
     }
 }
 
+/// How many bytes from the beginning [`HashList::open`] needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    Bytes(u64),
+    /// All of them, which the checksum of the section is for.
+    All,
+}
+
 /// A list that can be asked.
 #[derive(Debug, Clone)]
 pub struct HashList {
+    /// All before the pages, or of older forms everything.
     bytes: Bytes,
     entries: usize,
-    skips: usize,
-    skips_at: usize,
-    /// What version 1 lacks.
-    packed: Option<Packed>,
+    table: usize,
+    table_at: usize,
+    form: Form,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// Version 1.
+    Bytes,
+    Groups(Packed),
+    /// Bytes of all pages.
+    Pages(Packed, u64),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -212,51 +256,102 @@ struct Packed {
     blocks: u64,
 }
 
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let four = bytes.get(at..at + 4)?;
+    Some(u32::from_le_bytes([four[0], four[1], four[2], four[3]]))
+}
+
+impl Packed {
+    fn read(bytes: &[u8]) -> Option<Packed> {
+        let (hash_bits, delta_k) = (u32::from(*bytes.get(4)?), u32::from(*bytes.get(5)?));
+        let blocks = u64::from(u32_at(bytes, 14)?);
+        let known =
+            (HASH_BITS_MIN..=HASH_BITS).contains(&hash_bits) && delta_k <= hash_bits && blocks <= 1 << BLOCK_BITS;
+        known.then_some(Packed { hash_bits, delta_k, blocks })
+    }
+}
+
 impl HashList {
-    /// `None` when the bytes are no such list.
-    pub fn open(bytes: Bytes) -> Option<HashList> {
-        let number = |at: usize| {
-            let four = bytes.get(at..at + 4)?;
-            Some(u32::from_le_bytes([four[0], four[1], four[2], four[3]]))
-        };
-        let (packed, at) = if number(0)? == MARKER {
-            let (hash_bits, delta_k) = (u32::from(*bytes.get(4)?), u32::from(*bytes.get(5)?));
-            let blocks = u64::from(number(14)?);
-            if !(HASH_BITS_MIN..=HASH_BITS).contains(&hash_bits) || delta_k > hash_bits || blocks > 1 << BLOCK_BITS {
-                return None;
-            }
-            (Some(Packed { hash_bits, delta_k, blocks }), 6)
-        } else {
-            (None, 0)
-        };
-        let (entries, skips) = (number(at)? as usize, number(at + 4)? as usize);
-        let skips_at = if packed.is_some() { HEADER_BYTES } else { 8 };
-        let whole = skips == entries.div_ceil(SKIP_EVERY) && bytes.len() >= skips_at + skips * SKIP_BYTES;
-        whole.then_some(HashList { bytes, entries, skips, skips_at, packed })
-    }
-
-    /// Flags the blocks that may hold the term. `None` when the list is damaged.
-    pub fn find(&self, term: &[u8], blocks: &mut [bool]) -> Option<()> {
-        let hash_bits = self.packed.map_or(HASH_BITS, |packed| packed.hash_bits);
-        let hash = hash64(term) >> (64 - hash_bits);
-        let skip = partition_point(self.skips, |i| self.skip(i).is_some_and(|(at, _)| at <= hash));
-        let Some(skip) = skip.checked_sub(1) else { return Some(()) };
-        let (from, offset) = self.skip(skip)?;
-        let input = self.bytes.get(self.skips_at + self.skips * SKIP_BYTES + offset..)?;
-        let count = SKIP_EVERY.min(self.entries - skip * SKIP_EVERY);
-        match self.packed {
-            Some(packed) => packed.find(input, count, hash - from, blocks),
-            None => find_bytes(input, count, hash - from, blocks),
+    /// What to open a list with, by its first bytes; `None` when they are of no list.
+    pub fn needs(first: &[u8]) -> Option<Needs> {
+        if u32_at(first, 0)? != MARKER_PAGES {
+            return Some(Needs::All);
         }
+        Some(Needs::Bytes(HEADER_BYTES as u64 + u64::from(u32_at(first, 10)?) * PAGE_HEAD_BYTES as u64))
     }
 
-    fn skip(&self, i: usize) -> Option<(u64, usize)> {
-        let at = self.skips_at + i * SKIP_BYTES;
-        let bytes = self.bytes.get(at..at + SKIP_BYTES)?;
+    /// `bytes` are the first of so many in `total`, at least as many as it [`needs`](HashList::needs). `None` when they
+    /// are no such list.
+    pub fn open(bytes: Bytes, total: u64) -> Option<HashList> {
+        let marker = u32_at(&bytes, 0)?;
+        let (form, numbers_at, table_at, head_bytes) = match marker {
+            MARKER_PAGES => (Form::Pages(Packed::read(&bytes)?, 0), 6, HEADER_BYTES, PAGE_HEAD_BYTES),
+            MARKER_GROUPS => (Form::Groups(Packed::read(&bytes)?), 6, GROUPS_HEADER_BYTES, SKIP_BYTES),
+            _ => (Form::Bytes, 0, 8, SKIP_BYTES),
+        };
+        let (entries, table) = (u32_at(&bytes, numbers_at)? as usize, u32_at(&bytes, numbers_at + 4)? as usize);
+        let each = if marker == MARKER_PAGES { PAGE_ENTRIES } else { SKIP_EVERY };
+        let pages_at = table_at + table * head_bytes;
+        if table != entries.div_ceil(each) || bytes.len() < pages_at {
+            return None;
+        }
+        let Form::Pages(packed, _) = form else {
+            return Some(HashList { bytes, entries, table, table_at, form });
+        };
+        let sum = head_sum(&bytes[..HEADER_BYTES - 4], &bytes[HEADER_BYTES..pages_at]);
+        let form = Form::Pages(packed, total.checked_sub(pages_at as u64)?);
+        // What lies behind would be held for as long as the list.
+        let bytes = Bytes::copy_from_slice(&bytes[..pages_at]);
+        (u32_at(&bytes, HEADER_BYTES - 4)? == sum).then_some(HashList { bytes, entries, table, table_at, form })
+    }
+
+    /// Flags the blocks that may hold the term. `read` reads bytes of the list; its errors come back, and `None` when the
+    /// list is damaged.
+    pub fn find<E>(
+        &self,
+        term: &[u8],
+        blocks: &mut [bool],
+        read: impl FnOnce(Range<u64>) -> Result<Bytes, E>,
+    ) -> Result<Option<()>, E> {
+        let hash_bits = match self.form {
+            Form::Bytes => HASH_BITS,
+            Form::Groups(packed) | Form::Pages(packed, _) => packed.hash_bits,
+        };
+        let hash = hash64(term) >> (64 - hash_bits);
+        let place = partition_point(self.table, |i| self.page(i).is_some_and(|(at, _)| at <= hash));
+        let Some(place) = place.checked_sub(1) else { return Ok(Some(())) };
+        let Some((from, offset)) = self.page(place) else { return Ok(None) };
+        let want = hash - from;
+        let in_memory = || self.bytes.get(self.table_at + self.table * SKIP_BYTES + offset as usize..);
+        let count = SKIP_EVERY.min(self.entries.saturating_sub(place * SKIP_EVERY));
+        Ok(match self.form {
+            Form::Bytes => in_memory().and_then(|input| find_bytes(input, count, want, blocks)),
+            Form::Groups(packed) => in_memory().and_then(|input| packed.find(input, count, want, blocks)),
+            Form::Pages(packed, bytes) => {
+                let end = self.page(place + 1).map_or(bytes, |(_, offset)| offset);
+                if offset > end || end > bytes {
+                    return Ok(None);
+                }
+                let pages_at = self.bytes.len() as u64;
+                let page = read(pages_at + offset..pages_at + end)?;
+                let sum = u32_at(&self.bytes, self.table_at + place * PAGE_HEAD_BYTES + 9);
+                let count = PAGE_ENTRIES.min(self.entries - place * PAGE_ENTRIES);
+                let whole = sum == Some(crc32fast::hash(&page));
+                if whole { packed.find(&page, count, want, blocks) } else { None }
+            }
+        })
+    }
+
+    /// The first hash of a page or group, and where it begins.
+    fn page(&self, i: usize) -> Option<(u64, u64)> {
+        if i >= self.table {
+            return None;
+        }
+        let head_bytes = if matches!(self.form, Form::Pages(..)) { PAGE_HEAD_BYTES } else { SKIP_BYTES };
+        let bytes = self.bytes.get(self.table_at + i * head_bytes..)?.get(..SKIP_BYTES)?;
         let mut hash = [0; 8];
         hash[..5].copy_from_slice(&bytes[..5]);
-        let offset = u32::from_le_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]);
-        Some((u64::from_le_bytes(hash), offset as usize))
+        Some((u64::from_le_bytes(hash), u64::from(u32_at(bytes, 5)?)))
     }
 }
 
@@ -352,6 +447,27 @@ mod tests {
             .assert_eq(&format!("{hashes:x?}"));
     }
 
+    /// With no more entries than a group has, the forms differ in what is before them only.
+    #[test]
+    fn lists_of_the_second_form_are_read() {
+        let mut entries: Vec<u64> = (0..100u32).map(|i| entry(format!("term{i}").as_bytes(), i % 7)).collect();
+        let now = encode(&mut entries);
+        let body_at = HEADER_BYTES + PAGE_HEAD_BYTES;
+        let mut before = MARKER_GROUPS.to_le_bytes().to_vec();
+        before.extend_from_slice(&now[4..GROUPS_HEADER_BYTES]);
+        before.extend_from_slice(&now[HEADER_BYTES..HEADER_BYTES + SKIP_BYTES]);
+        before.extend_from_slice(&now[body_at..]);
+        assert_eq!(HashList::needs(&before), Some(Needs::All));
+        let total = before.len() as u64;
+        let list = HashList::open(before.into(), total).expect("a list");
+        for i in 0..100 {
+            let mut found = [false; 7];
+            let nothing = |_| Err::<Bytes, &str>("it is in memory");
+            assert_eq!(list.find(format!("term{i}").as_bytes(), &mut found, nothing), Ok(Some(())));
+            assert!(found[i % 7]);
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(16))]
 
@@ -363,24 +479,37 @@ mod tests {
             let mut entries: Vec<u64> =
                 terms.iter().map(|(term, block)| entry(format!("term{term}").as_bytes(), *block)).collect();
             let bytes = encode(&mut entries);
-            let list = HashList::open(bytes.clone().into()).expect("a list");
+            let total = bytes.len() as u64;
+            prop_assert_eq!(HashList::needs(&[0; 3]), None);
+            let Some(Needs::Bytes(first)) = HashList::needs(&bytes) else { panic!("a list of pages") };
+            let list = HashList::open(bytes[..first as usize].to_vec().into(), total).expect("a list");
+            let read = |span: Range<u64>| Ok::<Bytes, ()>(bytes[span.start as usize..span.end as usize].to_vec().into());
             let mut more = 0;
             for term in 0..1000 {
                 let mut found = vec![false; 20];
-                list.find(format!("term{term}").as_bytes(), &mut found).expect("a whole list");
+                list.find(format!("term{term}").as_bytes(), &mut found, read).expect("it reads").expect("a whole list");
                 let want: Vec<bool> = (0..20).map(|block| terms.contains(&(term, block))).collect();
                 // Short hashes find a block too many now and then, never one too few.
                 prop_assert!(found.iter().zip(&want).all(|(found, want)| *found || !want), "term {}", term);
                 more += found.iter().zip(&want).filter(|(found, want)| **found && !**want).count();
             }
             prop_assert!(more < 60, "{} blocks too many", more);
-            for cut in 0..bytes.len().min(200) {
-                if let Some(list) = HashList::open(bytes[..cut].to_vec().into()) {
-                    let _ = list.find(b"term1", &mut [false; 20]);
-                }
+            for cut in 0..first {
+                prop_assert!(HashList::open(bytes[..cut as usize].to_vec().into(), total).is_none(), "cut at {}", cut);
             }
-            if let Some(list) = HashList::open(noise.into()) {
-                let _ = list.find(b"term1", &mut [false; 20]);
+            // A page that is not what it was is never believed.
+            let torn = |span: Range<u64>| Ok::<Bytes, ()>(vec![0; (span.end - span.start) as usize].into());
+            for (term, block) in &terms {
+                let mut found = [false; 20];
+                let damaged = list.find(format!("term{term}").as_bytes(), &mut found, torn) == Ok(None);
+                prop_assert!(damaged && !found[*block as usize]);
+            }
+            let total = noise.len() as u64;
+            for marker in [MARKER_PAGES, MARKER_GROUPS, 1] {
+                let bytes = [&marker.to_le_bytes()[..], &noise].concat();
+                if let Some(list) = HashList::open(bytes.into(), total) {
+                    let _ = list.find(b"term1", &mut [false; 20], torn);
+                }
             }
         }
     }

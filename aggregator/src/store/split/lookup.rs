@@ -1,7 +1,6 @@
 //! Which blocks of a split may hold a match: asks what [`super::indexer`] wrote.
 
 use super::footer::Footer;
-use super::hashes::HashList;
 use super::indexer::{FRONT_CHARS, WORD_FIELDS, front, put_value_term};
 use super::lexicon::{Lexicon, class};
 use crate::store::segment::Probe;
@@ -12,7 +11,9 @@ use logweir_proto::record::field;
 pub trait Indexes {
     fn footer(&self) -> &Footer;
     fn lexicon(&self) -> Result<std::sync::Arc<Lexicon>, String>;
-    fn hashes(&self) -> Result<std::sync::Arc<HashList>, String>;
+
+    /// Flags the blocks that the hash list has for a term.
+    fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String>;
 }
 
 /// One flag a block.
@@ -71,7 +72,7 @@ fn word(indexes: &dyn Indexes, folded: &str) -> Result<Vec<bool>, String> {
         term.extend_from_slice(front(folded).as_bytes());
         indexes.lexicon()?.find(&term, &mut flags).map_err(|error| error.to_string())?;
     } else if token::is_variable(folded) {
-        indexes.hashes()?.find(&term, &mut flags).ok_or("the hash list is damaged")?;
+        indexes.find_hash(&term, &mut flags)?;
     } else {
         indexes.lexicon()?.find(&term, &mut flags).map_err(|error| error.to_string())?;
     }
@@ -117,7 +118,7 @@ fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, S
     let mut term = Vec::new();
     put_value_term(&mut term, name, folded);
     indexes.lexicon()?.find(&term, &mut flags).map_err(|error| error.to_string())?;
-    indexes.hashes()?.find(&term, &mut flags).ok_or("the hash list is damaged")?;
+    indexes.find_hash(&term, &mut flags)?;
     let scanned = footer.scan_values.iter().filter(|(_, field)| field == name).map(|(block, _)| block);
     for block in scanned.chain(&footer.extra_blocks) {
         if let Some(flag) = flags.get_mut(*block as usize) {

@@ -1,9 +1,8 @@
 //! Reading a split: the footer when it is opened, everything else when it is asked for.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::concat_batches;
@@ -18,12 +17,12 @@ use parquet::arrow::arrow_reader::{
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::page_index::offset_index::PageLocation;
-use parquet::file::reader::{ChunkReader, Length};
 
+use super::checked::{Lazy, Pages, Rows};
 use super::columns::{ColumnAt, Columns};
 use super::derived;
-use super::footer::{Footer, GRANULE_BYTES, Known, PARQUET_TAIL_BYTES, Section, TRAILER_BYTES, Trailer, check_section};
-use super::hashes::HashList;
+use super::footer::{Footer, Known, PARQUET_TAIL_BYTES, Section, TRAILER_BYTES, Trailer, check_section};
+use super::hashes::{HashList, Needs, OPEN_BYTES};
 use super::lexicon::Lexicon;
 use super::lookup;
 use super::pages::{Storage, Undecoded, plain};
@@ -31,7 +30,7 @@ use super::parted::Parted;
 use crate::store::block::{Block, BlockParts, Lines, pick};
 use crate::store::column::ColumnKey;
 use crate::store::head::check_rows;
-use crate::store::objects::{Object, Objects};
+use crate::store::objects::Objects;
 use crate::store::segment::{BLOCK_ROWS_MAX, Probe, Projection};
 use crate::store::skeleton::{self, Skeleton};
 
@@ -95,7 +94,7 @@ impl OpenSplit {
         let footer = Footer::decode(&footer)?;
         let sums = footer.sections.sums;
         let layout = Arc::new(footer.layout());
-        let rows = Arc::new(Rows { object, bytes: footer.sections.rows_bytes, sums_at: sums, sums: Lazy::default() });
+        let rows = Arc::new(Rows::new(object, footer.sections.rows_bytes, sums));
         Ok(OpenSplit {
             derived: derived::Reading::new(&footer.derived, &layout),
             known: Known { footer, layout },
@@ -118,12 +117,16 @@ impl OpenSplit {
     pub fn memory_bytes(&self) -> u64 {
         let sections = &self.known.footer.sections;
         let footer = self.known.footer.blocks.len() as u64 * 512 + 4096;
-        let parts = [sections.sums, sections.lexicon, sections.hashes, sections.shapes];
-        footer + 5 * self.parquet_bytes.len() as u64 + parts.iter().map(|section| section.bytes).sum::<u64>()
+        let parts = [sections.sums, sections.lexicon, sections.shapes];
+        // Of the hash list its table: one part in three hundred.
+        footer
+            + sections.hashes.bytes / 256
+            + 5 * self.parquet_bytes.len() as u64
+            + parts.iter().map(|section| section.bytes).sum::<u64>()
     }
 
     pub fn bytes_read(&self) -> u64 {
-        self.rows.object.bytes_read()
+        self.rows.bytes_read()
     }
 
     /// See [`crate::store::segment::Segment::candidates`].
@@ -469,11 +472,19 @@ impl lookup::Indexes for OpenSplit {
         })
     }
 
-    fn hashes(&self) -> Result<Arc<HashList>, String> {
-        self.hashes.get(|| {
-            let bytes = self.section("hashes", self.known.footer.sections.hashes)?;
-            Ok(Arc::new(HashList::open(bytes).ok_or("the hashes section is damaged")?))
-        })
+    fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        let section = self.known.footer.sections.hashes;
+        let damaged = || "the hashes section is damaged".to_owned();
+        let list = self.hashes.get(|| {
+            let first = self.rows.piece(section, 0..OPEN_BYTES.min(section.bytes))?;
+            let bytes = match HashList::needs(&first).ok_or_else(damaged)? {
+                Needs::All => self.section("hashes", section)?,
+                Needs::Bytes(bytes) if bytes > first.len() as u64 => self.rows.piece(section, 0..bytes)?,
+                Needs::Bytes(_) => first,
+            };
+            HashList::open(bytes, section.bytes).map(Arc::new).ok_or_else(damaged)
+        })?;
+        list.find(term, flags, |span| self.rows.piece(section, span))?.ok_or_else(damaged)
     }
 }
 
@@ -494,114 +505,4 @@ fn group_blocks(metadata: &ParquetMetaData) -> usize {
 
 fn missing(what: &str) -> ParquetError {
     ParquetError::General(format!("a {what} is missing"))
-}
-
-/// A part that is loaded when it is first needed. A failure is not kept: the next reader tries again.
-#[derive(Debug)]
-struct Lazy<T>(Mutex<Option<T>>);
-
-impl<T> Default for Lazy<T> {
-    fn default() -> Lazy<T> {
-        Lazy(Mutex::new(None))
-    }
-}
-
-impl<T: Clone> Lazy<T> {
-    fn get<E>(&self, load: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*slot {
-            Some(value) => Ok(value.clone()),
-            None => Ok(slot.insert(load()?).clone()),
-        }
-    }
-}
-
-/// The rows section, checked granule by granule as it is read.
-#[derive(Debug)]
-struct Rows {
-    object: Object,
-    bytes: u64,
-    sums_at: Section,
-    sums: Lazy<Bytes>,
-}
-
-impl Rows {
-    fn section(&self, name: &str, section: Section) -> Result<Bytes, String> {
-        let range = section.offset..section.offset.saturating_add(section.bytes);
-        let bytes = self.object.read(range).map_err(|error| error.to_string())?;
-        check_section(name, section, &bytes)?;
-        Ok(bytes)
-    }
-
-    /// The bytes between two offsets as Parquet writes them.
-    fn read_span(&self, start: i64, end: i64) -> Result<Bytes, String> {
-        let outside = "a page lies outside the rows section";
-        let len = end.checked_sub(start).and_then(|len| usize::try_from(len).ok()).ok_or(outside)?;
-        self.read(u64::try_from(start).map_err(|_| outside)?, len)
-    }
-
-    fn read(&self, start: u64, bytes: usize) -> Result<Bytes, String> {
-        let end = start.checked_add(bytes as u64).filter(|end| *end <= self.bytes);
-        let end = end.ok_or("a page lies outside the rows section")?;
-        if bytes == 0 {
-            return Ok(Bytes::new());
-        }
-        let sums = self.sums.get(|| self.section("sums", self.sums_at))?;
-        let first = start / GRANULE_BYTES;
-        let from = first * GRANULE_BYTES;
-        let to = end.next_multiple_of(GRANULE_BYTES).min(self.bytes);
-        let read = self.object.read(from..to).map_err(|error| error.to_string())?;
-        for (i, granule) in read.chunks(GRANULE_BYTES as usize).enumerate() {
-            let at = (first as usize + i) * 4;
-            let sum = sums.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            if sum != Some(crc32fast::hash(granule)) {
-                return Err(format!(
-                    "the rows do not match their checksum near byte {}",
-                    from + i as u64 * GRANULE_BYTES
-                ));
-            }
-        }
-        let at = (start - from) as usize;
-        Ok(read.slice(at..at + bytes))
-    }
-}
-
-/// The rows section as the Parquet reader wants it.
-#[derive(Debug, Clone)]
-struct Pages(Arc<Rows>);
-
-impl Length for Pages {
-    /// The whole object: Parquet wants its indexes to end before the end of the file.
-    fn len(&self) -> u64 {
-        self.0.object.bytes()
-    }
-}
-
-impl ChunkReader for Pages {
-    type T = PageRead;
-
-    fn get_read(&self, start: u64) -> Result<PageRead, ParquetError> {
-        Ok(PageRead { rows: Arc::clone(&self.0), at: start })
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        self.0.read(start, length).map_err(ParquetError::General)
-    }
-}
-
-/// A stream from some place on: page headers are read so when there is no page index.
-struct PageRead {
-    rows: Arc<Rows>,
-    at: u64,
-}
-
-impl Read for PageRead {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let left = self.rows.bytes.saturating_sub(self.at);
-        let len = (buffer.len() as u64).min(left) as usize;
-        let bytes = self.rows.read(self.at, len).map_err(std::io::Error::other)?;
-        buffer[..len].copy_from_slice(&bytes);
-        self.at += len as u64;
-        Ok(len)
-    }
 }

@@ -264,6 +264,45 @@ fn the_cache_keeps_to_its_bytes() {
 }
 
 #[test]
+fn a_needle_reads_one_page_of_each_of_many_splits() {
+    let place = place();
+    let id = |split: usize, i: u64| format!("{:016x}", hashes::hash64(format!("{split} {i}").as_bytes()));
+    let line = |split: usize, i: u64| format!("trace_id={} \"began\"", id(split, i));
+    let large: Vec<Row> = (0..8000).map(|i| row(i as i64, i, &line(0, i))).collect();
+    let large = split_of(fixture::blocks(&large, 4000));
+    let list = Footer::decode(&footer_of(&large)).expect("a footer").sections.hashes.bytes;
+    assert!(list > 8000, "{list}");
+    let mut files = vec![large];
+    files.extend((1..200).map(|split| {
+        let rows: Vec<Row> = (0..40).map(|i| row(i as i64, i, &line(split, i))).collect();
+        split_of(fixture::blocks(&rows, 40))
+    }));
+    let segments: Vec<SplitSegment> = files
+        .into_iter()
+        .enumerate()
+        .map(|(number, mut file)| {
+            file.meta.path = format!("splits/{number}");
+            place.objects.put(&file.meta.path, file.bytes.clone()).expect("put");
+            SplitSegment::new(Arc::new(file.meta), Arc::clone(&place.cache))
+        })
+        .collect();
+    let ask = |wanted: &str| -> (usize, u64) {
+        let probe = Probe::Value { field: "trace_id".into(), folded: wanted.to_owned() };
+        let before: u64 = segments.iter().map(|segment| segment.bytes_read()).sum();
+        let flags = segments.iter().map(|segment| segment.candidates(&probe).expect("candidates"));
+        let found = flags.flatten().filter(|flag| *flag).count();
+        (found, segments.iter().map(|segment| segment.bytes_read()).sum::<u64>() - before)
+    };
+    ask(&id(1000, 1));
+    for (wanted, at_least) in [(id(0, 4711), 1), (id(117, 7), 1), (id(1000, 1), 0)] {
+        let (found, bytes) = ask(&wanted);
+        assert!((at_least..at_least + 6).contains(&found), "{found} blocks for {wanted}");
+        // A page of the large list and the lists of the others, which are a page each: 40 terms.
+        assert!(bytes < 3000 + 199 * 200, "{bytes} bytes for {wanted}");
+    }
+}
+
+#[test]
 fn a_split_that_is_gone_is_an_error_and_not_silence() {
     let place = place();
     let file = split_of(fixture::blocks(&service_rows(10), 10));
@@ -349,7 +388,7 @@ proptest! {
 struct Bare {
     footer: Footer,
     lexicon: Arc<Lexicon>,
-    hashes: Arc<HashList>,
+    hashes: Bytes,
 }
 
 impl Bare {
@@ -366,9 +405,9 @@ impl Bare {
         }
         let mut indexes = indexer.finish();
         (footer.scan_words, footer.scan_values) = (indexes.scans.words, indexes.scans.values);
-        let hashes = HashList::open(hashes::encode(&mut indexes.hashes).into()).expect("a list");
+        let hashes = hashes::encode(&mut indexes.hashes).into();
         let lexicon = Lexicon::open(&indexes.lexicon.finish().expect("a bundle")).expect("a lexicon");
-        Bare { footer, lexicon: Arc::new(lexicon), hashes: Arc::new(hashes) }
+        Bare { footer, lexicon: Arc::new(lexicon), hashes }
     }
 }
 
@@ -389,8 +428,11 @@ impl lookup::Indexes for Bare {
         Ok(Arc::clone(&self.lexicon))
     }
 
-    fn hashes(&self) -> Result<Arc<HashList>, String> {
-        Ok(Arc::clone(&self.hashes))
+    fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        let list = HashList::open(self.hashes.clone(), self.hashes.len() as u64).ok_or("no list")?;
+        let read =
+            |span: std::ops::Range<u64>| Ok::<_, String>(self.hashes.slice(span.start as usize..span.end as usize));
+        list.find(term, flags, read)?.ok_or_else(|| "a damaged list".to_owned())
     }
 }
 

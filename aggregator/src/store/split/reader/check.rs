@@ -4,6 +4,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::UInt64Type;
 
 use super::OpenSplit;
+use crate::store::split::hashes::HashList;
 use crate::store::split::lookup::Indexes;
 
 /// Bytes of the rows section that are read at once.
@@ -14,11 +15,18 @@ impl OpenSplit {
     pub fn check_sections(&self) -> Vec<String> {
         let parts = [
             self.lexicon().map(drop),
-            self.hashes().map(drop),
+            self.check_hashes(),
             self.shapes().map(drop),
             self.parquet().map(drop).map_err(|error| format!("Parquet metadata: {error}")),
         ];
         parts.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// The whole list, of which a look-up reads a page.
+    fn check_hashes(&self) -> Result<(), String> {
+        let section = self.known.footer.sections.hashes;
+        let list = HashList::open(self.section("hashes", section)?, section.bytes);
+        list.map(drop).ok_or_else(|| "the hashes section is damaged".to_owned())
     }
 
     /// Reads every byte of the rows and checks it.

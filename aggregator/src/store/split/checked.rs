@@ -1,0 +1,137 @@
+//! Bytes of a split, checked as they are read, and parts of it that are loaded once.
+
+use std::io::Read;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::footer::{GRANULE_BYTES, Section, check_section};
+use crate::store::objects::Object;
+
+/// A part that is loaded when it is first needed. A failure is not kept: the next reader tries again.
+#[derive(Debug)]
+pub struct Lazy<T>(Mutex<Option<T>>);
+
+impl<T> Default for Lazy<T> {
+    fn default() -> Lazy<T> {
+        Lazy(Mutex::new(None))
+    }
+}
+
+impl<T: Clone> Lazy<T> {
+    pub fn get<E>(&self, load: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*slot {
+            Some(value) => Ok(value.clone()),
+            None => Ok(slot.insert(load()?).clone()),
+        }
+    }
+}
+
+/// The rows section, checked granule by granule as it is read.
+#[derive(Debug)]
+pub struct Rows {
+    object: Object,
+    bytes: u64,
+    sums_at: Section,
+    sums: Lazy<Bytes>,
+}
+
+impl Rows {
+    pub fn new(object: Object, bytes: u64, sums_at: Section) -> Rows {
+        Rows { object, bytes, sums_at, sums: Lazy::default() }
+    }
+
+    pub fn bytes_read(&self) -> u64 {
+        self.object.bytes_read()
+    }
+
+    pub fn section(&self, name: &str, section: Section) -> Result<Bytes, String> {
+        let range = section.offset..section.offset.saturating_add(section.bytes);
+        let bytes = self.object.read(range).map_err(|error| error.to_string())?;
+        check_section(name, section, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// Bytes of a section that has checksums of its own.
+    pub fn piece(&self, section: Section, span: Range<u64>) -> Result<Bytes, String> {
+        let at = |offset: u64| section.offset.checked_add(offset).filter(|_| offset <= section.bytes);
+        let range = at(span.start).zip(at(span.end)).ok_or("a piece lies outside its section")?;
+        self.object.read(range.0..range.1).map_err(|error| error.to_string())
+    }
+
+    /// The bytes between two offsets as Parquet writes them.
+    pub fn read_span(&self, start: i64, end: i64) -> Result<Bytes, String> {
+        let outside = "a page lies outside the rows section";
+        let len = end.checked_sub(start).and_then(|len| usize::try_from(len).ok()).ok_or(outside)?;
+        self.read(u64::try_from(start).map_err(|_| outside)?, len)
+    }
+
+    pub fn read(&self, start: u64, bytes: usize) -> Result<Bytes, String> {
+        let end = start.checked_add(bytes as u64).filter(|end| *end <= self.bytes);
+        let end = end.ok_or("a page lies outside the rows section")?;
+        if bytes == 0 {
+            return Ok(Bytes::new());
+        }
+        let sums = self.sums.get(|| self.section("sums", self.sums_at))?;
+        let first = start / GRANULE_BYTES;
+        let from = first * GRANULE_BYTES;
+        let to = end.next_multiple_of(GRANULE_BYTES).min(self.bytes);
+        let read = self.object.read(from..to).map_err(|error| error.to_string())?;
+        for (i, granule) in read.chunks(GRANULE_BYTES as usize).enumerate() {
+            let at = (first as usize + i) * 4;
+            let sum = sums.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            if sum != Some(crc32fast::hash(granule)) {
+                return Err(format!(
+                    "the rows do not match their checksum near byte {}",
+                    from + i as u64 * GRANULE_BYTES
+                ));
+            }
+        }
+        let at = (start - from) as usize;
+        Ok(read.slice(at..at + bytes))
+    }
+}
+
+/// The rows section as the Parquet reader wants it.
+#[derive(Debug, Clone)]
+pub struct Pages(pub Arc<Rows>);
+
+impl Length for Pages {
+    /// The whole object: Parquet wants its indexes to end before the end of the file.
+    fn len(&self) -> u64 {
+        self.0.object.bytes()
+    }
+}
+
+impl ChunkReader for Pages {
+    type T = PageRead;
+
+    fn get_read(&self, start: u64) -> Result<PageRead, ParquetError> {
+        Ok(PageRead { rows: Arc::clone(&self.0), at: start })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.0.read(start, length).map_err(ParquetError::General)
+    }
+}
+
+/// A stream from some place on: page headers are read so when there is no page index.
+pub struct PageRead {
+    rows: Arc<Rows>,
+    at: u64,
+}
+
+impl Read for PageRead {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.rows.bytes.saturating_sub(self.at);
+        let len = (buffer.len() as u64).min(left) as usize;
+        let bytes = self.rows.read(self.at, len).map_err(std::io::Error::other)?;
+        buffer[..len].copy_from_slice(&bytes);
+        self.at += len as u64;
+        Ok(len)
+    }
+}
