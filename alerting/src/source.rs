@@ -1,5 +1,7 @@
 //! What alerting asks of the log store.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use logweir_proto::api::Row;
 
@@ -23,6 +25,16 @@ pub enum QueryError {
     /// This query has no answer, however often it is asked.
     #[error("{0}")]
     Failed(String),
+}
+
+/// A source that is shared.
+#[derive(Clone)]
+pub struct Shared(pub Arc<dyn QuerySource>);
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a source of lines")
+    }
 }
 
 pub trait QuerySource: Send + Sync + 'static {

@@ -1,5 +1,6 @@
 //! What can be typed: commands, flags and their help. The environment is read here and nowhere else.
 
+mod alerts;
 mod anomaly;
 mod client;
 mod server;
@@ -9,11 +10,14 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use alerts::{
+    AlertArgs, AlertsCommand, AlertsList, NotifyCommand, RouteTestArgs, RulesExplain, RulesList, SilenceArgs,
+};
 pub use anomaly::{AnomalyArgs, AnomalyDetector, AnomalyDirection, AnomalySensitivity};
 pub use client::{
-    AlertsCommand, ContextArgs, ExplainArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat, PatternsArgs,
-    RangeArgs, ReportFormat, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs, SourcesArgs,
-    StdinFormat, TailArgs,
+    ContextArgs, ExplainArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat, PatternsArgs, RangeArgs,
+    ReportFormat, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs, SourcesArgs, StdinFormat,
+    TailArgs,
 };
 pub use server::{CheckArgs, CompletionsArgs, ServeArgs, TokensCommand, UpArgs};
 
@@ -36,8 +40,10 @@ Look:
   explain      Say what a query would read, without running it
 
 Alerts:
-  alerts       Show what is firing
-  rules        Check, test and list the alert rules
+  alerts       Show what is firing and why, acknowledge and silence it
+  rules        Check, test, list and explain the alert rules
+  notify       Look after the messages: what waits, what was given up, tests
+  route-test   Say whom an alert with these labels would be told to, and why not
   anomaly      Find what is unusual in a series of a file
 
 Care:
@@ -100,12 +106,16 @@ pub enum Command {
     Patterns(PatternsArgs),
     Fields(FieldsArgs),
     Explain(ExplainArgs),
-    /// Show what is firing
+    /// Show what is firing and why, acknowledge and silence it
     #[command(subcommand, arg_required_else_help = true)]
     Alerts(AlertsCommand),
-    /// Check, test and list the alert rules
+    /// Check, test, list and explain the alert rules
     #[command(subcommand, arg_required_else_help = true)]
     Rules(RulesCommand),
+    /// Look after the messages: what waits, what was given up, tests
+    #[command(subcommand, arg_required_else_help = true)]
+    Notify(NotifyCommand),
+    RouteTest(RouteTestArgs),
     Anomaly(AnomalyArgs),
     /// Say whether the server is well
     ///

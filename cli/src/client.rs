@@ -80,6 +80,17 @@ impl Client {
         self.document(response).await
     }
 
+    /// Asks for a change; the answer says what became of it.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T> {
+        let response = self.send(self.request(Method::POST, path, &[])?.json(body)).await?;
+        self.document(response).await
+    }
+
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let response = self.send(self.request(Method::DELETE, path, &[])?).await?;
+        self.document(response).await
+    }
+
     /// One JSON document that also comes with 503: the health of a server that is not ready.
     pub async fn get_even_unready<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let request = self.request(Method::GET, path, &[])?.header(ACCEPT, "application/json");

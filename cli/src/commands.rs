@@ -7,7 +7,9 @@ mod completions;
 mod context;
 mod explain;
 mod fields;
+mod notify;
 mod patterns;
+mod route_test;
 pub mod rules;
 pub mod search;
 pub mod serve;
@@ -41,6 +43,9 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Rules(RulesCommand::Test(paths)) => rules::test(&paths, console),
         Command::Rules(RulesCommand::Import(args)) => rules::import(&args, console),
         Command::Rules(RulesCommand::List(args)) => rules::list(&args, console).await,
+        Command::Rules(RulesCommand::Explain(args)) => rules::explain(&args, console).await,
+        Command::Notify(command) => notify::run(&command, console).await,
+        Command::RouteTest(args) => route_test::run(&args, console).await,
         Command::Anomaly(args) => anomaly::run(&args, console),
         Command::Status(args) => status::run(&args, console).await,
         Command::Sources(args) => sources::run(&args, console).await,

@@ -105,7 +105,8 @@ impl Exports {
     fn add(&self, job: Job) -> Result<Export, ApiError> {
         let mut jobs = self.jobs();
         if let Some(other) = jobs.by_id.values().find(|other| other.who == job.who && other.is_active()) {
-            let message = format!("the export {} of this token is under way: wait for it, or delete it", other.shown.id);
+            let message =
+                format!("the export {} of this token is under way: wait for it, or delete it", other.shown.id);
             return Err(ApiError::new(ErrorCode::RateLimited, message).retry_after(10));
         }
         if jobs.by_id.len() >= EXPORTS_MAX {

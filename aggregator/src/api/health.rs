@@ -26,32 +26,42 @@ pub async fn ready(State(app): State<App>, headers: HeaderMap) -> Response {
     let ok = parts.values().all(Result::is_ok);
     let shown = match app.auth.allow(&headers, Scope::Metrics) {
         // Any token will do.
-        Ok(_) | Err(Denial::ScopeMissing(_)) => {
-            parts.into_iter().map(|(name, health)| (name, health.err().unwrap_or_else(|| "ok".to_owned()))).collect()
-        }
+        Ok(_) | Err(Denial::ScopeMissing(_)) => parts.into_iter().map(|(name, health)| (name, shown(health))).collect(),
         Err(_) => BTreeMap::new(),
     };
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Health { ok, parts: shown })).into_response()
 }
 
+/// `Ok` may say what is not as it should be.
+type Part = Result<Option<String>, String>;
+
+fn shown(health: Part) -> String {
+    match health {
+        Ok(None) => "ok".to_owned(),
+        Ok(Some(warning)) => format!("ok, but {warning}"),
+        Err(reason) => reason,
+    }
+}
+
 /// Each part of the server; of several troubles of one part the first is told.
-fn parts(app: &App) -> BTreeMap<String, Result<(), String>> {
-    let mut parts: BTreeMap<String, Result<(), String>> = BTreeMap::new();
-    let mut part = |name: &str, health: Result<(), String>| {
-        let known = parts.entry(name.to_owned()).or_insert(Ok(()));
+fn parts(app: &App) -> BTreeMap<String, Part> {
+    let mut parts: BTreeMap<String, Part> = BTreeMap::new();
+    let mut part = |name: &str, health: Part| {
+        let known = parts.entry(name.to_owned()).or_insert(Ok(None));
         if known.is_ok() {
             *known = health;
         }
     };
+    let whole = |health: Result<(), String>| health.map(|()| None);
     for (name, health) in app.stages.health() {
-        part(name, health);
+        part(name, whole(health));
     }
-    part("wal", app.writer.health());
-    part("store", app.store.health());
+    part("wal", whole(app.writer.health()));
+    part("store", whole(app.store.health()));
     let disk =
         if app.admission.disk_is_full() { Err("the disk of data_dir is nearly full".to_owned()) } else { Ok(()) };
-    part("disk", disk);
+    part("disk", whole(disk));
     for (name, probe) in app.probes.iter() {
         part(name, probe());
     }

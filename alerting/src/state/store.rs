@@ -12,6 +12,8 @@
 //! finished   20-digit wall time, id        messages that are sent, dead, superseded or dropped
 //! told       episode NUL receiver/channel  whether a channel knows of an episode
 //! health     receiver/channel              since when it fails
+//! outbox_of  receiver NUL channel NUL group NUL id   which messages are in the outbox
+//! history    rule                          since when a rule is known, and its alerts by day
 //! silences   ULID                          silences, and expired ones for a while
 //! why_not    episode NUL receiver          why a receiver was not told, at most 20 reasons
 //! flaps      rule NUL labels-as-JSON       changes of an instance that came and went
@@ -32,7 +34,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::records::{
-    Beat, Episode, Flap, Health, NotifyGroup, OutboxRow, RuleMemory, Silence, StormState, Suppression, ThreadRef, Told,
+    Beat, Episode, Flap, Health, NotifyGroup, OutboxRow, RuleHistory, RuleMemory, Silence, StormState, Suppression,
+    ThreadRef, Told,
 };
 
 const FORMAT: u64 = 1;
@@ -64,6 +67,9 @@ pub const SEEN: Table<i64> = table("seen");
 pub const EPISODES: Table<Episode> = table("episodes");
 pub const GROUPS: Table<NotifyGroup> = table("groups");
 pub const OUTBOX: Table<OutboxRow> = table("outbox");
+/// Found by what they are about; kept by the outbox together with its rows.
+pub const OUTBOX_OF: Table<bool> = table("outbox_of");
+pub const HISTORY: Table<RuleHistory> = table("history");
 pub const FINISHED: Table<OutboxRow> = table("finished");
 pub const TOLD: Table<Told> = table("told");
 pub const HEALTH: Table<Health> = table("health");
@@ -77,7 +83,7 @@ pub const BEATS: Table<Beat> = table("beats");
 /// The key of signed links, 32 bytes in hexadecimal digits.
 pub const KEYS: Table<String> = table("keys");
 
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 21] = [
     META.name,
     CURSORS.name,
     RULES.name,
@@ -86,6 +92,8 @@ const TABLES: [&str; 19] = [
     EPISODES.name,
     GROUPS.name,
     OUTBOX.name,
+    OUTBOX_OF.name,
+    HISTORY.name,
     FINISHED.name,
     TOLD.name,
     HEALTH.name,
@@ -133,7 +141,18 @@ impl Store {
     /// Opens or creates the store in a directory.
     pub fn open(dir: &Path) -> Result<Store, StoreError> {
         logweir_runtime::durable::create_private_dir(dir).map_err(redb::StorageError::from)?;
-        let db = Database::create(dir.join("alerting.redb"))?;
+        Store::prepare(Database::create(dir.join("alerting.redb"))?)
+    }
+
+    /// One that is gone with the process and waits for no disk.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Store {
+        let backend = redb::backends::InMemoryBackend::new();
+        let db = Database::builder().create_with_backend(backend).expect("a new database");
+        Store::prepare(db).expect("a new store")
+    }
+
+    fn prepare(db: Database) -> Result<Store, StoreError> {
         let store = Store { db: Arc::new(db) };
         store.write(|tx| {
             for name in TABLES {

@@ -54,7 +54,10 @@ async fn an_export_has_every_event_of_the_range_once_and_in_order() {
     let world = World::open();
     world.ingest(0..25_000).await;
     let export = make(&world, json!({"query": "n>=100", "from": "-2m", "fields": "n"})).await;
-    assert_eq!((&export["state"], &export["rows"], &export["complete"]), (&"done".into(), &24_900.into(), &true.into()));
+    assert_eq!(
+        (&export["state"], &export["rows"], &export["complete"]),
+        (&"done".into(), &24_900.into(), &true.into())
+    );
     assert_eq!(export["covered_to"], export["to"]);
     let text = text(&file(&world, &export).await);
     let numbers: Vec<i64> = text
@@ -86,7 +89,9 @@ async fn a_part_of_the_file_can_be_asked_for() {
     let export = make(&world, json!({"query": "*"})).await;
     let whole = file(&world, &export).await;
     let uri = format!("/api/v1/exports/{}/data", export["id"].as_str().expect("an id"));
-    for (range, want) in [("bytes=10-", 10..whole.len()), ("bytes=5-9", 5..10), ("bytes=-4", whole.len() - 4..whole.len())] {
+    for (range, want) in
+        [("bytes=10-", 10..whole.len()), ("bytes=5-9", 5..10), ("bytes=-4", whole.len() - 4..whole.len())]
+    {
         let answer = world.call(Request::get(&uri).header(RANGE, range).body(Body::empty()).expect("a request")).await;
         assert_eq!(answer.status(), StatusCode::PARTIAL_CONTENT);
         let said = format!("bytes {}-{}/{}", want.start, want.end - 1, whole.len());
@@ -123,7 +128,17 @@ async fn a_token_has_one_export_under_way_and_a_deleted_one_leaves_nothing() {
         let shown = json!({"id": ulid::Ulid::new().to_string(), "state": state, "query": "*", "from": "", "to": "",
             "format": "ndjson", "rows": 0, "bytes": 0, "covered_to": "", "complete": false, "created": ""});
         let shown = serde_json::from_value(shown).expect("an export");
-        Job { version: 1, who: "local".to_owned(), now_ns: 0, from_ns: 0, to_ns: 1, cursor: None, columns: None, ended_ns: None, shown }
+        Job {
+            version: 1,
+            who: "local".to_owned(),
+            now_ns: 0,
+            from_ns: 0,
+            to_ns: 1,
+            cursor: None,
+            columns: None,
+            ended_ns: None,
+            shown,
+        }
     };
     // Nobody works at one that is marked as running.
     let running = exports.add(job("running")).expect("there is room").id;
