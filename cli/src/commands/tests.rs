@@ -361,10 +361,10 @@ async fn rules_are_listed_with_their_levels_and_what_is_wrong() {
         &server.run(&["rules", "list"]).await,
         Exit::Ok,
         &expect![[r#"
-        GROUP  RULE           STATE  EVALUATED                LEVELS
-        nginx  Nginx5xxRatio  ok     2026-11-20 09:13:36.000  critical: ratio >= 25%; warning: ratio >= 5%
-        ! warning: a.yaml:3: no such key
-    "#]],
+            GROUP  RULE           STATE  ALERTS  EVALUATED                LEVELS
+            nginx  Nginx5xxRatio  ok     1       2026-11-20 09:13:36.000  critical: ratio >= 25%; warning: ratio >= 5%
+            ! warning: a.yaml:3: no such key
+        "#]],
     );
     check(
         &server.run(&["rules", "list", "-o", "json"]).await,
@@ -426,8 +426,27 @@ const WHY: &str = r#"{"id":"a1","summary":"41% of requests fail","rule":"nginx-5
 #[tokio::test]
 async fn why_tells_the_whole_story() {
     let server = Server::start(vec![Answer(200, WHY)]).await;
-    check(&server.run(&["alerts", "why", "a1"]).await, Exit::Ok, &expect![[""]]);
-    check(&server.run(&["alerts", "why", "a2"]).await, Exit::No, &expect![[""]]);
+    check(
+        &server.run(&["alerts", "why", "a1"]).await,
+        Exit::Ok,
+        &expect![[r#"
+          alert     critical nginx-5xx: 41% of requests fail
+          rule      rules/nginx.yaml:8 @ 3f2a91c
+          fired     2026-11-20 09:13:36.000 because ratio >= 25% has held for 30s (ratio = 0.41)
+          in hand   of ann since 2026-11-20 09:20:00.000: rolling back
+          goes to   ops by route 0, but silenced: silence 01S of ann
+          not told  ops from 2026-11-20 09:21:00.000, silenced: silence 01S of ann
+          message   msg_1 ops by webhook[0]: sent 2026-11-20 09:13:38.000, 1 attempt
+                    2026-11-20 09:13:38.000 status 204
+    "#]],
+    );
+    check(
+        &server.run(&["alerts", "why", "a2"]).await,
+        Exit::No,
+        &expect![[r#"
+        ! error: the server refused (404): none
+    "#]],
+    );
 }
 
 const SILENCE: &str = r#"{"id":"01S","state":"active","matchers":["service=api"],"starts":"2026-11-20T09:00:00Z",
@@ -444,14 +463,52 @@ async fn an_alert_is_acknowledged_and_silenced_and_silences_end() {
         Answer(200, r#"{"silences":[]}"#),
     ];
     let server = Server::start(answers).await;
-    check(&server.run(&["alerts", "ack", "a1", "--by", "ann", "--comment", "on it"]).await, Exit::Ok, &expect![[""]]);
+    check(
+        &server.run(&["alerts", "ack", "a1", "--by", "ann", "--comment", "on it"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        a1 is in hand of ann: nobody is told again unless it gets worse
+    "#]],
+    );
     let line =
         ["alerts", "silence", "service=api", "host=~web-.*", "--for", "2h", "--comment", "deploy", "--author", "ann"];
-    check(&server.run(&line).await, Exit::Ok, &expect![[""]]);
-    check(&server.run(&["alerts", "silences"]).await, Exit::Ok, &expect![[""]]);
-    check(&server.run(&["alerts", "unsilence", "01S"]).await, Exit::Ok, &expect![[""]]);
-    check(&server.run(&["alerts", "silences"]).await, Exit::No, &expect![[""]]);
-    expect![[""]].assert_eq(&server.asked());
+    check(
+        &server.run(&line).await,
+        Exit::Ok,
+        &expect![[r#"
+        01S
+        ! silent until 2026-11-20 11:00:00.000; `logweir alerts unsilence 01S` ends it
+    "#]],
+    );
+    check(
+        &server.run(&["alerts", "silences"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        STATE   ENDS                     AUTHOR  MATCHERS     ID   COMMENT
+        active  2026-11-20 11:00:00.000  ann     service=api  01S  deploy
+    "#]],
+    );
+    check(
+        &server.run(&["alerts", "unsilence", "01S"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        01S is over: service=api
+    "#]],
+    );
+    check(
+        &server.run(&["alerts", "silences"]).await,
+        Exit::No,
+        &expect![[r#"
+        ! nothing is silenced
+    "#]],
+    );
+    expect![[r#"
+        POST /api/v1/alerts/a1/ack {"by":"ann","comment":"on it"}
+        POST /api/v1/silences {"matchers":["service=api","host=~web-.*"],"for":"2h","author":"ann","comment":"deploy"}
+        GET /api/v1/silences
+        DELETE /api/v1/silences/01S
+        GET /api/v1/silences"#]]
+    .assert_eq(&server.asked());
 }
 
 const ROW: &str = r#"{"id":"msg_1","receiver":"ops","channel":"slack[0]","state":"queued","severity":"info","created":"2026-11-20T09:13:37Z",
@@ -469,11 +526,44 @@ async fn messages_are_listed_retried_and_tried() {
         Answer(200, leak(format!(r#"{{"outbox":[{ROW}],"finished":[{sent}],"failing":{{}}}}"#))),
     ];
     let server = Server::start(answers).await;
-    check(&server.run(&["notify", "outbox"]).await, Exit::Ok, &expect![[""]]);
-    check(&server.run(&["notify", "dead"]).await, Exit::No, &expect![[""]]);
-    check(&server.run(&["notify", "retry", "msg_1"]).await, Exit::Ok, &expect![[""]]);
-    check(&server.run(&["notify", "test", "ops"]).await, Exit::No, &expect![[""]]);
-    check(&server.run(&["notify", "test", "nobody"]).await, Exit::No, &expect![[""]]);
+    check(
+        &server.run(&["notify", "outbox"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        STATE   SEVERITY  RECEIVER  CHANNEL   CREATED                  TRIES  ID     LAST
+        queued  info      ops       slack[0]  2026-11-20 09:13:37.000  1      msg_1  status 500; next 2026-11-20 09:14:00.000
+    "#]],
+    );
+    check(
+        &server.run(&["notify", "dead"]).await,
+        Exit::No,
+        &expect![[r#"
+        ! no message was given up
+    "#]],
+    );
+    check(
+        &server.run(&["notify", "retry", "msg_1"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        msg_1 is sent again now
+    "#]],
+    );
+    check(
+        &server.run(&["notify", "test", "ops"]).await,
+        Exit::No,
+        &expect![[r#"
+        webhook[0]: sent
+        slack[0]: queued: status 500; next 2026-11-20 09:14:00.000
+        ! what waits is tried again: `logweir notify outbox`
+    "#]],
+    );
+    check(
+        &server.run(&["notify", "test", "nobody"]).await,
+        Exit::No,
+        &expect![[r#"
+        ! error: the server refused (404): none
+    "#]],
+    );
 }
 
 #[tokio::test]
@@ -482,9 +572,25 @@ async fn a_route_is_tried_on_the_server_and_in_a_file() {
         r#"{"destinations":[{"receiver":"ops","route":"route 0","group":{"alertname":"X"},"quiet":null}]}"#;
     let server = Server::start(vec![Answer(200, destinations), Answer(200, r#"{"destinations":[]}"#)]).await;
     let line = ["route-test", "alertname=X", "severity=critical", "--at", "2026-01-05T03:00:00Z"];
-    check(&server.run(&line).await, Exit::Ok, &expect![[""]]);
-    check(&server.run(&["route-test", "alertname=X"]).await, Exit::No, &expect![[""]]);
-    expect![[""]].assert_eq(&server.asked());
+    check(
+        &server.run(&line).await,
+        Exit::Ok,
+        &expect![[r#"
+        RECEIVER  TOLD  ROUTE    TOGETHER BY
+        ops       yes   route 0  alertname=X
+    "#]],
+    );
+    check(
+        &server.run(&["route-test", "alertname=X"]).await,
+        Exit::No,
+        &expect![[r#"
+        ! no routing file is in force: alerts are only listed; name one as alerting.config in logweir.yaml
+    "#]],
+    );
+    expect![[r#"
+        POST /api/v1/route-test {"labels":{"alertname":"X","severity":"critical"},"at":"2026-01-05T03:00:00Z"}
+        POST /api/v1/route-test {"labels":{"alertname":"X"}}"#]]
+    .assert_eq(&server.asked());
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("alerting.yaml");
     let text = "route: {receiver: ops, mute_time_intervals: [night], routes: [{matchers: [severity=critical], receiver: pager}]}\nreceivers: [{name: ops}, {name: pager}]\ntime_intervals: [{name: night, time_intervals: [{times: [{start_time: '22:00', end_time: '06:00'}]}]}]\n";
@@ -492,8 +598,22 @@ async fn a_route_is_tried_on_the_server_and_in_a_file() {
     let file = file.to_str().expect("a path");
     let offline =
         async |label: &str| server.run(&["route-test", label, "--config", file, "--at", "2026-01-05T03:00:00Z"]).await;
-    check(&offline("severity=critical").await, Exit::Ok, &expect![[""]]);
-    check(&offline("severity=info").await, Exit::No, &expect![[""]]);
+    check(
+        &offline("severity=critical").await,
+        Exit::Ok,
+        &expect![[r#"
+        RECEIVER  TOLD  ROUTE      TOGETHER BY
+        pager     yes   route 0.0
+    "#]],
+    );
+    check(
+        &offline("severity=info").await,
+        Exit::No,
+        &expect![[r#"
+        RECEIVER  TOLD                                                                         ROUTE    TOGETHER BY
+        ops       no, muted: route 0 is muted by 'night' until 2026-01-05T06:00:00.000000000Z  route 0
+    "#]],
+    );
     std::fs::write(file, "route: {receiver: none}\nreceivers: []\n").expect("a file");
     let (exit, text) = offline("severity=info").await;
     assert!(exit == Exit::Usage && text.contains("alerting.yaml:1:"), "{text}");
@@ -513,10 +633,30 @@ async fn a_rule_is_explained_branch_by_branch() {
     check(
         &server.run(&["rules", "explain", "Nginx5xxRatio", "--at", "2026-11-20T09:13:30Z"]).await,
         Exit::Ok,
-        &expect![[""]],
+        &expect![[r#"
+            Nginx5xxRatio of nginx, rules/nginx.yaml:8 at 2026-11-20 09:13:30.000
+              errors     (source:nginx status>=500) | stats count as v by host [2026-11-20 09:11:30.000, 2026-11-20 09:13:30.000)
+
+            host=a  firing now, critical, since 2026-11-20 09:13:00.000
+              errors = 50  ratio = 0.41
+              critical  ratio >= 25% for 30s: holds
+              warning   ratio >= 5%: does not hold
+              recover   does not hold
+            ! note: 'holds' is for this moment
+        "#]],
     );
-    check(&server.run(&["rules", "explain", "Nginx5xx"]).await, Exit::No, &expect![[""]]);
-    expect![[""]].assert_eq(&server.asked());
+    check(
+        &server.run(&["rules", "explain", "Nginx5xx"]).await,
+        Exit::No,
+        &expect![[r#"
+        ! error: the server refused (404): no rule 'Nginx5xx' is in force
+        ! hint: did you mean 'Nginx5xxRatio'?
+    "#]],
+    );
+    expect![[r#"
+        GET /api/v1/rules/Nginx5xxRatio/explain?at=2026-11-20T09%3A13%3A30Z
+        GET /api/v1/rules/Nginx5xx/explain"#]]
+    .assert_eq(&server.asked());
 }
 
 #[tokio::test]
@@ -525,8 +665,22 @@ async fn the_hygiene_of_rules_is_told_by_finding() {
         [{"kind":"never_fired","detail":"it never fired; it is in force since 2026-09-01T00:00:00Z"}]},
         {"rule":"B","group":"g","file":"a.yaml:9","owner":null,"fired":3,"last_fired":null,"watched_since":null,"findings":[]}]}"#;
     let server = Server::start(vec![Answer(200, body), Answer(200, r#"{"rules":[]}"#)]).await;
-    check(&server.run(&["rules", "list", "--hygiene"]).await, Exit::No, &expect![[""]]);
-    check(&server.run(&["rules", "list", "--hygiene"]).await, Exit::Ok, &expect![[""]]);
+    check(
+        &server.run(&["rules", "list", "--hygiene"]).await,
+        Exit::No,
+        &expect![[r#"
+        RULE  FINDING      FIRED 30D  WHERE     WHAT
+        A     never fired  0          a.yaml:3  it never fired; it is in force since 2026-09-01T00:00:00Z
+        ! 1 of 2 rules are of no use or a burden
+    "#]],
+    );
+    check(
+        &server.run(&["rules", "list", "--hygiene"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        ! nothing is wrong with 0 rules
+    "#]],
+    );
 }
 
 #[test]
