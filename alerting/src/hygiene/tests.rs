@@ -43,7 +43,7 @@ fn each_trouble_has_its_own_measure() {
     assert_eq!(kinds(&judge(&never, T0 + NEVER_NS)), [Trouble::NeverFired]);
     let always = Past { open_since: Some(T0), last_fired_wall: Some(T0), ..Past::default() };
     assert_eq!(kinds(&judge(&always, T0 + ALWAYS_NS)), [Trouble::AlwaysFiring]);
-    let flaps = Past { count: Day { fired: 4, flapped: 1, ..Day::default() }, ..calm.clone() };
+    let flaps = Past { count: Day { fired: 4, flapped: 1, ..Day::default() }, ..calm };
     assert_eq!(judge(&flaps, T0)[0].detail, "1 of 4 alerts came and went");
     let acked = Past { count: Day { urgent: 5, acked: 1, ..Day::default() }, ..calm };
     assert_eq!(judge(&acked, T0), []);
