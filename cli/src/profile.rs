@@ -164,7 +164,7 @@ mod tests {
         expect_test::expect![[r#"
             config.yaml:1:1: unknown key 'profile' in the configuration (did you mean 'profiles'?)
             config.yaml:3:3: the profile a needs a url
-            config.yaml:3:8: unknown key 'token' in the profile a (did you mean 'token_file'?)
+            config.yaml:3:8: unknown key 'token' in the profile a (known here: url, token_file, ca_file)
             config.yaml:4:6: the profile b must be a mapping, not a number
         "#]]
         .assert_eq(&(lines.join("\n") + "\n"));

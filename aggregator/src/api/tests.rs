@@ -148,7 +148,7 @@ async fn strangers_learn_only_whether_the_server_is_ready() {
     let world = World::of(&[Scope::Ingest]);
     let text = |answer: Value| answer.to_string();
     assert_eq!(text(json(world.get("/health/ready").await).await), r#"{"ok":true,"parts":{}}"#);
-    let all = r#"{"ok":true,"parts":{"alerting":"ok","disk":"ok","export":"ok","index":"ok","store":"ok","wal":"ok"}}"#;
+    let all = r#"{"ok":true,"parts":{"alerting":"ok","disk":"ok","export":"ok","index":"ok","store":"ok","wal":"ok"},"retention":[{"class":"default","days":30,"splits":0,"bytes":0,"rows":0}]}"#;
     assert_eq!(text(json(world.get_as("/health/ready", "ingest").await).await), all);
     let local = World::open();
     assert_eq!(text(json(local.get("/health/ready").await).await), all);

@@ -60,8 +60,8 @@ fn loggers_of_plain_text() {
         "2026-11-20T09:10:02.123456Z ERROR app::db: no connection",
         &expect![[r#"
             time 2026-11-20T09:10:02.123Z |
-            host "ERROR" |
-            service "app::db" |
+            level error
+            logger "app::db" |
             message "no connection" |"#]],
     );
     // Go, glog, syslog

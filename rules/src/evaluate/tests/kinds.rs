@@ -158,7 +158,7 @@ fn new_patterns_are_limited_raised_by_a_deploy_and_forgotten() {
     let deploys = [Deploy { at: 100 * MINUTE, name: "v2".to_owned(), labels: labels(&[("service", "a")]) }];
     let (shown, ..) =
         run(111 * MINUTE, &[line(110 * MINUTE, "a", "no route"), line(110 * MINUTE, "b", "no way")], &deploys);
-    assert_eq!(shown, "a Firing warning; b Firing info");
+    assert_eq!(shown, "b Firing info; a Firing warning");
     // Not new any more, and new again when it was forgotten.
     assert_eq!(run(140 * MINUTE, &[line(139 * MINUTE, "a", "no route")], &[]).0, "");
     assert_eq!(run(600 * MINUTE, &[], &[]).0, "");

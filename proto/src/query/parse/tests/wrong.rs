@@ -384,9 +384,9 @@ fn mistakes_are_named_where_they_are() {
         | join a (b)
             3+4: 'join' needs 'on' and the fields that both sides share (join left on user_id (service:auth | fields user_id, plan))
         | join on a
-            12+0: expected a query in parentheses, not '' (join left on user_id (service:auth | fields user_id, plan))
+            12+0: expected a query in parentheses (join left on user_id (service:auth | fields user_id, plan))
         | join on a b
-            13+1: expected a query in parentheses, not 'b' (join left on user_id (service:auth | fields user_id, plan))
+            13+1: expected a query in parentheses (join left on user_id (service:auth | fields user_id, plan))
         | join on a (b
             13+1: unclosed parenthesis (add ')')
         | explain | head
