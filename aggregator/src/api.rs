@@ -40,8 +40,9 @@ use crate::receive::writer::{SharedRanges, WriterHandle};
 use crate::store::service::Store;
 use logweir_runtime::threads::Threads;
 
-/// Asked by `/health/ready` for one part: `Err` says what is wrong.
-pub type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// Asked by `/health/ready` for one part: `Err` says why it does not work, `Ok` what is not as it should be although
+/// it does.
+pub type Probe = Arc<dyn Fn() -> Result<Option<String>, String> + Send + Sync>;
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -69,21 +70,13 @@ pub struct App {
     pub drain: Drain,
 }
 
-/// A middleware that lets requests pass whose token may query: for the routers of other crates.
-pub async fn require_query(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
-    app.auth.allow(request.headers(), Scope::Query)?;
-    Ok(next.run(request).await)
-}
-
-/// A middleware that lets requests pass whose token may change rules, and with them silences and messages.
-pub async fn require_rules_write(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
-    app.auth.allow(request.headers(), Scope::RulesWrite)?;
-    Ok(next.run(request).await)
-}
-
-/// A middleware that lets requests pass whose token may send logs.
-pub async fn require_ingest(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
-    app.auth.allow(request.headers(), Scope::Ingest)?;
+/// A middleware that lets requests pass whose token has a scope: for the routers of other crates.
+pub async fn require(
+    State((app, scope)): State<(App, Scope)>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    app.auth.allow(request.headers(), scope)?;
     Ok(next.run(request).await)
 }
 

@@ -1,14 +1,19 @@
 //! The HTTP surface of alerting: what fires, by which rules, and what became of every message.
 
-pub mod actions;
-pub mod hooks;
+pub(crate) mod actions;
+pub mod alertmanager;
+mod explain;
+mod hooks;
+mod prometheus;
 
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
-use axum::routing::{get, post};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Json, Router};
+use http::Method;
 use logweir_proto::api::{AlertSample, AlertView, ErrorCode};
 use logweir_rules::evaluate::{Instance, Phase};
 use logweir_rules::model::{Labels, Rule};
@@ -27,26 +32,91 @@ use crate::state::{Episode, OutboxRow};
 pub const ALERTS_MAX: usize = 1_000;
 /// Finished messages of one answer.
 pub const NOTIFICATIONS_MAX: usize = 200;
+/// Bodies of requests; what Slack sends is the longest.
+pub const BODY_BYTES_MAX: usize = 256 << 10;
 /// When to ask again after the store could not be read.
 const RETRY_AFTER_S: u64 = 5;
 /// The end of the id of an alert that waits for its time: it has no episode yet.
 const PENDING: &str = "-pending";
 
 type Answer = Result<Json<Value>, ApiError>;
+/// Parameters that may come more than once.
+type Pairs = Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>;
 
-/// All paths, to be merged into the server's router.
-pub fn router(handle: Handle) -> Router {
-    Router::new()
-        .route("/api/v1/rules", get(rules))
-        .route("/api/v1/rules/backtest", post(crate::backtest::api::backtest))
-        .route("/api/v1/alerts", get(alerts))
-        .route("/api/v1/alerts/{id}", get(alert))
-        .route("/api/v1/alerts/{id}/why", get(why))
-        .route("/api/v1/notifications", get(notifications))
-        .route("/api/v1/notifications/dead", get(dead))
-        .route("/api/v1/silences", get(silences))
-        .route("/api/v1/route-test", post(route_test))
-        .with_state(handle)
+/// What a route asks of who calls it. The server maps it to the scopes of its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// To ask.
+    Query,
+    /// To change rules, and with them silences, acknowledgements and messages.
+    Change,
+    /// To send logs: heartbeats are as good as those.
+    Ingest,
+    /// None: the request carries its own proof.
+    Proof,
+}
+
+impl Right {
+    pub const ALL: [Right; 4] = [Right::Query, Right::Change, Right::Ingest, Right::Proof];
+}
+
+/// One path and method of the API.
+pub struct Route {
+    pub method: Method,
+    pub path: &'static str,
+    pub right: Right,
+    handler: MethodRouter<Handle>,
+}
+
+impl Route {
+    fn new<H: Handler<T, Handle>, T: 'static>(method: Method, path: &'static str, right: Right, handler: H) -> Route {
+        let filter = match method {
+            Method::POST => MethodFilter::POST,
+            Method::DELETE => MethodFilter::DELETE,
+            _ => MethodFilter::GET,
+        };
+        Route { method, path, right, handler: on(filter, handler) }
+    }
+}
+
+/// Every route of alerting: the routers are made of them, and so are their tests.
+pub fn routes() -> Vec<Route> {
+    let query = Right::Query;
+    let mut all = vec![
+        Route::new(Method::GET, "/api/v1/rules", query, rules),
+        Route::new(Method::POST, "/api/v1/rules/backtest", query, crate::backtest::api::backtest),
+        Route::new(Method::GET, "/api/v1/rules/hygiene", query, hygiene),
+        Route::new(Method::GET, "/api/v1/rules/{name}/explain", query, explain::explain),
+        Route::new(Method::GET, "/api/v1/alerts", query, alerts),
+        Route::new(Method::GET, "/api/v1/alerts/{id}", query, alert),
+        Route::new(Method::GET, "/api/v1/alerts/{id}/why", query, why),
+        Route::new(Method::GET, "/api/v1/notifications", query, notifications),
+        Route::new(Method::GET, "/api/v1/notifications/dead", query, dead),
+        Route::new(Method::GET, "/api/v1/silences", query, silences),
+        Route::new(Method::POST, "/api/v1/route-test", query, route_test),
+        Route::new(Method::POST, "/api/v1/heartbeat/{name}", Right::Ingest, heartbeat),
+    ];
+    all.extend(actions::routes());
+    all.extend(hooks::routes());
+    all.extend(alertmanager::routes());
+    all.extend(prometheus::routes());
+    all
+}
+
+/// The paths that ask for one right, to be merged into the server's router behind it.
+pub fn router(handle: Handle, right: Right) -> Router {
+    let own = routes().into_iter().filter(|route| route.right == right);
+    let router = own.fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(handle)
+}
+
+/// Which rules are of no use, or a burden.
+async fn hygiene(State(handle): State<Handle>) -> Answer {
+    let now_wall = handle.clock.now_ns();
+    let pasts =
+        handle.store.read_async(move |view| crate::hygiene::pasts(view, now_wall)).await.map_err(unavailable)?;
+    let judged = crate::hygiene::report(&handle.live.rules(), &pasts, &*handle.source.0, now_wall).await;
+    Ok(Json(json!({"rules": judged})))
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,10 +196,6 @@ async fn route_test(State(handle): State<Handle>, body: Bytes) -> Answer {
 }
 
 /// Heartbeats of others: whoever may send logs may send these.
-pub fn heartbeat_router(handle: Handle) -> Router {
-    Router::new().route("/api/v1/heartbeat/{name}", post(heartbeat)).with_state(handle)
-}
-
 async fn heartbeat(State(handle): State<Handle>, Path(name): Path<String>) -> Answer {
     if handle.live.routing().is_none() {
         let error = ApiError::new(ErrorCode::Unavailable, "the routing file is not in force yet");

@@ -7,7 +7,7 @@ use logweir_runtime::clock::{Clock, rfc3339};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::api::row_json;
+use crate::api::{Right, row_json};
 use crate::notify::links::{Action, LinkError, Target};
 use crate::notify::outbox::operate;
 use crate::notify::{heartbeat, text};
@@ -16,7 +16,7 @@ use crate::route::group::{self, routing_labels};
 use crate::route::silence::{self, NewSilence, SilenceError};
 use crate::route::standing::Surroundings;
 use crate::service::Live;
-use crate::source::QuerySource;
+use crate::source::Shared;
 use crate::state::store::{EPISODES, FINISHED, GROUPS, OUTBOX, Store, StoreError, TOLD, Tx, USED, WHY_NOT};
 use crate::state::{Ack, Episode, OutboxRow, Silence};
 
@@ -29,19 +29,10 @@ pub struct Handle {
     pub(crate) store: Store,
     pub(crate) live: Arc<Live>,
     pub(crate) clock: Clock,
-    pub(crate) source: Asked,
+    pub(crate) source: Shared,
     /// One backtest at a time: each may take all that a processor has.
     pub(crate) backtests: Arc<Semaphore>,
-}
-
-/// The store of logs.
-#[derive(Clone)]
-pub(crate) struct Asked(pub(crate) Arc<dyn QuerySource>);
-
-impl std::fmt::Debug for Asked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Asked")
-    }
+    pub(crate) started_wall: i64,
 }
 
 /// What became of a pressed button or link.
@@ -72,30 +63,24 @@ impl From<StoreError> for ActError {
 }
 
 impl Handle {
-    /// What needs the right to ask.
-    pub fn router(&self) -> axum::Router {
-        crate::api::router(self.clone())
-    }
-
-    /// What needs the right to change: silences, acknowledgements, the outbox.
-    pub fn actions_router(&self) -> axum::Router {
-        crate::api::actions::router(self.clone())
-    }
-
-    /// Heartbeats of others: for whoever may send logs.
-    pub fn heartbeat_router(&self) -> axum::Router {
-        crate::api::heartbeat_router(self.clone())
-    }
-
-    /// What carries its own proof: signed links, and what Slack and PagerDuty send.
-    pub fn hooks_router(&self) -> axum::Router {
-        crate::api::hooks::router(self.clone())
+    /// The paths that ask for one right.
+    pub fn router(&self, right: Right) -> axum::Router {
+        crate::api::router(self.clone(), right)
     }
 
     /// For `/health/ready`: `None` when rules are evaluated. A mistake in a file does not count: the last good files
     /// are in force, and logs must be taken meanwhile; `/api/v1/rules` and `logweir_rules_problems` have it.
     pub fn problem(&self) -> Option<String> {
         self.live.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is not as it should be although rules are evaluated: mistakes in files, rules that cannot be asked.
+    pub fn warning(&self) -> Option<String> {
+        let (mistakes, failing) = (self.live.problems().len(), self.live.failing());
+        let one = |count: usize, what: &str| (count > 0).then(|| format!("{count} {what}"));
+        let parts = [one(mistakes, "mistakes in rule and routing files"), one(failing, "rules cannot be evaluated")];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| format!("{}: see `logweir rules list`", parts.join(", ")))
     }
 
     pub async fn silences(&self) -> Result<Vec<Silence>, StoreError> {

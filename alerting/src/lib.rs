@@ -13,11 +13,13 @@ pub mod evaluate;
 #[cfg(test)]
 mod fixture;
 pub mod handle;
+pub mod hygiene;
 pub mod notify;
 pub mod route;
 pub mod service;
 pub mod source;
 pub mod state;
+mod watch;
 
 pub use handle::Handle;
 pub use service::{Service, Settings};

@@ -18,13 +18,14 @@ use tokio::time::Instant;
 
 use crate::check::{self, Sources};
 use crate::evaluate::{Draft, Evaluator};
-use crate::handle::{Asked, Handle};
+use crate::handle::Handle;
 use crate::notify::links::Signer;
 use crate::notify::sender::Sender;
 use crate::notify::{heartbeat, outbox};
 use crate::route::Routing;
-use crate::source::QuerySource;
+use crate::source::{QuerySource, Shared};
 use crate::state::store::{KEYS, Store, StoreError, Tx};
+use crate::watch;
 
 /// How often the files are looked at.
 pub const RELOAD_EVERY: Duration = Duration::from_secs(5);
@@ -145,6 +146,12 @@ impl Live {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).get(rule).cloned().unwrap_or_default()
     }
 
+    /// Rules whose last evaluation went wrong.
+    pub(crate) fn failing(&self) -> usize {
+        let statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        statuses.values().filter(|status| status.error.is_some()).count()
+    }
+
     pub(crate) fn set_status(&self, rule: &str, change: impl FnOnce(&mut RuleStatus)) {
         let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
         change(statuses.entry(rule.to_owned()).or_default());
@@ -248,8 +255,9 @@ impl Service {
             store: store.clone(),
             live: Arc::clone(&live),
             clock: clock.clone(),
-            source: Asked(source),
+            source: Shared(source),
             backtests: Arc::new(Semaphore::new(1)),
+            started_wall: now_wall,
         };
         Ok((Service { settings, store, live, clock, drain, evaluator, seen: None }, handle))
     }
@@ -259,6 +267,8 @@ impl Service {
         let sender = Sender::new(self.store.clone(), Arc::clone(&self.live), self.clock.clone());
         let sending = tokio::spawn(sender.run(self.drain.clone()));
         let (store, live, clock) = (self.store.clone(), Arc::clone(&self.live), self.clock.clone());
+        let (watched, seen) = (self.store.clone(), Arc::clone(&self.live));
+        let watching = tokio::spawn(watch::run(watched, seen, self.clock.clone(), self.drain.clone()));
         let beating = tokio::spawn(heartbeat::run(store, live, clock, self.drain.clone()));
         let held_until = Instant::now() + HOLD_MAX;
         let mut next_reload = Instant::now();
@@ -292,6 +302,7 @@ impl Service {
         }
         let _ = sending.await;
         let _ = beating.await;
+        let _ = watching.await;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What alerting asks of the log store.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use logweir_proto::api::Row;
 
@@ -41,6 +43,16 @@ pub struct Arrival {
     pub wall: i64,
     /// The oldest event time among them that is not older than an hour.
     pub oldest_ns: i64,
+}
+
+/// A source that is shared.
+#[derive(Clone)]
+pub struct Shared(pub Arc<dyn QuerySource>);
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a source of lines")
+    }
 }
 
 pub trait QuerySource: Send + Sync + 'static {

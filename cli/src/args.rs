@@ -1,5 +1,6 @@
 //! What can be typed: commands, flags and their help. The environment is read here and nowhere else.
 
+mod alerts;
 mod anomaly;
 mod client;
 mod server;
@@ -9,11 +10,14 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use alerts::{
+    AlertArgs, AlertsCommand, AlertsList, NotifyCommand, RouteTestArgs, RulesExplain, RulesList, SilenceArgs,
+};
 pub use anomaly::{AnomalyArgs, AnomalyDetector, AnomalyDirection, AnomalySensitivity};
 pub use client::{
-    AlertsCommand, ContextArgs, ExplainArgs, ExportArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat,
-    PatternsArgs, RangeArgs, ReportFormat, RulesBacktest, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs,
-    ServerArgs, SourcesArgs, StdinFormat, TailArgs,
+    ContextArgs, ExplainArgs, ExportArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat, PatternsArgs,
+    RangeArgs, ReportFormat, RulesBacktest, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs,
+    SourcesArgs, StdinFormat, TailArgs,
 };
 pub use server::{CheckArgs, CompletionsArgs, FsckArgs, ServeArgs, TokensCommand, UpArgs};
 
@@ -37,8 +41,10 @@ Look:
   export       Write everything that a query finds to a file
 
 Alerts:
-  alerts       Show what is firing
-  rules        Check, test, replay and list the alert rules
+  alerts       Show what is firing and why, acknowledge and silence it
+  rules        Check, test, replay, list and explain the alert rules
+  notify       Look after the messages: what waits, what was given up, tests
+  route-test   Say whom an alert with these labels would be told to, and why not
   anomaly      Find what is unusual in a series of a file
 
 Care:
@@ -120,12 +126,16 @@ pub enum Command {
     Fields(FieldsArgs),
     Explain(ExplainArgs),
     Export(ExportArgs),
-    /// Show what is firing
+    /// Show what is firing and why, acknowledge and silence it
     #[command(subcommand, arg_required_else_help = true)]
     Alerts(AlertsCommand),
-    /// Check, test and list the alert rules
+    /// Check, test, replay, list and explain the alert rules
     #[command(subcommand, arg_required_else_help = true)]
     Rules(RulesCommand),
+    /// Look after the messages: what waits, what was given up, tests
+    #[command(subcommand, arg_required_else_help = true)]
+    Notify(NotifyCommand),
+    RouteTest(RouteTestArgs),
     Anomaly(AnomalyArgs),
     /// Say whether the server is well
     ///

@@ -85,9 +85,14 @@ impl Client {
         self.document(response).await
     }
 
-    /// One JSON document for another.
+    /// One JSON document for another: asks for a change, or for an answer that takes words.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T> {
         let response = self.send(self.request(Method::POST, path, &[])?.json(body)).await?;
+        self.document(response).await
+    }
+
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let response = self.send(self.request(Method::DELETE, path, &[])?).await?;
         self.document(response).await
     }
 

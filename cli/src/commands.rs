@@ -9,7 +9,9 @@ mod explain;
 mod export;
 mod fields;
 mod fsck;
+mod notify;
 mod patterns;
+mod route_test;
 pub mod rules;
 pub mod search;
 pub mod serve;
@@ -45,6 +47,9 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Rules(RulesCommand::Backtest(args)) => rules::backtest(&args, console).await,
         Command::Rules(RulesCommand::Import(args)) => rules::import(&args, console),
         Command::Rules(RulesCommand::List(args)) => rules::list(&args, console).await,
+        Command::Rules(RulesCommand::Explain(args)) => rules::explain(&args, console).await,
+        Command::Notify(command) => notify::run(&command, console).await,
+        Command::RouteTest(args) => route_test::run(&args, console).await,
         Command::Anomaly(args) => anomaly::run(&args, console),
         Command::Status(args) => status::run(&args, console).await,
         Command::Sources(args) => sources::run(&args, console).await,

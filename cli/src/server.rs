@@ -10,10 +10,12 @@ use std::time::Duration;
 use anyhow::Context;
 use logweir_agent::Agent;
 use logweir_aggregator::api;
+use logweir_aggregator::auth::Scope;
 use logweir_aggregator::config::Config;
 use logweir_aggregator::pipeline::Pipeline;
 use logweir_aggregator::receive::sources::Sources;
 use logweir_alerting::Service;
+use logweir_alerting::api::Right;
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::{self, Drain};
 use logweir_runtime::{serve, telemetry, tls};
@@ -64,7 +66,10 @@ pub async fn run(config: Config, extras: Extras) -> anyhow::Result<()> {
         "alerting",
         Arc::new(move || match probe.get() {
             None => Err("starting".to_owned()),
-            Some(handle) => handle.problem().map_or(Ok(()), Err),
+            Some(handle) => match handle.problem() {
+                None => Ok(handle.warning()),
+                Some(problem) => Err(problem),
+            },
         }),
     )];
     let pipeline = {
@@ -116,14 +121,27 @@ pub async fn run(config: Config, extras: Extras) -> anyhow::Result<()> {
 
 /// The paths of alerting, each behind the right that it needs.
 fn alerting_routes(app: &api::App, handle: &logweir_alerting::Handle) -> axum::Router {
-    let guard = axum::middleware::from_fn_with_state(app.clone(), api::require_query);
-    let reading = handle.router().route_layer(guard);
-    let guard = axum::middleware::from_fn_with_state(app.clone(), api::require_rules_write);
-    let actions = handle.actions_router().route_layer(guard);
-    let guard = axum::middleware::from_fn_with_state(app.clone(), api::require_ingest);
-    let heartbeats = handle.heartbeat_router().route_layer(guard);
-    // Signed links and what Slack and PagerDuty send prove themselves.
-    reading.merge(actions).merge(heartbeats).merge(handle.hooks_router())
+    let one = |right: Right| {
+        let routes = handle.router(right);
+        match scope_of(right) {
+            None => routes,
+            Some(scope) => {
+                let state = (app.clone(), scope);
+                routes.route_layer(axum::middleware::from_fn_with_state(state, api::require))
+            }
+        }
+    };
+    Right::ALL.into_iter().map(one).fold(axum::Router::new(), axum::Router::merge)
+}
+
+/// What a token must be for; signed links and what Slack and PagerDuty send prove themselves.
+const fn scope_of(right: Right) -> Option<Scope> {
+    match right {
+        Right::Query => Some(Scope::Query),
+        Right::Change => Some(Scope::RulesWrite),
+        Right::Ingest => Some(Scope::Ingest),
+        Right::Proof => None,
+    }
 }
 
 /// The agent reads what is in a file when it starts as old, and what comes later from its beginning: so the demo, whose
@@ -153,3 +171,6 @@ async fn wait(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

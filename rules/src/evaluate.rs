@@ -6,6 +6,7 @@
 
 mod facts;
 mod instance;
+mod look;
 mod observe;
 mod patterns;
 
@@ -25,6 +26,7 @@ pub use facts::SERIES_PER_RULE_MAX;
 use facts::{View, is_match};
 use instance::Facts;
 pub use instance::{Instance, Phase, Timer};
+pub use look::{Branch, Looked, look};
 pub use observe::{Coverage, Deploy, Observation, PatternLine, SourceState, Sources};
 pub use patterns::{DIGEST, PATTERNS_PER_SCOPE_MAX, SCOPES_PER_RULE_MAX, Scope};
 

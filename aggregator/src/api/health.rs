@@ -27,12 +27,8 @@ pub async fn ready(State(app): State<App>, headers: HeaderMap) -> Response {
     let (shown, retention) = match app.auth.allow(&headers, Scope::Metrics) {
         // Any token will do.
         Ok(_) | Err(Denial::ScopeMissing(_)) => {
-            let shown = |(name, health): (String, Result<(), String>)| {
-                // What is well may be near its end all the same.
-                let warning = (name == "disk").then(|| app.admission.disk_warning()).flatten();
-                (name, health.err().or(warning).unwrap_or_else(|| "ok".to_owned()))
-            };
-            (parts.into_iter().map(shown).collect(), app.store.retention())
+            let shown = parts.into_iter().map(|(name, health)| (name, shown(health)));
+            (shown.collect(), app.store.retention())
         }
         Err(_) => (BTreeMap::new(), Vec::new()),
     };
@@ -40,21 +36,34 @@ pub async fn ready(State(app): State<App>, headers: HeaderMap) -> Response {
     (status, Json(Health { ok, parts: shown, retention })).into_response()
 }
 
+/// `Ok` may say what is not as it should be.
+type Part = Result<Option<String>, String>;
+
+fn shown(health: Part) -> String {
+    match health {
+        Ok(None) => "ok".to_owned(),
+        Ok(Some(warning)) => format!("ok, but {warning}"),
+        Err(reason) => reason,
+    }
+}
+
 /// Each part of the server; of several troubles of one part the first is told.
-fn parts(app: &App) -> BTreeMap<String, Result<(), String>> {
-    let mut parts: BTreeMap<String, Result<(), String>> = BTreeMap::new();
-    let mut part = |name: &str, health: Result<(), String>| {
-        let known = parts.entry(name.to_owned()).or_insert(Ok(()));
+fn parts(app: &App) -> BTreeMap<String, Part> {
+    let mut parts: BTreeMap<String, Part> = BTreeMap::new();
+    let mut part = |name: &str, health: Part| {
+        let known = parts.entry(name.to_owned()).or_insert(Ok(None));
         if known.is_ok() {
             *known = health;
         }
     };
+    let whole = |health: Result<(), String>| health.map(|()| None);
     for (name, health) in app.stages.health() {
-        part(name, health);
+        part(name, whole(health));
     }
-    part("wal", app.writer.health());
-    part("store", app.store.health());
-    part("disk", app.admission.disk_health());
+    part("wal", whole(app.writer.health()));
+    part("store", whole(app.store.health()));
+    // What is well may be near its end all the same.
+    part("disk", app.admission.disk_health().map(|()| app.admission.disk_warning()));
     for (name, probe) in app.probes.iter() {
         part(name, probe());
     }

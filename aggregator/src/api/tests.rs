@@ -49,7 +49,7 @@ impl World {
         };
         let tokens = scopes.iter().map(token).collect();
         let config = Config::local("127.0.0.1:7171".parse().expect("an address"), dir.path().to_owned());
-        let probe: Probe = Arc::new(|| Ok(()));
+        let probe: Probe = Arc::new(|| Ok(None));
         // It blocks, which a thread of the runtime must not.
         let build = || Pipeline::build(&config, vec![("alerting", probe)], Clock::manual(NOW_NS), Drain::new());
         let pipeline = std::thread::scope(|scope| scope.spawn(build).join().expect("no panic"));

@@ -1,9 +1,9 @@
 //! What changes something: silences, acknowledgements, the outbox. Needs more than the right to ask.
 
+use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::routing::{delete, post};
-use axum::{Json, Router};
+use axum::extract::{Path, State};
+use http::Method;
 use logweir_proto::api::ErrorCode;
 use logweir_proto::text::parse_duration;
 use logweir_runtime::clock::rfc3339;
@@ -12,23 +12,20 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Answer, unavailable};
+use super::{Answer, Right, Route, unavailable};
 use crate::handle::Handle;
 use crate::route::silence::{NewSilence, SilenceError};
 use crate::state::Silence;
 
-/// Bodies of requests that change something.
-pub const BODY_BYTES_MAX: usize = 64 << 10;
-
-pub fn router(handle: Handle) -> Router {
-    Router::new()
-        .route("/api/v1/silences", post(add_silence))
-        .route("/api/v1/silences/{id}", delete(end_silence))
-        .route("/api/v1/alerts/{id}/ack", post(ack))
-        .route("/api/v1/notifications/{id}/retry", post(retry))
-        .route("/api/v1/receivers/{name}/test", post(test))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(handle)
+pub(super) fn routes() -> Vec<Route> {
+    let change = Right::Change;
+    vec![
+        Route::new(Method::POST, "/api/v1/silences", change, add_silence),
+        Route::new(Method::DELETE, "/api/v1/silences/{id}", change, end_silence),
+        Route::new(Method::POST, "/api/v1/alerts/{id}/ack", change, ack),
+        Route::new(Method::POST, "/api/v1/notifications/{id}/retry", change, retry),
+        Route::new(Method::POST, "/api/v1/receivers/{name}/test", change, test),
+    ]
 }
 
 /// `{"matchers":["host=\"a\""],"for":"2h","author":"ann","comment":"deploy"}`, or `ends` instead of `for`.
@@ -106,14 +103,9 @@ pub(super) fn time(what: &str, text: &str) -> Result<i64, ApiError> {
 }
 
 pub(super) fn silence_json(silence: &Silence, now_wall: i64) -> Value {
-    let state = match (silence.starts_wall <= now_wall, now_wall < silence.ends_wall) {
-        (_, false) => "expired",
-        (true, true) => "active",
-        (false, true) => "pending",
-    };
     json!({
         "id": silence.id,
-        "state": state,
+        "state": silence.state(now_wall),
         "matchers": silence.matchers,
         "starts": rfc3339(silence.starts_wall),
         "ends": rfc3339(silence.ends_wall),
@@ -123,7 +115,7 @@ pub(super) fn silence_json(silence: &Silence, now_wall: i64) -> Value {
     })
 }
 
-fn silence_error(error: SilenceError) -> ApiError {
+pub(super) fn silence_error(error: SilenceError) -> ApiError {
     match error {
         SilenceError::Store(error) => unavailable(error),
         SilenceError::Unknown(_) => ApiError::new(ErrorCode::NotFound, error.to_string()),

@@ -1,13 +1,13 @@
 //! What carries its own proof and needs no token: signed links, and what Slack and PagerDuty send.
 
-use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use http::Method;
 use logweir_runtime::secrets::Secret;
 
+use super::{Right, Route};
 use crate::handle::{ActError, Acted, Handle};
 use crate::notify::email::escape;
 use crate::notify::links::{Action, LinkError, Target};
@@ -17,16 +17,14 @@ use crate::notify::{chart, pagerduty};
 use crate::route::channel::{Kind, SecretSource, Slack, SlackAccess};
 use crate::state::Silence;
 
-/// Bodies that others send.
-pub const BODY_BYTES_MAX: usize = 256 << 10;
-
-pub fn router(handle: Handle) -> Router {
-    Router::new()
-        .route("/act/{token}", get(show).post(act))
-        .route("/api/v1/hooks/slack", post(slack))
-        .route("/api/v1/hooks/pagerduty", post(pagerduty_hook))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(handle)
+pub(super) fn routes() -> Vec<Route> {
+    let proof = Right::Proof;
+    vec![
+        Route::new(Method::GET, "/act/{token}", proof, show),
+        Route::new(Method::POST, "/act/{token}", proof, act),
+        Route::new(Method::POST, "/api/v1/hooks/slack", proof, slack),
+        Route::new(Method::POST, "/api/v1/hooks/pagerduty", proof, pagerduty_hook),
+    ]
 }
 
 /// Opening a link only asks: programs that look for viruses open links too.

@@ -77,7 +77,7 @@ async fn acked(world: &World) -> Option<String> {
 #[tokio::test]
 async fn silences_are_made_listed_and_ended() {
     let world = world();
-    let actions = || world.handle.actions_router();
+    let actions = || world.handle.router(Right::Change);
     let body = r#"{"matchers":["host=\"a\""],"for":"2h","author":"ann","comment":"deploy"}"#;
     let (status, made) = ask(actions(), request("POST", "/api/v1/silences", body)).await;
     assert_eq!(status, 200, "{made}");
@@ -94,19 +94,19 @@ async fn silences_are_made_listed_and_ended() {
         assert!(status == 400 && text.contains(part), "{status} {text}");
     }
     let labels = json!({"labels": {"alertname": "X", "host": "a"}}).to_string();
-    let (_, test) = ask(world.handle.router(), request("POST", "/api/v1/route-test", &labels)).await;
+    let (_, test) = ask(world.handle.router(Right::Query), request("POST", "/api/v1/route-test", &labels)).await;
     assert!(test.contains("silenced: silence") && test.contains("\"receiver\":\"ops\""), "{test}");
     let path = format!("/api/v1/silences/{}", made["id"].as_str().expect("an id"));
     assert_eq!(ask(actions(), request("DELETE", &path, "")).await.0, 200);
     assert_eq!(ask(actions(), request("DELETE", "/api/v1/silences/none", "")).await.0, 404);
-    let (_, listed) = ask(world.handle.router(), request("GET", "/api/v1/silences", "")).await;
+    let (_, listed) = ask(world.handle.router(Right::Query), request("GET", "/api/v1/silences", "")).await;
     assert!(listed.contains("\"expired\""), "{listed}");
 }
 
 #[tokio::test]
 async fn a_link_asks_first_acts_once_and_only_if_it_is_ours() {
     let world = world();
-    let hooks = || world.handle.hooks_router();
+    let hooks = || world.handle.router(Right::Proof);
     let token = world.handle.live.signer.token(Action::Ack, "e:01E", T0 + 60 * S);
     let path = format!("/act/{token}");
     let (status, page) = ask(hooks(), request("GET", &path, "")).await;
@@ -138,10 +138,10 @@ async fn slack_and_pagerduty_acknowledge_with_their_signature_only() {
         let request = Request::post("/api/v1/hooks/slack").header("x-slack-request-timestamp", &at);
         request.header("x-slack-signature", signature).body(Body::from(body.clone())).expect("a request")
     };
-    assert_eq!(ask(world.handle.hooks_router(), send("v0=00".into())).await.0, 401);
+    assert_eq!(ask(world.handle.router(Right::Proof), send("v0=00".into())).await.0, 401);
     assert_eq!(acked(&world).await, None);
     let signature = interact::sign(&Secret::new("s3cret"), &at, body.as_bytes());
-    assert_eq!(ask(world.handle.hooks_router(), send(signature)).await.0, 200);
+    assert_eq!(ask(world.handle.router(Right::Proof), send(signature)).await.0, 200);
     assert_eq!(acked(&world).await.as_deref(), Some("ann (Slack)"));
 
     let group = world.handle.store.read(|view| view.scan(GROUPS, "")).expect("reads").pop().expect("a group").1;
@@ -156,19 +156,19 @@ async fn slack_and_pagerduty_acknowledge_with_their_signature_only() {
         let request = Request::post("/api/v1/hooks/pagerduty").header("x-pagerduty-signature", signature);
         request.body(Body::from(body.clone())).expect("a request")
     };
-    assert_eq!(ask(world.handle.hooks_router(), send("v1=00")).await.0, 401);
-    assert_eq!(ask(world.handle.hooks_router(), send(&format!("v1={mac}"))).await.0, 200);
+    assert_eq!(ask(world.handle.router(Right::Proof), send("v1=00")).await.0, 401);
+    assert_eq!(ask(world.handle.router(Right::Proof), send(&format!("v1={mac}"))).await.0, 200);
     assert_eq!(acked(&world).await.as_deref(), Some("Bob (PagerDuty)"));
 }
 
 #[tokio::test]
 async fn acks_tests_and_heartbeats_come_over_the_api() {
     let world = world();
-    let actions = || world.handle.actions_router();
+    let actions = || world.handle.router(Right::Change);
     let body = r#"{"by":"ann","comment":"on it"}"#;
     assert_eq!(ask(actions(), request("POST", "/api/v1/alerts/01E/ack", body)).await.0, 200);
     assert_eq!(ask(actions(), request("POST", "/api/v1/alerts/none/ack", body)).await.0, 404);
-    let (_, why) = ask(world.handle.router(), request("GET", "/api/v1/alerts/01E/why", "")).await;
+    let (_, why) = ask(world.handle.router(Right::Query), request("GET", "/api/v1/alerts/01E/why", "")).await;
     assert!(why.contains("\"by\":\"ann\"") && why.contains("\"receiver\":\"ops\""), "{why}");
     let (status, sent) = ask(actions(), request("POST", "/api/v1/receivers/ops/test", "")).await;
     assert!(status == 200 && sent.matches("msg_").count() == 3, "{sent}");
@@ -176,7 +176,7 @@ async fn acks_tests_and_heartbeats_come_over_the_api() {
     assert_eq!(world.handle.outbox().await.expect("reads").len(), 3);
     assert_eq!(ask(actions(), request("POST", "/api/v1/notifications/none/retry", "")).await.0, 404);
 
-    let beats = || world.handle.heartbeat_router();
+    let beats = || world.handle.router(Right::Ingest);
     assert_eq!(ask(beats(), request("POST", "/api/v1/heartbeat/backup", "")).await.0, 200);
     assert_eq!(ask(beats(), request("POST", "/api/v1/heartbeat/other", "")).await.0, 404);
     let routing = world.handle.live.routing().expect("there");

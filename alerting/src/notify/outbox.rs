@@ -16,9 +16,10 @@ use logweir_rules::model::{Labels, Severity};
 pub use gate::Gate;
 
 use super::policy::{self, Outcome, Verdict};
+use crate::hygiene;
 use crate::route::{Channel, Routing, silence};
 use crate::state::records::{ATTEMPTS_KEPT, ThreadRef, Told};
-use crate::state::store::{EPISODES, FINISHED, FLAPS, OUTBOX, StoreError, THREADS, TOLD, Tx, USED, WHY_NOT};
+use crate::state::store::{EPISODES, FINISHED, FLAPS, OUTBOX, OUTBOX_OF, StoreError, THREADS, TOLD, Tx, USED, WHY_NOT};
 use crate::state::{Attempt, Episode, NotifyGroup, OutboxRow, RowKind, RowState};
 
 /// Messages that are done and stay readable.
@@ -151,9 +152,10 @@ fn put_row(tx: &Tx, channel: &Channel, mut row: OutboxRow) -> Result<(), StoreEr
         row.group_labels = Labels::new();
     }
     let mut episodes: BTreeSet<String> = row.episodes.drain(..).collect();
-    for (_, old) in tx.scan(OUTBOX, "")? {
-        let same = old.receiver == row.receiver && old.integration == row.integration && old.group_key == row.group_key;
-        if !same || old.state != RowState::Queued || row.kind == RowKind::Test {
+    for (key, _) in tx.scan(OUTBOX_OF, &place_of(&row))? {
+        let id = key.rsplit('\0').next().unwrap_or_default();
+        let Some(old) = tx.get(OUTBOX, id)? else { continue };
+        if old.state != RowState::Queued || row.kind == RowKind::Test {
             continue;
         }
         episodes.extend(old.episodes.iter().cloned());
@@ -164,7 +166,26 @@ fn put_row(tx: &Tx, channel: &Channel, mut row: OutboxRow) -> Result<(), StoreEr
         }
     }
     row.episodes = episodes.into_iter().collect();
-    tx.put(OUTBOX, &row.id, &row)
+    insert(tx, &row)
+}
+
+/// Puts a row into the outbox, to be found by what it is about.
+fn insert(tx: &Tx, row: &OutboxRow) -> Result<(), StoreError> {
+    tx.put(OUTBOX_OF, &format!("{}{}", place_of(row), row.id), &true)?;
+    tx.put(OUTBOX, &row.id, row)
+}
+
+/// The messages of one group to one channel.
+fn place_of(row: &OutboxRow) -> String {
+    format!("{}\0{}\0{}\0", row.receiver, row.integration, row.group_key)
+}
+
+/// A store of an older version does not say which messages wait for what.
+fn index(tx: &Tx) -> Result<(), StoreError> {
+    if !tx.scan(OUTBOX_OF, "")?.is_empty() {
+        return Ok(());
+    }
+    tx.scan(OUTBOX, "")?.iter().try_for_each(|(_, row)| insert(tx, row))
 }
 
 fn hash_id(parts: &[&str]) -> String {
@@ -178,6 +199,7 @@ fn hash_id(parts: &[&str]) -> String {
 
 /// After a start: what was under way is queued again, under its id.
 pub fn recover(tx: &Tx, now_wall: i64) -> Result<usize, StoreError> {
+    index(tx)?;
     let mut recovered = 0;
     for (key, mut row) in tx.scan(OUTBOX, "")? {
         if row.state == RowState::Sending {
@@ -283,7 +305,7 @@ fn coalesce(tx: &Tx, rows: Vec<OutboxRow>, now_wall: i64) -> Result<(), StoreErr
         finish(tx, row.clone(), RowState::Superseded, Some(format!("one digest for many: {id}")), now_wall)?;
     }
     merged.episodes = episodes.into_iter().collect();
-    tx.put(OUTBOX, &id, &merged)
+    insert(tx, &merged)
 }
 
 fn take(
@@ -388,6 +410,9 @@ fn finish(tx: &Tx, mut row: OutboxRow, state: RowState, note: Option<String>, no
     row.note = note;
     row.finished_wall = Some(now_wall);
     tx.delete(OUTBOX, &row.id)?;
+    tx.delete(OUTBOX_OF, &format!("{}{}", place_of(&row), row.id))?;
+    metrics::counter!("logweir_notifications_finished_total", "receiver" => row.receiver.clone(), "state" => state.as_str())
+        .increment(1);
     tx.put(FINISHED, &format!("{:020}\0{}", now_wall.max(0), row.id), &row)
 }
 
@@ -402,6 +427,7 @@ pub fn housekeep(tx: &Tx, now_wall: i64) -> Result<(), StoreError> {
     for (id, episode) in tx.scan(EPISODES, "")? {
         let old = episode.closed_wall.is_some_and(|closed| now_wall.saturating_sub(closed) > EPISODE_KEEP_NS);
         if old && !waiting.contains(&id) {
+            hygiene::remember(tx, &episode, now_wall)?;
             tx.delete(EPISODES, &id)?;
             for (key, _) in tx.scan(TOLD, &format!("{id}\0"))? {
                 tx.delete(TOLD, &key)?;

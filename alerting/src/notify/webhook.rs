@@ -192,7 +192,7 @@ pub(super) fn annotations(alert: &Episode, message: &Message) -> Labels {
 }
 
 /// 16 hexadecimal digits that stay the same for the same alert.
-fn fingerprint(alert: &Episode) -> String {
+pub fn fingerprint(alert: &Episode) -> String {
     let identity = serde_json::to_vec(&(&alert.rule, &alert.labels)).unwrap_or_default();
     blake3::hash(&identity).to_hex()[..16].to_owned()
 }

@@ -55,6 +55,25 @@ impl Routing {
         self.root.at(path)
     }
 
+    /// The intervals that keep all of these routes quiet now; empty when one of them tells.
+    pub fn muting(&self, routes: &[&Route], now_wall: i64) -> Vec<String> {
+        let within = |name: &&String| self.interval(name).is_some_and(|interval| interval.contains(now_wall));
+        let mut names = Vec::new();
+        for route in routes {
+            let before = names.len();
+            names.extend(route.mute.iter().filter(within).cloned());
+            if !route.active.is_empty() && !route.active.iter().any(|name| within(&name)) {
+                names.extend(route.active.iter().cloned());
+            }
+            if names.len() == before {
+                return Vec::new();
+            }
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
     pub fn interval(&self, name: &str) -> Option<&TimeInterval> {
         self.intervals.iter().find(|interval| interval.name == name)
     }

@@ -17,6 +17,16 @@ enum Test {
     NotRegex(Regex),
 }
 
+/// A matcher in pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts<'a> {
+    pub label: &'a str,
+    pub value: &'a str,
+    pub regex: bool,
+    /// `=` or `=~`, not `!=` or `!~`.
+    pub equal: bool,
+}
+
 impl Matcher {
     /// Reads one matcher; the error is a fragment for people.
     pub fn parse(text: &str) -> Result<Matcher, String> {
@@ -41,6 +51,17 @@ impl Matcher {
         Ok(Matcher { label: label.to_owned(), test })
     }
 
+    /// As other programs name the parts.
+    pub fn parts(&self) -> Parts<'_> {
+        let (value, regex, equal) = match &self.test {
+            Test::Equal(value) => (value.as_str(), false, true),
+            Test::NotEqual(value) => (value.as_str(), false, false),
+            Test::Regex(regex) => (unanchored(regex), true, true),
+            Test::NotRegex(regex) => (unanchored(regex), true, false),
+        };
+        Parts { label: &self.label, value, regex, equal }
+    }
+
     pub fn matches(&self, labels: &Labels) -> bool {
         let value = labels.get(&self.label).map_or("", String::as_str);
         match &self.test {
@@ -50,6 +71,12 @@ impl Matcher {
             Test::NotRegex(regex) => !regex.is_match(value),
         }
     }
+}
+
+/// The expression as it was written.
+fn unanchored(regex: &Regex) -> &str {
+    let text = regex.as_str();
+    text.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")$")).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -71,6 +98,13 @@ mod tests {
         ] {
             assert_eq!(Matcher::parse(text).expect(text).matches(&labels), matches, "{text}");
         }
+        let parts = |text: &str| {
+            let matcher = Matcher::parse(text).expect(text);
+            let Parts { label, value, regex, equal } = matcher.parts();
+            (label.to_owned(), value.to_owned(), regex, equal)
+        };
+        assert_eq!(parts("host!~\"web-(a|b)\""), ("host".into(), "web-(a|b)".into(), true, false));
+        assert_eq!(parts("host=a"), ("host".into(), "a".into(), false, true));
         for text in ["severity", "=x", "host=~\"(\"", "a b=c"] {
             assert!(Matcher::parse(text).is_err(), "{text}");
         }

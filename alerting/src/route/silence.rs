@@ -53,6 +53,10 @@ impl Compiled {
         Some(Compiled { silence, matchers })
     }
 
+    pub fn matchers(&self) -> &[Matcher] {
+        &self.matchers
+    }
+
     pub fn matches(&self, labels: &Labels) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(labels))
     }

@@ -82,6 +82,13 @@ impl Surroundings {
         None
     }
 
+    /// The ids of everything that inhibits an alert.
+    pub fn hiding(&self, routing: &Routing, id: &str, labels: &Labels) -> Vec<&str> {
+        let hides =
+            |other: &str, source: &Labels| other != id && routing.inhibit.iter().any(|rule| rule.hides(source, labels));
+        self.firing.iter().filter(|(other, source)| hides(other, source)).map(|(other, _)| other.as_str()).collect()
+    }
+
     pub fn flap(&self, episode: &Episode) -> Option<&Flap> {
         self.flaps.get(&instance_key(&episode.rule, &episode.instance))
     }

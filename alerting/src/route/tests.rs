@@ -18,7 +18,6 @@ use crate::state::{Ack, Episode, OutboxRow, RowKind, RowState, Store};
 type Told = Vec<(String, bool)>;
 
 struct World {
-    _dir: tempfile::TempDir,
     store: Store,
     routing: Routing,
     gate: Gate,
@@ -28,10 +27,9 @@ struct World {
 
 impl World {
     fn new(routing: &str) -> World {
-        let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::open(dir.path()).expect("opens");
+        let store = Store::in_memory().expect("a store in memory");
         let routing = file::load("alerting.yaml", routing, &|_| None).unwrap_or_else(|p| panic!("{p:?}"));
-        World { _dir: dir, store, routing, gate: Gate::default(), sent: vec![] }
+        World { store, routing, gate: Gate::default(), sent: vec![] }
     }
 
     fn event(&self, episode: &Episode, event: Event, now: i64) {

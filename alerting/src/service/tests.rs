@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::Right;
 use crate::check::tests::RULE;
 use crate::fixture::{S, ScriptedSource, StandIn, T0, answer, check_slack};
 
@@ -49,7 +50,7 @@ async fn get(handle: &Handle, path: &str) -> (u16, Value) {
     use http_body_util::BodyExt;
     use tower::ServiceExt;
     let request = Request::get(path).body(Body::empty()).expect("a request");
-    let response = handle.router().oneshot(request).await.expect("it answers");
+    let response = handle.router(Right::Query).oneshot(request).await.expect("it answers");
     let status = response.status().as_u16();
     let bytes = response.into_body().collect().await.expect("a body").to_bytes();
     (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))

@@ -113,6 +113,58 @@ pub struct Silence {
     pub created_wall: i64,
 }
 
+impl Silence {
+    /// `pending`, `active` or `expired`
+    pub const fn state(&self, now_wall: i64) -> &'static str {
+        match (self.starts_wall <= now_wall, now_wall < self.ends_wall) {
+            (_, false) => "expired",
+            (true, true) => "active",
+            (false, true) => "pending",
+        }
+    }
+}
+
+/// What became of the alerts of a rule, after they are dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleHistory {
+    /// Since when the rule is known.
+    pub since_wall: i64,
+    pub last_fired_wall: Option<i64>,
+    pub days: Vec<Day>,
+}
+
+impl RuleHistory {
+    pub const fn new(since_wall: i64) -> RuleHistory {
+        RuleHistory { since_wall, last_fired_wall: None, days: Vec::new() }
+    }
+}
+
+/// Alerts that fired on one day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Day {
+    /// Days since the epoch.
+    pub day: i64,
+    pub fired: u32,
+    pub closed: u32,
+    /// Of the closed ones, those that were over within minutes.
+    pub short: u32,
+    pub flapped: u32,
+    /// At least a warning.
+    pub urgent: u32,
+    pub acked: u32,
+}
+
+impl Day {
+    pub const fn add(&mut self, other: &Day) {
+        self.fired = self.fired.saturating_add(other.fired);
+        self.closed = self.closed.saturating_add(other.closed);
+        self.short = self.short.saturating_add(other.short);
+        self.flapped = self.flapped.saturating_add(other.flapped);
+        self.urgent = self.urgent.saturating_add(other.urgent);
+        self.acked = self.acked.saturating_add(other.acked);
+    }
+}
+
 /// Why a receiver was not told of an episode, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suppression {
@@ -308,6 +360,19 @@ pub enum RowState {
     Superseded,
     /// Fired and resolved before anything could be sent.
     Dropped,
+}
+
+impl RowState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RowState::Queued => "queued",
+            RowState::Sending => "sending",
+            RowState::Sent => "sent",
+            RowState::Dead => "dead",
+            RowState::Superseded => "superseded",
+            RowState::Dropped => "dropped",
+        }
+    }
 }
 
 /// One intended message to one channel. Its id stays the same over all attempts.

@@ -18,6 +18,8 @@
 //! finished   20-digit wall time, id        messages that are sent, dead, superseded or dropped
 //! told       episode NUL receiver/channel  whether a channel knows of an episode
 //! health     receiver/channel              since when it fails
+//! outbox_of  receiver NUL channel NUL group NUL id   which messages are in the outbox
+//! history    rule                          since when a rule is known, and its alerts by day
 //! silences   ULID                          silences, and expired ones for a while
 //! why_not    episode NUL receiver          why a receiver was not told, at most 20 reasons
 //! flaps      rule NUL labels-as-JSON       changes of an instance that came and went
@@ -39,7 +41,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::records::{
-    Beat, Episode, Flap, Health, NotifyGroup, OutboxRow, RuleMemory, Silence, StormState, Suppression, ThreadRef, Told,
+    Beat, Episode, Flap, Health, NotifyGroup, OutboxRow, RuleHistory, RuleMemory, Silence, StormState, Suppression,
+    ThreadRef, Told,
 };
 
 use super::history::TransitionLine;
@@ -81,6 +84,9 @@ pub const HOSTS: Table<i64> = table("hosts");
 pub const EPISODES: Table<Episode> = table("episodes");
 pub const GROUPS: Table<NotifyGroup> = table("groups");
 pub const OUTBOX: Table<OutboxRow> = table("outbox");
+/// Found by what they are about; kept by the outbox together with its rows.
+pub const OUTBOX_OF: Table<bool> = table("outbox_of");
+pub const HISTORY: Table<RuleHistory> = table("history");
 pub const FINISHED: Table<OutboxRow> = table("finished");
 pub const TOLD: Table<Told> = table("told");
 pub const HEALTH: Table<Health> = table("health");
@@ -94,7 +100,7 @@ pub const BEATS: Table<Beat> = table("beats");
 /// The key of signed links, 32 bytes in hexadecimal digits.
 pub const KEYS: Table<String> = table("keys");
 
-const TABLES: [&str; 25] = [
+const TABLES: [&str; 27] = [
     META.name,
     CURSORS.name,
     RULES.name,
@@ -109,6 +115,8 @@ const TABLES: [&str; 25] = [
     EPISODES.name,
     GROUPS.name,
     OUTBOX.name,
+    OUTBOX_OF.name,
+    HISTORY.name,
     FINISHED.name,
     TOLD.name,
     HEALTH.name,

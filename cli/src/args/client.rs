@@ -7,6 +7,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use logweir_proto::record::EventId;
 use logweir_proto::text::parse_duration;
 
+use super::{RulesExplain, RulesList};
+
 /// Which server, and as whom.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Server")]
@@ -281,19 +283,6 @@ pub struct ExportArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum AlertsCommand {
-    /// List what is pending or firing; exits 1 when nothing is
-    List(ListArgs),
-    /// Show one alert with its values and sample lines
-    Show {
-        /// As printed by `alerts list`
-        id: String,
-        #[command(flatten)]
-        list: ListArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub enum RulesCommand {
     /// Validate rule files; lists every mistake with its line, and what is probably not meant
     #[command(after_help = "Example:\n  logweir rules check rules/ --format github")]
@@ -306,8 +295,11 @@ pub enum RulesCommand {
         after_help = "Examples:\n  logweir rules backtest rules/ --since 30d\n  logweir rules backtest rules/ --diff main\n  logweir rules backtest rules/nginx.yaml --rule NginxErrors --budget 2/week"
     )]
     Backtest(RulesBacktest),
-    /// List the rules that the server evaluates
-    List(ListArgs),
+    /// List the rules that the server evaluates, or what is wrong with them
+    List(RulesList),
+    /// Show what a rule sees at one time, which of its conditions hold, and where it stands
+    #[command(after_help = "Example:\n  logweir rules explain Nginx5xxRatio --at 2026-11-20T09:13:00Z")]
+    Explain(RulesExplain),
     /// Turn rules of another system into rule files, and say what did not map
     #[command(after_help = "Example:\n  logweir rules import prometheus alerts.yml > rules/imported.yaml")]
     Import(RulesImport),
@@ -423,7 +415,7 @@ pub struct SourcesArgs {
     pub list: ListArgs,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "a length of time looks like 30s, 15m, 2h, 7d or 1h30m".to_owned())
 }
 

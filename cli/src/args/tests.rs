@@ -34,6 +34,12 @@ fn what_contradicts_itself_is_refused() {
         "logweir search x --url http://h --profile prod",
         "logweir export x",
         "logweir serve",
+        "logweir alerts silence service=api --comment x",
+        "logweir alerts silence service --for 2h --comment x",
+        "logweir alerts silence service=api --for soon --comment x",
+        "logweir route-test severity",
+        "logweir route-test a=b --at tomorrow",
+        "logweir rules explain",
     ] {
         let parsed = Cli::try_parse_from(line.split(' '));
         assert_eq!(parsed.expect_err(line).exit_code(), 2, "{line}");

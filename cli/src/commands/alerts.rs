@@ -1,4 +1,7 @@
-//! `logweir alerts`: what is firing, since when, and the lines that say so.
+//! `logweir alerts`: what is firing, since when, and the lines that say so; who has it in hand, and who wishes quiet.
+
+mod silences;
+mod why;
 
 use std::io::Write;
 
@@ -6,9 +9,9 @@ use jiff::tz::TimeZone;
 use logweir_proto::api::{AlertView, Row};
 use logweir_proto::text::visible;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::args::{AlertsCommand, ListArgs, ListFormat};
+use crate::args::{AlertArgs, AlertsCommand, AlertsList, ListFormat};
 use crate::client::Client;
 use crate::commands::entries;
 use crate::error::{CliError, Result};
@@ -18,19 +21,42 @@ use crate::output::{Console, Ink, Table, cell, json_line, local_time};
 pub(super) async fn run(command: &AlertsCommand, console: &mut Console) -> Result<Exit> {
     match command {
         AlertsCommand::List(args) => list(args, console).await,
-        AlertsCommand::Show { id, list } => show(id, list, console).await,
+        AlertsCommand::Show { about } => show(about, console).await,
+        AlertsCommand::Why { about } => why::run(about, console).await,
+        AlertsCommand::Ack { about, comment, by } => ack(about, comment, by, console).await,
+        AlertsCommand::Silence(args) => silences::add(args, console).await,
+        AlertsCommand::Unsilence { id, list } => silences::end(id, list, console).await,
+        AlertsCommand::Silences { all, list } => silences::list(*all, list, console).await,
     }
 }
 
-async fn fetch(args: &ListArgs) -> Result<Vec<AlertView>> {
-    let client = Client::new(&args.server)?;
-    let answer: Value = client.get("/api/v1/alerts", &[]).await?;
+async fn fetch(args: &AlertsList) -> Result<Vec<AlertView>> {
+    let client = Client::new(&args.list.server)?;
+    let parameters: &[(&str, &str)] = if args.resolved { &[("resolved", "true")] } else { &[] };
+    let answer: Value = client.get("/api/v1/alerts", parameters).await?;
     entries(answer, "alerts", client.shown())
 }
 
-async fn list(args: &ListArgs, console: &mut Console) -> Result<Exit> {
+async fn ack(about: &AlertArgs, comment: &str, by: &str, console: &mut Console) -> Result<Exit> {
+    let client = Client::new(&about.list.server)?;
+    let path = format!("/api/v1/alerts/{}/ack", about.id);
+    let answer: Value = client.post(&path, &json!({"by": by, "comment": comment})).await?;
+    match about.list.output {
+        ListFormat::Json => json_line(console, &answer)?,
+        ListFormat::Pretty => {
+            console.line(&format!(
+                "{} is in hand of {}: nobody is told again unless it gets worse",
+                visible(&about.id),
+                visible(by)
+            ))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn list(args: &AlertsList, console: &mut Console) -> Result<Exit> {
     let alerts = fetch(args).await?;
-    if args.output == ListFormat::Json {
+    if args.list.output == ListFormat::Json {
         for alert in &alerts {
             json_line(console, alert)?;
         }
@@ -56,7 +82,7 @@ struct Shown {
     notifications: Vec<Row>,
 }
 
-async fn show(id: &str, args: &ListArgs, console: &mut Console) -> Result<Exit> {
+async fn show(AlertArgs { id, list: args }: &AlertArgs, console: &mut Console) -> Result<Exit> {
     let client = Client::new(&args.server)?;
     let answer: Value = client.get(&format!("/api/v1/alerts/{id}"), &[]).await?;
     if args.output == ListFormat::Json {

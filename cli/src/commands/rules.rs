@@ -2,6 +2,8 @@
 
 mod backtest;
 mod engine;
+mod explain;
+mod hygiene;
 mod import;
 mod report;
 
@@ -13,13 +15,14 @@ use logweir_rules::lint;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::args::{ListArgs, ListFormat, ReportFormat, RulesCheck, RulesTest};
+use crate::args::{ListFormat, ReportFormat, RulesCheck, RulesList, RulesTest};
 use crate::client::Client;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::output::{Console, Table, cell, json_line, local_time};
 
 pub use backtest::run as backtest;
+pub use explain::run as explain;
 pub use import::run as import;
 use report::Weight;
 
@@ -80,11 +83,14 @@ struct Group {
 }
 
 /// The rules in force, as the server sees them.
-pub async fn list(args: &ListArgs, console: &mut Console) -> Result<Exit> {
-    let client = Client::new(&args.server)?;
+pub async fn list(args: &RulesList, console: &mut Console) -> Result<Exit> {
+    if args.hygiene {
+        return hygiene::run(&args.list, console).await;
+    }
+    let (args, client) = (&args.list, Client::new(&args.list.server)?);
     let answer: InForce = client.get("/api/v1/rules", &[]).await?;
     let rules = answer.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
-    let mut table = Table::new(&["GROUP", "RULE", "STATE", "EVALUATED", "LEVELS"]);
+    let mut table = Table::new(&["GROUP", "RULE", "STATE", "ALERTS", "EVALUATED", "LEVELS"]);
     for (group, rule) in rules {
         if args.output == ListFormat::Json {
             let mut rule = rule.clone();
@@ -98,7 +104,8 @@ pub async fn list(args: &ListArgs, console: &mut Console) -> Result<Exit> {
             None | Some(Value::Null) => "ok".to_owned(),
             error => cell(error),
         };
-        table.push(&[&group.name, &cell(rule.get("name")), &state, &evaluated, &levels(rule)]);
+        let alerts = cell(rule.get("instances"));
+        table.push(&[&group.name, &cell(rule.get("name")), &state, &alerts, &evaluated, &levels(rule)]);
     }
     for problem in &answer.problems {
         console.warn(&visible(&cell(Some(problem))));

@@ -47,7 +47,11 @@ fn pretty(report: &Report, console: &mut Console) -> std::io::Result<()> {
     let verdict = if report.health.ok { style.paint(Ink::Green, "ready") } else { style.paint(Ink::Red, "not ready") };
     console.line(&format!("{} {verdict}", style.paint(Ink::Bold, &report.url)))?;
     for (part, state) in &report.health.parts {
-        let shown = if state == "ok" { state.clone() } else { style.paint(Ink::Red, &visible(state)) };
+        let shown = match state.as_str() {
+            "ok" => state.clone(),
+            state if state.starts_with("ok, ") => style.paint(Ink::Yellow, &visible(state)),
+            state => style.paint(Ink::Red, &visible(state)),
+        };
         console.line(&format!("  {:<12} {shown}", visible(part)))?;
     }
     for kept in &report.health.retention {

@@ -413,10 +413,10 @@ async fn rules_are_listed_with_their_levels_and_what_is_wrong() {
         &server.run(&["rules", "list"]).await,
         Exit::Ok,
         &expect![[r#"
-        GROUP  RULE           STATE  EVALUATED                LEVELS
-        nginx  Nginx5xxRatio  ok     2026-11-20 09:13:36.000  critical: ratio >= 25%; warning: ratio >= 5%
-        ! warning: a.yaml:3: no such key
-    "#]],
+            GROUP  RULE           STATE  ALERTS  EVALUATED                LEVELS
+            nginx  Nginx5xxRatio  ok     1       2026-11-20 09:13:36.000  critical: ratio >= 25%; warning: ratio >= 5%
+            ! warning: a.yaml:3: no such key
+        "#]],
     );
     check(
         &server.run(&["rules", "list", "-o", "json"]).await,
@@ -462,6 +462,275 @@ async fn status_counts_what_matters_even_when_the_server_is_not_ready() {
         web-1  nginx  nginx    nginx   38 of 40  4.9 KiB  1     2026-11-20 09:13:36.000  /var/log/nginx/access.log
         missing from /var/log/nginx/access.log
           byte 10 to an unknown end: deleted while the agent was down
+    "#]],
+    );
+}
+
+const WHY: &str = r#"{"id":"a1","summary":"41% of requests fail","rule":"nginx-5xx","rule_at":"rules/nginx.yaml:8 @ 3f2a91c",
+    "severity":"critical","labels":{},"opened":"2026-11-20T09:13:36Z","closed":null,"fired_because":"ratio >= 25% has held for 30s",
+    "closed_because":null,"values":{},"first_values":{"ratio":0.41},"flapping":null,
+    "acknowledged":{"by":"ann","at":"2026-11-20T09:20:00Z","comment":"rolling back","holds":true},
+    "routes_now":[{"receiver":"ops","route":"route 0","group":{},"quiet":"silenced: silence 01S of ann"}],
+    "not_told":{"ops":[{"kind":"silenced","reason":"silence 01S of ann","since":"2026-11-20T09:21:00Z","ended":null}]},"told":{},
+    "notifications":[{"id":"msg_1","receiver":"ops","channel":"webhook[0]","state":"sent","created":"2026-11-20T09:13:37Z",
+    "finished":"2026-11-20T09:13:38Z","attempts":1,"log":[{"at":"2026-11-20T09:13:38Z","outcome":"status 204"}],"note":null}]}"#;
+
+#[tokio::test]
+async fn why_tells_the_whole_story() {
+    let server = Server::start(vec![Answer(200, WHY)]).await;
+    check(
+        &server.run(&["alerts", "why", "a1"]).await,
+        Exit::Ok,
+        &expect![[r#"
+          alert     critical nginx-5xx: 41% of requests fail
+          rule      rules/nginx.yaml:8 @ 3f2a91c
+          fired     2026-11-20 09:13:36.000 because ratio >= 25% has held for 30s (ratio = 0.41)
+          in hand   of ann since 2026-11-20 09:20:00.000: rolling back
+          goes to   ops by route 0, but silenced: silence 01S of ann
+          not told  ops from 2026-11-20 09:21:00.000, silenced: silence 01S of ann
+          message   msg_1 ops by webhook[0]: sent 2026-11-20 09:13:38.000, 1 attempt
+                    2026-11-20 09:13:38.000 status 204
+    "#]],
+    );
+    check(
+        &server.run(&["alerts", "why", "a2"]).await,
+        Exit::No,
+        &expect![[r#"
+        ! error: the server refused (404): none
+    "#]],
+    );
+}
+
+const SILENCE: &str = r#"{"id":"01S","state":"active","matchers":["service=api"],"starts":"2026-11-20T09:00:00Z",
+    "ends":"2026-11-20T11:00:00Z","author":"ann","comment":"deploy","created":"2026-11-20T09:00:00Z"}"#;
+
+#[tokio::test]
+async fn an_alert_is_acknowledged_and_silenced_and_silences_end() {
+    let list: &'static str = Box::leak(format!(r#"{{"silences":[{SILENCE}]}}"#).into_boxed_str());
+    let answers = vec![
+        Answer(200, r#"{"acknowledged":"a1"}"#),
+        Answer(200, SILENCE),
+        Answer(200, list),
+        Answer(200, SILENCE),
+        Answer(200, r#"{"silences":[]}"#),
+    ];
+    let server = Server::start(answers).await;
+    check(
+        &server.run(&["alerts", "ack", "a1", "--by", "ann", "--comment", "on it"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        a1 is in hand of ann: nobody is told again unless it gets worse
+    "#]],
+    );
+    let line =
+        ["alerts", "silence", "service=api", "host=~web-.*", "--for", "2h", "--comment", "deploy", "--author", "ann"];
+    check(
+        &server.run(&line).await,
+        Exit::Ok,
+        &expect![[r#"
+        01S
+        ! silent until 2026-11-20 11:00:00.000; `logweir alerts unsilence 01S` ends it
+    "#]],
+    );
+    check(
+        &server.run(&["alerts", "silences"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        STATE   ENDS                     AUTHOR  MATCHERS     ID   COMMENT
+        active  2026-11-20 11:00:00.000  ann     service=api  01S  deploy
+    "#]],
+    );
+    check(
+        &server.run(&["alerts", "unsilence", "01S"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        01S is over: service=api
+    "#]],
+    );
+    check(
+        &server.run(&["alerts", "silences"]).await,
+        Exit::No,
+        &expect![[r#"
+        ! nothing is silenced
+    "#]],
+    );
+    expect![[r#"
+        POST /api/v1/alerts/a1/ack {"by":"ann","comment":"on it"}
+        POST /api/v1/silences {"matchers":["service=api","host=~web-.*"],"for":"2h","author":"ann","comment":"deploy"}
+        GET /api/v1/silences
+        DELETE /api/v1/silences/01S
+        GET /api/v1/silences"#]]
+    .assert_eq(&server.asked());
+}
+
+const ROW: &str = r#"{"id":"msg_1","receiver":"ops","channel":"slack[0]","state":"queued","severity":"info","created":"2026-11-20T09:13:37Z",
+    "next_try":"2026-11-20T09:14:00Z","finished":null,"attempts":1,"log":[{"at":"2026-11-20T09:13:38Z","outcome":"status 500"}],"note":null}"#;
+
+#[tokio::test]
+async fn messages_are_listed_retried_and_tried() {
+    let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    let sent = ROW.replace("queued", "sent").replace("msg_1", "msg_2").replace("slack[0]", "webhook[0]");
+    let answers = vec![
+        Answer(200, leak(format!(r#"{{"outbox":[{ROW}],"finished":[],"failing":{{}}}}"#))),
+        Answer(200, r#"{"dead":[]}"#),
+        Answer(200, r#"{"queued":"msg_1"}"#),
+        Answer(200, r#"{"notifications":["msg_1","msg_2"]}"#),
+        Answer(200, leak(format!(r#"{{"outbox":[{ROW}],"finished":[{sent}],"failing":{{}}}}"#))),
+    ];
+    let server = Server::start(answers).await;
+    check(
+        &server.run(&["notify", "outbox"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        STATE   SEVERITY  RECEIVER  CHANNEL   CREATED                  TRIES  ID     LAST
+        queued  info      ops       slack[0]  2026-11-20 09:13:37.000  1      msg_1  status 500; next 2026-11-20 09:14:00.000
+    "#]],
+    );
+    check(
+        &server.run(&["notify", "dead"]).await,
+        Exit::No,
+        &expect![[r#"
+        ! no message was given up
+    "#]],
+    );
+    check(
+        &server.run(&["notify", "retry", "msg_1"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        msg_1 is sent again now
+    "#]],
+    );
+    check(
+        &server.run(&["notify", "test", "ops"]).await,
+        Exit::No,
+        &expect![[r#"
+        webhook[0]: sent
+        slack[0]: queued: status 500; next 2026-11-20 09:14:00.000
+        ! what waits is tried again: `logweir notify outbox`
+    "#]],
+    );
+    check(
+        &server.run(&["notify", "test", "nobody"]).await,
+        Exit::No,
+        &expect![[r#"
+        ! error: the server refused (404): none
+    "#]],
+    );
+}
+
+#[tokio::test]
+async fn a_route_is_tried_on_the_server_and_in_a_file() {
+    let destinations =
+        r#"{"destinations":[{"receiver":"ops","route":"route 0","group":{"alertname":"X"},"quiet":null}]}"#;
+    let server = Server::start(vec![Answer(200, destinations), Answer(200, r#"{"destinations":[]}"#)]).await;
+    let line = ["route-test", "alertname=X", "severity=critical", "--at", "2026-01-05T03:00:00Z"];
+    check(
+        &server.run(&line).await,
+        Exit::Ok,
+        &expect![[r#"
+        RECEIVER  TOLD  ROUTE    TOGETHER BY
+        ops       yes   route 0  alertname=X
+    "#]],
+    );
+    check(
+        &server.run(&["route-test", "alertname=X"]).await,
+        Exit::No,
+        &expect![[r#"
+        ! no routing file is in force: alerts are only listed; name one as alerting.config in logweir.yaml
+    "#]],
+    );
+    expect![[r#"
+        POST /api/v1/route-test {"labels":{"alertname":"X","severity":"critical"},"at":"2026-01-05T03:00:00Z"}
+        POST /api/v1/route-test {"labels":{"alertname":"X"}}"#]]
+    .assert_eq(&server.asked());
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("alerting.yaml");
+    let text = "route: {receiver: ops, mute_time_intervals: [night], routes: [{matchers: [severity=critical], receiver: pager}]}\nreceivers: [{name: ops}, {name: pager}]\ntime_intervals: [{name: night, time_intervals: [{times: [{start_time: '22:00', end_time: '06:00'}]}]}]\n";
+    std::fs::write(&file, text).expect("a file");
+    let file = file.to_str().expect("a path");
+    let offline =
+        async |label: &str| server.run(&["route-test", label, "--config", file, "--at", "2026-01-05T03:00:00Z"]).await;
+    check(
+        &offline("severity=critical").await,
+        Exit::Ok,
+        &expect![[r#"
+        RECEIVER  TOLD  ROUTE      TOGETHER BY
+        pager     yes   route 0.0
+    "#]],
+    );
+    check(
+        &offline("severity=info").await,
+        Exit::No,
+        &expect![[r#"
+        RECEIVER  TOLD                                                                         ROUTE    TOGETHER BY
+        ops       no, muted: route 0 is muted by 'night' until 2026-01-05T06:00:00.000000000Z  route 0
+    "#]],
+    );
+    std::fs::write(file, "route: {receiver: none}\nreceivers: []\n").expect("a file");
+    let (exit, text) = offline("severity=info").await;
+    assert!(exit == Exit::Usage && text.contains("alerting.yaml:1:"), "{text}");
+}
+
+const EXPLAINED: &str = r#"{"rule":"Nginx5xxRatio","group":"nginx","file":"rules/nginx.yaml:8","at":"2026-11-20T09:13:30Z","summary":"s",
+    "signals":[{"name":"errors","query":"(source:nginx status>=500) | stats count as v by host","from":"2026-11-20T09:11:30Z","to":"2026-11-20T09:13:30Z","groups":1,"error":null}],
+    "error":null,"instances":[{"labels":{"host":"a"},"values":{"errors":50.0,"ratio":0.41},"texts":{},
+    "branches":[{"severity":"critical","when":"ratio >= 25%","for":"30s","holds":true},{"severity":"warning","when":"ratio >= 5%","for":null,"holds":false}],
+    "recovers":false,"undecided":null,"no_lines":false,"now":{"state":"firing","severity":"critical","since":"2026-11-20T09:13:00Z","values":{}}}],
+    "more_instances":0,"last_evaluation":"2026-11-20T09:13:30Z","notes":["'holds' is for this moment"]}"#;
+
+#[tokio::test]
+async fn a_rule_is_explained_branch_by_branch() {
+    let missing = r#"{"error":{"code":"not_found","message":"no rule 'Nginx5xx' is in force","hint":"did you mean 'Nginx5xxRatio'?"}}"#;
+    let server = Server::start(vec![Answer(200, EXPLAINED), Answer(404, missing)]).await;
+    check(
+        &server.run(&["rules", "explain", "Nginx5xxRatio", "--at", "2026-11-20T09:13:30Z"]).await,
+        Exit::Ok,
+        &expect![[r#"
+            Nginx5xxRatio of nginx, rules/nginx.yaml:8 at 2026-11-20 09:13:30.000
+              errors     (source:nginx status>=500) | stats count as v by host [2026-11-20 09:11:30.000, 2026-11-20 09:13:30.000)
+
+            host=a  firing now, critical, since 2026-11-20 09:13:00.000
+              errors = 50  ratio = 0.41
+              critical  ratio >= 25% for 30s: holds
+              warning   ratio >= 5%: does not hold
+              recover   does not hold
+            ! note: 'holds' is for this moment
+        "#]],
+    );
+    check(
+        &server.run(&["rules", "explain", "Nginx5xx"]).await,
+        Exit::No,
+        &expect![[r#"
+        ! error: the server refused (404): no rule 'Nginx5xx' is in force
+        ! hint: did you mean 'Nginx5xxRatio'?
+    "#]],
+    );
+    expect![[r#"
+        GET /api/v1/rules/Nginx5xxRatio/explain?at=2026-11-20T09%3A13%3A30Z
+        GET /api/v1/rules/Nginx5xx/explain"#]]
+    .assert_eq(&server.asked());
+}
+
+#[tokio::test]
+async fn the_hygiene_of_rules_is_told_by_finding() {
+    let body = r#"{"rules":[{"rule":"A","group":"g","file":"a.yaml:3","owner":null,"fired":0,"last_fired":null,"watched_since":null,"findings":
+        [{"kind":"never_fired","detail":"it never fired; it is in force since 2026-09-01T00:00:00Z"}]},
+        {"rule":"B","group":"g","file":"a.yaml:9","owner":null,"fired":3,"last_fired":null,"watched_since":null,"findings":[]}]}"#;
+    let server = Server::start(vec![Answer(200, body), Answer(200, r#"{"rules":[]}"#)]).await;
+    check(
+        &server.run(&["rules", "list", "--hygiene"]).await,
+        Exit::No,
+        &expect![[r#"
+        RULE  FINDING      FIRED 30D  WHERE     WHAT
+        A     never fired  0          a.yaml:3  it never fired; it is in force since 2026-09-01T00:00:00Z
+        ! 1 of 2 rules are of no use or a burden
+    "#]],
+    );
+    check(
+        &server.run(&["rules", "list", "--hygiene"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        ! nothing is wrong with 0 rules
     "#]],
     );
 }

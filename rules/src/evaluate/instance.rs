@@ -70,7 +70,7 @@ pub(super) struct Facts {
 
 impl Facts {
     /// The values that people see: names with a colon are for conditions only.
-    fn shown(&self) -> Values {
+    pub(super) fn shown(&self) -> Values {
         self.values.iter().filter(|(name, _)| !name.contains(':')).map(|(name, value)| (name.clone(), *value)).collect()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! One binary, so that the harness is linked once. Each module is one promise.
 
+mod amtool;
 mod commands;
 mod disk;
 mod drills;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use logweir_rules::model::{Labels, Severity};
 
-use super::{RowDraft, hash_id, put_row, told_key};
+use super::{RowDraft, hash_id, insert, put_row, told_key};
 use crate::route::Routing;
 use crate::state::store::{EPISODES, FINISHED, GROUPS, OUTBOX, StoreError, TOLD, Tx, View};
 use crate::state::{Ack, Episode, NotifyGroup, OutboxRow, RowKind, RowState};
@@ -46,7 +46,7 @@ pub fn retry(tx: &Tx, id: &str, now_wall: i64) -> Result<bool, StoreError> {
         note: Some("tried again by hand".to_owned()),
         ..row
     };
-    tx.put(OUTBOX, id, &row)?;
+    insert(tx, &row)?;
     Ok(true)
 }
 

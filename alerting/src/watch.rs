@@ -1,0 +1,105 @@
+//! Watching the watcher: what fires, what is owed, what cannot be evaluated, as metrics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use logweir_rules::model::{RuleSet, SEVERITIES};
+use logweir_runtime::clock::Clock;
+use logweir_runtime::drain::Drain;
+
+use crate::hygiene;
+use crate::service::Live;
+use crate::state::store::{EPISODES, FINISHED, OUTBOX, SILENCES, Store, StoreError, View};
+use crate::state::{Episode, RowState};
+
+/// How often the metrics are set.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Sets the gauges until the drain, and notes which rules are in force.
+pub(crate) async fn run(store: Store, live: Arc<Live>, clock: Clock, drain: Drain) {
+    let mut noted: Option<Arc<RuleSet>> = None;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = drain.cancelled() => return,
+        }
+        let (rules, now_wall) = (live.rules(), clock.now_ns());
+        if noted.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &rules)) {
+            let set = Arc::clone(&rules);
+            match store.write_async(move |tx| hygiene::note_rules(tx, &set, now_wall)).await {
+                Ok(()) => noted = Some(rules),
+                Err(error) => tracing::error!(error = %error, "cannot note which rules are in force"),
+            }
+        }
+        let failing = live.failing();
+        metrics::gauge!("logweir_rules").set(live.rules().rules().count() as f64);
+        metrics::gauge!("logweir_rules_failing").set(failing as f64);
+        let names = live.routing().map(|routing| routing.receivers.iter().map(|one| one.name.clone()).collect());
+        let names: Vec<String> = names.unwrap_or_default();
+        if let Err(error) = store.read_async(move |view| measure(view, names, now_wall)).await {
+            tracing::error!(error = %error, "cannot measure the alert store");
+        }
+    }
+}
+
+/// How much is owed to a receiver.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Owed {
+    messages: usize,
+    oldest_s: f64,
+}
+
+fn owed(view: &View, receivers: Vec<String>, now_wall: i64) -> Result<BTreeMap<String, Owed>, StoreError> {
+    let mut all: BTreeMap<String, Owed> = receivers.into_iter().map(|name| (name, Owed::default())).collect();
+    for (_, row) in view.scan(OUTBOX, "")? {
+        let owed = all.entry(row.receiver).or_default();
+        owed.messages += 1;
+        owed.oldest_s = owed.oldest_s.max(now_wall.saturating_sub(row.owed_since_wall).max(0) as f64 / 1e9);
+    }
+    Ok(all)
+}
+
+fn measure(view: &View, receivers: Vec<String>, now_wall: i64) -> Result<(), StoreError> {
+    for (receiver, owed) in owed(view, receivers, now_wall)? {
+        metrics::gauge!("logweir_outbox_messages", "receiver" => receiver.clone()).set(owed.messages as f64);
+        metrics::gauge!("logweir_outbox_oldest_seconds", "receiver" => receiver).set(owed.oldest_s);
+    }
+    let episodes: Vec<Episode> = view.scan(EPISODES, "")?.into_iter().map(|(_, episode)| episode).collect();
+    for (name, severity) in SEVERITIES {
+        let firing = episodes.iter().filter(|episode| episode.is_firing() && episode.severity == severity).count();
+        metrics::gauge!("logweir_alerts_firing", "severity" => name).set(firing as f64);
+    }
+    let dead = view.scan(FINISHED, "")?.iter().filter(|(_, row)| row.state == RowState::Dead).count();
+    metrics::gauge!("logweir_notifications_dead").set(dead as f64);
+    let active = |silence: &crate::state::Silence| silence.state(now_wall) == "active";
+    let silences = view.scan(SILENCES, "")?.iter().filter(|(_, silence)| active(silence)).count();
+    metrics::gauge!("logweir_silences_active").set(silences as f64);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{S, T0};
+    use crate::route::group::{self, Event};
+
+    #[test]
+    fn what_is_owed_is_counted_by_receiver() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path()).expect("opens");
+        let text = "route: {receiver: ops, group_wait: 0s}\nreceivers: [{name: ops, webhook: [{url: 'https://ops.example/'}]}, {name: idle}]\n";
+        let routing = crate::route::file::load("alerting.yaml", text, &|_| None).unwrap_or_else(|p| panic!("{p:?}"));
+        let write = store.write(|tx| {
+            let mut episode = crate::fixture::episode("01E");
+            group::place(tx, &routing, &mut episode, Event::Opened, T0)?;
+            tx.put(EPISODES, "01E", &episode)?;
+            group::flush(tx, &routing, T0)
+        });
+        write.expect("writes");
+        let names = vec!["ops".to_owned(), "idle".to_owned()];
+        let owed = store.read(|view| owed(view, names, T0 + 30 * S)).expect("reads");
+        assert_eq!(owed["ops"], Owed { messages: 1, oldest_s: 30.0 });
+        assert_eq!(owed["idle"], Owed::default());
+    }
+}

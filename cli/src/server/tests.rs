@@ -1,0 +1,91 @@
+//! Alerting's routes behind the tokens of the aggregator: each asks for its scope and for no other.
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use logweir_aggregator::auth::TokenFile;
+use tower::ServiceExt;
+
+use super::*;
+
+struct World {
+    _dir: tempfile::TempDir,
+    _service: Service,
+    router: axum::Router,
+    tokens: Vec<(Scope, String)>,
+    drain: Drain,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.drain.cancel();
+    }
+}
+
+/// A whole server without a socket, with a token of each scope.
+fn world() -> World {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = TokenFile::new(dir.path());
+    let token = |scope: Scope| {
+        let made = file.create("test", &[scope], "2026-11-20T00:00:00Z".to_owned());
+        (scope, made.expect("a token").1)
+    };
+    let tokens = Scope::ALL.map(token).into();
+    let config = Config::local("127.0.0.1:7171".parse().expect("an address"), dir.path().to_owned());
+    let (clock, drain) = (Clock::system(), Drain::new());
+    // It blocks, which a thread of the runtime must not.
+    let build = || Pipeline::build(&config, Vec::new(), clock.clone(), drain.clone());
+    let pipeline = std::thread::scope(|scope| scope.spawn(build).join().expect("no panic")).expect("it starts");
+    let app = pipeline.app();
+    let settings = logweir_alerting::Settings {
+        data_dir: dir.path().join("alerting"),
+        rules: Vec::new(),
+        library: false,
+        routing: None,
+        base_url: "https://logs.example".to_owned(),
+    };
+    let engine = Arc::new(query::Engine::new(app.clone()));
+    let (service, handle) = Service::build(settings, engine, clock.clone(), drain.clone()).expect("builds");
+    let router = api::finish(api::router(app.clone()).merge(alerting_routes(&app, &handle)));
+    World { _dir: dir, _service: service, router, tokens, drain }
+}
+
+impl World {
+    async fn status(&self, method: &http::Method, path: &str, token: Option<&str>) -> StatusCode {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        self.router.clone().oneshot(request).await.expect("it answers").status()
+    }
+}
+
+#[tokio::test]
+async fn every_route_of_alerting_asks_for_its_scope_and_for_no_other() {
+    let world = world();
+    let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+    for route in logweir_alerting::api::routes() {
+        let path = route.path.replace("{id}", "none").replace("{name}", "none").replace("{token}", "none");
+        let place = format!("{} {path}", route.method);
+        let Some(wanted) = scope_of(route.right) else {
+            let answer = world.status(&route.method, &path, None).await;
+            // A hook says 401 for its own reason: a signature that is not there.
+            assert!(
+                answer != StatusCode::FORBIDDEN && (path.contains("/hooks/") || answer != StatusCode::UNAUTHORIZED),
+                "{place}: {answer}"
+            );
+            continue;
+        };
+        assert_eq!(world.status(&route.method, &path, None).await, StatusCode::UNAUTHORIZED, "{place}");
+        for (scope, token) in &world.tokens {
+            let answer = world.status(&route.method, &path, Some(token)).await;
+            match *scope == wanted || *scope == Scope::Admin {
+                true => assert!(!refused.contains(&answer), "{place} as {}: {answer}", scope.as_str()),
+                false => assert_eq!(answer, StatusCode::FORBIDDEN, "{place} as {}", scope.as_str()),
+            }
+        }
+        // What changes something is never open to those who may only look.
+        let changes = route.method != http::Method::GET && path != "/api/v1/route-test";
+        assert!(!changes || wanted != Scope::Query, "{place}");
+    }
+}

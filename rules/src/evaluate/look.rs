@@ -1,0 +1,67 @@
+//! What a rule would see and decide at one time, without moving any state: `rules explain`.
+
+use std::collections::BTreeMap;
+
+use super::facts::{self, View};
+use super::observe::Observation;
+use super::{RuleState, Texts, candidates, patterns};
+use crate::condition::Values;
+use crate::model::{Kind, Labels, Rule, Severity};
+
+/// One condition of a level, and whether it holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Branch {
+    pub severity: Severity,
+    pub when: String,
+    pub for_ns: i64,
+    pub holds: bool,
+}
+
+/// One instance as the rule sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Looked {
+    pub labels: Labels,
+    pub values: Values,
+    pub texts: Texts,
+    /// In the order of the rule, the worst first.
+    pub branches: Vec<Branch>,
+    /// Whether `recover_when` holds, where there is one.
+    pub recovers: Option<bool>,
+    /// Why there is no decision.
+    pub undecided: Option<String>,
+    /// No line matched.
+    pub empty: bool,
+}
+
+/// Every instance that the evaluation would be about. `state` is what the rule remembers; it is not changed.
+pub fn look(rule: &Rule, state: &RuleState, at: i64, observation: &Observation<'_>) -> Vec<Looked> {
+    let mut state = state.clone();
+    facts::observe(rule, &mut state, at, observation);
+    let open = match &rule.kind {
+        Kind::Pattern(pattern) => patterns::open(pattern, &state.patterns, at),
+        _ => BTreeMap::new(),
+    };
+    let mut about = candidates(rule, &state, at, observation);
+    about.extend(open.keys().cloned());
+    let view = View { rule, at, observation, open };
+    let one = |labels: Labels| {
+        let facts = view.facts(&state, &labels);
+        let branch = |severity: Severity, alternative: &crate::model::Alternative| Branch {
+            severity,
+            when: alternative.when.text.clone(),
+            for_ns: alternative.for_ns,
+            holds: alternative.when.holds(&facts.values),
+        };
+        let levels = rule.levels.iter();
+        Looked {
+            branches: levels.flat_map(|level| level.any.iter().map(move |one| branch(level.severity, one))).collect(),
+            recovers: rule.recover_when.as_ref().map(|when| when.holds(&facts.values)),
+            labels,
+            values: facts.shown(),
+            texts: facts.texts,
+            undecided: facts.undecided,
+            empty: facts.empty,
+        }
+    };
+    about.into_iter().map(one).collect()
+}
