@@ -4,6 +4,7 @@
 //! values: a row without the field fails every test of it, so `NOT field:x` finds it. An AND looks only at the rows
 //! that its earlier, cheaper parts left; an OR only at those that they did not find.
 
+pub mod memo;
 pub mod number;
 pub mod parted;
 pub mod source;
@@ -16,8 +17,9 @@ use arrow::record_batch::RecordBatch;
 use logweir_proto::query::ast::{self, Pattern, Query, Test};
 use logweir_proto::record::field;
 
+use self::memo::Memo;
 use self::source::{Question, Source};
-use self::text::{Memo, TextTest};
+use self::text::TextTest;
 use self::value::{FieldTest, Hint, TEXT_FIELDS};
 use crate::search::Error;
 use crate::search::cell::{Column, FieldColumns, canonical};

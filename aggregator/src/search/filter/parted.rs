@@ -4,10 +4,11 @@
 //! or within the value of a column, which is looked at as any column; or it crosses from one to the next, which the ends
 //! of the literals rule out for nearly every pair of needle and template. Only messages that may match are put together.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::UInt16Type;
 
-use super::text::{InLiteral, Memo, Needle, TextTest};
+use super::memo::Memo;
+use super::text::{InLiteral, Needle, TextTest};
 use crate::search::mask::Mask;
 use crate::store::column::Kind;
 use crate::store::segment::Parts;
@@ -129,7 +130,7 @@ fn hits(needle: &Needle, array: &ArrayRef, within: &Mask) -> Result<Mask, String
         return Ok(Mask::valid(array).and(within));
     };
     let values = numbered.values().as_string_opt::<i32>().ok_or("a dictionary of texts has other values")?;
-    let found = needle.hits(values, &Mask::all(values.len()));
+    let found = needle.hits_of_values(values);
     if found.is_empty() {
         return Ok(Mask::none(within.len()));
     }

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 
 use arrow::array::{Array, StringArray, UInt16Array};
 use logweir_proto::query::value::glob_to_regex;
@@ -11,6 +10,7 @@ use memchr::memmem;
 use regex::{Regex, RegexBuilder, bytes};
 use regex_syntax::hir::{Hir, HirKind};
 
+use super::memo::Memo;
 use super::number::NumRange;
 use crate::search::Error;
 use crate::search::cell::number_of_text;
@@ -223,29 +223,6 @@ fn ends_before(ends: &[i32], at: usize) -> usize {
     from + rest.partition_point(is_before)
 }
 
-/// What was found of the values of a dictionary: the blocks of a row group share one.
-#[derive(Debug, Default)]
-pub struct Memo(Mutex<Option<Box<(StringArray, Mask)>>>);
-
-impl Clone for Memo {
-    /// What is found is for one thread.
-    fn clone(&self) -> Memo {
-        Memo::default()
-    }
-}
-
-impl Memo {
-    fn get_or(&self, values: &StringArray, find: impl FnOnce() -> Mask) -> Mask {
-        // The memo holds the values that it knows, so no others can lie at their place.
-        let place = |array: &StringArray| (array.value_data().as_ptr(), array.value_offsets().as_ptr(), array.len());
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*slot {
-            Some(kept) if place(&kept.0) == place(values) => kept.1.clone(),
-            _ => slot.insert(Box::new((values.clone(), find()))).1.clone(),
-        }
-    }
-}
-
 /// What no passing row lacks, to be found in the text of many rows at once.
 #[derive(Debug, Clone)]
 pub struct Needle {
@@ -254,6 +231,8 @@ pub struct Needle {
     text: Option<Box<[u8]>>,
     /// Which ends of a hit must be ends of a word for the row to pass; `None` when a hit alone says too little.
     ends: Option<(bool, bool)>,
+    /// In which values of dictionaries it is.
+    memo: Memo,
 }
 
 #[derive(Debug, Clone)]
@@ -284,7 +263,7 @@ impl Needle {
             return Ok(None);
         }
         let search = Search::Regex(column_regex(&format!("(?i){}", regex::escape(text)))?);
-        Ok(Some(Needle { search, text: Some(text.as_bytes().into()), ends }))
+        Ok(Some(Needle { search, text: Some(text.as_bytes().into()), ends, memo: Memo::default() }))
     }
 
     pub fn text(&self) -> Option<&[u8]> {
@@ -299,6 +278,11 @@ impl Needle {
     /// The rows of `within` that it is in.
     pub fn hits(&self, array: &StringArray, within: &Mask) -> Mask {
         self.rows(array, within, |text, start, len| start + len <= text.len())
+    }
+
+    /// The values of a dictionary that it is in.
+    pub fn hits_of_values(&self, values: &StringArray) -> Mask {
+        self.memo.get_or(values, || self.hits(values, &Mask::all(values.len())))
     }
 
     /// The rows of `within` that have a hit and pass `verify`, which is told their text and where the first hit is. One
@@ -404,7 +388,7 @@ impl Searcher {
             // Where the whole pattern is literal, a hit within a row is all there is to know.
             let ends = matches!(parsed.kind(), HirKind::Literal(_)).then_some((false, false));
             let search = Search::Literal(Box::new(memmem::Finder::new(literal).into_owned()));
-            Some(Needle { search, text: Some(literal.into()), ends })
+            Some(Needle { search, text: Some(literal.into()), ends, memo: Memo::default() })
         });
         Ok(Searcher { row, needle })
     }
@@ -416,7 +400,12 @@ impl Searcher {
             None
         } else {
             let plain = text.is_ascii().then(|| text.to_ascii_lowercase().into_bytes().into());
-            Some(Needle { search: Search::Regex(column_regex(&pattern)?), text: plain, ends: None })
+            Some(Needle {
+                search: Search::Regex(column_regex(&pattern)?),
+                text: plain,
+                ends: None,
+                memo: Memo::default(),
+            })
         };
         Ok(Searcher { row: regex(&pattern)?, needle })
     }

@@ -7,8 +7,9 @@ use logweir_proto::record::{Level, field};
 use logweir_runtime::clock;
 
 use super::Context;
+use super::memo::Memo;
 use super::number::NumRange;
-use super::text::{Memo, TextBound, TextTest};
+use super::text::{TextBound, TextTest};
 use crate::search::Error;
 use crate::search::cell::{Cell, Column, FieldColumns};
 use crate::search::literal;
