@@ -325,19 +325,17 @@ impl Run {
             }
             // What is idle says so although others are busy.
             let all = now.mono >= self.heartbeat_at;
-            if all {
-                self.heartbeat_at = now.mono + HEARTBEAT_EVERY;
-            }
             let built = self.with_tail(move |tail, now| {
                 let built = tail.build(all, now)?;
                 Ok::<_, Error>((built, tail.has_work()))
             });
             let (built, more) = built.await??;
             self.backlog = more;
-            match built {
-                Some(built) => self.queue.push_back(built),
-                None => break,
+            let Some(built) = built else { break };
+            if all {
+                self.heartbeat_at = now.mono + HEARTBEAT_EVERY;
             }
+            self.queue.push_back(built);
         }
         if self.queue.is_empty() && now.mono >= self.heartbeat_at {
             let heartbeat = self.with_tail(Tail::heartbeat).await??;

@@ -182,7 +182,7 @@ pub fn pm2_home() -> Option<PathBuf> {
 
 /// `LOGWEIR_PAGER`, else `PAGER`, else `less`.
 pub fn pager() -> String {
-    let named = ["LOGWEIR_PAGER", "PAGER"].into_iter().find_map(|name| environment(name));
+    let named = ["LOGWEIR_PAGER", "PAGER"].into_iter().find_map(environment);
     named.unwrap_or_else(|| "less".to_owned())
 }
 

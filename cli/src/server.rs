@@ -84,7 +84,8 @@ pub async fn run(config: Config, extras: Extras) -> anyhow::Result<()> {
         routing: config.alerting.config.clone(),
         base_url: config.public_url.clone(),
     };
-    let engine = Arc::new(query::Engine::new(app.clone()));
+    // The health asks alerting and alerting asks the store: without the health in it, that is no circle.
+    let engine = Arc::new(query::Engine::new(api::App { probes: Arc::default(), ..app.clone() }));
     let (service, handle) = Service::build(settings, engine, clock.clone(), drain.clone()).context("alerting")?;
     let _ = alerting_slot.set(handle.clone());
 
@@ -115,6 +116,8 @@ pub async fn run(config: Config, extras: Extras) -> anyhow::Result<()> {
     while others.join_next().await.is_some() {}
     while tasks.join_next().await.is_some() {}
     let _ = alerting.await;
+    // The stages end with the last handle, and alerting has one.
+    drop((handle, alerting_slot));
     tokio::task::spawn_blocking(move || pipeline.shutdown()).await?;
     outcome
 }

@@ -431,7 +431,7 @@ async fn an_idle_source_says_how_far_it_is_while_others_are_busy() {
     while idle_times(&world.fake).len() < 3 {
         world.write("busy.log", "more\n");
         tokio::time::sleep(Duration::from_millis(10)).await;
-        assert!(begun.elapsed() < 4 * HEARTBEAT_EVERY, "{:?}", idle_times(&world.fake));
+        assert!(begun.elapsed() < 12 * HEARTBEAT_EVERY, "{:?}", idle_times(&world.fake));
     }
     end(&drain, agent).await;
 }

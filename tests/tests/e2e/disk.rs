@@ -87,7 +87,7 @@ fn from_its_watermarks_on_the_server_warns_and_then_refuses() -> anyhow::Result<
         ensure!(disk_part(&server).await? == "ok");
         fill("one")?;
         eventually(Duration::from_secs(10), "a warning", async || {
-            Ok(disk_part(&server).await?.starts_with("the disk is nearly full: 4").then_some(()))
+            Ok(disk_part(&server).await?.starts_with("ok, but the disk is nearly full: 4").then_some(()))
         })
         .await?;
         ensure!(server.client().status_of("/health/ready").await? == StatusCode::OK, "it is ready all the same");
