@@ -90,10 +90,16 @@ impl Watcher {
 
     fn submit(&self, level: &str, message: &str, now: Nanos) -> Result<(), String> {
         let host = std::fs::read_to_string(HOST_NAME).unwrap_or_default().trim().to_owned();
-        let labels = [(field::SERVICE, "logweir"), (field::SOURCE, "logweir"), (field::HOST, &host)];
-        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let sender = json::Sender { host, labels, ..json::Sender::default() };
-        let text = serde_json::json!({field::LEVEL: level, field::MESSAGE: message, "event": "disk"}).to_string();
+        let text = serde_json::json!({
+            field::LEVEL: level,
+            field::MESSAGE: message,
+            field::SERVICE: "logweir",
+            field::SOURCE: "logweir",
+            field::HOST: host,
+            "event": "disk",
+        })
+        .to_string();
+        let sender = json::Sender { host, ..json::Sender::default() };
         let batch = json::batch(&sender, &[text.as_bytes()]).map_err(|error| error.to_string())?;
         // Through no door: a door that is closed for want of room is what it tells of.
         let ticket = Admission::new(u64::MAX).enter(now).map_err(|refusal| refusal.reason().into_owned())?;
