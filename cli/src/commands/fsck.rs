@@ -22,14 +22,19 @@ pub(super) fn run(args: &FsckArgs, console: &mut Console) -> Result<Exit> {
     };
     let options = Options { deep: args.deep, repair: args.repair };
     let mut told = 0;
-    let report = fsck::run(&dir, options, &Clock::system(), &mut |done, all| {
+    let mut progress = |done: usize, all: usize| {
         let step = done * STEPS / all.max(1);
         if step > told {
             told = step;
             console.note(&format!("checked {done} of {all} splits"));
         }
+    };
+    // The store blocks, which a thread of the runtime must not.
+    let checked = std::thread::scope(|scope| {
+        let check = || fsck::run(&dir, options, &Clock::system(), &mut progress);
+        scope.spawn(check).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
-    let report = report.map_err(|error: Error| CliError::Usage(error.to_string()))?;
+    let report = checked.map_err(|error: Error| CliError::Usage(error.to_string()))?;
     tell(&report, console)?;
     Ok(if report.is_damaged() { Exit::No } else { Exit::Ok })
 }
