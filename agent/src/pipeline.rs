@@ -28,7 +28,7 @@ use crate::status::Status;
 use crate::tail::Now;
 use crate::tail::checkpoint::random_hex;
 use crate::tail::discover::{Discovery, candidates};
-use crate::tail::follow::{Acked, Settings, Tail};
+use crate::tail::follow::{Settings, Tail};
 use crate::tail::reader::linger;
 use crate::watch::{Changes, Watch};
 
@@ -465,12 +465,8 @@ impl Run {
                 if let Some(tail) = &mut self.tail {
                     tail.announce_again(&answer.unknown);
                 }
-                if let Some(tail) = &mut self.tail
-                    && tail.acked(&built, &answer.offsets) == Acked::ServerIsAhead
-                {
-                    for waiting in self.queue.drain(..) {
-                        tail.discard(&waiting);
-                    }
+                if let Some(tail) = &mut self.tail {
+                    tail.acked(&built, &answer.offsets, &mut self.queue);
                 }
                 self.last_try = self.probing.take().is_some();
                 // The next plan or rescan writes it down: until then a crash sends again what the server knows.
@@ -533,7 +529,7 @@ impl Run {
             self.delivery = None;
             if let (Outcome::Acked(answer), Some(built), Some(tail)) = (outcome, self.queue.pop_front(), &mut self.tail)
             {
-                tail.acked(&built, &answer.offsets);
+                tail.acked(&built, &answer.offsets, &mut self.queue);
             }
         }
         self.with_tail(|tail, _| tail.save()).await?

@@ -61,6 +61,8 @@ pub struct Source {
     pub file: Option<Body>,
     /// It is followed and not open: there are more files than descriptors.
     pub parked: bool,
+    /// Nothing more is cut from it; it stays open until the server has what was cut.
+    pub done: bool,
     /// Its last name is gone: after a restart nobody will find it.
     pub deleted: bool,
     /// Cut into records up to here.
@@ -167,6 +169,7 @@ impl Source {
             path_now,
             file: Some(body),
             parked: false,
+            done: false,
             deleted: false,
             pos: at,
             acked: at,
@@ -197,6 +200,7 @@ impl Source {
             path_now: saved.path_now.into_owned(),
             file: None,
             parked: false,
+            done: false,
             deleted: false,
             pos: saved.acked,
             acked: saved.acked,
@@ -383,12 +387,33 @@ impl Source {
         Ok(Seen::Same)
     }
 
-    /// Nothing more is read from it.
+    /// Nothing more is cut from it. The file is closed when all of it is stored: until then it may have to be read again.
     pub fn let_go(&mut self) {
-        self.file = None;
-        self.parked = false;
+        self.done = true;
         self.dirty = false;
         self.pending = None;
+        self.stored(self.acked);
+    }
+
+    /// The server has everything before `offset`.
+    pub fn stored(&mut self, offset: u64) {
+        self.acked = self.acked.max(offset);
+        if self.done && self.acked >= self.pos {
+            self.file = None;
+            self.parked = false;
+        }
+    }
+
+    /// What was cut and is not stored is cut again; false when there is nothing to read it from.
+    pub fn read_again(&mut self) -> bool {
+        if self.file.is_none() && !self.parked {
+            return false;
+        }
+        self.done = false;
+        self.pos = self.acked;
+        self.pending = None;
+        self.dirty = true;
+        true
     }
 
     /// An idle file is complete up to now as long as nothing was added to it.

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::fs::FileExt;
 
@@ -83,7 +84,7 @@ fn a_plan_is_a_record_and_is_there_after_a_crash() {
         let loaded = Checkpoint::load(&world.settings.state_dir).expect("readable").expect("a checkpoint");
         assert_eq!(loaded.in_flight, built.plan);
         assert_eq!(loaded.sources.len(), 1);
-        world.deliver(&built);
+        world.deliver(&built, &mut VecDeque::new());
     }
     world.kill();
     world.check();
