@@ -16,6 +16,7 @@ use super::Now;
 use super::checkpoint::{CHECKPOINT_VERSION, Checkpoint, GAPS_MAX, PlannedRange, Stage};
 use super::discover::Candidate;
 use super::identity::FileId;
+use super::journal::Journal;
 use super::reader::{Holds, RECORDS_PER_CHUNK_MAX, Source, Step, Tools, WINDOW_BYTES};
 use crate::batch::{Built, Draft, cut, fit, json_bytes};
 use crate::config::Limits;
@@ -85,6 +86,7 @@ pub struct Tail {
     /// Those of `gaps` that a built batch carries already.
     carried: Vec<Gap>,
     pub(super) unsaved: bool,
+    pub(super) journal: Journal,
     pub(super) in_flight: Vec<PlannedRange>,
     pub(super) replays: Vec<PlannedRange>,
     /// Plans of sources whose file could not be looked at, until they are stored after all.
@@ -130,6 +132,7 @@ impl Tail {
             gaps: Vec::new(),
             carried: Vec::new(),
             unsaved: true,
+            journal: Journal::new(),
             in_flight: Vec::new(),
             replays: Vec::new(),
             held: Vec::new(),
@@ -171,7 +174,7 @@ impl Tail {
             return;
         }
         let found: HashMap<&Path, &Candidate> = found.iter().map(|found| (found.path.as_path(), found)).collect();
-        for source in self.sources.values_mut().filter(|source| source.stage == Stage::Live) {
+        for (key, source) in self.sources.iter_mut().filter(|(_, source)| source.stage == Stage::Live) {
             let Some(candidate) = found.get(Path::new(&source.info.path)) else { continue };
             let mut labels = candidate.labels.clone();
             for (name, value) in &self.settings.labels {
@@ -185,6 +188,7 @@ impl Tail {
                 source.announced = false;
             }
             source.multiline.clone_from(&candidate.multiline);
+            self.journal.renamed(*key);
         }
     }
 
@@ -546,19 +550,21 @@ impl Tail {
     }
 
     pub fn save(&mut self) -> Result<()> {
-        let checkpoint = Checkpoint {
+        let state = Checkpoint {
             version: CHECKPOINT_VERSION,
+            generation: String::new(),
             agent_id: self.agent.id.clone(),
             machine: self.settings.machine.clone(),
             next_source: self.next_source,
             saved_ns: self.scanned_ns,
-            sources: self.sources.values().map(Source::to_saved).collect(),
+            sources: Vec::new(),
+            forgotten: Vec::new(),
             in_flight: self.in_flight.iter().chain(&self.held).cloned().collect(),
             gaps: self.gaps.clone(),
             dropped_lines: self.dropped_lines,
             truncated_lines: self.truncated_lines,
         };
-        checkpoint.save(&self.settings.state_dir)?;
+        self.journal.save(&self.settings.state_dir, state, &self.sources)?;
         self.unsaved = false;
         Ok(())
     }

@@ -149,7 +149,10 @@ impl World {
                     opened => break opened,
                 }
             };
-            self.tail = Some(opened.expect("the state directory"));
+            let mut tail = opened.expect("the state directory");
+            // Small enough that records and whole states take turns.
+            tail.journal.bytes_max = 4 << 10;
+            self.tail = Some(tail);
             self.rescan();
         }
     }
@@ -301,7 +304,7 @@ impl World {
     }
 
     /// Changes what is remembered of each source.
-    pub(crate) fn rewrite_checkpoint(&mut self, change: impl FnMut(&mut SavedSource)) {
+    pub(crate) fn rewrite_checkpoint(&mut self, change: impl FnMut(&mut SavedSource<'_>)) {
         let mut checkpoint = Checkpoint::load(&self.settings.state_dir).expect("readable").expect("a checkpoint");
         checkpoint.sources.iter_mut().for_each(change);
         checkpoint.save(&self.settings.state_dir).expect("the checkpoint");
@@ -326,7 +329,7 @@ impl World {
         true
     }
 
-    fn deliver(&mut self, built: &Built, waiting: &mut VecDeque<Built>) {
+    pub(crate) fn deliver(&mut self, built: &Built, waiting: &mut VecDeque<Built>) {
         let offsets = self.server.receive(&built.bytes);
         if let Some(tail) = &mut self.tail {
             tail.acked(built, &offsets, waiting);

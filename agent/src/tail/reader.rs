@@ -3,6 +3,7 @@
 //! A source keeps no bytes. Each step reads a window from a clean point on, checks that the file is still the one it
 //! was (the check comes after the read, so that a truncation in between cannot slip through), and decodes.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -187,16 +188,16 @@ impl Source {
     }
 
     /// One from the checkpoint; the file is opened by who finds it.
-    pub fn saved(saved: SavedSource, now: Now) -> Source {
+    pub fn saved(saved: SavedSource<'_>, now: Now) -> Source {
         Source {
-            info: saved.info,
-            multiline: saved.multiline,
+            info: saved.info.into_owned(),
+            multiline: saved.multiline.into_owned(),
             encoding: Encoding::Bytes,
             stage: saved.stage,
             id: saved.id,
             fingerprint: saved.fingerprint,
             real_path: real_path(&saved.path_now),
-            path_now: saved.path_now,
+            path_now: saved.path_now.into_owned(),
             file: None,
             parked: false,
             done: false,
@@ -217,19 +218,19 @@ impl Source {
         }
     }
 
-    pub fn to_saved(&self) -> SavedSource {
+    pub fn to_saved(&self) -> SavedSource<'_> {
         // With nothing left to read from it there is nothing to look for after a restart.
         let read = self.stage == Stage::Rotated
             && (self.file.is_none() || (self.deleted && self.size == self.pos))
             && self.waiting_since.is_none()
             && self.acked == self.pos;
         SavedSource {
-            info: self.info.clone(),
-            multiline: self.multiline.clone(),
+            info: Cow::Borrowed(&self.info),
+            multiline: Cow::Borrowed(&self.multiline),
             stage: if read { Stage::Finished } else { self.stage },
             id: self.id,
             fingerprint: self.fingerprint,
-            path_now: self.path_now.clone(),
+            path_now: Cow::Borrowed(&self.path_now),
             acked: self.acked,
             size: self.size,
             end: self.end,

@@ -93,7 +93,7 @@ impl Tail {
         Ok(tail)
     }
 
-    fn restore(&mut self, mut saved: Vec<SavedSource>, now: Now) {
+    fn restore(&mut self, mut saved: Vec<SavedSource<'_>>, now: Now) {
         // The inode of a finished file can be a later one's: the ones that are followed win.
         saved.sort_by_key(|source| source.stage != Stage::Finished);
         let mut sources: BTreeMap<u64, Source> = BTreeMap::new();

@@ -384,8 +384,8 @@ fn a_file_that_cannot_be_looked_at_is_waited_for() {
     fs::rename(&log, mounted.join("app.log")).unwrap();
     world.log = mounted.join("app.log");
     world.rewrite_checkpoint(|source| {
-        source.info.path = mounted.join("app.log").display().to_string();
-        source.path_now = mounted.join("app.log");
+        source.info.to_mut().path = mounted.join("app.log").display().to_string();
+        source.path_now = mounted.join("app.log").into();
     });
     let away = mounted.with_file_name("away");
     fs::rename(&mounted, &away).unwrap();
@@ -413,8 +413,8 @@ fn a_directory_that_never_comes_back_is_a_gap_in_the_end() {
     world.kill();
     let gone = world.log.with_file_name("gone").join("app.log");
     world.rewrite_checkpoint(|source| {
-        source.info.path = gone.display().to_string();
-        source.path_now.clone_from(&gone);
+        source.info.to_mut().path = gone.display().to_string();
+        source.path_now = gone.clone().into();
     });
     world.start();
     let waits = |world: &World| world.tail.as_ref().unwrap().sources.values().any(|s| s.waiting_since.is_some());
