@@ -295,24 +295,17 @@ impl Aggregator {
     }
 
     fn warnings(&self) -> Vec<Warning> {
-        let warning = |warn: &str, message: String| Warning {
-            warn: warn.to_owned(),
-            field: None,
-            did_you_mean: None,
-            pos: None,
-            message,
-        };
         let mut warnings = Vec::new();
         if self.groups.other.is_some() {
             let message = match self.shape {
                 Shape::Top { .. } => format!("only the first {TOP_GROUPS_MAX} different values were counted"),
                 _ => format!("there are more than {GROUPS_MAX} groups: the rest is in the row {}", group::OTHER),
             };
-            warnings.push(warning("groups_truncated", message));
+            warnings.push(Warning::new("groups_truncated", message));
         }
         if self.accumulators.iter().any(Accumulator::is_cut) {
-            warnings
-                .push(warning("values_truncated", format!("values(…) lists at most {VALUES_MAX} values of a group")));
+            let message = format!("values(…) lists at most {VALUES_MAX} values of a group");
+            warnings.push(Warning::new("values_truncated", message));
         }
         warnings
     }

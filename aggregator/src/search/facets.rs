@@ -211,11 +211,11 @@ impl Counters {
             .collect();
         facets.sort_by(|(a, _), (b, _)| (place(&a.field), &a.field).cmp(&(place(&b.field), &b.field)));
         let cut = facets.iter().filter(|(_, is_cut)| *is_cut).map(|(facet, _)| Warning {
-            warn: "values_truncated".to_owned(),
             field: Some(facet.field.clone()),
-            did_you_mean: None,
-            pos: None,
-            message: format!("only the first {FACET_VALUES_MAX} values of {} were told apart", facet.field),
+            ..Warning::new(
+                "values_truncated",
+                format!("only the first {FACET_VALUES_MAX} values of {} were told apart", facet.field),
+            )
         });
         let warnings = cut.collect();
         let rows = facets.into_iter().flat_map(|(Facet { field, distinct, values, .. }, _)| {
