@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::marks::Mark;
 use crate::condition::Condition;
 use logweir_proto::yaml::At;
 
@@ -74,6 +75,8 @@ impl fmt::Display for Severity {
 #[derive(Debug, Clone, Default)]
 pub struct RuleSet {
     pub groups: Vec<Arc<Group>>,
+    /// What the files say about patterns.
+    pub marks: Vec<Mark>,
 }
 
 impl RuleSet {
@@ -221,6 +224,8 @@ pub struct Pattern {
     pub limit: Option<Limit>,
     /// A pattern is new for so long.
     pub resolve_after_ns: i64,
+    /// What was said about patterns; later ones count more.
+    pub marks: Vec<Mark>,
 }
 
 /// New patterns of one scope that are alerts of their own; further ones are told together.

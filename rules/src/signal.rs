@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use logweir_proto::pattern::trace;
+use logweir_proto::record::field;
+
 use crate::evaluate::PatternLine;
 use crate::model::{Agg, Kind, Labels, Pattern, Rule, Signal, SignalQuery, SignalSource};
 use crate::names;
@@ -139,12 +142,37 @@ fn numbered(row: &serde_json::Map<String, serde_json::Value>, by: &[String]) -> 
 }
 
 impl Pattern {
+    /// The query for its lines, with all that it looks at in them.
+    pub fn query(&self) -> String {
+        let subject = match &self.field {
+            Some(field) => vec![field.as_str()],
+            None => vec![field::MESSAGE, field::EXCEPTION_TYPE, field::EXCEPTION_STACK],
+        };
+        let mut names: Vec<String> = Vec::new();
+        for name in columns(&self.scope).chain(subject).map(quote_field) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        format!("{} | fields {}", names::resolve(&self.filter), names.join(", "))
+    }
+
     /// What the rule looks at in a row; `None` when it has no such field.
     pub fn line(&self, row: &serde_json::Map<String, serde_json::Value>, at: i64) -> Option<PatternLine> {
-        let field = self.field.as_deref().unwrap_or("message");
+        let labels = labels_of(row, &self.scope);
+        if let Some(text) = self.field.is_none().then(|| trace_of(row)).flatten() {
+            return Some(PatternLine { at, labels, text, is_trace: true });
+        }
+        let field = self.field.as_deref().unwrap_or(field::MESSAGE);
         let text = labels_of(row, &[field.to_owned()]).remove(field)?;
-        Some(PatternLine { at, labels: labels_of(row, &self.scope), text })
+        Some(PatternLine { at, labels, text, is_trace: false })
     }
+}
+
+/// What the stack trace of a row is about, if it has one.
+fn trace_of(row: &serde_json::Map<String, serde_json::Value>) -> Option<String> {
+    let stack = row.get(field::EXCEPTION_STACK)?.as_str()?;
+    trace::identity(row.get(field::EXCEPTION_TYPE).and_then(serde_json::Value::as_str), stack)
 }
 
 /// The filter in parentheses, so that what is added to it applies to all of it.
@@ -208,7 +236,7 @@ impl Rule {
         let mut names = vec!["partial"];
         names.extend(self.expected.map(|_| "source_state"));
         match &self.kind {
-            Kind::Pattern(_) => names.extend(["template", "deploy", "first_seen"]),
+            Kind::Pattern(_) => names.extend(["template", "deploy", "first_seen", "ticket"]),
             Kind::Anomaly(_) => names.push("explain"),
             Kind::Threshold | Kind::Slo(_) | Kind::Compare(_) => {}
         }

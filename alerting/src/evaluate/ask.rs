@@ -91,8 +91,7 @@ async fn lines(
     to_ns: i64,
 ) -> Result<Vec<PatternLine>, QueryError> {
     let Kind::Pattern(pattern) = &rule.kind else { return Ok(Vec::new()) };
-    let text = names::resolve(&pattern.filter);
-    let answer = source.query(&text, from_ns, to_ns, SIGNAL_ROWS_MAX).await?;
+    let answer = source.query(&pattern.query(), from_ns, to_ns, SIGNAL_ROWS_MAX).await?;
     Ok(whole(answer)?.rows.iter().rev().filter_map(|row| pattern.line(row, to_ns)).collect())
 }
 

@@ -194,6 +194,14 @@ pub struct StormState {
     pub until_wall: i64,
 }
 
+/// An agent that was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentMemory {
+    /// Since when it speaks without a long break.
+    pub since_wall: i64,
+    pub heard_wall: i64,
+}
+
 /// A heartbeat that somebody else sends to us.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {

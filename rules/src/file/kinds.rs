@@ -166,6 +166,7 @@ fn read_pattern(node: &Node, problems: &mut Problems) -> Body {
         after_deploy_ns: None,
         limit: None,
         resolve_after_ns: DAY_NS,
+        marks: Vec::new(),
     };
     if let Some(mut fields) = Fields::new(node, "pattern", problems) {
         if let Some(filter) = fields.require("filter", problems).and_then(|n| signals::filter(n, problems)) {

@@ -122,7 +122,7 @@ fn a_partial_window_is_held_or_said() {
 }
 
 fn line(at: i64, service: &str, text: &str) -> PatternLine {
-    PatternLine { at, labels: labels(&[("service", service)]), text: text.to_owned() }
+    PatternLine { at, labels: labels(&[("service", service)]), text: text.to_owned(), is_trace: false }
 }
 
 #[test]
