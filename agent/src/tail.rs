@@ -10,6 +10,7 @@ pub mod descriptors;
 pub mod discover;
 pub mod follow;
 pub mod identity;
+pub mod journal;
 mod missed;
 pub mod reader;
 mod recover;

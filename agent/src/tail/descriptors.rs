@@ -133,6 +133,7 @@ impl Tail {
             let (start, size) = (source.pos, source.size);
             source.size = start;
             source.let_go();
+            source.file = None;
             if size > start {
                 let (source, path) = (source.info.id.clone(), source.info.path.clone());
                 let reason = "deleted, and limits.deleted_bytes is reached".to_owned();
@@ -145,7 +146,7 @@ impl Tail {
 impl Source {
     /// Whether it is read: from an open file, or from one that is opened when there is news.
     pub fn is_followed(&self) -> bool {
-        self.file.is_some() || self.parked
+        !self.done && (self.file.is_some() || self.parked)
     }
 
     fn can_be_parked(&self) -> bool {

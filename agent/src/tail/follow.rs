@@ -16,6 +16,7 @@ use super::Now;
 use super::checkpoint::{CHECKPOINT_VERSION, Checkpoint, GAPS_MAX, PlannedRange, Stage};
 use super::discover::Candidate;
 use super::identity::FileId;
+use super::journal::Journal;
 use super::reader::{Holds, RECORDS_PER_CHUNK_MAX, Source, Step, Tools, WINDOW_BYTES};
 use crate::batch::{Built, Draft, cut, fit, json_bytes};
 use crate::config::Limits;
@@ -85,6 +86,7 @@ pub struct Tail {
     /// Those of `gaps` that a built batch carries already.
     carried: Vec<Gap>,
     pub(super) unsaved: bool,
+    pub(super) journal: Journal,
     pub(super) in_flight: Vec<PlannedRange>,
     pub(super) replays: Vec<PlannedRange>,
     /// Plans of sources whose file could not be looked at, until they are stored after all.
@@ -102,14 +104,6 @@ pub struct Tail {
     refresh: bool,
     /// Held as long as anything can be written to the state directory.
     _lock: DirLock,
-}
-
-/// What an answer changed beyond the batch itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Acked {
-    AsPlanned,
-    /// The server has more of a source than was sent now: work that was built on the old offset is void.
-    ServerIsAhead,
 }
 
 impl Tail {
@@ -138,6 +132,7 @@ impl Tail {
             gaps: Vec::new(),
             carried: Vec::new(),
             unsaved: true,
+            journal: Journal::new(),
             in_flight: Vec::new(),
             replays: Vec::new(),
             held: Vec::new(),
@@ -179,7 +174,7 @@ impl Tail {
             return;
         }
         let found: HashMap<&Path, &Candidate> = found.iter().map(|found| (found.path.as_path(), found)).collect();
-        for source in self.sources.values_mut().filter(|source| source.stage == Stage::Live) {
+        for (key, source) in self.sources.iter_mut().filter(|(_, source)| source.stage == Stage::Live) {
             let Some(candidate) = found.get(Path::new(&source.info.path)) else { continue };
             let mut labels = candidate.labels.clone();
             for (name, value) in &self.settings.labels {
@@ -193,6 +188,7 @@ impl Tail {
                 source.announced = false;
             }
             source.multiline.clone_from(&candidate.multiline);
+            self.journal.renamed(*key);
         }
     }
 
@@ -297,7 +293,7 @@ impl Tail {
             Step::Rewritten => self.rewritten(key, now),
             Step::Shortened(len) => {
                 self.shortened(key, len, now);
-                if self.sources.get(&key).is_some_and(|source| source.file.is_some()) {
+                if self.sources.get(&key).is_some_and(Source::is_followed) {
                     // What is left of the plan goes first: each turn ends before the one before it.
                     self.step(key, draft, Some(len), now);
                 }
@@ -384,19 +380,20 @@ impl Tail {
         self.save()
     }
 
-    /// The server has stored `built`; `offsets` say how much it has of each source.
-    pub fn acked(&mut self, built: &Built, offsets: &BTreeMap<String, u64>) -> Acked {
-        let mut outcome = Acked::AsPlanned;
+    /// The server has stored `built`; `offsets` say how much it has of each source. Of the batches that wait behind it,
+    /// those are taken back that were built on less.
+    pub fn acked(&mut self, built: &Built, offsets: &BTreeMap<String, u64>, waiting: &mut VecDeque<Built>) {
         for planned in &built.plan {
             let Some(source) = self.by_id(&planned.source) else { continue };
-            source.acked = source.acked.max(planned.to);
+            source.stored(planned.to);
             let stored = offsets.get(&planned.source).copied().unwrap_or(0);
             if stored > source.acked && stored <= source.size {
                 tracing::info!(path = %source.info.path, planned = planned.to, stored, "the server is ahead");
-                source.acked = stored;
-                source.pos = source.pos.max(stored);
-                source.pending = None;
-                outcome = Acked::ServerIsAhead;
+                if source.pos < stored {
+                    source.pos = stored;
+                    source.pending = None;
+                }
+                source.stored(stored);
             }
         }
         self.gaps.retain(|gap| !built.gaps.contains(gap));
@@ -410,7 +407,17 @@ impl Tail {
         });
         // A heartbeat changes nothing that would have to be remembered.
         self.unsaved |= !built.plan.is_empty() || !built.gaps.is_empty();
-        outcome
+        // What the server has whole it skips; it cannot cut every record in the middle.
+        let stale =
+            waiting.iter().position(|waiting| waiting.plan.iter().any(|planned| self.is_partly_stored(planned)));
+        for stale in stale.map(|from| waiting.split_off(from)).unwrap_or_default() {
+            self.discard(&stale);
+        }
+    }
+
+    fn is_partly_stored(&self, planned: &PlannedRange) -> bool {
+        let source = self.key_of(&planned.source).and_then(|key| self.sources.get(&key));
+        source.is_some_and(|source| planned.from < source.acked && source.acked < planned.to)
     }
 
     /// The server does not know these sources any more: the next batches name them again.
@@ -432,13 +439,9 @@ impl Tail {
         self.release(built);
         for planned in &built.plan {
             let Some(source) = self.by_id(&planned.source) else { continue };
-            if source.is_followed() {
-                source.pos = source.acked;
-                source.pending = None;
-                source.dirty = true;
-            } else if source.acked < planned.to {
+            if source.acked < planned.to && !source.read_again() {
                 let (path, start) = (source.info.path.clone(), source.acked.max(planned.from));
-                source.acked = planned.to;
+                source.stored(planned.to);
                 let (source, end) = (planned.source.clone(), Some(planned.to));
                 self.report(Gap { source, path, start, end, reason: "gone before it was sent".to_owned() });
             }
@@ -452,7 +455,7 @@ impl Tail {
         metrics::dropped(built.records);
         for planned in &built.plan {
             let Some(source) = self.by_id(&planned.source) else { continue };
-            source.acked = source.acked.max(planned.to);
+            source.stored(planned.to);
             let path = source.info.path.clone();
             let (source, end) = (planned.source.clone(), Some(planned.to));
             self.report(Gap {
@@ -547,19 +550,21 @@ impl Tail {
     }
 
     pub fn save(&mut self) -> Result<()> {
-        let checkpoint = Checkpoint {
+        let state = Checkpoint {
             version: CHECKPOINT_VERSION,
+            generation: String::new(),
             agent_id: self.agent.id.clone(),
             machine: self.settings.machine.clone(),
             next_source: self.next_source,
             saved_ns: self.scanned_ns,
-            sources: self.sources.values().map(Source::to_saved).collect(),
+            sources: Vec::new(),
+            forgotten: Vec::new(),
             in_flight: self.in_flight.iter().chain(&self.held).cloned().collect(),
             gaps: self.gaps.clone(),
             dropped_lines: self.dropped_lines,
             truncated_lines: self.truncated_lines,
         };
-        checkpoint.save(&self.settings.state_dir)?;
+        self.journal.save(&self.settings.state_dir, state, &self.sources)?;
         self.unsaved = false;
         Ok(())
     }

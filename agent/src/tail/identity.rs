@@ -23,7 +23,7 @@ impl FileId {
 }
 
 /// Hash of the first `len` bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fingerprint {
     pub len: u32,
     pub hash: u64,

@@ -93,7 +93,7 @@ impl Tail {
         Ok(tail)
     }
 
-    fn restore(&mut self, mut saved: Vec<SavedSource>, now: Now) {
+    fn restore(&mut self, mut saved: Vec<SavedSource<'_>>, now: Now) {
         // The inode of a finished file can be a later one's: the ones that are followed win.
         saved.sort_by_key(|source| source.stage != Stage::Finished);
         let mut sources: BTreeMap<u64, Source> = BTreeMap::new();
@@ -261,11 +261,10 @@ impl Tail {
     pub(super) fn shortened(&mut self, key: u64, len: u64, now: Now) {
         let Some(source) = self.sources.get_mut(&key) else { return };
         tracing::warn!(path = %source.info.path, pos = source.pos, len, "lost its end: going on as a new source");
-        let file = if source.pos < len {
-            source.file.as_ref().and_then(Body::plain).map(File::try_clone)
-        } else {
-            source.file.take().and_then(Body::into_plain).map(Ok)
-        };
+        let file = source.file.as_ref().and_then(Body::plain).map(File::try_clone);
+        if source.pos >= len {
+            source.let_go();
+        }
         let (size, kept) = (source.size, source.pos.max(len));
         source.size = kept;
         source.pending = None;
@@ -382,7 +381,10 @@ fn place(source: &mut Source, found: Whereabouts) {
             let packed = body.packed().is_some();
             let len = if packed { source.size } else { sibling.meta.len() };
             source.size = len.max(source.pos);
-            source.file = (packed || len > source.pos).then_some(body);
+            source.file = Some(body);
+            if !packed && len <= source.pos {
+                source.let_go();
+            }
         }
         Whereabouts::Gone(_) => {}
     }

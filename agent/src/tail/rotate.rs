@@ -81,7 +81,7 @@ impl Tail {
 
     /// Whether a followed file is still where it was, and whether it grew.
     fn look_again(&mut self, key: u64, at_path: &HashMap<&Path, &Metadata>, now: Now) {
-        let Some(source) = self.sources.get_mut(&key) else { return };
+        let Some(source) = self.sources.get_mut(&key).filter(|source| !source.done) else { return };
         if source.file.as_ref().is_some_and(|body| body.packed().is_some()) {
             return self.look_at_packed(key, now);
         }
@@ -226,6 +226,7 @@ impl Tail {
             source.mtime_ns = mtime_ns(meta);
             if meta.len() < source.pos && opened.is_some() && !source.fingerprint.is_empty() {
                 source.file = opened;
+                source.done = false;
                 source.path_now = path.to_path_buf();
                 source.stage = if home { Stage::Live } else { Stage::Rotated };
                 self.shortened(key, meta.len(), now);
@@ -239,6 +240,7 @@ impl Tail {
                 Some(_) if source.stage == Stage::Finished && meta.len() == source.pos => return true,
                 opened => source.file = opened,
             }
+            source.done = false;
             source.dirty = true;
             source.quiet_since = now.mono;
         }
@@ -345,8 +347,10 @@ impl Tail {
             source.path_now = sibling.path;
             source.size = recovered.max(source.pos);
             source.dirty = true;
-            if body.plain().is_none() || recovered > source.pos {
-                source.file = Some(body);
+            let more = body.plain().is_none() || recovered > source.pos;
+            source.file = Some(body);
+            if !more {
+                source.let_go();
             }
             self.by_file.insert(source.id, key);
         } else {
