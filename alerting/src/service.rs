@@ -24,7 +24,7 @@ use crate::notify::sender::Sender;
 use crate::notify::{heartbeat, outbox};
 use crate::route::Routing;
 use crate::source::{QuerySource, Shared};
-use crate::state::store::{KEYS, Store, StoreError, Tx};
+use crate::state::store::{KEYS, MARKS, Store, StoreError, Tx};
 use crate::watch::Watcher;
 
 /// How often the files are looked at.
@@ -339,9 +339,16 @@ impl Service {
     }
 
     /// Reads the files again if they changed. What is wrong is refused whole and the last good files stay in force.
-    async fn reload(&mut self) {
+    pub(crate) async fn reload(&mut self) {
         let settings = self.settings.clone();
         let Ok(sources) = tokio::task::spawn_blocking(move || Sources::read(&settings)).await else { return };
+        let sources = match self.store.read_async(|view| view.scan(MARKS, "")).await {
+            Ok(marks) => sources.marked(marks.into_iter().map(|(_, record)| record.mark).collect()),
+            Err(error) => {
+                tracing::error!(error = %error, "cannot read what was said about patterns");
+                return;
+            }
+        };
         if self.seen == Some(sources.hash) {
             return;
         }

@@ -330,6 +330,35 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_rule_asks_for_its_scope_and_groups_traces() {
+        let pattern = |field: Option<&str>| Pattern {
+            filter: "level>=error".to_owned(),
+            field: field.map(str::to_owned),
+            scope: vec!["app".to_owned(), "env".to_owned()],
+            learn_ns: 0,
+            forget_after_ns: 1,
+            after_deploy_ns: None,
+            limit: None,
+            resolve_after_ns: 0,
+            marks: Vec::new(),
+        };
+        assert_eq!(
+            pattern(None).query(),
+            "level>=error | fields app, service, env, message, exception.type, exception.stack"
+        );
+        assert_eq!(pattern(Some("user id")).query(), "level>=error | fields app, service, env, `user id`");
+        let row = |message: &str, stack: &str| {
+            let row = serde_json::json!({"service": "api", "env": "prod", "message": message, "exception.type": "ShopError", "exception.stack": stack});
+            pattern(None).line(row.as_object().expect("an object"), 7).expect("a line")
+        };
+        let one = row("order 7 of ann failed", "ShopError: order 7\n    at pay (/srv/cart.js:1:2)");
+        assert_eq!((one.text.as_str(), one.labels["env"].as_str()), ("ShopError in pay (cart.js)", "prod"));
+        let other = row("nothing like it", "ShopError: other\n    at pay (/srv/cart.js:9:9)");
+        assert_eq!((one.text, one.is_trace), (other.text, true));
+        assert!(!row("no trace 7", "").is_trace);
+    }
+
+    #[test]
     fn signals_are_asked_in_the_search_language() {
         for (query, text) in [
             (query("a OR b", Agg::Count, None, &["host", "upstream"]), "(a OR b) | stats count as v by host, upstream"),

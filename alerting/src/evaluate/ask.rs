@@ -3,7 +3,6 @@
 use logweir_proto::query::value::parse_time;
 use logweir_rules::evaluate::{Deploy, PatternLine, RuleState};
 use logweir_rules::model::{Group, Kind, Labels, Rule, SignalQuery};
-use logweir_rules::names;
 use logweir_rules::signal::{self, Table, labels_of};
 
 use super::kept::Kept;
