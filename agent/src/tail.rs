@@ -12,6 +12,7 @@ pub mod follow;
 pub mod identity;
 pub mod info;
 pub mod journal;
+mod looks;
 mod missed;
 mod names;
 pub mod reader;
