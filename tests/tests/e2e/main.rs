@@ -16,6 +16,7 @@ mod notify_alertmanager;
 mod notify_email;
 mod notify_webhook;
 mod page;
+mod prometheus;
 mod readers;
 mod restart;
 mod sources;
