@@ -3,6 +3,8 @@
 //! A target is a file of `targets/` with a function `run(&[u8])` that panics when what it feeds is wrong, and
 //! [`target!`] below it. Its seeds are the files of `corpus/NAME/`: found inputs go there too, and stay.
 
+pub mod decoding;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

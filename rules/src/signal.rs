@@ -16,7 +16,7 @@ pub const VALUE_COLUMN: &str = "v";
 pub const TIME_COLUMN: &str = "time";
 
 /// Windows as long as this are counted in whole minutes, so that they can be sums of minutes.
-pub const LONG_WINDOW_NS: i64 = 6 * 3600 * 1_000_000_000;
+pub const LONG_WINDOW_NS: i64 = 3600 * 1_000_000_000;
 
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
 
