@@ -127,12 +127,48 @@ pub fn entry(term: &[u8], block: u32) -> u64 {
     (hash64(term) & !((1 << BLOCK_BITS) - 1)) | u64::from(block)
 }
 
-/// Writes the list. `entries` come from [`entry`]; they are sorted and made unique.
+/// Bits of a digit of [`sort`], the digits, and how many entries they are enough for: a list has fewer bits.
+const DIGIT_BITS: u32 = 11;
+const DIGITS: u32 = 3;
+const SORTED_MAX: usize = 1 << (DIGIT_BITS * DIGITS - SPARE_BITS - 1);
+
+/// With fewer entries the tables of the digits are most of the work.
+const SORTED_MIN: usize = 1 << 13;
+
+/// Sorts entries by as many bits of the hash as a list of so many can have, in place of those that are equal there.
+fn sort(entries: &mut Vec<u64>) {
+    if !(SORTED_MIN..SORTED_MAX).contains(&entries.len()) {
+        return entries.sort_unstable();
+    }
+    let digit = |entry: u64, place: u32| (entry >> (64 - DIGIT_BITS * (DIGITS - place))) as usize % (1 << DIGIT_BITS);
+    let mut ends = [[0u32; 1 << DIGIT_BITS]; DIGITS as usize];
+    for entry in &*entries {
+        for place in 0..DIGITS {
+            ends[place as usize][digit(*entry, place)] += 1;
+        }
+    }
+    let mut sorted = vec![0; entries.len()];
+    for place in 0..DIGITS {
+        let next = &mut ends[place as usize];
+        let mut at = 0;
+        for count in next.iter_mut() {
+            at += std::mem::replace(count, at);
+        }
+        for entry in &*entries {
+            let to = &mut next[digit(*entry, place)];
+            sorted[*to as usize] = *entry;
+            *to += 1;
+        }
+        std::mem::swap(entries, &mut sorted);
+    }
+}
+
+/// Writes the list. `entries` come from [`entry`].
 pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
-    entries.sort_unstable();
-    entries.dedup();
+    sort(entries);
     let hash = |entry: &u64| *entry >> BLOCK_BITS;
-    let terms = entries.chunk_by(|a, b| hash(a) == hash(b)).count().max(1);
+    let sorted_by = |entry: &u64| *entry >> (64 - DIGIT_BITS * DIGITS);
+    let terms = entries.chunk_by(|a, b| sorted_by(a) == sorted_by(b)).count().max(1);
     let hash_bits = (terms.ilog2() + 1 + SPARE_BITS).clamp(HASH_BITS_MIN, HASH_BITS);
     let cut = HASH_BITS - hash_bits;
     let delta_k = rice_parameter((1 << hash_bits) / terms as u64);
@@ -150,7 +186,7 @@ pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
         count += 1;
         list.clear();
         list.extend(group.iter().map(block_of));
-        // Terms that share the shorter hash come one after the other.
+        // Terms that share the shorter hash come in any order.
         if !list.is_sorted() {
             list.sort_unstable();
         }
