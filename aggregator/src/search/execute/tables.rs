@@ -17,7 +17,7 @@ use crate::search::crew::{self, Look};
 use crate::search::filter::Filter;
 use crate::search::pipes::{self, Gather, Ground};
 use crate::search::plan::{self, First};
-use crate::search::rows::Show;
+use crate::search::rows::{Show, field_names};
 use crate::search::scan::{BlockRef, Coverage, Reader, Scan, TimeRange};
 use crate::search::table::Table;
 
@@ -158,8 +158,13 @@ impl<'r> Search<'r, '_, '_> {
         }
         let mut scan = self.scan(Order::Desc);
         while let Some(block) = scan.next_block() {
-            let columns = gather.columns(scan.reader().segment(&block));
+            let mut columns = gather.columns(scan.reader().segment(&block));
             if let Some((batch, mask)) = scan.select(&block, &columns.iter().map(String::as_str).collect()) {
+                // What pipes have made is in no segment.
+                if !self.steps.is_empty() {
+                    let made = field_names(&batch).into_iter().filter(|name| !columns.contains(name));
+                    columns.extend(made.collect::<Vec<String>>());
+                }
                 gather.add(&batch, &mask, &columns);
             }
         }
