@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::marks::Mark;
 use logweir_proto::yaml::At;
 
 /// A set of labels; the identity of an alert instance within its rule.
@@ -24,7 +25,8 @@ pub const BY_MAX: usize = 8;
 pub const EVERY_MIN_NS: i64 = 1_000_000_000;
 /// Step of a group that does not say.
 pub const EVERY_DEFAULT_NS: i64 = 30_000_000_000;
-/// How long behind the wall clock a group looks, so that lines under way are counted: unless it says otherwise.
+/// How long behind the wall clock a group looks, so that lines under way are counted: unless it says otherwise, or is
+/// evaluated more often.
 pub const DELAY_DEFAULT_NS: i64 = 5_000_000_000;
 /// Longest window of a signal.
 pub const WINDOW_MAX_NS: i64 = 7 * 86_400 * 1_000_000_000;
@@ -74,6 +76,8 @@ impl fmt::Display for Severity {
 #[derive(Debug, Clone, Default)]
 pub struct RuleSet {
     pub groups: Vec<Arc<Group>>,
+    /// What the files say about patterns.
+    pub marks: Vec<Mark>,
 }
 
 impl RuleSet {
@@ -221,6 +225,8 @@ pub struct Pattern {
     pub limit: Option<Limit>,
     /// A pattern is new for so long.
     pub resolve_after_ns: i64,
+    /// What was said about patterns; later ones count more.
+    pub marks: Vec<Mark>,
 }
 
 /// New patterns of one scope that are alerts of their own; further ones are told together.

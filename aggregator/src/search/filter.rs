@@ -5,6 +5,7 @@
 //! that its earlier, cheaper parts left; an OR only at those that they did not find.
 
 pub mod memo;
+pub mod needle;
 pub mod number;
 pub mod parted;
 pub mod source;

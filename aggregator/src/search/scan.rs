@@ -151,7 +151,8 @@ impl<'a> Reader<'a> {
         } else {
             let batch = segment.read(block.block, &projection(&BTreeSet::from([field::TIME])), None)?;
             let times = times(&batch, segment)?;
-            Mask::from_fn(times.len(), |row| (times[row] >= self.range.first_ns) & (times[row] <= self.range.last_ns))
+            let TimeRange { first_ns, last_ns } = self.range;
+            Mask::of_values(times, |time| (time >= first_ns) & (time <= last_ns))
         };
         let source = BlockSource::new(segment, block.block, rows);
         let mask = self.filter.eval_in(&source, &within);

@@ -18,7 +18,7 @@ use self::classes::RetentionClass;
 use self::sealing::{Part, Sealer};
 use super::block::Block;
 use super::catalogue::{Catalogue, CatalogueError};
-use super::commit::{CommitError, CommitLog, LocalCommits};
+use super::commit::{CommitError, CommitLog, LocalCommits, Record};
 use super::head::HeadSegment;
 use super::objects::{ObjectError, Objects};
 use super::segment::Segment;
@@ -160,9 +160,14 @@ impl Store {
         commits: Box<dyn CommitLog>,
         clock: Clock,
     ) -> Result<(Store, Recovered), StoreError> {
-        let catalogue = Catalogue::load(&*commits)?;
-        if catalogue.is_new() && retention::holds_committed(&objects)? {
-            return Err(StoreError::Lost);
+        let mut catalogue = Catalogue::load(&*commits)?;
+        if catalogue.is_new() {
+            if !objects.list(SPLITS)?.is_empty() {
+                return Err(StoreError::Lost);
+            }
+            // Before any split can be written: splits without a commit log mean that it was lost, and nothing else.
+            let now = clock.now_ns();
+            catalogue.commit(&*commits, &Record { nonce: unique(now), time_ns: now, ..Record::default() })?;
         }
         let recovered = Recovered { wal_upto: catalogue.wal_upto(), ranges: catalogue.ranges().clone() };
         let state = State {

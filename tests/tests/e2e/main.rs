@@ -3,6 +3,7 @@
 //! One binary, so that the harness is linked once. Each module is one promise.
 
 mod amtool;
+mod anomaly;
 mod commands;
 mod disk;
 mod drills;

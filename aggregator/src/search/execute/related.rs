@@ -35,7 +35,7 @@ impl<'r> Search<'r, '_, '_> {
     }
 
     fn warn(&mut self, warn: &str, message: String) {
-        self.warnings.push(Warning { warn: warn.to_owned(), field: None, did_you_mean: None, pos: None, message });
+        self.warnings.push(Warning::new(warn, message));
     }
 
     /// The rows and what stands around them, each event once, in rising order.
@@ -117,8 +117,7 @@ impl<'r> Search<'r, '_, '_> {
         };
         let mut earlier: HashMap<String, Row> = HashMap::new();
         for (_, row) in self.ask(&query, "compare", request, JOIN_ROWS_MAX)? {
-            let at = |name: &String| row.get(name).map_or(Value::Null, |value| answered(name, value));
-            let key: Vec<Value> = keys.iter().map(|name| shifted(&at(name))).collect();
+            let key: Vec<Value> = keys.iter().map(|name| shifted(&value_of(&row, name))).collect();
             earlier.insert(join_key(key.into_iter()), row);
         }
         let mut columns = table.columns.clone();
@@ -128,7 +127,7 @@ impl<'r> Search<'r, '_, '_> {
             let past = earlier.get(&join_key(keys.iter().map(value)));
             let mut values = row.values.clone();
             for name in &measures {
-                let previous = past.and_then(|past| past.get(name)).map_or(Value::Null, |value| answered(name, value));
+                let previous = past.map_or(Value::Null, |past| value_of(past, name));
                 let delta = difference(&value(name), &previous);
                 values.extend([previous, delta]);
             }
@@ -171,7 +170,7 @@ impl<'r> Search<'r, '_, '_> {
                     columns.len() - 1
                 });
             }
-            let key = on.iter().map(|name| row.get(name).map_or(Value::Null, |value| Value::of_json(name, value)));
+            let key = on.iter().map(|name| value_of(&row, name));
             by_key.entry(join_key(key)).or_default().push(row);
         }
         let mut rows = Vec::new();
@@ -226,6 +225,10 @@ impl<'r> Search<'r, '_, '_> {
 
 fn field_named(name: &str) -> Field {
     Field { name: name.to_owned(), span: Span::default() }
+}
+
+fn value_of(row: &Row, name: &str) -> Value {
+    row.get(name).map_or(Value::Null, |value| answered(name, value))
 }
 
 fn table_of_events(events: impl IntoIterator<Item = (EventId, Row)>) -> Table {

@@ -8,7 +8,8 @@ use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::UInt16Type;
 
 use super::memo::Memo;
-use super::text::{InLiteral, Needle, TextTest};
+use super::needle::{InLiteral, Needle};
+use super::text::{TextTest, rows_of_values};
 use crate::search::mask::Mask;
 use crate::store::column::Kind;
 use crate::store::segment::Parts;
@@ -35,10 +36,8 @@ pub fn scan(test: &TextTest, parts: &dyn Parts, within: &Mask) -> Result<Option<
     };
     let numbers = parts.numbers();
     let len = numbers.len();
-    let of_template = |number: usize| {
-        let values = numbers.values();
-        Mask::from_fn(len, |row| values[row] == number as i64).and(&Mask::valid(numbers)).and(within)
-    };
+    let templated = Mask::valid(numbers).and(within);
+    let of_template = |number: usize| Mask::of_values(numbers.values(), |value| value == number as i64).and(&templated);
     let (mut found, mut unsure) = (Mask::none(len), Mask::none(len));
     for (number, template) in parts.templates().iter().enumerate() {
         let rows = of_template(number);
@@ -130,14 +129,8 @@ fn hits(needle: &Needle, array: &ArrayRef, within: &Mask) -> Result<Mask, String
         return Ok(Mask::valid(array).and(within));
     };
     let values = numbered.values().as_string_opt::<i32>().ok_or("a dictionary of texts has other values")?;
-    let found = needle.hits_of_values(values);
-    if found.is_empty() {
-        return Ok(Mask::none(within.len()));
-    }
     let keys = numbered.keys();
-    Ok(Mask::from_fn(within.len(), |row| found.has(usize::from(keys.values()[row])))
-        .and(&Mask::valid(keys))
-        .and(within))
+    Ok(rows_of_values(keys, &needle.hits_of_values(values)).and(&Mask::valid(keys)).and(within))
 }
 
 fn scan_texts(test: &TextTest, array: &ArrayRef, within: &Mask) -> Result<Mask, String> {

@@ -369,7 +369,7 @@ fn extract(row: &mut Row, extractor: &Extractor, from: &str) {
             }
         }
         Extractor::Logfmt => {
-            let pairs = text.split(' ').filter_map(|pair| pair.split_once('='));
+            let pairs = text.split_whitespace().filter_map(|pair| pair.split_once('='));
             for (name, value) in pairs.filter(|(name, _)| !name.contains('"')) {
                 let value = match value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) {
                     Some(quoted) => Val::Text(quoted.to_owned()),

@@ -12,7 +12,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-use arrow::array::{Array, AsArray, Int64Array, StringArray};
+use arrow::array::{Array, AsArray, Int64Array, StringArray, UInt16Array};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
@@ -21,7 +21,7 @@ use super::derived::{self, Deriver, Piece};
 use super::hashes;
 use super::lexicon::{LexiconBuilder, class};
 use super::rows::{Numbers, dictionary};
-use crate::store::block::cell;
+use crate::store::block::{cell, texts};
 use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
 use crate::store::segment::{BLOCK_ROWS_MAX, Counts};
 use crate::store::spell::Cell;
@@ -157,7 +157,14 @@ impl Indexer {
                 continue;
             }
             match key.kind {
-                Kind::Str => hashed += self.add_values(&key.field, column.as_string(), block),
+                Kind::Str => match texts::numbered(column) {
+                    Some((keys, values)) => {
+                        let used = used(keys, values.len());
+                        let values = used.iter().map(|key| values.value(*key));
+                        hashed += self.add_distinct(&key.field, values, used.len(), block);
+                    }
+                    None => hashed += self.add_values(&key.field, column.as_string(), block),
+                },
                 Kind::Int => {
                     let integers = column.as_primitive::<Int64Type>();
                     let texts: StringArray = integers.iter().map(|value| Some(value?.to_string())).collect();
@@ -365,6 +372,13 @@ impl Indexer {
         }
         hashed
     }
+}
+
+/// The keys that occur.
+fn used(keys: &UInt16Array, values: usize) -> Vec<usize> {
+    let mut seen = vec![false; values];
+    keys.iter().flatten().for_each(|key| seen[usize::from(key)] = true);
+    (0..values).filter(|key| seen[*key]).collect()
 }
 
 /// Different for different words; near ones lie far apart.

@@ -23,12 +23,13 @@ use super::columns::{ColumnAt, Columns};
 use super::derived;
 use super::footer::{Footer, Known, PARQUET_TAIL_BYTES, Section, TRAILER_BYTES, Trailer, check_section};
 use super::hashes::{HashList, Needs, OPEN_BYTES};
+use super::indexer::WORD_FIELDS;
 use super::lexicon::Lexicon;
 use super::lookup;
 use super::pages::{Storage, Undecoded, plain};
 use super::parted::Parted;
 use crate::store::block::{Block, BlockParts, Lines, pick};
-use crate::store::column::ColumnKey;
+use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT};
 use crate::store::head::check_rows;
 use crate::store::objects::Objects;
 use crate::store::segment::{BLOCK_ROWS_MAX, Probe, Projection};
@@ -354,12 +355,18 @@ impl OpenSplit {
         Ok(blocks)
     }
 
-    /// All columns of a block as the layout types them. They are not kept: whoever wants them wants them once.
+    /// All columns of a block as a block in memory has them. They are not kept: whoever wants them wants them once.
     pub fn whole(&self, block: usize) -> Result<RecordBatch, String> {
         let stat = self.known.footer.blocks.get(block).ok_or_else(|| format!("there is no block {block}"))?;
         let rows = stat.rows as usize;
+        let keys = self.known.layout.keys();
+        let may_be_numbered = |column: usize| {
+            let key = column.checked_sub(FIELD_COLUMNS_AT).and_then(|at| keys.get(at));
+            key.is_some_and(|key| !WORD_FIELDS.contains(&&*key.field))
+        };
         let read = |column: usize| -> Result<ArrayRef, String> {
             match self.decode(block, column, rows).map_err(|error| format!("block {block}: {error}"))? {
+                Some(array) if may_be_numbered(column) => Ok(array),
                 Some(array) => plain(array).map_err(|_| format!("block {block}: a dictionary is damaged")),
                 None => Ok(Arc::clone(self.read_columns(block, &[column], None)?.column(0))),
             }
@@ -369,8 +376,7 @@ impl OpenSplit {
             _ => read(column),
         };
         let arrays = (0..=self.known.layout.raw()).map(column).collect::<Result<Vec<_>, _>>()?;
-        let schema = Arc::clone(self.known.layout.schema());
-        RecordBatch::try_new(schema, arrays).map_err(|error| format!("block {block}: {error}"))
+        self.known.layout.batch(arrays).map_err(|error| format!("block {block}: {error}"))
     }
 
     /// Some columns of some rows of a block, as the layout types them.

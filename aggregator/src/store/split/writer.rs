@@ -19,6 +19,7 @@ use super::indexer::{Indexer, Rows, Told};
 use super::lexicon::LexiconError;
 use super::rows::RowsWriter;
 use crate::ranges::SourceRanges;
+use crate::store::block::texts::plain;
 use crate::store::block::{Block, counts_by, field_stats};
 use crate::store::column::{COUNTED_FIELDS, Layout, add_stats, count_values};
 use crate::store::merge::Merge;
@@ -194,15 +195,20 @@ fn append(file: &mut Vec<u8>, bytes: &[u8]) -> Section {
     section
 }
 
-/// Rows from all over the split.
+/// Rows from all over the split, all texts as they are.
 fn sample(merge: &Merge) -> Result<RecordBatch, ArrowError> {
     const PARTS: usize = 16;
     let rows = merge.rows();
+    let plainly = |rows| {
+        let batch: RecordBatch = merge.batch(rows)?;
+        let columns = batch.columns().iter().map(plain).collect::<Result<_, _>>()?;
+        RecordBatch::try_new(Arc::clone(merge.layout().schema()), columns)
+    };
     if rows <= SAMPLE_ROWS {
-        return merge.batch(0..rows);
+        return plainly(0..rows);
     }
     let part = |i: usize| rows * i / PARTS..rows * i / PARTS + SAMPLE_ROWS / PARTS;
-    let parts = (0..PARTS).map(|i| merge.batch(part(i))).collect::<Result<Vec<_>, _>>()?;
+    let parts = (0..PARTS).map(|i| plainly(part(i))).collect::<Result<Vec<_>, _>>()?;
     concat_batches(merge.layout().schema(), &parts)
 }
 

@@ -27,7 +27,7 @@ impl Default for Dictionary {
 
 impl Dictionary {
     /// How many values there are.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::store) fn len(&self) -> usize {
         self.words.len().max(self.starts.len() - 1)
     }
 
@@ -74,7 +74,7 @@ impl Dictionary {
 
     /// The number of a text.
     #[inline]
-    pub(super) fn number_text(&mut self, text: &[u8]) -> u32 {
+    pub(in crate::store) fn number_text(&mut self, text: &[u8]) -> u32 {
         let hash = hash(self.seed, text);
         match self.find(hash, |dictionary, number| dictionary.text(number) == text) {
             Ok(number) => number,
