@@ -86,7 +86,10 @@ fn read_one(node: &Node, problems: &mut Problems) -> Option<Mark> {
         (Some((node, id)), None) => {
             let parsed = PatternId::parse(&id).map(Target::Id);
             if parsed.is_none() {
-                problems.add(node.at, "a pattern is 16 hexadecimal digits in quotes, as its alert and `logweir patterns` say");
+                problems.add(
+                    node.at,
+                    "a pattern is 16 hexadecimal digits in quotes, as its alert and `logweir patterns` say",
+                );
             }
             parsed
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::marks::Mark;
 use crate::condition::Condition;
+use crate::marks::Mark;
 use logweir_proto::yaml::At;
 
 /// A set of labels; the identity of an alert instance within its rule.

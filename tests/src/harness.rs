@@ -9,6 +9,7 @@ pub mod browser;
 pub mod client;
 pub mod docker;
 pub mod events;
+pub mod journald;
 pub mod ledger;
 pub mod nginx;
 pub mod pm2;

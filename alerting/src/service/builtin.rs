@@ -22,7 +22,13 @@ fn firing(tx: &Tx, name: &str) -> Result<Vec<Episode>, StoreError> {
     Ok(all.filter(|episode| episode.rule == name && episode.is_firing()).collect())
 }
 
-pub(crate) fn place(tx: &Tx, routing: Option<&Routing>, mut episode: Episode, event: Event, now: i64) -> Result<(), StoreError> {
+pub(crate) fn place(
+    tx: &Tx,
+    routing: Option<&Routing>,
+    mut episode: Episode,
+    event: Event,
+    now: i64,
+) -> Result<(), StoreError> {
     if let Some(routing) = routing {
         let mut placer = Placer::new(tx, routing, now);
         placer.place(&mut episode, event)?;

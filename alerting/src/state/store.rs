@@ -42,8 +42,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::records::{
-    AgentMemory, Beat, Episode, Flap, Health, NotifyGroup, OutboxRow, RuleHistory, RuleMemory, Silence, StormState, Suppression,
-    ThreadRef, Told,
+    AgentMemory, Beat, Episode, Flap, Health, NotifyGroup, OutboxRow, RuleHistory, RuleMemory, Silence, StormState,
+    Suppression, ThreadRef, Told,
 };
 
 use super::history::TransitionLine;

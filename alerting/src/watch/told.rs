@@ -96,7 +96,8 @@ impl Told {
                 self.last.remove(&key);
                 let host = episode.instance.get("host");
                 let forgotten = name == AGENT_DOWN && host.is_some_and(|host| !self.is_known(host));
-                let why = if forgotten { "it was silent for a week: it counts as taken away" } else { "it is well again" };
+                let why =
+                    if forgotten { "it was silent for a week: it counts as taken away" } else { "it is well again" };
                 change.end.push((episode.id, why));
             }
         }

@@ -9,7 +9,9 @@ use logweir_aggregator::api::App;
 use logweir_aggregator::api::error::ApiError;
 use logweir_aggregator::api::query::{ALERTING, Asked, collect, start};
 use logweir_aggregator::search::execute::LIMIT_MAX;
-use logweir_alerting::source::{AgentHealth, Ahead, Answer, Arrival, Health, HostMark, LowDisk, QueryError, QuerySource};
+use logweir_alerting::source::{
+    AgentHealth, Ahead, Answer, Arrival, Health, HostMark, LowDisk, QueryError, QuerySource,
+};
 use logweir_proto::api::{ErrorCode, QueryRequest};
 
 /// An agent speaks of each of its sources with every heartbeat; one that it left out for so long has ended.

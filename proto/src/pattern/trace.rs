@@ -209,9 +209,13 @@ mod tests {
             panic in main.pay (pay.go)
             cart.rb in pay': gone (RuntimeError) (cart.rb), <main> (app.rb)
             PDOException in Cart->pay (cart.php)
-            System.NullReferenceException in Shop.Cart.Pay (Cart.cs)"#]].assert_eq(&all.join("\n"));
+            System.NullReferenceException in Shop.Cart.Pay (Cart.cs)"#]]
+        .assert_eq(&all.join("\n"));
         assert_eq!(identity(None, "just a message: with 12 things"), None);
-        assert_eq!(identity(Some("ShopError"), TRACES[0]).map(|text| text.starts_with("ShopError in checkout")), Some(true));
+        assert_eq!(
+            identity(Some("ShopError"), TRACES[0]).map(|text| text.starts_with("ShopError in checkout")),
+            Some(true)
+        );
     }
 
     #[test]

@@ -88,7 +88,8 @@ fn each_trouble_has_its_cause_and_its_words() {
 async fn an_agent_that_goes_is_told_once_and_ends_when_it_is_back_also_over_a_restart() {
     let dir = tempfile::tempdir().expect("a directory");
     let clock = logweir_runtime::clock::Clock::manual(T0);
-    let text = "route: {receiver: ops, group_wait: 0s}\nreceivers: [{name: ops, webhook: [{url: 'https://ops.example/'}]}]\n";
+    let text =
+        "route: {receiver: ops, group_wait: 0s}\nreceivers: [{name: ops, webhook: [{url: 'https://ops.example/'}]}]\n";
     let routing = crate::route::file::load("alerting.yaml", text, &|_| None).unwrap_or_else(|p| panic!("{p:?}"));
     let routing = Arc::new(routing);
     let watched = Watched::new();
@@ -100,7 +101,9 @@ async fn an_agent_that_goes_is_told_once_and_ends_when_it_is_back_also_over_a_re
     };
     let firing = |store: &Store| -> Vec<String> {
         let all = store.read(|view| view.scan(EPISODES, "")).expect("reads").into_iter().map(|(_, one)| one);
-        all.filter(crate::state::Episode::is_firing).map(|one| format!("{} {}", one.rule, one.instance["host"])).collect()
+        all.filter(crate::state::Episode::is_firing)
+            .map(|one| format!("{} {}", one.rule, one.instance["host"]))
+            .collect()
     };
     let (mut watcher, store) = begin(dir.path());
     for second in (0..=600).step_by(5) {
