@@ -4,6 +4,7 @@ pub(crate) mod actions;
 pub mod alertmanager;
 mod explain;
 mod hooks;
+mod marks;
 mod prometheus;
 
 use std::collections::BTreeMap;
@@ -98,6 +99,7 @@ pub fn routes() -> Vec<Route> {
     ];
     all.extend(actions::routes());
     all.extend(hooks::routes());
+    all.extend(marks::routes());
     all.extend(alertmanager::routes());
     all.extend(prometheus::routes());
     all

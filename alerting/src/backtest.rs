@@ -15,6 +15,7 @@ use std::sync::Arc;
 use logweir_rules::model::RuleSet;
 use tokio::task::JoinSet;
 
+use crate::evaluate::Grain;
 use crate::evaluate::scene::Scene;
 use crate::route::Routing;
 use crate::source::{QueryError, QuerySource};
@@ -25,6 +26,8 @@ pub use report::{Report, RuleReport};
 
 /// Longest period of one backtest.
 pub const PERIOD_MAX_NS: i64 = 35 * 86_400 * 1_000_000_000;
+/// A longer period is replayed with windows of whole minutes.
+pub const EXACT_MAX_NS: i64 = 2 * 86_400 * 1_000_000_000;
 /// Groups that are replayed at the same time.
 const GROUPS_AT_ONCE: usize = 2;
 
@@ -39,6 +42,14 @@ pub struct Plan {
     pub budget: Option<Budget>,
     /// Begin with nothing known, as an installation does, and not with what the time before `from` teaches.
     pub cold: bool,
+    /// Where the minutes of long windows are kept.
+    pub store: Option<Store>,
+}
+
+impl Plan {
+    fn grain(&self) -> Grain {
+        if self.to.saturating_sub(self.from) > EXACT_MAX_NS { Grain::Minutes(self.store.clone()) } else { Grain::Steps }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

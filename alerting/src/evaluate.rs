@@ -36,7 +36,7 @@ pub(crate) use commit::Work;
 pub(crate) use draft::{Draft, Maker};
 pub use draft::{Links, episode_id};
 pub use late::LATE_HORIZON_NS;
-pub(crate) use past::Past;
+pub(crate) use past::{Grain, Past};
 pub(crate) use runner::decide;
 use runner::{Runner, Shared, Turn};
 
@@ -141,6 +141,7 @@ impl Evaluator {
             let states = names.filter_map(|name| self.states.remove_entry(name)).collect();
             let mut runner = Runner::new(Arc::clone(group), states, self.cursors.get(&group.name).copied());
             runner.kept = kept.remove(&group.name);
+            runner.kept.iter_mut().for_each(|kept| kept.retain(group));
             let turn = Turn { next_wall: i64::MIN, behind: true };
             self.slots.insert(group.name.clone(), Slot { runner: Some(Box::new(runner)), turn });
         }

@@ -24,7 +24,7 @@ use crate::notify::sender::Sender;
 use crate::notify::{heartbeat, outbox};
 use crate::route::Routing;
 use crate::source::{QuerySource, Shared};
-use crate::state::store::{KEYS, Store, StoreError, Tx};
+use crate::state::store::{KEYS, MARKS, Store, StoreError, Tx};
 use crate::watch::Watcher;
 
 /// How often the files are looked at.
@@ -76,6 +76,8 @@ pub struct Live {
     statuses: Mutex<BTreeMap<String, RuleStatus>>,
     /// Why rules cannot be evaluated at all now.
     pub(crate) broken: Mutex<Option<String>>,
+    /// Why what is evaluated is not what happens: a group is late, or no lines arrive.
+    stalled: Mutex<Option<String>>,
     /// When rules were last evaluated.
     round_wall: AtomicI64,
     /// The commit of the rule files, when they are in a git checkout.
@@ -99,6 +101,7 @@ impl Live {
         Live {
             base_url: base_url.to_owned(),
             signer: Signer::new(base_url, link_key),
+            stalled: Mutex::default(),
             round_wall: AtomicI64::new(i64::MIN),
             commit: RwLock::default(),
             wake: Notify::new(),
@@ -142,6 +145,10 @@ impl Live {
 
     fn set_broken(&self, broken: Option<String>) {
         *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = broken;
+    }
+
+    pub(crate) fn set_stalled(&self, stalled: Option<String>) {
+        *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = stalled;
     }
 
     pub(crate) fn status(&self, rule: &str) -> RuleStatus {
@@ -214,7 +221,7 @@ impl Live {
             Some(reason) => Some(reason),
             None if !self.may_send() => Some("the past is not caught up".to_owned()),
             None if age_ns > EVALUATION_AGE_MAX_NS => Some("rules are not evaluated".to_owned()),
-            None => None,
+            None => self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
@@ -339,9 +346,16 @@ impl Service {
     }
 
     /// Reads the files again if they changed. What is wrong is refused whole and the last good files stay in force.
-    async fn reload(&mut self) {
+    pub(crate) async fn reload(&mut self) {
         let settings = self.settings.clone();
         let Ok(sources) = tokio::task::spawn_blocking(move || Sources::read(&settings)).await else { return };
+        let sources = match self.store.read_async(|view| view.scan(MARKS, "")).await {
+            Ok(marks) => sources.marked(marks.into_iter().map(|(_, record)| record.mark).collect()),
+            Err(error) => {
+                tracing::error!(error = %error, "cannot read what was said about patterns");
+                return;
+            }
+        };
         if self.seen == Some(sources.hash) {
             return;
         }

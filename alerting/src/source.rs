@@ -40,9 +40,12 @@ pub struct HostMark {
 /// Lines that became searchable together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
+    /// Later ones have greater numbers; the first is 1.
+    pub number: u64,
     pub wall: i64,
-    /// The oldest event time among them that is not older than an hour.
+    /// The event times between which they lie, both included.
     pub oldest_ns: i64,
+    pub newest_ns: i64,
 }
 
 /// What is known of the agent of a host besides its lines.
@@ -96,8 +99,8 @@ pub trait QuerySource: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// What became searchable after a time within the last hour, in the order of arrival: how old its oldest line was.
-    fn arrivals(&self, _after_wall: i64) -> Vec<Arrival> {
+    /// What became searchable within the last hour, in the order of arrival, after the one with this number.
+    fn arrivals(&self, _after: u64) -> Vec<Arrival> {
         Vec::new()
     }
 

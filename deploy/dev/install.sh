@@ -39,6 +39,7 @@ if [ "$scope" = test ]; then
   need_package chromium chromium
   need_package logrotate logrotate
   need_package prometheus-alertmanager prometheus-alertmanager
+  need_package prometheus prometheus
   need_package openssl openssl
   # A file system of which the kernel tells nothing, and the journal with its journald.
   need_package bindfs bindfs

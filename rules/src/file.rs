@@ -132,7 +132,9 @@ fn read_group(node: &Node, problems: &mut Problems) -> Option<Group> {
     let owner = fields.get("owner").and_then(|n| problems.text(n, "owner"));
     let labels = fields.get("labels").map(|n| problems.texts(n, "labels")).unwrap_or_default();
     let mut defaults = Defaults { owner, labels, ..Defaults::default() };
-    let mut delay = Delay { fixed_ns: DELAY_DEFAULT_NS, auto: false, max_ns: MAX_DELAY_DEFAULT_NS };
+    // Who asks every second wants to know within two.
+    let fixed_ns = DELAY_DEFAULT_NS.min(every_ns);
+    let mut delay = Delay { fixed_ns, auto: false, max_ns: MAX_DELAY_DEFAULT_NS };
     if let Some(node) = fields.get("defaults") {
         read_defaults(node, &mut defaults, &mut delay, problems);
     }

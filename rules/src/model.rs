@@ -25,7 +25,8 @@ pub const BY_MAX: usize = 8;
 pub const EVERY_MIN_NS: i64 = 1_000_000_000;
 /// Step of a group that does not say.
 pub const EVERY_DEFAULT_NS: i64 = 30_000_000_000;
-/// How long behind the wall clock a group looks, so that lines under way are counted: unless it says otherwise.
+/// How long behind the wall clock a group looks, so that lines under way are counted: unless it says otherwise, or is
+/// evaluated more often.
 pub const DELAY_DEFAULT_NS: i64 = 5_000_000_000;
 /// Longest window of a signal.
 pub const WINDOW_MAX_NS: i64 = 7 * 86_400 * 1_000_000_000;

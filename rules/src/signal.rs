@@ -16,7 +16,7 @@ pub const VALUE_COLUMN: &str = "v";
 pub const TIME_COLUMN: &str = "time";
 
 /// Windows as long as this are counted in whole minutes, so that they can be sums of minutes.
-pub const LONG_WINDOW_NS: i64 = 6 * 3600 * 1_000_000_000;
+pub const LONG_WINDOW_NS: i64 = 3600 * 1_000_000_000;
 
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
 
@@ -327,6 +327,35 @@ mod tests {
     fn query(filter: &str, agg: Agg, field: Option<&str>, by: &[&str]) -> SignalQuery {
         let by = by.iter().map(|label| (*label).to_owned()).collect();
         SignalQuery { filter: filter.to_owned(), agg, field: field.map(str::to_owned), window_ns: 1, by, shift_ns: 0 }
+    }
+
+    #[test]
+    fn a_pattern_rule_asks_for_its_scope_and_groups_traces() {
+        let pattern = |field: Option<&str>| Pattern {
+            filter: "level>=error".to_owned(),
+            field: field.map(str::to_owned),
+            scope: vec!["app".to_owned(), "env".to_owned()],
+            learn_ns: 0,
+            forget_after_ns: 1,
+            after_deploy_ns: None,
+            limit: None,
+            resolve_after_ns: 0,
+            marks: Vec::new(),
+        };
+        assert_eq!(
+            pattern(None).query(),
+            "level>=error | fields app, service, env, message, exception.type, exception.stack"
+        );
+        assert_eq!(pattern(Some("user id")).query(), "level>=error | fields app, service, env, `user id`");
+        let row = |message: &str, stack: &str| {
+            let row = serde_json::json!({"service": "api", "env": "prod", "message": message, "exception.type": "ShopError", "exception.stack": stack});
+            pattern(None).line(row.as_object().expect("an object"), 7).expect("a line")
+        };
+        let one = row("order 7 of ann failed", "ShopError: order 7\n    at pay (/srv/cart.js:1:2)");
+        assert_eq!((one.text.as_str(), one.labels["env"].as_str()), ("ShopError in pay (cart.js)", "prod"));
+        let other = row("nothing like it", "ShopError: other\n    at pay (/srv/cart.js:9:9)");
+        assert_eq!((one.text, one.is_trace), (other.text, true));
+        assert!(!row("no trace 7", "").is_trace);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! same run, so that runs on different machines can be compared.
 
 pub mod agent;
+pub mod alerting;
 pub mod dataset;
 pub mod generate;
 pub mod ingest;

@@ -13,6 +13,7 @@ use anyhow::{Context, ensure};
 
 use crate::harness::Scratch;
 
+pub mod alerts;
 mod destroyed;
 mod outages;
 mod rotations;

@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod browser;
 pub mod client;
+pub mod desk;
 pub mod docker;
 pub mod events;
 pub mod journald;

@@ -10,11 +10,12 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use logweir_proto::batch::{Gap, SourceInfo};
+use logweir_proto::batch::Gap;
 use logweir_runtime::durable;
 use serde::{Deserialize, Serialize};
 
 use super::identity::{FileId, Fingerprint};
+use super::info::Info;
 use super::journal;
 use crate::decode::Multiline;
 use crate::error::{Error, Result};
@@ -62,7 +63,7 @@ pub enum Stage {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedSource<'a> {
-    pub info: Cow<'a, SourceInfo>,
+    pub info: Cow<'a, Info>,
     pub multiline: Cow<'a, Multiline>,
     pub stage: Stage,
     pub id: FileId,

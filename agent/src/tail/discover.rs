@@ -2,12 +2,14 @@
 //!
 //! Each find says why, and so does each thing that was passed over: `logweir-agent discover` prints both.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use logweir_proto::batch::SourceKind;
 
 use super::identity::is_compressed;
+use super::info::Labels;
 use crate::config::{Config, FileRule, StartAt};
 use crate::decode::Multiline;
 use crate::spool::Segment;
@@ -29,8 +31,8 @@ pub struct Candidate {
     pub path: PathBuf,
     pub kind: SourceKind,
     /// The `log_format` of an NGINX access log, or several ([`formats`](super::formats)); else what `SourceInfo` says.
-    pub format: String,
-    pub labels: BTreeMap<String, String>,
+    pub format: Arc<str>,
+    pub labels: Labels,
     pub multiline: Multiline,
     pub start_at: StartAt,
 }
@@ -46,7 +48,7 @@ pub struct Finding {
 
 impl Finding {
     pub fn service(&self) -> &str {
-        self.candidate.labels.get("service").map_or("", String::as_str)
+        self.candidate.labels.get("service").unwrap_or_default()
     }
 
     fn follow(candidate: Candidate, why: impl Into<String>) -> Finding {
@@ -63,17 +65,17 @@ impl Candidate {
         Candidate {
             path: path.into(),
             kind,
-            format: String::new(),
-            labels: BTreeMap::new(),
+            format: Arc::default(),
+            labels: Labels::default(),
             multiline: Multiline::Auto,
             start_at: StartAt::End,
         }
     }
 
-    fn label(mut self, name: &str, value: impl Into<String>) -> Candidate {
-        let value = value.into();
+    fn label(mut self, name: &str, value: impl AsRef<str>) -> Candidate {
+        let value = value.as_ref();
         if !value.is_empty() {
-            self.labels.insert(name.to_owned(), value);
+            self.labels.insert(name, value);
         }
         self
     }

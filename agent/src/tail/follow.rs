@@ -16,9 +16,11 @@ use super::Now;
 use super::checkpoint::{CHECKPOINT_VERSION, Checkpoint, GAPS_MAX, PlannedRange, Stage};
 use super::discover::Candidate;
 use super::identity::FileId;
+use super::info::Info;
 use super::journal::Journal;
+use super::names::Names;
 use super::reader::{Holds, RECORDS_PER_CHUNK_MAX, Source, Step, Tools, WINDOW_BYTES};
-use crate::batch::{Built, Draft, cut, fit, json_bytes};
+use crate::batch::{Built, Draft, cut, json_bytes};
 use crate::config::Limits;
 use crate::decode::Scratch;
 use crate::error::Result;
@@ -60,8 +62,9 @@ pub struct Tail {
     pub(super) settings: Settings,
     pub(super) agent: AgentInfo,
     pub(super) holds: Holds,
-    pub(super) sources: BTreeMap<u64, Source>,
-    pub(super) by_file: HashMap<FileId, u64>,
+    pub(super) sources: BTreeMap<u64, Box<Source>>,
+    pub(super) by_file: BTreeMap<FileId, u64>,
+    pub(super) names: Names,
     pub(super) next_source: u64,
     /// Files that are open, and where the search for one to park goes on.
     pub(super) open: usize,
@@ -116,7 +119,8 @@ impl Tail {
             agent,
             holds,
             sources: BTreeMap::new(),
-            by_file: HashMap::new(),
+            by_file: BTreeMap::new(),
+            names: Names::default(),
             next_source: 1,
             open: 0,
             hand: 0,
@@ -175,14 +179,12 @@ impl Tail {
         }
         let found: HashMap<&Path, &Candidate> = found.iter().map(|found| (found.path.as_path(), found)).collect();
         for (key, source) in self.sources.iter_mut().filter(|(_, source)| source.stage == Stage::Live) {
-            let Some(candidate) = found.get(Path::new(&source.info.path)) else { continue };
+            let Some(candidate) = found.get(Path::new(&*source.info.path)) else { continue };
             let mut labels = candidate.labels.clone();
-            for (name, value) in &self.settings.labels {
-                labels.entry(name.clone()).or_insert_with(|| value.clone());
-            }
+            labels.add_missing(&self.settings.labels);
             let mut info =
-                SourceInfo { kind: candidate.kind, format: candidate.format.clone(), labels, ..source.info.clone() };
-            fit(&mut info);
+                Info { kind: candidate.kind, format: candidate.format.clone(), labels, ..source.info.clone() };
+            info.fit();
             if info != source.info {
                 source.info = info;
                 source.announced = false;
@@ -221,6 +223,8 @@ impl Tail {
 
     /// A batch without lines: "I am here, and this is how far each source is".
     pub fn heartbeat(&mut self, now: Now) -> Result<Built> {
+        // Nothing was read for a while: an idle agent needs no buffers.
+        (self.window, self.scratch) = (Vec::new(), Scratch::default());
         self.finish(Draft::default(), true, now)
     }
 
@@ -280,7 +284,7 @@ impl Tail {
         };
         if chunk.end() > chunk.start() {
             let chunk = self.filter.apply(&source.info, chunk);
-            draft.push(&source.info, &chunk, whole);
+            draft.push(&source.info.to_source(), &chunk, whole);
             source.announced = true;
         }
         match step {
@@ -293,7 +297,7 @@ impl Tail {
             Step::Rewritten => self.rewritten(key, now),
             Step::Shortened(len) => {
                 self.shortened(key, len, now);
-                if self.sources.get(&key).is_some_and(Source::is_followed) {
+                if self.sources.get(&key).is_some_and(|source| source.is_followed()) {
                     // What is left of the plan goes first: each turn ends before the one before it.
                     self.step(key, draft, Some(len), now);
                 }
@@ -319,12 +323,12 @@ impl Tail {
                 source.look_if_caught_up(now);
             }
             if !source.announced && announced < ANNOUNCED_PER_BATCH_MAX && !draft.is_full() {
-                draft.announce(&source.info);
+                draft.announce(&source.info.to_source());
                 source.announced = true;
                 announced += 1;
             }
             if source.caught_up_ns > 0 {
-                let (id, time_ns) = (source.info.id.clone(), source.caught_up_ns);
+                let (id, time_ns) = (source.info.id.to_string(), source.caught_up_ns);
                 watermarks.push(Watermark { source: id, offset: source.pos, time_ns });
             }
         }
@@ -402,7 +406,7 @@ impl Tail {
         let sources = &self.sources;
         self.held.retain(|planned| {
             sources.values().any(|source| {
-                source.info.id == planned.source && source.acked < planned.to && source.stage != Stage::Finished
+                *source.info.id == *planned.source && source.acked < planned.to && source.stage != Stage::Finished
             })
         });
         // A heartbeat changes nothing that would have to be remembered.
@@ -440,7 +444,7 @@ impl Tail {
         for planned in &built.plan {
             let Some(source) = self.by_id(&planned.source) else { continue };
             if source.acked < planned.to && !source.read_again() {
-                let (path, start) = (source.info.path.clone(), source.acked.max(planned.from));
+                let (path, start) = (source.info.path.to_string(), source.acked.max(planned.from));
                 source.stored(planned.to);
                 let (source, end) = (planned.source.clone(), Some(planned.to));
                 self.report(Gap { source, path, start, end, reason: "gone before it was sent".to_owned() });
@@ -456,7 +460,7 @@ impl Tail {
         for planned in &built.plan {
             let Some(source) = self.by_id(&planned.source) else { continue };
             source.stored(planned.to);
-            let path = source.info.path.clone();
+            let path = source.info.path.to_string();
             let (source, end) = (planned.source.clone(), Some(planned.to));
             self.report(Gap {
                 source,
@@ -473,12 +477,12 @@ impl Tail {
     /// Ids begin with the key, so that none has to be searched for.
     fn key_of(&self, id: &str) -> Option<u64> {
         let key = id.split('-').next()?.parse().ok()?;
-        self.sources.get(&key).filter(|source| source.info.id == id).map(|_| key)
+        self.sources.get(&key).filter(|source| *source.info.id == *id).map(|_| key)
     }
 
     fn by_id(&mut self, id: &str) -> Option<&mut Source> {
         let key = self.key_of(id)?;
-        self.sources.get_mut(&key)
+        self.sources.get_mut(&key).map(|source| &mut **source)
     }
 
     /// Adds a gap to those that the next batch reports.
@@ -582,10 +586,14 @@ impl Tail {
     /// Directories whose changes are worth a wake-up.
     pub fn directories(&self) -> HashSet<PathBuf> {
         let followed = self.sources.values().filter(|source| source.is_followed());
-        followed
-            .flat_map(|source| [Some(&source.path_now), source.real_path.as_ref()])
-            .filter_map(|path| path?.parent().map(Path::to_path_buf))
-            .collect()
+        let paths = followed.flat_map(|source| [Some(&source.path_now), source.real_path.as_ref()]);
+        let mut dirs: HashSet<PathBuf> = HashSet::new();
+        for dir in paths.filter_map(|path| path?.parent()) {
+            if !dirs.contains(dir) {
+                dirs.insert(dir.to_path_buf());
+            }
+        }
+        dirs
     }
 }
 

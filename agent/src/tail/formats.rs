@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use logweir_proto::batch::{FORMAT_SEPARATOR, SourceKind};
 
 use super::checkpoint::Stage;
 use super::discover::Candidate;
 use super::follow::Tail;
-use crate::batch::FORMAT_BYTES_MAX;
+use super::info::FORMAT_BYTES_MAX;
 
 /// Formats of one log: what is in force, and those before it.
 pub const FORMATS_MAX: usize = 4;
@@ -37,16 +38,18 @@ impl Tail {
     /// Gives access logs that were found the formats that they had before, and tells the server of new ones.
     pub fn take_formats(&mut self, found: &mut [Candidate]) {
         let access = found.iter_mut().filter(|candidate| candidate.kind == SourceKind::NginxAccess);
-        let mut access: HashMap<&Path, &mut String> =
+        let mut access: HashMap<&Path, &mut Arc<str>> =
             access.map(|Candidate { path, format, .. }| (path.as_path(), format)).collect();
         if access.is_empty() {
             return;
         }
         let known = self.sources.values_mut().filter(|source| source.info.kind == SourceKind::NginxAccess);
         for source in known {
-            let Some(format) = access.get_mut(Path::new(&source.info.path)) else { continue };
+            let Some(format) = access.get_mut(Path::new(&*source.info.path)) else { continue };
             // What rotates now may be renamed only: its name is a new file's, whose writer has not read anything yet.
-            **format = join(format, &source.info.format);
+            if source.info.format != **format {
+                **format = join(format, &source.info.format).into();
+            }
             if source.stage == Stage::Live && source.info.format != **format {
                 tracing::info!(path = %source.info.path, "its log_format has changed");
                 source.info.format.clone_from(format);

@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 pub const FINGERPRINT_BYTES_MAX: usize = 1024;
 
 /// Device and inode: one file as long as a descriptor holds it; afterwards the inode can come back.
+///
+/// Sorted by inode: the number of a device can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FileId {
-    pub dev: u64,
     pub ino: u64,
+    pub dev: u64,
 }
 
 impl FileId {

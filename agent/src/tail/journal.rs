@@ -47,7 +47,7 @@ impl Journal {
     }
 
     /// Makes `state` with these sources durable, as a record if that is possible.
-    pub fn save(&mut self, dir: &Path, state: Checkpoint<'_>, sources: &BTreeMap<u64, Source>) -> Result<()> {
+    pub fn save(&mut self, dir: &Path, state: Checkpoint<'_>, sources: &BTreeMap<u64, Box<Source>>) -> Result<()> {
         match self.append(&state, sources) {
             Ok(true) => return Ok(()),
             Ok(false) => {}
@@ -55,7 +55,7 @@ impl Journal {
             Err(error) => tracing::warn!(error = %error, "cannot append to the journal of the checkpoint"),
         }
         self.file = None;
-        let mut whole = Checkpoint { sources: sources.values().map(Source::to_saved).collect(), ..state };
+        let mut whole = Checkpoint { sources: sources.values().map(|source| source.to_saved()).collect(), ..state };
         whole.save(dir)?;
         self.marks = sources.iter().map(|(key, source)| (*key, mark(&source.to_saved()))).collect();
         self.generation = whole.generation;
@@ -70,7 +70,7 @@ impl Journal {
     }
 
     /// False when there is no room, or nothing to append to.
-    fn append(&mut self, state: &Checkpoint<'_>, sources: &BTreeMap<u64, Source>) -> io::Result<bool> {
+    fn append(&mut self, state: &Checkpoint<'_>, sources: &BTreeMap<u64, Box<Source>>) -> io::Result<bool> {
         let Some(file) = &self.file else { return Ok(false) };
         let marked = sources.iter().map(|(key, source)| (*key, source, mark(&source.to_saved())));
         let changed: Vec<_> = marked.filter(|(key, _, mark)| self.marks.get(key) != Some(mark)).collect();

@@ -165,8 +165,8 @@ impl World {
         let candidate = Candidate {
             path: self.log.clone(),
             kind: self.kind,
-            format: String::new(),
-            labels: BTreeMap::new(),
+            format: Default::default(),
+            labels: Default::default(),
             multiline: self.multiline.clone(),
             start_at: StartAt::End,
         };

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use logweir_proto::batch::{ChunkBuilder, SourceInfo, Stream};
+use logweir_proto::batch::{ChunkBuilder, Stream};
 use rustix::fs::SeekFrom;
 use tokio::time::Instant;
 
@@ -17,6 +17,7 @@ use super::Now;
 use super::body::{Body, Ended, Packed};
 use super::checkpoint::{SavedSource, Stage};
 use super::identity::{FileId, Fingerprint, Head, HeadMatch};
+use super::info::Info;
 use crate::decode::encoding::Encoding;
 use crate::decode::{Close, Format, Multiline, Open, Scratch, Window, decode};
 
@@ -48,7 +49,7 @@ pub struct Pending {
 /// An incarnation that is followed.
 #[derive(Debug)]
 pub struct Source {
-    pub info: SourceInfo,
+    pub info: Info,
     pub multiline: Multiline,
     /// What its first bytes say.
     pub encoding: Encoding,
@@ -153,11 +154,11 @@ pub struct Tools<'a> {
 
 impl Source {
     /// A new incarnation at an offset.
-    pub fn new(info: SourceInfo, multiline: Multiline, mut body: Body, at: u64, now: Now) -> io::Result<Source> {
+    pub fn new(info: Info, multiline: Multiline, mut body: Body, at: u64, now: Now) -> io::Result<Source> {
         let meta = body.metadata()?;
         let fingerprint = Fingerprint::of(body.head()?.bytes());
         let len = if body.plain().is_some() { meta.len() } else { 0 };
-        let path_now = PathBuf::from(&info.path);
+        let path_now = PathBuf::from(&*info.path);
         Ok(Source {
             info,
             multiline,

@@ -70,7 +70,8 @@ pub(crate) async fn backtest(State(handle): State<Handle>, body: Bytes) -> Resul
         return Err(ApiError::new(ErrorCode::Unavailable, "another backtest is under way").retry_after(5));
     };
     let to = handle.clock.now_ns().saturating_sub(SETTLE_NS);
-    let plan = Plan { from: to.saturating_sub(since_ns), to, rule: request.rule.clone(), budget, cold: false };
+    let (from, rule, store) = (to.saturating_sub(since_ns), request.rule.clone(), Some(handle.store.clone()));
+    let plan = Plan { from, to, rule, budget, cold: false, store };
     let after = match &request.files {
         Some(files) => replay(&handle, &set(files)?, plan.clone()).await?,
         None => replay(&handle, &handle.live.rules(), plan.clone()).await?,

@@ -19,6 +19,8 @@ use crate::state::history::TransitionLine;
 /// An episode shorter than this is a flap: nobody can act on it.
 const FLAP_NS: i64 = 300 * 1_000_000_000;
 
+const MINUTE_NS: i64 = 60 * 1_000_000_000;
+
 /// What became of a group.
 pub(super) struct Replay {
     pub(super) group: String,
@@ -32,9 +34,11 @@ pub(super) struct Replay {
 struct Run<'a> {
     rule: &'a Arc<Rule>,
     state: RuleState,
-    past: Past,
+    past: &'a Past,
     /// The tables of the last step, while nothing is open and nothing is learned.
     still: Option<Vec<Table>>,
+    /// The minute of that step, where tables change by the minute only.
+    minute: Option<i64>,
     course: Option<Course>,
     report: RuleReport,
     lengths: Vec<i64>,
@@ -62,12 +66,23 @@ pub(super) async fn group(
     let wanted = |rule: &&Arc<Rule>| plan.rule.as_ref().is_none_or(|name| rule.name == *name);
     let warm_up = group.rules.iter().filter(wanted).map(|rule| warm_up_ns(group, rule)).max().unwrap_or(0);
     let begin = if plan.cold { plan.from } else { plan.from.saturating_sub(warm_up) };
-    let mut runs = Vec::new();
+    let mut past = Past::new(plan.grain());
     for rule in group.rules.iter().filter(wanted) {
-        let mut past = Past::default();
         past.load(source, group, rule, (begin, plan.to)).await?;
+    }
+    let (past, mut runs) = (&past, Vec::new());
+    for rule in group.rules.iter().filter(wanted) {
         let (course, report) = (Course::of(rule, plan), RuleReport::new(rule, group));
-        runs.push(Run { rule, state: RuleState::default(), past, still: None, course, report, lengths: Vec::new() });
+        runs.push(Run {
+            rule,
+            state: RuleState::default(),
+            past,
+            still: None,
+            minute: None,
+            course,
+            report,
+            lengths: Vec::new(),
+        });
     }
     let (links, renderer, calm) = (Links { base_url: String::new() }, Renderer::default(), Scene::default());
     let offset_ns = schedule::offset_ns(&group.name, group.every_ns);
@@ -109,7 +124,12 @@ impl Run<'_> {
         scene: &Scene,
         at: i64,
     ) -> Result<Vec<logweir_rules::evaluate::Transition>, BacktestError> {
-        let mut counted = Counted::Past(&self.past);
+        let minute = self.past.by_minutes(self.rule).then(|| at.div_euclid(MINUTE_NS));
+        if self.still.is_some() && self.course.is_none() && minute.is_some() && minute == self.minute {
+            return Ok(Vec::new());
+        }
+        self.minute = minute;
+        let mut counted = Counted::Past(self.past);
         let found = given(source, &mut counted, group, self.rule, &mut self.state, at).await;
         if let (Some(course), Ok(found)) = (&mut self.course, &found) {
             course.note(at, &found.tables);

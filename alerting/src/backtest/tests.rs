@@ -135,7 +135,7 @@ proptest! {
             let (live, to) = live(&source, &restarts).await;
             // The first step of a group is the last one before its first look.
             let set = rules(RULES);
-            let plan = Plan { from: T0 - 60 * S, to, rule: None, budget: None, cold: true };
+            let plan = Plan { from: T0 - 60 * S, to, rule: None, budget: None, cold: true, store: None };
             let source: Arc<dyn QuerySource> = source;
             let mut replayed = Vec::new();
             for group in &set.groups {
@@ -171,7 +171,7 @@ async fn a_report_counts_episodes_and_messages_and_suggests_a_limit() {
     let routing = crate::route::file::load("a.yaml", routing, &|_| None).unwrap_or_else(|p| panic!("{p:?}"));
     let to = T0 + 5 * 3600 * S;
     let budget = Budget::parse("2/5h");
-    let plan = Plan { from: T0, to, rule: Some("Errors".to_owned()), budget, cold: false };
+    let plan = Plan { from: T0, to, rule: Some("Errors".to_owned()), budget, cold: false, store: None };
     let outcome = run(source, &rules(RULES), Some(Arc::new(routing)), Scenes::default(), plan).await.expect("replays");
     let report = &outcome.report;
     expect_test::expect![[r#"
@@ -214,7 +214,14 @@ async fn a_report_counts_episodes_and_messages_and_suggests_a_limit() {
 async fn counts_are_asked_for_once_however_many_steps_there_are() {
     let lines = (0..500).map(|i| line(T0 + i * 60 * S, &[("host", "a"), ("level", "error"), ("message", "x")]));
     let source = LineStore::new(lines.collect());
-    let plan = Plan { from: T0, to: T0 + 8 * 3600 * S, rule: Some("Errors".to_owned()), budget: None, cold: false };
+    let plan = Plan {
+        from: T0,
+        to: T0 + 8 * 3600 * S,
+        rule: Some("Errors".to_owned()),
+        budget: None,
+        cold: false,
+        store: None,
+    };
     let asked: Arc<dyn QuerySource> = Arc::clone(&source) as Arc<dyn QuerySource>;
     run(asked, &rules(RULES), None, Scenes::default(), plan).await.expect("replays");
     let questions = *Mutex::lock(&source.questions).expect("not poisoned");

@@ -3,10 +3,9 @@
 use logweir_proto::query::value::parse_time;
 use logweir_rules::evaluate::{Deploy, PatternLine, RuleState};
 use logweir_rules::model::{Group, Kind, Labels, Rule, SignalQuery};
-use logweir_rules::names;
 use logweir_rules::signal::{self, Table, labels_of};
 
-use super::kept::{self, Kept};
+use super::kept::Kept;
 use super::past::Past;
 use crate::source::{Answer, QueryError, QuerySource};
 
@@ -19,7 +18,7 @@ pub(crate) const DEPLOY_FILTER: &str = "event:deploy";
 /// The labels of a deploy: whom it concerns.
 const DEPLOY_LABELS: [&str; 4] = ["service", "app", "env", "host"];
 
-/// Where counts over long windows come from.
+/// Where counts come from.
 pub(crate) enum Counted<'a> {
     /// Kept from step to step.
     Live(&'a mut Kept),
@@ -49,7 +48,13 @@ pub(crate) async fn given(
         seed(source, rule, state, at, expected.seen_within_ns).await?;
     }
     let tables = match counted {
-        Counted::Live(kept) => tables(source, kept, rule, at).await?,
+        Counted::Live(kept) => {
+            let mut tables = Vec::new();
+            for (_, query) in rule.queries() {
+                tables.push(kept.table(source, group, query, at).await?);
+            }
+            tables
+        }
         Counted::Past(past) => past.tables(source, rule, at).await?,
     };
     let Kind::Pattern(pattern) = &rule.kind else { return Ok(Given { tables, ..Given::default() }) };
@@ -62,19 +67,6 @@ pub(crate) async fn given(
         None => Vec::new(),
     };
     Ok(Given { tables, lines, deploys })
-}
-
-/// One table per signal with a query, in the order of the rule.
-async fn tables(source: &dyn QuerySource, kept: &mut Kept, rule: &Rule, at: i64) -> Result<Vec<Table>, QueryError> {
-    let short = rule.queries().filter(|(_, query)| !kept::is_long(query));
-    let short = futures_util::future::try_join_all(short.map(|(_, query)| table(source, query, at))).await?;
-    let mut short = short.into_iter();
-    let mut tables = Vec::new();
-    for (_, query) in rule.queries() {
-        let table = if kept::is_long(query) { Some(kept.table(source, rule, query, at).await?) } else { short.next() };
-        tables.extend(table);
-    }
-    Ok(tables)
 }
 
 pub(super) async fn table(source: &dyn QuerySource, query: &SignalQuery, at: i64) -> Result<Table, QueryError> {

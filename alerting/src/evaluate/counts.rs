@@ -19,11 +19,49 @@ const ROWS_MAX: usize = 10_000;
 const BUCKETS_PER_QUESTION_MAX: i64 = 2_000;
 /// Label sets of one feed; lines of further ones are not counted.
 const SERIES_MAX: usize = 10_000;
+/// Slots that one question asks for while hardly any line is found.
+const SLOTS_PER_QUESTION_MAX: i64 = 50_000;
+/// So few slots are asked for one by one, without a column for their time.
+const PLAIN_SLOTS_MAX: i64 = 2;
+const S: i64 = 1_000_000_000;
+
+/// Where the slots of counts lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grid {
+    pub(crate) width_ns: i64,
+    /// A slot begins here.
+    pub(crate) origin_ns: i64,
+}
+
+impl Grid {
+    /// Slots that begin at multiples of their width.
+    pub(crate) const fn of(width_ns: i64) -> Grid {
+        Grid { width_ns, origin_ns: 0 }
+    }
+
+    fn slot(self, time: i64) -> i64 {
+        time.saturating_sub(self.origin_ns).div_euclid(self.width_ns)
+    }
+
+    pub(crate) fn floor(self, time: i64) -> i64 {
+        self.slot(time).saturating_mul(self.width_ns).saturating_add(self.origin_ns)
+    }
+
+    /// The widest bucket of the query language that slots are made of; `None`: they are cut finer than seconds.
+    pub(crate) fn bucket_ns(self) -> Option<i64> {
+        let width = gcd(self.width_ns, self.origin_ns);
+        (width > 0 && width % S == 0).then_some(width)
+    }
+}
+
+pub(crate) fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a.abs() } else { gcd(b, a % b) }
+}
 
 /// The counts of one feed over `[from, until)`.
 #[derive(Debug, Clone)]
 pub(crate) struct Counts {
-    width_ns: i64,
+    grid: Grid,
     from: i64,
     until: i64,
     series: BTreeMap<Labels, Series>,
@@ -73,18 +111,41 @@ pub struct Piece {
     pub series: Vec<(Labels, Vec<(i64, u64)>)>,
 }
 
+impl Piece {
+    /// Of each slot the greater count.
+    fn joined(self, other: Piece) -> Piece {
+        let mut all: BTreeMap<Labels, BTreeMap<i64, u64>> = BTreeMap::new();
+        for (labels, slots) in self.series.into_iter().chain(other.series) {
+            let own = all.entry(labels).or_default();
+            for (slot, count) in slots {
+                own.entry(slot).and_modify(|known| *known = count.max(*known)).or_insert(count);
+            }
+        }
+        Piece { series: all.into_iter().map(|(labels, slots)| (labels, slots.into_iter().collect())).collect() }
+    }
+}
+
 impl Counts {
-    /// Nothing is counted yet; `from` is a multiple of the width.
-    pub(crate) fn new(width_ns: i64, from: i64) -> Counts {
-        Counts { width_ns, from, until: from, series: BTreeMap::new() }
+    /// Nothing is counted yet; `from` is where a slot begins.
+    pub(crate) fn new(grid: Grid, from: i64) -> Counts {
+        Counts { grid, from, until: from, series: BTreeMap::new() }
     }
 
     pub(crate) fn from(&self) -> i64 {
         self.from
     }
 
+    pub(crate) fn width_ns(&self) -> i64 {
+        self.grid.width_ns
+    }
+
     pub(crate) fn until(&self) -> i64 {
         self.until
+    }
+
+    /// Slots with lines, over all label sets.
+    pub(crate) fn cells(&self) -> usize {
+        self.series.values().map(|series| series.slots.len()).sum()
     }
 
     /// Asks for what is missing up to `until`.
@@ -94,66 +155,101 @@ impl Counts {
         query: &SignalQuery,
         until: i64,
     ) -> Result<(), QueryError> {
-        let text = query.buckets_text(self.width_ns);
-        let mut buckets = BUCKETS_PER_QUESTION_MAX;
+        let bucket_ns = self.grid.bucket_ns();
+        let mut slots =
+            (BUCKETS_PER_QUESTION_MAX * bucket_ns.unwrap_or(self.grid.width_ns) / self.grid.width_ns).max(1);
         while self.until < until {
-            let to = self.until.saturating_add(self.width_ns.saturating_mul(buckets)).min(until);
-            let answer = source.query(&text, self.until, to, ROWS_MAX).await;
-            let answer = match answer {
-                Ok(answer) if answer.rows.len() < ROWS_MAX || buckets == 1 => ask::whole(answer)?,
-                Ok(_) | Err(QueryError::Failed(_)) if buckets > 1 => {
-                    buckets = (buckets / 4).max(1);
+            let missing = until.saturating_sub(self.until) / self.grid.width_ns;
+            let plain = bucket_ns.is_none() || missing <= PLAIN_SLOTS_MAX || slots == 1;
+            let asked = if plain { 1 } else { slots };
+            let to = self.until.saturating_add(self.grid.width_ns.saturating_mul(asked)).min(until);
+            let text = match bucket_ns.filter(|_| !plain) {
+                Some(bucket_ns) => query.buckets_text(bucket_ns),
+                None => query.text(),
+            };
+            let answer = match source.query(&text, self.until, to, ROWS_MAX).await {
+                Ok(answer) if answer.rows.len() < ROWS_MAX || plain => ask::whole(answer)?,
+                Ok(_) | Err(QueryError::Failed(_)) if !plain => {
+                    slots = (slots / 4).max(1);
                     continue;
                 }
                 Ok(answer) => ask::whole(answer)?,
                 Err(error) => return Err(error),
             };
+            if answer.rows.len() < ROWS_MAX / 8 {
+                // A quiet time is asked for in longer pieces.
+                slots = slots.saturating_mul(4).min(SLOTS_PER_QUESTION_MAX);
+            }
+            let begin = self.until;
             let mut rows: Vec<(i64, Labels, u64)> = answer
                 .rows
                 .iter()
                 .filter_map(|row| {
-                    let time = parse_time(row.get(TIME_COLUMN)?.as_str()?, 0)?;
+                    let time = if plain { begin } else { parse_time(row.get(TIME_COLUMN)?.as_str()?, 0)? };
                     let count = row.get(VALUE_COLUMN)?.as_u64()?;
-                    Some((time.div_euclid(self.width_ns), labels_of(row, &query.by), count))
+                    Some((self.grid.slot(time), labels_of(row, &query.by), count))
                 })
+                .filter(|(.., count)| *count > 0)
                 .collect();
             rows.sort_by_key(|(slot, ..)| *slot);
             for (slot, labels, count) in rows {
-                self.push(labels, slot, count);
+                self.series_of(labels).into_iter().for_each(|series| series.push(slot, count));
             }
             self.until = to;
         }
         Ok(())
     }
 
-    fn push(&mut self, labels: Labels, slot: i64, count: u64) {
-        if self.series.len() < SERIES_MAX || self.series.contains_key(&labels) {
-            self.series.entry(labels).or_default().push(slot, count);
+    /// Lines that belong into `[from, to)` came after it was counted: it is counted again.
+    ///
+    /// A count never gets smaller: lines are added to the past, and what has expired meanwhile was there.
+    pub(crate) async fn recount(
+        &mut self,
+        source: &dyn QuerySource,
+        query: &SignalQuery,
+        (from, to): (i64, i64),
+    ) -> Result<(), QueryError> {
+        let from = self.grid.floor(from).max(self.from);
+        let to = self.grid.floor(to.saturating_add(self.grid.width_ns - 1)).min(self.until);
+        if from >= to {
+            return Ok(());
         }
+        let mut fresh = Counts::new(self.grid, from);
+        fresh.extend(source, query, to).await?;
+        let (old, rest, until) = (self.piece(from, to), self.piece(to, self.until), self.until);
+        self.forget_from(from);
+        self.append(fresh.piece(from, to).joined(old), to);
+        self.append(rest, until);
+        Ok(())
+    }
+
+    fn series_of(&mut self, labels: Labels) -> Option<&mut Series> {
+        let room = self.series.len() < SERIES_MAX || self.series.contains_key(&labels);
+        room.then(|| self.series.entry(labels).or_default())
     }
 
     /// Forgets what was counted from a time on: it is asked for again.
-    pub(crate) fn forget_from(&mut self, time: i64) {
-        let time = time.div_euclid(self.width_ns).saturating_mul(self.width_ns).max(self.from);
+    fn forget_from(&mut self, time: i64) {
+        let time = self.grid.floor(time).max(self.from);
         if time < self.until {
             self.until = time;
-            let slot = time.div_euclid(self.width_ns);
+            let slot = self.grid.slot(time);
             self.series.values_mut().for_each(|series| series.cut_from(slot));
         }
     }
 
     pub(crate) fn forget_before(&mut self, time: i64) {
-        let slot = time.div_euclid(self.width_ns);
-        let time = slot.saturating_mul(self.width_ns);
+        let time = self.grid.floor(time);
         if time > self.from {
             self.from = time.min(self.until);
+            let slot = self.grid.slot(time);
             self.series.values_mut().for_each(|series| series.cut_before(slot));
             self.series.retain(|_, series| !series.slots.is_empty());
         }
     }
 
     fn sums(&self, from: i64, to: i64) -> impl Iterator<Item = (&Labels, u64)> {
-        let (from, to) = (from.div_euclid(self.width_ns), to.div_euclid(self.width_ns));
+        let (from, to) = (self.grid.slot(from), self.grid.slot(to));
         self.series.iter().map(move |(labels, series)| (labels, series.before(to) - series.before(from)))
     }
 
@@ -171,7 +267,7 @@ impl Counts {
 
     /// Lines in each of equal parts of a range, over all label sets.
     pub(crate) fn piece(&self, from: i64, to: i64) -> Piece {
-        let (from, to) = (from.div_euclid(self.width_ns), to.div_euclid(self.width_ns));
+        let (from, to) = (self.grid.slot(from), self.grid.slot(to));
         let mut piece = Piece::default();
         for (labels, series) in &self.series {
             let first = series.slots.partition_point(|slot| *slot < from);
@@ -191,9 +287,8 @@ impl Counts {
     /// Takes a stored piece that ends at `until` and begins where the counts end.
     pub(crate) fn append(&mut self, piece: Piece, until: i64) {
         for (labels, slots) in piece.series {
-            for (slot, count) in slots {
-                self.push(labels.clone(), slot, count);
-            }
+            let Some(series) = self.series_of(labels) else { continue };
+            slots.into_iter().for_each(|(slot, count)| series.push(slot, count));
         }
         self.until = until;
     }

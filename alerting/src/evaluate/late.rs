@@ -41,8 +41,8 @@ pub(super) struct Journal {
     steps: VecDeque<(i64, i64)>,
     /// Late lines from this time on were seen and not looked at yet.
     pending: Option<i64>,
-    /// Arrivals up to here were seen.
-    seen_wall: i64,
+    /// Arrivals up to this number were seen.
+    seen: u64,
     again_wall: i64,
 }
 
@@ -97,25 +97,28 @@ impl Journal {
         }
     }
 
-    pub(super) fn seen_wall(&self) -> i64 {
-        self.seen_wall
+    pub(super) fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// The event time from which steps have to be done again, when it is time to.
     pub(super) fn late_from(&mut self, arrivals: &[Arrival], now_wall: i64) -> Option<i64> {
         let oldest = now_wall.saturating_sub(LATE_HORIZON_NS);
-        for arrival in arrivals.iter().filter(|arrival| arrival.wall > self.seen_wall) {
+        for arrival in arrivals {
             // The last step that was evaluated before the lines were there.
             let blind = self.steps.iter().rev().find(|(_, wall)| *wall <= arrival.wall).map(|(step, _)| *step);
             if blind.is_some_and(|step| arrival.oldest_ns < step) {
                 if arrival.oldest_ns < oldest {
                     metrics::counter!("logweir_alerting_late_dropped_total").increment(1);
                 }
+                if arrival.newest_ns < oldest {
+                    continue;
+                }
                 let from = arrival.oldest_ns.max(oldest);
                 self.pending = Some(self.pending.map_or(from, |known| known.min(from)));
             }
         }
-        self.seen_wall = arrivals.iter().map(|arrival| arrival.wall).fold(self.seen_wall, i64::max);
+        self.seen = arrivals.last().map_or(self.seen, |arrival| arrival.number);
         if now_wall.saturating_sub(self.again_wall) < AGAIN_EVERY_NS {
             return None;
         }
@@ -136,14 +139,12 @@ pub(super) async fn again(runner: &mut Runner, shared: &Shared, from: i64, curso
     let before = journal.checkpoints.iter().rev().find(|(at, _)| *at < from).or(journal.checkpoints.front());
     let (begin, states) = before.cloned()?;
     let group = std::sync::Arc::clone(&runner.group);
-    if let Some(kept) = &mut runner.kept {
-        kept.forget_from(from);
-    }
     let offset_ns = schedule::offset_ns(&group.name, group.every_ns);
     let mut found = Found::default();
     let marks = shared.hosts();
+    // Rules with the same filter share what is asked for.
+    let mut past = Past::default();
     for rule in &group.rules {
-        let mut past = Past::default();
         past.load(&*shared.source, &group, rule, (begin, cursor)).await.ok()?;
         let mut state = states.get(&rule.name).cloned().unwrap_or_default();
         let mut transitions = Vec::new();

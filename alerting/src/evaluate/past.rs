@@ -1,5 +1,5 @@
 //! The numbers of a past period: counts are asked for once, in buckets that every window of the rule is made of, so
-//! that a step costs no question. What is no count is asked as the live engine asks it, unless there was no line.
+//! that a step costs no question. A long period is looked at by whole minutes. What is no count is asked as the live engine asks it, unless there was no line.
 
 use std::collections::HashMap;
 
@@ -8,15 +8,28 @@ use logweir_rules::schedule;
 use logweir_rules::signal::Table;
 
 use super::ask;
-use super::counts::Counts;
-use super::kept::MINUTE_NS;
+use super::counts::{Counts, Grid, gcd};
+use super::kept::{self, HOUR_NS, MINUTE_NS};
 use crate::source::{QueryError, QuerySource};
+use crate::state::store::Store;
 
 const S: i64 = 1_000_000_000;
+
+/// How exactly a past period is looked at.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Grain {
+    /// As the live engine saw it.
+    #[default]
+    Steps,
+    /// Windows begin and end at whole minutes, so that the minutes that are kept can be used: what is not in the store
+    /// of alerting is asked for.
+    Minutes(Option<Store>),
+}
 
 /// The counts of the feeds of a group's rules over a period.
 #[derive(Debug, Default)]
 pub(crate) struct Past {
+    grain: Grain,
     feeds: HashMap<(String, i64), usize>,
     counts: Vec<Counts>,
     /// For each rule, which counts stand for each of its queries.
@@ -25,16 +38,16 @@ pub(crate) struct Past {
 }
 
 /// The widest bucket that all windows of the signal in the group are made of; `None`: shorter than a second.
-fn width_ns(group: &Group, query: &SignalQuery) -> Option<i64> {
+fn width_ns(group: &Group, query: &SignalQuery, grain: &Grain) -> Option<i64> {
+    let minutes = query.window_ns % MINUTE_NS == 0 && query.shift_ns % MINUTE_NS == 0;
+    if minutes && matches!(grain, Grain::Minutes(_)) {
+        return Some(MINUTE_NS);
+    }
     let (from, to) =
         query.range(schedule::next_after(0, group.every_ns, schedule::offset_ns(&group.name, group.every_ns)));
     let step = if super::kept::is_long(query) { MINUTE_NS } else { group.every_ns };
     let width = [from, to, step].into_iter().fold(MINUTE_NS, gcd);
     (width % S == 0 && width > 0).then_some(width)
-}
-
-fn gcd(a: i64, b: i64) -> i64 {
-    if b == 0 { a.abs() } else { gcd(b, a % b) }
 }
 
 /// Whether there is any line at all, whatever the grouping.
@@ -48,6 +61,10 @@ fn floor(time: i64) -> i64 {
 }
 
 impl Past {
+    pub(crate) fn new(grain: Grain) -> Past {
+        Past { grain, ..Past::default() }
+    }
+
     /// Asks for everything that the rule will look at in `[from, to]`.
     pub(crate) async fn load(
         &mut self,
@@ -61,15 +78,26 @@ impl Past {
             let back = query.window_ns.saturating_add(query.shift_ns).saturating_add(MINUTE_NS);
             let begin = floor(from.saturating_sub(back));
             let end = floor(to).saturating_add(MINUTE_NS);
-            match width_ns(group, query).filter(|_| query.is_counted()) {
+            match width_ns(group, query, &self.grain).filter(|_| query.is_counted()) {
                 Some(width) => {
                     let index = *self.feeds.entry((query.buckets_text(width), width)).or_insert(self.counts.len());
                     if index == self.counts.len() {
-                        self.counts.push(Counts::new(width, begin));
+                        self.counts.push(Counts::new(Grid::of(width), begin));
                     }
                     let counts = &mut self.counts[index];
                     if counts.from() > begin {
-                        *counts = Counts::new(width, begin);
+                        *counts = Counts::new(Grid::of(width), begin);
+                    }
+                    if let Grain::Minutes(Some(store)) = &self.grain
+                        && width == MINUTE_NS
+                    {
+                        let (store, own, from) = (store.clone(), query.clone(), counts.until());
+                        let stored = tokio::task::spawn_blocking(move || kept::stored(&store, &own, (from, end)));
+                        // What is not stored is asked for.
+                        for (hour, piece) in stored.await.ok().and_then(Result::ok).unwrap_or_default() {
+                            counts.extend(source, query, hour).await?;
+                            counts.append(piece, hour.saturating_add(HOUR_NS));
+                        }
                     }
                     counts.extend(source, query, end).await?;
                     plan.push(Some(index));
@@ -95,9 +123,9 @@ impl Past {
         from: i64,
         to: i64,
     ) -> Result<(), QueryError> {
-        let counts = self.quiet.entry(filter.to_owned()).or_insert_with(|| Counts::new(MINUTE_NS, from));
+        let counts = self.quiet.entry(filter.to_owned()).or_insert_with(|| Counts::new(Grid::of(MINUTE_NS), from));
         if counts.from() > from {
-            *counts = Counts::new(MINUTE_NS, from);
+            *counts = Counts::new(Grid::of(MINUTE_NS), from);
         }
         counts.extend(source, &presence(filter), to).await
     }
@@ -121,6 +149,13 @@ impl Past {
             tables.push(table);
         }
         Ok(tables)
+    }
+
+    /// Whether the tables of a rule are the same at every step of a minute.
+    pub(crate) fn by_minutes(&self, rule: &Rule) -> bool {
+        let plan = self.plans.get(&rule.name).map_or(&[][..], Vec::as_slice);
+        matches!(self.grain, Grain::Minutes(_))
+            && plan.iter().all(|index| index.is_some_and(|i| self.counts[i].width_ns() == MINUTE_NS))
     }
 
     fn is_empty(&self, filter: &str, from: i64, to: i64) -> bool {

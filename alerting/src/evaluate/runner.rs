@@ -217,6 +217,7 @@ impl Runner {
         let mut states = Vec::new();
         let mut statuses = Vec::new();
         let mut kept = self.kept(shared, at).await?;
+        kept.begin(at);
         self.journal.checkpoint(at.saturating_sub(group.every_ns), &self.states);
         for rule in &group.rules {
             let before = self.states.get(&rule.name).cloned().unwrap_or_default();
@@ -301,7 +302,7 @@ impl Runner {
     /// Lines that came after their time was evaluated: that time is evaluated again.
     async fn look_back(&mut self, shared: &Shared, now_wall: i64) -> Result<(), StoreError> {
         let Some(cursor) = self.cursor else { return Ok(()) };
-        let arrivals = shared.source.arrivals(self.journal.seen_wall());
+        let arrivals = shared.source.arrivals(self.journal.seen());
         let Some(from) = self.journal.late_from(&arrivals, now_wall) else { return Ok(()) };
         let Some(found) = late::again(self, shared, from, cursor).await else { return Ok(()) };
         let mut work = Work::new(Some((self.group.name.clone(), cursor)), now_wall);

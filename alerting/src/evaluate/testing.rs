@@ -112,13 +112,14 @@ impl QuerySource for LineStore {
         self.marks.lock().expect("not poisoned").clone()
     }
 
-    fn arrivals(&self, after_wall: i64) -> Vec<Arrival> {
+    fn arrivals(&self, after: u64) -> Vec<Arrival> {
         let now = self.now.lock().expect("not poisoned").unwrap_or(i64::MAX);
         let lines = self.lines.lock().expect("not poisoned");
-        let came = lines.iter().filter(|line| line.arrives <= now && line.arrives > after_wall);
-        let mut all: Vec<Arrival> = came.map(|line| Arrival { wall: line.arrives, oldest_ns: line.at }).collect();
-        all.sort_by_key(|arrival| arrival.wall);
-        all
+        let came = lines.iter().filter(|line| line.arrives <= now);
+        let mut all: Vec<(i64, i64)> = came.map(|line| (line.arrives, line.at)).collect();
+        all.sort_unstable();
+        let arrival = |(number, (wall, at)): (u64, (i64, i64))| Arrival { number, wall, oldest_ns: at, newest_ns: at };
+        (1..).zip(all).map(arrival).filter(|arrival| arrival.number > after).collect()
     }
 
     fn query<'a>(

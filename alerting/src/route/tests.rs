@@ -278,9 +278,9 @@ storm: {threshold: 50 episodes per 1m, digest_by: [host], always_pass: ['severit
         world.write(|tx| {
             let mut placer = group::Placer::new(tx, &world.routing, T0 + second * S);
             for i in 0..1_000 {
-                let severity = if i % 100 == 0 { Severity::Critical } else { Severity::Warning };
+                let severity = if i % 500 == 0 { Severity::Critical } else { Severity::Warning };
                 let id = format!("e{second}-{i}");
-                if i % 100 == 0 {
+                if i % 500 == 0 {
                     criticals.insert(id.clone());
                 }
                 let mut one = alert(&id, "X", &id, severity);

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::Right;
 use crate::check::tests::RULE;
+use crate::evaluate::testing::{LineStore, TestLine, line};
 use crate::fixture::{S, ScriptedSource, StandIn, T0, answer, check_slack};
 
 /// Errors that the store counts now.
@@ -27,9 +28,14 @@ fn source(count: &Count) -> Arc<dyn QuerySource> {
     })
 }
 
+/// Every second, with a window that the script answers for.
+fn quick() -> String {
+    RULE.replace("every: 10s", "every: 1s").replace("window: 30s", "window: 1s")
+}
+
 fn settings(dir: &Path, webhook: &StandIn, slack: &StandIn) -> Settings {
     std::fs::create_dir_all(dir.join("rules/sub")).expect("directories");
-    std::fs::write(dir.join("rules/sub/r.yaml"), RULE.replace("every: 10s", "every: 1s")).expect("rules");
+    std::fs::write(dir.join("rules/sub/r.yaml"), quick()).expect("rules");
     std::fs::write(dir.join("rules/notes.txt"), "not a rule").expect("a file");
     std::fs::write(dir.join("slack-url"), format!("http://{}/services/T/B/x\n", slack.address)).expect("a secret");
     let routing = format!(
@@ -90,7 +96,7 @@ async fn a_line_becomes_an_alert_at_two_receivers_and_its_end_too() {
 
     *count.lock().expect("not poisoned") = 0;
     // keep_firing_for is 20 s: a rule without it resolves at once.
-    let quick = RULE.replace("every: 10s", "every: 1s").replace("        keep_firing_for: 20s\n", "");
+    let quick = quick().replace("        keep_firing_for: 20s\n", "");
     std::fs::write(dir.path().join("rules/sub/r.yaml"), quick).expect("rules");
     let ended = webhook.received.recv().await.expect("the webhook hears");
     assert_eq!(ended.body["status"], "resolved");
@@ -103,6 +109,39 @@ async fn a_line_becomes_an_alert_at_two_receivers_and_its_end_too() {
     assert!(states.iter().filter(|state| **state == "sent").count() >= 3, "{notifications}");
     let (_, alerts) = get(&handle, "/api/v1/alerts?resolved=true").await;
     assert_eq!(alerts["alerts"][0]["state"], "resolved");
+}
+
+/// The version of the rule, and what was rolled out shortly before.
+#[tokio::test]
+async fn a_message_names_the_commit_of_its_rule_and_the_last_deploy() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut receiver = StandIn::start(|_, _, _| (200, vec![], "ok".into())).await;
+    let settings = settings(dir.path(), &receiver, &receiver);
+    std::fs::create_dir_all(dir.path().join(".git")).expect("directories");
+    std::fs::write(dir.path().join(".git/HEAD"), "3f2a91c0123456789012345678901234567890ab\n").expect("a commit");
+    let now_wall = Clock::system().now_ns();
+    let lately = logweir_runtime::clock::rfc3339(now_wall - 600 * S);
+    let source = ScriptedSource::new(move |query, _, _| {
+        if query.starts_with("event:deploy") {
+            return answer(json!([
+                {"v": 1, "time": lately, "version": "v2", "service": "shop"},
+                {"v": 1, "time": lately, "version": "v9", "host": "elsewhere"},
+            ]));
+        }
+        answer(if query.contains("stats") { json!([{"v": 50, "host": "a"}]) } else { json!([]) })
+    });
+    let drain = Drain::new();
+    let (service, _) = Service::build(settings, source, Clock::system(), drain.clone()).expect("builds");
+    let running = tokio::spawn(service.run());
+    let mut texts = Vec::new();
+    for _ in 0..2 {
+        texts.push(receiver.received.recv().await.expect("both channels").body.to_string());
+    }
+    let slack = texts.iter().find(|text| text.contains("blocks")).expect("slack");
+    assert!(slack.contains("r.yaml:8 @ 3f2a91c"), "{slack}");
+    assert!(slack.contains("shop v2") && !slack.contains("v9"), "{slack}");
+    drain.cancel();
+    running.await.expect("no panic").expect("ends well");
 }
 
 #[tokio::test]
@@ -213,4 +252,81 @@ async fn messages_wait_until_the_past_is_caught_up() {
     assert_eq!(again, before);
     assert!(receiver.received.recv().await.is_some());
     assert!(ids(handle.store.read(|view| view.scan(crate::state::store::OUTBOX, "")).expect("reads")).is_empty());
+}
+
+/// Bursts of errors that begin at these seconds, on one host each.
+fn bursts() -> Vec<TestLine> {
+    let burst = |(from, host): (i64, &'static str)| {
+        (0..40).map(move |i| line(T0 + (from + i) * S, &[("host", host), ("level", "error")]))
+    };
+    // Before the downtime, within it twice, from it into the time after, and after it.
+    [(100, "a"), (700, "b"), (1_000, "c"), (1_780, "d"), (2_000, "e")].into_iter().flat_map(burst).collect()
+}
+
+/// Episodes, and the messages that left, over three quarters of an hour.
+async fn lived(dir: &Path, away: std::ops::Range<i64>) -> (Vec<(String, i64, Option<i64>)>, Vec<String>) {
+    let mut receiver = StandIn::start(|_, _, _| (200, vec![], String::new())).await;
+    let settings = settings(dir, &receiver, &receiver);
+    let rules = RULE.replace("level>=error", "level=error").replace("        expected: {seen_within: 1h}\n", "");
+    std::fs::write(dir.join("rules/sub/r.yaml"), rules).expect("rules");
+    let routing = format!(
+        "route: {{receiver: all, group_by: ['...'], group_wait: 0s, group_interval: 1s}}\nreceivers: [{{name: all, webhook: [{{url: 'http://{}/', allow_private: [127.0.0.1], insecure_http: true}}]}}]\n",
+        receiver.address
+    );
+    std::fs::write(dir.join("alerting.yaml"), routing).expect("routing");
+    let (clock, source) = (Clock::manual(T0), LineStore::new(bursts()));
+    let mut running: Option<(Service, Handle, Sender)> = None;
+    let mut told = Vec::new();
+    for second in (0..2_700).step_by(10) {
+        clock.set(T0 + second * S);
+        source.set_now(clock.now_ns());
+        if away.contains(&second) {
+            running = None;
+            continue;
+        }
+        let (service, _, sender) = match &mut running {
+            Some(running) => running,
+            None => {
+                let source: Arc<dyn QuerySource> = Arc::clone(&source) as Arc<dyn QuerySource>;
+                let build = Service::build(settings.clone(), source, clock.clone(), Drain::new());
+                let (mut service, handle) = build.expect("builds");
+                service.reload().await;
+                let sender = Sender::new(handle.store.clone(), Arc::clone(&handle.live), clock.clone());
+                running.insert((service, handle, sender))
+            }
+        };
+        while service.evaluator.round().await.expect("a round").behind {}
+        service.release().await.expect("released");
+        // What a message leads to is looked for at once.
+        for _ in 0..3 {
+            let mut sending = FuturesUnordered::new();
+            sender.start_due(&mut sending).await.expect("looks");
+            while let Some((job, sent)) = futures_util::StreamExt::next(&mut sending).await {
+                sender.settle(&job, &sent).await;
+                let body = receiver.received.recv().await.expect("it came").body;
+                let alert = &body["alerts"][0];
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let host = text(&alert["labels"]["host"]);
+                told.push(format!("{} {host} {}", text(&alert["labels"]["alertname"]), text(&alert["status"])));
+            }
+        }
+    }
+    let (_, handle, _) = running.expect("running");
+    let all = handle.store.read(|view| view.scan(crate::state::store::EPISODES, "")).expect("reads");
+    let own = all.into_iter().map(|(_, episode)| episode).filter(|episode| episode.rule == "Errors");
+    (own.map(|episode| (episode.id, episode.opened_at, episode.closed_at)).collect(), told)
+}
+
+#[tokio::test]
+async fn twenty_minutes_down_are_the_same_episodes_and_one_digest() {
+    let (first, second) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let (wanted, whole) = lived(first.path(), 0..0).await;
+    let (found, told) = lived(second.path(), 600..1_800).await;
+    assert_eq!((wanted.len(), &wanted), (5, &found));
+    assert_eq!(whole.len(), 10, "{whole:?}");
+    let digests = told.iter().filter(|one| one.starts_with("AlertsWhileDown")).count();
+    assert_eq!(digests, 1, "{told:?}");
+    let of = |host: &str| told.iter().filter(|one| one.starts_with(&format!("Errors {host} "))).count();
+    // What came and went meanwhile is in the digest only; what goes on is told, and its end.
+    assert_eq!(["a", "b", "c", "d", "e"].map(of), [2, 0, 0, 2, 2], "{told:?}");
 }

@@ -194,6 +194,14 @@ pub struct StormState {
     pub until_wall: i64,
 }
 
+/// What somebody has said about a pattern by the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkRecord {
+    pub mark: logweir_rules::marks::Mark,
+    pub by: String,
+    pub wall: i64,
+}
+
 /// An agent that was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentMemory {

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use logweir_aggregator::api::App;
 use logweir_aggregator::api::error::ApiError;
 use logweir_aggregator::api::query::{ALERTING, Asked, collect, start};
+use logweir_aggregator::live;
 use logweir_aggregator::search::execute::LIMIT_MAX;
 use logweir_alerting::source::{
     AgentHealth, Ahead, Answer, Arrival, Health, HostMark, LowDisk, QueryError, QuerySource,
@@ -68,9 +69,14 @@ impl QuerySource for Engine {
         hosts.into_values().collect()
     }
 
-    fn arrivals(&self, after_wall: i64) -> Vec<Arrival> {
-        let new = self.app.live.arrivals.all().into_iter().filter(|arrival| arrival.wall_ns > after_wall);
-        new.map(|arrival| Arrival { wall: arrival.wall_ns, oldest_ns: arrival.oldest_ns }).collect()
+    fn arrivals(&self, after: u64) -> Vec<Arrival> {
+        let own = |new: live::Arrival| Arrival {
+            number: new.number,
+            wall: new.wall_ns,
+            oldest_ns: new.oldest_ns,
+            newest_ns: new.newest_ns,
+        };
+        self.app.live.arrivals.after(after).into_iter().map(own).collect()
     }
 
     fn health(&self) -> Health {

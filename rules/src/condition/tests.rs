@@ -96,3 +96,67 @@ proptest::proptest! {
         }
     }
 }
+
+/// An expression as text, and what it is: `None` where a number is absent.
+type Written = (String, Option<f64>);
+
+const FACTS: [(&str, f64); 3] = [("errors", 20.0), ("total", 0.0), ("canary.p95", -1.5)];
+
+fn number() -> impl proptest::strategy::Strategy<Value = Written> {
+    use proptest::prelude::*;
+    let leaf = prop_oneof![
+        (0u32..2_000).prop_map(|n| (n.to_string(), Some(f64::from(n)))),
+        (0u32..500).prop_map(|n| (format!("{n}%"), Some(f64::from(n) / 100.0))),
+        (0usize..FACTS.len()).prop_map(|i| (FACTS[i].0.to_owned(), Some(FACTS[i].1))),
+        // Known, but not there.
+        Just(("p95_ms".to_owned(), None)),
+    ];
+    leaf.prop_recursive(5, 40, 2, |inner| {
+        let sign = inner.clone().prop_map(|(text, value): Written| (format!("-({text})"), value.map(|v| -v)));
+        let pair = (inner.clone(), inner, 0usize..4).prop_map(|((a, x), (b, y), op)| {
+            let value = x.zip(y).and_then(|(x, y)| match op {
+                0 => Some(x + y),
+                1 => Some(x - y),
+                2 => Some(x * y),
+                _ => (y != 0.0).then(|| x / y),
+            });
+            (format!("({a}) {} ({b})", ["+", "-", "*", "/"][op]), value)
+        });
+        prop_oneof![sign, pair]
+    })
+}
+
+fn truth() -> impl proptest::strategy::Strategy<Value = (String, bool)> {
+    use proptest::prelude::*;
+    let compare = (number(), number(), 0usize..6).prop_map(|((a, x), (b, y), op)| {
+        let holds = x.zip(y).is_some_and(|(x, y)| match op {
+            0 => x > y,
+            1 => x < y,
+            2 => x >= y,
+            3 => x <= y,
+            4 => x == y,
+            _ => x != y,
+        });
+        (format!("{a} {} {b}", [">", "<", ">=", "<=", "==", "!="][op]), holds)
+    });
+    compare.prop_recursive(4, 16, 2, |inner| {
+        let not = inner.clone().prop_map(|(text, holds)| (format!("not ({text})"), !holds));
+        let and = (inner.clone(), inner.clone()).prop_map(|((a, x), (b, y))| (format!("({a}) and ({b})"), x && y));
+        let or = (inner.clone(), inner).prop_map(|((a, x), (b, y))| (format!("({a}) || ({b})"), x || y));
+        prop_oneof![not, and, or]
+    })
+}
+
+proptest::proptest! {
+    /// Whatever is written, with or without numbers that are there: it holds when its parts say so.
+    #[test]
+    fn expressions_are_what_their_parts_make_them((text, holds) in truth()) {
+        proptest::prop_assume!(text.len() <= CONDITION_BYTES_MAX);
+        let facts = values(&FACTS);
+        match parse_condition(&text, &known()) {
+            Ok(condition) => proptest::prop_assert_eq!(condition.holds(&facts), holds, "{}", text),
+            // Units of two sides may not fit, and nesting is limited.
+            Err(error) => proptest::prop_assert!(error.span.end <= text.len(), "{text}: {error}"),
+        }
+    }
+}

@@ -6,7 +6,7 @@ use super::instance::Weight;
 use super::observe::Observation;
 use super::patterns::{self, Novelty};
 use super::{Facts, Reason, RuleState, Texts};
-use crate::anomaly::Series;
+use crate::anomaly::{Detector, Series};
 use crate::condition::Values;
 use crate::file::{SOURCE_STATE, windowed};
 use crate::model::{Agg, Anomaly, Compare, Kind, Labels, OnEmpty, OnUndecided, Rule, SignalSource, Slo};
@@ -14,6 +14,8 @@ use crate::signal::Table;
 
 /// Series of an anomaly rule that are remembered.
 pub const SERIES_PER_RULE_MAX: usize = 1_000;
+/// The same with the detector `knn`, which compares each value with a week of others.
+pub(super) const KNN_SERIES_MAX: usize = 100;
 /// A series without a line for so long is forgotten.
 const SERIES_IDLE_MAX_NS: i64 = 14 * 86_400 * 1_000_000_000;
 
@@ -53,6 +55,8 @@ fn observe_series(
     observation: &Observation<'_>,
 ) -> usize {
     let mut refused = 0;
+    let is_knn = anomaly.detector.detector == Detector::Knn;
+    let series_max = if is_knn { KNN_SERIES_MAX } else { SERIES_PER_RULE_MAX };
     let bucket = |time: i64| time.div_euclid(anomaly.bucket_ns);
     for labels in super::candidates(rule, state, at, observation) {
         let numbers = numbers(rule, &labels, observation.tables);
@@ -60,7 +64,7 @@ fn observe_series(
         if known.is_some_and(|series| bucket(series.last_at) >= bucket(at)) {
             continue;
         }
-        if known.is_none() && (!numbers.matched || state.series.len() >= SERIES_PER_RULE_MAX) {
+        if known.is_none() && (!numbers.matched || state.series.len() >= series_max) {
             refused += usize::from(numbers.matched);
             continue;
         }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use logweir_runtime::clock::Clock;
 
 use super::agent::AgentFigures;
+use super::alerting::AlertingFigures;
 use super::dataset::{Dataset, Yardstick};
 use super::ingest::{Door, IngestFigures};
 use super::queries::QueryFigures;
@@ -91,6 +92,53 @@ impl Report {
         writeln!(self.text, "| append to ack at 1,000 lines/s, p50 ms | {:.1} | 50 |", f.p50_ms)?;
         writeln!(self.text, "| p99 ms | {:.1} | 200 |", f.p99_ms)?;
         writeln!(self.text, "| CPU meanwhile, % of a core | {:.1} | |", f.steady_cpu_share * 1e2)?;
+        Ok(())
+    }
+
+    /// What was not measured is left out.
+    pub fn alerting(&mut self, figures: &AlertingFigures) -> anyhow::Result<()> {
+        let AlertingFigures { seconds, load, past } = figures;
+        writeln!(self.text, "\n## alerting\n\n| figure | measured | goal |\n|---|---|---|")?;
+        if seconds.lines > 0 {
+            let s = |wait: std::time::Duration| format!("{:.2} s", wait.as_secs_f64());
+            let (p50, p99) = (s(seconds.fast_p50), s(seconds.fast_p99));
+            writeln!(
+                self.text,
+                "| line in the file to request, `every: 1s`, {} lines, p50 | {p50} | 2 s |",
+                seconds.lines
+            )?;
+            writeln!(self.text, "| p99 | {p99} | 5 s |")?;
+            writeln!(self.text, "| the same, every 30 s, p50 | {} | |", s(seconds.default_p50))?;
+            writeln!(self.text, "| p99 | {} | 40 s |", s(seconds.default_p99))?;
+        }
+        if load.rules > 0 {
+            let what = format!("{} rules, {} series, every 30 s", load.rules, load.series);
+            let (own, idle) = ((load.cores - load.idle_cores).max(0.0), load.idle_cores);
+            writeln!(self.text, "| {what}: cores | {own:.2} | 1 |")?;
+            writeln!(self.text, "| the server without them, {} lines/s: cores | {idle:.2} | |", load.lines_per_s)?;
+            let mib = (load.mib - load.idle_mib, load.peak_mib - load.idle_peak_mib);
+            writeln!(self.text, "| memory of the rules, MiB (peak) | {:.0} ({:.0}) | 500 |", mib.0, mib.1)?;
+            writeln!(
+                self.text,
+                "| memory of the whole server, MiB (peak) | {:.0} ({:.0}) | |",
+                load.mib, load.peak_mib
+            )?;
+            writeln!(self.text, "| greatest lag of a group, s | {:.1} | |", load.lag_s)?;
+        }
+        if past.rules > 0 {
+            let (rules, lines) = (past.rules, past.lines);
+            writeln!(
+                self.text,
+                "| backtest, {rules} rules, 28 days of kept minutes: s (CPU-s) | {:.1} ({:.1}) | 10 |",
+                past.rollups_s, past.rollups_cpu_s
+            )?;
+            writeln!(
+                self.text,
+                "| the same with a scan of {lines} lines | {:.1} ({:.1}) | |",
+                past.scan_s, past.scan_cpu_s
+            )?;
+            writeln!(self.text, "| peak memory of the server, MiB | {:.0} | |", past.peak_mib)?;
+        }
         Ok(())
     }
 

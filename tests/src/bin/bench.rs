@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use logweir_tests::bench::agent;
 use logweir_tests::bench::dataset::{Dataset, Kind};
 use logweir_tests::bench::ingest::{Door, SETTINGS, ingest};
 use logweir_tests::bench::queries;
 use logweir_tests::bench::report::Report;
+use logweir_tests::bench::{agent, alerting};
 use logweir_tests::harness::{Scratch, Server, run};
 
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
@@ -21,9 +21,12 @@ struct Args {
     /// Size of each set of lines
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=4_000))]
     megabytes: u64,
-    /// Only one of the sets, or only the agent
-    #[arg(long, value_parser = ["json", "nginx", "agent"])]
+    /// Only one of the sets, or only the agent, or only alerting
+    #[arg(long, value_parser = ["json", "nginx", "agent", "alerts"])]
     only: Option<String>,
+    /// Only this part of alerting
+    #[arg(long, value_parser = ["latency", "load", "backtest"])]
+    part: Option<String>,
     /// Print the table and leave docs/benchmarks/ as it is
     #[arg(long)]
     no_write: bool,
@@ -46,6 +49,10 @@ fn main() -> anyhow::Result<()> {
     if args.only.as_deref().is_none_or(|only| only == "agent") {
         let set = Dataset::generate(Kind::Nginx, args.megabytes)?;
         run("bench-agent", async |scratch| report.agent(set.zstd()?, agent::measure(scratch, &set).await?))?;
+    }
+    if args.only.as_deref().is_none_or(|only| only == "alerts") {
+        let part = args.part.as_deref();
+        run("bench-alerts", async |scratch| report.alerting(&alerting::measure(scratch, part).await?))?;
     }
     let mut out = std::io::stdout().lock();
     out.write_all(report.text().as_bytes())?;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::{bail, ensure};
 use clap::Parser;
+use logweir_tests::drill::alerts::{self, AlertFigures};
 use logweir_tests::drill::table::Table;
 use logweir_tests::drill::{ROWS, Row, Scale};
 use logweir_tests::harness::run;
@@ -12,9 +13,12 @@ use logweir_tests::harness::run;
 #[derive(Debug, Parser)]
 #[command(name = "logweir-drill")]
 struct Args {
-    /// Only these rows, by their keys
+    /// Only these rows, by their keys; `alerts` is the drill of the outbox, which has no row
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// How often the drill of the outbox kills the server
+    #[arg(long, default_value_t = 1_000)]
+    kills: u64,
     /// The form of the end-to-end tests
     #[arg(long)]
     short: bool,
@@ -25,6 +29,9 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if args.only == ["alerts"] {
+        return outbox(args.kills);
+    }
     let rows: Vec<&Row> = match args.only.is_empty() {
         true => ROWS.iter().collect(),
         false => args.only.iter().map(|key| Row::find(key)).collect::<anyhow::Result<_>>()?,
@@ -55,6 +62,19 @@ fn main() -> anyhow::Result<()> {
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
+    Ok(())
+}
+
+/// Jobs whose heartbeats stop.
+const JOBS: usize = 30;
+
+fn outbox(kills: u64) -> anyhow::Result<()> {
+    let mut found = AlertFigures::default();
+    run("alerts", async |scratch| {
+        found = alerts::run(scratch, kills, JOBS).await?;
+        found.check()
+    })?;
+    writeln!(std::io::stdout(), "{found:#?}")?;
     Ok(())
 }
 

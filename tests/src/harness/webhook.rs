@@ -117,7 +117,7 @@ async fn receive(State(kept): State<Arc<Mutex<Kept>>>, headers: HeaderMap, body:
 }
 
 /// `v1,base64(HMAC-SHA256(id.timestamp.body))`, any of the list.
-fn verify(id: &str, timestamp: &str, signatures: &str, body: &[u8]) -> Result<(), String> {
+pub(super) fn verify(id: &str, timestamp: &str, signatures: &str, body: &[u8]) -> Result<(), String> {
     let key = SECRET.strip_prefix("whsec_").and_then(|key| STANDARD.decode(key).ok()).ok_or("the key is not base64")?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|error| error.to_string())?;
     mac.update(format!("{id}.{timestamp}.").as_bytes());

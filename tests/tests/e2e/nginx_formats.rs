@@ -14,8 +14,11 @@ fn an_nginx_that_comes_later_is_found_and_each_line_is_read_by_the_format_it_was
     run("nginx-formats", async |scratch| {
         let server = Server::serve(scratch, "server", "").await?;
         // Nothing says where: the process that runs names its configuration.
-        let mut agent = Agent::configure(scratch, server.url(), "discover: [nginx]\n")?;
+        let first = scratch.file("first.log", "the agent has looked around\n")?;
+        let files = format!("files: [{{ paths: [{}], start_at: beginning }}]\n", first.display());
+        let mut agent = Agent::configure(scratch, server.url(), &format!("discover: [nginx]\n{files}"))?;
         agent.start(scratch)?;
+        server.wait_count("message=~\"looked around\"", 1, FOUND_WITHIN).await?;
         let nginx = Nginx::start(scratch).await?;
         for n in 0..LINES {
             nginx.get(&format!("/before-{n}")).await?;

@@ -54,8 +54,8 @@ impl Many {
         let of = |path: &PathBuf| Candidate {
             path: path.clone(),
             kind: SourceKind::File,
-            format: String::new(),
-            labels: BTreeMap::new(),
+            format: Default::default(),
+            labels: Default::default(),
             multiline: Multiline::None,
             start_at: StartAt::Beginning,
         };

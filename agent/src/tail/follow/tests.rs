@@ -1,15 +1,15 @@
 //! What becomes of bytes that cannot all be had: gaps equal what was lost, and nothing else is reported.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs;
 use std::time::Duration;
 
 use logweir_proto::batch::{Envelope, SourceKind};
 
-use crate::batch::FORMAT_BYTES_MAX;
 use crate::config::StartAt;
 use crate::decode::Multiline;
 use crate::tail::discover::Candidate;
+use crate::tail::info::{FORMAT_BYTES_MAX, Labels};
 use crate::tail::model::World;
 use crate::tail::recover::MOUNT_WAIT;
 use crate::tail::rotate::{FINISHED_KEEP, ROTATED_QUIET};
@@ -403,7 +403,7 @@ fn a_file_that_cannot_be_looked_at_is_waited_for() {
     fs::rename(&log, mounted.join("app.log")).unwrap();
     world.log = mounted.join("app.log");
     world.rewrite_checkpoint(|source| {
-        source.info.to_mut().path = mounted.join("app.log").display().to_string();
+        source.info.to_mut().path = mounted.join("app.log").display().to_string().into();
         source.path_now = mounted.join("app.log").into();
     });
     let away = mounted.with_file_name("away");
@@ -432,7 +432,7 @@ fn a_directory_that_never_comes_back_is_a_gap_in_the_end() {
     world.kill();
     let gone = world.log.with_file_name("gone").join("app.log");
     world.rewrite_checkpoint(|source| {
-        source.info.to_mut().path = gone.display().to_string();
+        source.info.to_mut().path = gone.display().to_string().into();
         source.path_now = gone.clone().into();
     });
     world.start();
@@ -533,14 +533,13 @@ fn labels_never_make_a_header_too_large() {
     let mut world = world();
     // The worst in JSON: each byte becomes six.
     let label = |n: usize| (format!("label_{n:03}"), "\u{1}".repeat(50_000));
-    let labels: BTreeMap<String, String> =
-        (0..500).map(label).chain([("service".to_owned(), "billing".to_owned())]).collect();
+    let labels: Labels = (0..500).map(label).chain([("service".to_owned(), "billing".to_owned())]).collect();
     let dir = world.log.with_file_name("many");
     fs::create_dir(&dir).unwrap();
     let candidate = |n: usize| {
         let path = dir.join(format!("{n}.log"));
         fs::write(&path, "a line\nand another\n").unwrap();
-        let (format, labels) = ("\u{1}".repeat(FORMAT_BYTES_MAX), labels.clone());
+        let (format, labels) = ("\u{1}".repeat(FORMAT_BYTES_MAX).into(), labels.clone());
         let multiline = Multiline::None;
         Candidate { path, kind: SourceKind::File, format, labels, multiline, start_at: StartAt::Beginning }
     };

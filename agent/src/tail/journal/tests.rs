@@ -133,7 +133,7 @@ fn a_source_that_is_forgotten_does_not_come_back() {
     ]);
     let mut checkpoint = Checkpoint { sources: sources(&["1-x"]), ..state("g1", &[]) };
     fold(&bytes, &mut checkpoint);
-    let ids: Vec<&str> = checkpoint.sources.iter().map(|source| source.info.id.as_str()).collect();
+    let ids: Vec<&str> = checkpoint.sources.iter().map(|source| &*source.info.id).collect();
     assert_eq!((ids, checkpoint.forgotten.len()), (vec!["1-x", "3-x"], 0));
 }
 

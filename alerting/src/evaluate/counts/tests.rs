@@ -27,7 +27,7 @@ proptest! {
         let lines: Vec<_> = times.iter().map(|(s, host)| line(BASE + s * S, &[("host", hosts[*host])])).collect();
         let store = LineStore::new(lines.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let mut counts = Counts::new(5 * S, BASE - 7200 * S);
+        let mut counts = Counts::new(Grid::of(5 * S), BASE - 7200 * S);
         let mut asked = asked;
         asked.sort_unstable();
         for slots in &asked {
@@ -50,7 +50,7 @@ proptest! {
         }
         // What is stored and appended again is the same.
         let middle = BASE + 3600 * S;
-        let mut again = Counts::new(5 * S, BASE);
+        let mut again = Counts::new(Grid::of(5 * S), BASE);
         again.append(counts.piece(BASE, middle), middle);
         again.append(counts.piece(middle, until), until);
         prop_assert_eq!(again.piece(BASE, until), counts.piece(BASE, until));

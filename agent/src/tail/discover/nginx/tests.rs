@@ -89,5 +89,5 @@ fn two_formats_in_one_file_travel_together() {
     let nginx = Nginx::new(&Roots { nginx: Some(vec![dir.join("nginx.conf")]), ..Roots::default() });
     let mut all = Vec::new();
     nginx.find(&mut all);
-    assert_eq!(all[0].candidate.format, "$status\u{1e}b $status");
+    assert_eq!(&*all[0].candidate.format, "$status\u{1e}b $status");
 }
