@@ -102,7 +102,11 @@ impl Report {
         if seconds.lines > 0 {
             let s = |wait: std::time::Duration| format!("{:.2} s", wait.as_secs_f64());
             let (p50, p99) = (s(seconds.fast_p50), s(seconds.fast_p99));
-            writeln!(self.text, "| line in the file to request, `every: 1s`, {} lines, p50 | {p50} | 2 s |", seconds.lines)?;
+            writeln!(
+                self.text,
+                "| line in the file to request, `every: 1s`, {} lines, p50 | {p50} | 2 s |",
+                seconds.lines
+            )?;
             writeln!(self.text, "| p99 | {p99} | 5 s |")?;
             writeln!(self.text, "| the same, every 30 s, p50 | {} | |", s(seconds.default_p50))?;
             writeln!(self.text, "| p99 | {} | 40 s |", s(seconds.default_p99))?;
@@ -114,13 +118,25 @@ impl Report {
             writeln!(self.text, "| the server without them, {} lines/s: cores | {idle:.2} | |", load.lines_per_s)?;
             let mib = (load.mib - load.idle_mib, load.peak_mib - load.idle_peak_mib);
             writeln!(self.text, "| memory of the rules, MiB (peak) | {:.0} ({:.0}) | 500 |", mib.0, mib.1)?;
-            writeln!(self.text, "| memory of the whole server, MiB (peak) | {:.0} ({:.0}) | |", load.mib, load.peak_mib)?;
+            writeln!(
+                self.text,
+                "| memory of the whole server, MiB (peak) | {:.0} ({:.0}) | |",
+                load.mib, load.peak_mib
+            )?;
             writeln!(self.text, "| greatest lag of a group, s | {:.1} | |", load.lag_s)?;
         }
         if past.rules > 0 {
             let (rules, lines) = (past.rules, past.lines);
-            writeln!(self.text, "| backtest, {rules} rules, 28 days of kept minutes: s (CPU-s) | {:.1} ({:.1}) | 10 |", past.rollups_s, past.rollups_cpu_s)?;
-            writeln!(self.text, "| the same with a scan of {lines} lines | {:.1} ({:.1}) | |", past.scan_s, past.scan_cpu_s)?;
+            writeln!(
+                self.text,
+                "| backtest, {rules} rules, 28 days of kept minutes: s (CPU-s) | {:.1} ({:.1}) | 10 |",
+                past.rollups_s, past.rollups_cpu_s
+            )?;
+            writeln!(
+                self.text,
+                "| the same with a scan of {lines} lines | {:.1} ({:.1}) | |",
+                past.scan_s, past.scan_cpu_s
+            )?;
             writeln!(self.text, "| peak memory of the server, MiB | {:.0} | |", past.peak_mib)?;
         }
         Ok(())

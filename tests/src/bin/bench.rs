@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use logweir_tests::bench::{agent, alerting};
 use logweir_tests::bench::dataset::{Dataset, Kind};
 use logweir_tests::bench::ingest::{Door, SETTINGS, ingest};
 use logweir_tests::bench::queries;
 use logweir_tests::bench::report::Report;
+use logweir_tests::bench::{agent, alerting};
 use logweir_tests::harness::{Scratch, Server, run};
 
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
