@@ -1,5 +1,5 @@
 # What a person runs; the scripts are in deploy/dev/.
-.PHONY: run test bench drill fmt
+.PHONY: run test bench drill fuzz fmt
 
 # Builds Logweir and starts it with demo traffic on http://127.0.0.1:7171: make run ARGS='--alerting my.yaml'
 run:
@@ -16,6 +16,10 @@ bench:
 # Rotates, kills, cuts and refuses under load for half an hour and writes docs/delivery.md: make drill ARGS='--only long --no-write'
 drill:
 	@deploy/dev/drill.sh $(ARGS)
+
+# Feeds hostile bytes to every decoder and says how many: make fuzz ARGS='--seconds 300 batch'
+fuzz:
+	@deploy/dev/fuzz.sh $(ARGS)
 
 fmt:
 	cargo fmt --all

@@ -10,36 +10,10 @@ use crate::tail::checkpoint::PlannedRange;
 /// `zstd -1`: the level at which the agent costs about as much as reading.
 pub const ZSTD_LEVEL: i32 = 1;
 
-/// Labels of one source; those that name its service and place are kept before others.
-pub const LABELS_MAX: usize = 64;
-pub const LABEL_NAME_BYTES_MAX: usize = 256;
-pub const LABEL_BYTES_MAX: usize = 1 << 10;
-/// A longer `log_format` is left out, and the server finds out by itself.
-pub const FORMAT_BYTES_MAX: usize = 64 << 10;
 /// Beyond this the sources of a header wait for the next: one source, the watermarks and the gaps fit above it.
-pub const SOURCES_BYTES_GOAL: usize = 1 << 20;
+pub const SOURCES_BYTES_GOAL: usize = 256 << 10;
 /// What a chunk adds to the header at most.
 const CHUNK_INFO_BYTES_MAX: usize = 160;
-/// Labels that say where lines come from.
-const PLACE_LABELS: [&str; 7] = ["service", "container", "image", "namespace", "pod", "pm2_app", "stream"];
-
-/// Cuts what a source says of itself to what a header has room for.
-pub fn fit(info: &mut SourceInfo) {
-    if info.format.len() > FORMAT_BYTES_MAX {
-        tracing::warn!(path = %info.path, bytes = info.format.len(), "log_format is too long to be sent");
-        info.format.clear();
-    }
-    info.labels.retain(|name, _| name.len() <= LABEL_NAME_BYTES_MAX);
-    while info.labels.len() > LABELS_MAX {
-        let Some(last) = info.labels.keys().rev().find(|name| !PLACE_LABELS.contains(&name.as_str())) else { break };
-        let last = last.clone();
-        info.labels.remove(&last);
-    }
-    for value in info.labels.values_mut() {
-        cut(value, LABEL_BYTES_MAX);
-    }
-}
-
 /// Cuts a text to so many bytes or fewer.
 pub fn cut(text: &mut String, bytes_max: usize) {
     let mut end = bytes_max.min(text.len());

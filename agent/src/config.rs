@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use logweir_proto::batch::{LINE_BYTES_MAX, SourceKind};
@@ -148,7 +149,7 @@ pub struct FileRule {
     pub service: Option<String>,
     pub kind: SourceKind,
     /// The `log_format` of an NGINX access log.
-    pub format: String,
+    pub format: Arc<str>,
     pub multiline: Multiline,
     pub start_at: StartAt,
 }
@@ -161,7 +162,7 @@ impl FileRule {
             exclude: Vec::new(),
             service: None,
             kind: SourceKind::File,
-            format: String::new(),
+            format: Arc::default(),
             multiline: Multiline::Auto,
             start_at: StartAt::End,
         }

@@ -132,11 +132,14 @@ pub fn decode(format: Format<'_>, window: Window<'_>, scratch: &mut Scratch, out
     if format.encoding == Encoding::Bytes {
         return decode_lines(format, window, &mut Sink::new(out, told.as_mut(), None));
     }
-    let before = out.end();
-    let mapped = format.encoding.transcode(window.bytes, before, window.close == Close::All, text);
+    let (before, bytes) = (out.end(), window.bytes);
+    let mapped = format.encoding.transcode(bytes, before, window.close == Close::All, text);
     let window = Window { bytes: mapped.text, ..window };
     let decoded = decode_lines(format, window, &mut Sink::new(out, told.as_mut(), Some(mapped)));
-    Decoded { consumed: (out.end() - before) as usize, ..decoded }
+    let consumed = (out.end() - before) as usize;
+    // Half a character is no text yet, and waits like a line without its end.
+    let waits = window.close != Close::All && consumed < bytes.len();
+    Decoded { consumed, open: decoded.open.or(waits.then_some(Open::Piece)), ..decoded }
 }
 
 fn decode_lines(format: Format<'_>, window: Window<'_>, out: &mut Sink<'_>) -> Decoded {

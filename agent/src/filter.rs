@@ -8,13 +8,14 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use glob::{MatchOptions, Pattern};
-use logweir_proto::batch::{ChunkBuilder, LINE_BYTES_MAX, SPOOL_FORMAT, SourceInfo, SourceKind};
+use logweir_proto::batch::{ChunkBuilder, LINE_BYTES_MAX, SPOOL_FORMAT, SourceKind};
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
 use crate::config::SourceRule;
 use crate::error::{Error, Result};
 use crate::metrics;
 use crate::redact::{self, PATTERN_BYTES_MAX, Redactor};
+use crate::tail::info::Info;
 
 /// Drop patterns of one rule.
 pub const DROP_PATTERNS_MAX: usize = 100;
@@ -60,8 +61,8 @@ enum Change {
 }
 
 /// What is in our spool was redacted before it got there; a hash of a hash would be another.
-fn is_spooled(info: &SourceInfo) -> bool {
-    info.format == SPOOL_FORMAT && info.kind != SourceKind::Docker
+fn is_spooled(info: &Info) -> bool {
+    &*info.format == SPOOL_FORMAT && info.kind != SourceKind::Docker
 }
 
 impl Filter {
@@ -92,7 +93,7 @@ impl Filter {
     }
 
     /// The records of `chunk` that stay, as they may leave the host.
-    pub fn apply(&mut self, info: &SourceInfo, chunk: ChunkBuilder) -> ChunkBuilder {
+    pub fn apply(&mut self, info: &Info, chunk: ChunkBuilder) -> ChunkBuilder {
         let rules = self.rules_of(info);
         if rules.is_empty() && (self.redactor.is_none() || is_spooled(info)) {
             return chunk;
@@ -100,23 +101,23 @@ impl Filter {
         if self.judge(info, &rules, &chunk) { self.rewrite(&chunk) } else { chunk }
     }
 
-    fn rules_of(&mut self, info: &SourceInfo) -> Vec<usize> {
+    fn rules_of(&mut self, info: &Info) -> Vec<usize> {
         if self.rules.is_empty() {
             return Vec::new();
         }
-        if let Some(rules) = self.known.get(&info.id) {
+        if let Some(rules) = self.known.get(&*info.id) {
             return rules.clone();
         }
         if self.known.len() >= REMEMBERED_MAX {
             self.known.clear();
         }
         let rules: Vec<usize> = (0..).zip(&self.rules).filter(|(_, rule)| rule.covers(info)).map(|(i, _)| i).collect();
-        self.known.insert(info.id.clone(), rules.clone());
+        self.known.insert(info.id.to_string(), rules.clone());
         rules
     }
 
     /// Decides for every record; returns whether anything changes.
-    fn judge(&mut self, info: &SourceInfo, rules: &[usize], chunk: &ChunkBuilder) -> bool {
+    fn judge(&mut self, info: &Info, rules: &[usize], chunk: &ChunkBuilder) -> bool {
         self.text.clear();
         self.changes.clear();
         let mut line = Vec::new();
@@ -184,15 +185,15 @@ impl Rule {
         })
     }
 
-    fn covers(&self, info: &SourceInfo) -> bool {
-        let path = Path::new(&info.path);
+    fn covers(&self, info: &Info) -> bool {
+        let path = Path::new(&*info.path);
         let file = MatchOptions { require_literal_separator: true, ..MatchOptions::default() };
         let named = |glob: &Pattern| {
             glob.matches_path(path) || path.file_name().is_some_and(|name| glob.matches_path(Path::new(name)))
         };
         (self.paths.is_empty() || self.paths.iter().any(|glob| glob.matches_path_with(path, file)))
             && !self.exclude.iter().any(named)
-            && self.service.as_ref().is_none_or(|service| info.labels.get("service") == Some(service))
+            && self.service.as_ref().is_none_or(|service| info.labels.get("service") == Some(service.as_str()))
     }
 
     fn samples(&self, source: &str, offset: u64) -> bool {

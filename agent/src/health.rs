@@ -28,7 +28,7 @@ pub async fn listen(address: SocketAddr, status: Status, drain: Drain) -> Result
         }
         Err(error) => return Err(Error::Listen { address, source: error }),
     };
-    tokio::spawn(serve::serve(listener, None, router(status), drain));
+    tokio::spawn(serve::serve_plain(listener, router(status), drain));
     Ok(())
 }
 

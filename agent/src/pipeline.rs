@@ -1,17 +1,18 @@
 //! The agent as a whole: files are tailed, batches built and shipped, acks remembered.
 //!
-//! One loop with one `select!`. Work on files runs on the blocking pool with the whole [`Tail`], one piece at a time;
+//! One loop with one `select!`. Work on files runs on a thread of its own with the whole [`Tail`], one piece at a time;
 //! a delivery runs beside it. At most one batch is under way and one more is built, so order per source needs no care.
 
 use std::collections::{HashSet, VecDeque};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
+use logweir_runtime::pool::Pool;
 use tokio::sync::mpsc::Receiver;
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -27,7 +28,7 @@ use crate::status::Status;
 use crate::tail::Now;
 use crate::tail::checkpoint::random_hex;
 use crate::tail::discover::{Discovery, candidates};
-use crate::tail::follow::{Acked, Settings, Tail};
+use crate::tail::follow::{Settings, Tail};
 use crate::tail::reader::linger;
 use crate::watch::{Changes, Watch};
 
@@ -70,6 +71,8 @@ struct Parts {
     clock: Clock,
     drain: Drain,
     client: Client,
+    /// One thread for all work on files: a second one would keep a heap of its own for its share.
+    files: Pool,
     discovery: Arc<Discovery>,
     watch: Watch,
     host: Host,
@@ -110,6 +113,7 @@ impl Agent {
         let status = Status::new();
         let parts = Parts {
             client: Client::new(&config, seed, status.clone())?,
+            files: Pool::new("files", NonZeroUsize::MIN).map_err(Error::io("start", "a thread"))?,
             watch: Watch::new(),
             linger: linger(config.limits.batch_age),
             once: config.once,
@@ -193,7 +197,7 @@ struct Run {
     listeners: Listeners,
     /// When standard input was at its end and in the spool.
     ended_at: Option<Instant>,
-    /// Away only while the blocking pool works with it.
+    /// Away only while the thread for files works with it.
     tail: Option<Tail>,
     /// The first is under way while `delivery` is there.
     queue: VecDeque<Built>,
@@ -377,7 +381,7 @@ impl Run {
     async fn sample(&mut self, now: Now) -> Result<()> {
         self.host_at = Some(now.mono + SAMPLE_EVERY);
         let mut host = self.parts.host.clone();
-        let sampled = spawn_blocking(move || (host.sample(now), host)).await.map_err(|_| Error::Worker)?;
+        let sampled = self.parts.files.run(move || (host.sample(now), host)).await.map_err(|_| Error::Worker)?;
         self.parts.host = sampled.1;
         if let (Some((info, chunk)), Some(tail)) = (sampled.0, &mut self.tail) {
             tail.add(info, chunk);
@@ -461,12 +465,8 @@ impl Run {
                 if let Some(tail) = &mut self.tail {
                     tail.announce_again(&answer.unknown);
                 }
-                if let Some(tail) = &mut self.tail
-                    && tail.acked(&built, &answer.offsets) == Acked::ServerIsAhead
-                {
-                    for waiting in self.queue.drain(..) {
-                        tail.discard(&waiting);
-                    }
+                if let Some(tail) = &mut self.tail {
+                    tail.acked(&built, &answer.offsets, &mut self.queue);
                 }
                 self.last_try = self.probing.take().is_some();
                 // The next plan or rescan writes it down: until then a crash sends again what the server knows.
@@ -494,7 +494,7 @@ impl Run {
             self.hold_until = Some(Instant::now() + REFUSED_PAUSE);
             return Ok(());
         }
-        let halves = spawn_blocking(move || built.split().map(|halves| (built, halves)));
+        let halves = self.parts.files.run(move || built.split().map(|halves| (built, halves)));
         match halves.await.map_err(|_| Error::Worker)?? {
             (_, Some((first, second))) => {
                 tracing::info!(reason, "batch refused: sending its halves");
@@ -529,7 +529,7 @@ impl Run {
             self.delivery = None;
             if let (Outcome::Acked(answer), Some(built), Some(tail)) = (outcome, self.queue.pop_front(), &mut self.tail)
             {
-                tail.acked(&built, &answer.offsets);
+                tail.acked(&built, &answer.offsets, &mut self.queue);
             }
         }
         self.with_tail(|tail, _| tail.save()).await?
@@ -539,14 +539,14 @@ impl Run {
         Now { mono: Instant::now(), wall_ns: self.parts.clock.now_ns() }
     }
 
-    /// Runs `work` on the blocking pool: files and fsync do not belong on the network's threads.
+    /// Runs `work` on the thread for files: they and fsync do not belong on the network's threads.
     async fn with_tail<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Tail, Now) -> T + Send + 'static,
     ) -> Result<T> {
         let mut tail = self.tail.take().ok_or(Error::Worker)?;
         let now = self.now();
-        let done = spawn_blocking(move || {
+        let done = self.parts.files.run(move || {
             let result = work(&mut tail, now);
             (tail, result)
         });

@@ -1,9 +1,11 @@
 //! The HTTP surface of alerting: what fires, by which rules, and what became of every message.
 
+mod about;
 pub(crate) mod actions;
 pub mod alertmanager;
 mod explain;
 mod hooks;
+mod marks;
 mod prometheus;
 
 use std::collections::BTreeMap;
@@ -77,6 +79,11 @@ impl Route {
         };
         Route { method, path, right, handler: on(filter, handler) }
     }
+
+    /// What it does, in a sentence.
+    pub fn about(&self) -> &'static str {
+        about::about(&self.method, self.path)
+    }
 }
 
 /// Every route of alerting: the routers are made of them, and so are their tests.
@@ -98,6 +105,7 @@ pub fn routes() -> Vec<Route> {
     ];
     all.extend(actions::routes());
     all.extend(hooks::routes());
+    all.extend(marks::routes());
     all.extend(alertmanager::routes());
     all.extend(prometheus::routes());
     all

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use logweir_proto::yaml::{Environment, Problem};
+use logweir_rules::marks::Mark;
 use logweir_rules::model::{Rule, RuleSet, Template};
 use logweir_rules::{file, library, lint};
 use logweir_runtime::text_file;
@@ -28,6 +29,8 @@ const DEPTH_MAX: usize = 16;
 pub struct Sources {
     pub rules: Vec<(String, String)>,
     pub routing: Option<(String, String)>,
+    /// What was said about patterns besides the files.
+    pub marks: Vec<Mark>,
     /// Files and directories that could not be read.
     pub unreadable: Vec<Problem>,
     pub hash: blake3::Hash,
@@ -57,7 +60,18 @@ impl Sources {
         for problem in &unreadable {
             hash.update(problem.to_string().as_bytes());
         }
-        Sources { rules, routing, unreadable, hash: hash.finalize() }
+        Sources { rules, routing, marks: Vec::new(), unreadable, hash: hash.finalize() }
+    }
+
+    /// The same files, with what was said about patterns elsewhere.
+    #[must_use]
+    pub fn marked(mut self, marks: Vec<Mark>) -> Sources {
+        if !marks.is_empty() {
+            let said = serde_json::to_vec(&marks).unwrap_or_default();
+            self.hash = blake3::Hasher::new().update(self.hash.as_bytes()).update(&said).finalize();
+            self.marks = marks;
+        }
+        self
     }
 }
 
@@ -70,7 +84,7 @@ pub struct Loaded {
 /// Everything right, or every mistake of every file.
 pub fn load(sources: &Sources, environment: Environment<'_>) -> Result<Loaded, Vec<Problem>> {
     let mut problems = sources.unreadable.clone();
-    let rules = rules(&sources.rules).map_err(|mut wrong| problems.append(&mut wrong)).ok();
+    let rules = marked_rules(&sources.rules, &sources.marks).map_err(|mut wrong| problems.append(&mut wrong)).ok();
     let routing = sources.routing.as_ref().and_then(|(name, text)| {
         let routing = crate::route::file::load(name, text, environment);
         routing.map_err(|mut wrong| problems.append(&mut wrong)).ok()
@@ -99,7 +113,12 @@ fn unknown_intervals(rules: &RuleSet, routing: &Routing) -> Vec<Problem> {
 
 /// Checks rule files given as name and text.
 pub fn rules(files: &[(String, String)]) -> Result<RuleSet, Vec<Problem>> {
-    let set = file::load(files.iter().map(|(name, text)| (name.as_str(), text.as_str())))?;
+    marked_rules(files, &[])
+}
+
+fn marked_rules(files: &[(String, String)], marks: &[Mark]) -> Result<RuleSet, Vec<Problem>> {
+    let texts = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let set = file::load_marked(texts, marks.to_vec())?;
     let renderer = Renderer::default();
     let mut problems: Vec<Problem> = files.iter().flat_map(|(name, text)| lint::secrets(name, text)).collect();
     for (_, rule) in set.rules() {

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use crate::notify::http::Poster;
 use crate::notify::message::{Links, Message};
 use crate::route::channel::{NetRules, SecretSource};
-use crate::source::{Answer, QueryError, QuerySource};
+use crate::source::{Answer, HostMark, QueryError, QuerySource};
 use crate::state::{Episode, Extra, RowKind, Sample};
 
 pub(crate) const S: i64 = 1_000_000_000;
@@ -55,6 +55,30 @@ impl QuerySource for ScriptedSource {
         logweir_proto::query::parse::parse(query).unwrap_or_else(|e| panic!("{query}: {e:?}"));
         let answer = (self.0.lock().expect("not poisoned"))(query, from_ns, to_ns);
         Box::pin(async move { answer })
+    }
+}
+
+/// Hosts that a test moves; it has no lines.
+#[derive(Default)]
+pub(crate) struct Watched(Mutex<Vec<HostMark>>);
+
+impl Watched {
+    pub(crate) fn new() -> Arc<Watched> {
+        Arc::default()
+    }
+
+    pub(crate) fn set(&self, marks: Vec<HostMark>) {
+        *self.0.lock().expect("not poisoned") = marks;
+    }
+}
+
+impl QuerySource for Watched {
+    fn hosts(&self) -> Vec<HostMark> {
+        self.0.lock().expect("not poisoned").clone()
+    }
+
+    fn query<'a>(&'a self, _: &'a str, _: i64, _: i64, _: usize) -> BoxFuture<'a, Result<Answer, QueryError>> {
+        Box::pin(async { answer(json!([])) })
     }
 }
 

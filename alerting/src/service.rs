@@ -1,6 +1,6 @@
 //! The service: wires the evaluator and the sender, reloads files when they change, and answers through a handle.
 
-mod builtin;
+pub(crate) mod builtin;
 mod commit;
 
 use std::collections::BTreeMap;
@@ -24,8 +24,8 @@ use crate::notify::sender::Sender;
 use crate::notify::{heartbeat, outbox};
 use crate::route::Routing;
 use crate::source::{QuerySource, Shared};
-use crate::state::store::{KEYS, Store, StoreError, Tx};
-use crate::watch;
+use crate::state::store::{KEYS, MARKS, Store, StoreError, Tx};
+use crate::watch::Watcher;
 
 /// How often the files are looked at.
 pub const RELOAD_EVERY: Duration = Duration::from_secs(5);
@@ -60,6 +60,8 @@ pub struct RuleStatus {
     pub last_at: Option<i64>,
     pub error: Option<String>,
     pub instances: usize,
+    /// New instances that were refused because the rule has as many as it may.
+    pub refused: usize,
 }
 
 /// What the parts share.
@@ -74,6 +76,8 @@ pub struct Live {
     statuses: Mutex<BTreeMap<String, RuleStatus>>,
     /// Why rules cannot be evaluated at all now.
     pub(crate) broken: Mutex<Option<String>>,
+    /// Why what is evaluated is not what happens: a group is late, or no lines arrive.
+    stalled: Mutex<Option<String>>,
     /// When rules were last evaluated.
     round_wall: AtomicI64,
     /// The commit of the rule files, when they are in a git checkout.
@@ -97,6 +101,7 @@ impl Live {
         Live {
             base_url: base_url.to_owned(),
             signer: Signer::new(base_url, link_key),
+            stalled: Mutex::default(),
             round_wall: AtomicI64::new(i64::MIN),
             commit: RwLock::default(),
             wake: Notify::new(),
@@ -142,8 +147,17 @@ impl Live {
         *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = broken;
     }
 
+    pub(crate) fn set_stalled(&self, stalled: Option<String>) {
+        *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = stalled;
+    }
+
     pub(crate) fn status(&self, rule: &str) -> RuleStatus {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).get(rule).cloned().unwrap_or_default()
+    }
+
+    /// All rules that were evaluated or could not be.
+    pub(crate) fn statuses(&self) -> BTreeMap<String, RuleStatus> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Rules whose last evaluation went wrong.
@@ -207,7 +221,7 @@ impl Live {
             Some(reason) => Some(reason),
             None if !self.may_send() => Some("the past is not caught up".to_owned()),
             None if age_ns > EVALUATION_AGE_MAX_NS => Some("rules are not evaluated".to_owned()),
-            None => None,
+            None => self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
@@ -225,6 +239,7 @@ impl Live {
 pub struct Service {
     settings: Settings,
     store: Store,
+    source: Shared,
     live: Arc<Live>,
     clock: Clock,
     drain: Drain,
@@ -255,11 +270,12 @@ impl Service {
             store: store.clone(),
             live: Arc::clone(&live),
             clock: clock.clone(),
-            source: Shared(source),
+            source: Shared(Arc::clone(&source)),
             backtests: Arc::new(Semaphore::new(1)),
             started_wall: now_wall,
         };
-        Ok((Service { settings, store, live, clock, drain, evaluator, seen: None }, handle))
+        let source = Shared(source);
+        Ok((Service { settings, store, source, live, clock, drain, evaluator, seen: None }, handle))
     }
 
     /// Runs until the drain.
@@ -267,8 +283,8 @@ impl Service {
         let sender = Sender::new(self.store.clone(), Arc::clone(&self.live), self.clock.clone());
         let sending = tokio::spawn(sender.run(self.drain.clone()));
         let (store, live, clock) = (self.store.clone(), Arc::clone(&self.live), self.clock.clone());
-        let (watched, seen) = (self.store.clone(), Arc::clone(&self.live));
-        let watching = tokio::spawn(watch::run(watched, seen, self.clock.clone(), self.drain.clone()));
+        let watcher = Watcher::new(self.store.clone(), Arc::clone(&self.live), self.source.clone(), self.clock.clone());
+        let watching = tokio::spawn(watcher.run(self.drain.clone()));
         let beating = tokio::spawn(heartbeat::run(store, live, clock, self.drain.clone()));
         let held_until = Instant::now() + HOLD_MAX;
         let mut next_reload = Instant::now();
@@ -330,9 +346,16 @@ impl Service {
     }
 
     /// Reads the files again if they changed. What is wrong is refused whole and the last good files stay in force.
-    async fn reload(&mut self) {
+    pub(crate) async fn reload(&mut self) {
         let settings = self.settings.clone();
         let Ok(sources) = tokio::task::spawn_blocking(move || Sources::read(&settings)).await else { return };
+        let sources = match self.store.read_async(|view| view.scan(MARKS, "")).await {
+            Ok(marks) => sources.marked(marks.into_iter().map(|(_, record)| record.mark).collect()),
+            Err(error) => {
+                tracing::error!(error = %error, "cannot read what was said about patterns");
+                return;
+            }
+        };
         if self.seen == Some(sources.hash) {
             return;
         }

@@ -48,6 +48,41 @@ pub struct Arrival {
     pub newest_ns: i64,
 }
 
+/// What is known of the agent of a host besides its lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentHealth {
+    pub host: String,
+    /// Its clock minus ours, when it last spoke.
+    pub skew_ns: i64,
+    pub ahead: Option<Ahead>,
+}
+
+/// A line whose own time lies further ahead of its arrival than any clock may be wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ahead {
+    pub path: String,
+    /// When the newest of them came.
+    pub wall: i64,
+    pub by_ns: i64,
+}
+
+/// How well the server is that takes the lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The host of the server.
+    pub host: String,
+    pub agents: Vec<AgentHealth>,
+    /// What is to be said of its disk, when there is little room or none.
+    pub disk: Option<LowDisk>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LowDisk {
+    /// Lines are refused.
+    pub full: bool,
+    pub reason: String,
+}
+
 /// A source that is shared.
 #[derive(Clone)]
 pub struct Shared(pub Arc<dyn QuerySource>);
@@ -67,6 +102,11 @@ pub trait QuerySource: Send + Sync + 'static {
     /// What became searchable within the last hour, in the order of arrival, after the one with this number.
     fn arrivals(&self, _after: u64) -> Vec<Arrival> {
         Vec::new()
+    }
+
+    /// How well the server is, and the agents of the hosts that it hears.
+    fn health(&self) -> Health {
+        Health::default()
     }
 
     /// Runs a query over the events of `[from_ns, to_ns)`; events come newest first, at most `limit` rows.

@@ -4,5 +4,7 @@ pub mod history;
 pub mod records;
 pub mod store;
 
-pub use records::{Ack, Attempt, Episode, Extra, Member, NotifyGroup, OutboxRow, RowKind, RowState, Sample, Silence};
+pub use records::{
+    Ack, Attempt, Episode, Extra, MarkRecord, Member, NotifyGroup, OutboxRow, RowKind, RowState, Sample, Silence,
+};
 pub use store::{Store, StoreError};

@@ -1,4 +1,8 @@
-//! Watching the watcher: what fires, what is owed, what cannot be evaluated, as metrics.
+//! Watching the watcher: what fires, what is owed, what cannot be evaluated, as metrics; and what is wrong with Logweir
+//! itself, as alerts that no rule file has to name.
+
+mod told;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,36 +14,70 @@ use logweir_runtime::drain::Drain;
 
 use crate::hygiene;
 use crate::service::Live;
+use crate::source::Shared;
 use crate::state::store::{EPISODES, FINISHED, OUTBOX, SILENCES, Store, StoreError, View};
 use crate::state::{Episode, RowState};
+use told::Told;
+use trouble::Seen;
 
 /// How often the metrics are set.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Sets the gauges until the drain, and notes which rules are in force.
-pub(crate) async fn run(store: Store, live: Arc<Live>, clock: Clock, drain: Drain) {
-    let mut noted: Option<Arc<RuleSet>> = None;
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            () = drain.cancelled() => return,
-        }
-        let (rules, now_wall) = (live.rules(), clock.now_ns());
-        if noted.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &rules)) {
-            let set = Arc::clone(&rules);
-            match store.write_async(move |tx| hygiene::note_rules(tx, &set, now_wall)).await {
-                Ok(()) => noted = Some(rules),
-                Err(error) => tracing::error!(error = %error, "cannot note which rules are in force"),
+/// Looks at everything until the drain.
+pub(crate) struct Watcher {
+    store: Store,
+    live: Arc<Live>,
+    source: Shared,
+    clock: Clock,
+    /// The rules of which the store knows that they are in force.
+    noted: Option<Arc<RuleSet>>,
+    told: Told,
+    started_wall: i64,
+}
+
+impl Watcher {
+    pub(crate) fn new(store: Store, live: Arc<Live>, source: Shared, clock: Clock) -> Watcher {
+        let started_wall = clock.now_ns();
+        Watcher { store, live, source, clock, noted: None, told: Told::new(started_wall), started_wall }
+    }
+
+    pub(crate) async fn run(mut self, drain: Drain) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = drain.cancelled() => return,
+            }
+            if let Err(error) = self.look().await {
+                tracing::error!(error = %error, "cannot look after the alert store");
             }
         }
-        let failing = live.failing();
-        metrics::gauge!("logweir_rules").set(live.rules().rules().count() as f64);
-        metrics::gauge!("logweir_rules_failing").set(failing as f64);
-        let names = live.routing().map(|routing| routing.receivers.iter().map(|one| one.name.clone()).collect());
-        let names: Vec<String> = names.unwrap_or_default();
-        if let Err(error) = store.read_async(move |view| measure(view, names, now_wall)).await {
-            tracing::error!(error = %error, "cannot measure the alert store");
+    }
+
+    /// Sets the gauges, notes which rules are in force, and tells what is wrong with Logweir itself.
+    pub(crate) async fn look(&mut self) -> Result<(), StoreError> {
+        let (rules, now_wall) = (self.live.rules(), self.clock.now_ns());
+        if self.noted.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &rules)) {
+            let set = Arc::clone(&rules);
+            self.store.write_async(move |tx| hygiene::note_rules(tx, &set, now_wall)).await?;
+            self.noted = Some(Arc::clone(&rules));
         }
+        metrics::gauge!("logweir_rules").set(rules.rules().count() as f64);
+        metrics::gauge!("logweir_rules_failing").set(self.live.failing() as f64);
+        let routing = self.live.routing();
+        let names = routing.as_ref().map(|routing| routing.receivers.iter().map(|one| one.name.clone()).collect());
+        let names: Vec<String> = names.unwrap_or_default();
+        self.store.read_async(move |view| measure(view, names, now_wall)).await?;
+        let seen = Seen {
+            marks: self.source.0.hosts(),
+            health: self.source.0.health(),
+            statuses: self.live.statuses(),
+            rules,
+        };
+        self.live.set_stalled(trouble::stalled(&seen, self.started_wall, now_wall));
+        if self.told.update(&self.store, routing, &seen, now_wall).await? {
+            self.live.wake.notify_one();
+        }
+        Ok(())
     }
 }
 

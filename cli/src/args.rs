@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use alerts::{
-    AlertArgs, AlertsCommand, AlertsList, NotifyCommand, RouteTestArgs, RulesExplain, RulesList, SilenceArgs,
+    AlertArgs, AlertsCommand, AlertsList, NotifyCommand, PatternsCommand, RouteTestArgs, RulesExplain, RulesList,
+    SilenceArgs,
 };
 pub use anomaly::{AnomalyArgs, AnomalyDetector, AnomalyDirection, AnomalySensitivity};
 pub use client::{

@@ -39,6 +39,7 @@ if [ "$scope" = test ]; then
   need_package chromium chromium
   need_package logrotate logrotate
   need_package prometheus-alertmanager prometheus-alertmanager
+  need_package prometheus prometheus
   need_package openssl openssl
   # A real SMTP server, for the machine's own Python.
   /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || packages+=(python3-aiosmtpd)

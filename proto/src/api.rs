@@ -245,6 +245,13 @@ pub struct Warning {
     pub message: String,
 }
 
+impl Warning {
+    /// A warning about no one field.
+    pub fn new(warn: &str, message: impl Into<String>) -> Warning {
+        Warning { warn: warn.to_owned(), field: None, did_you_mean: None, pos: None, message: message.into() }
+    }
+}
+
 /// The answer with `Accept: application/json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QueryAnswer {

@@ -10,6 +10,7 @@
 
 mod mask;
 mod miner;
+pub mod trace;
 
 use std::fmt;
 
@@ -27,6 +28,14 @@ pub const TOKENS_MAX: usize = 160;
 /// The identity of a pattern, printed as 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PatternId(pub u64);
+
+impl PatternId {
+    /// Reads what is printed.
+    pub fn parse(text: &str) -> Option<PatternId> {
+        let good = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        good.then(|| u64::from_str_radix(text, 16).ok().map(PatternId)).flatten()
+    }
+}
 
 impl fmt::Display for PatternId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

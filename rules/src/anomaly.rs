@@ -5,6 +5,7 @@
 
 mod band;
 mod calibrate;
+mod knn;
 mod record;
 
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use band::Band;
 use calibrate::Calibration;
+use knn::Knn;
 pub use record::{Record, WARM_SAMPLES};
 
 /// A shift that lasts longer than this is the new usual.
@@ -29,6 +31,7 @@ const DAY_NS: i64 = 86_400 * 1_000_000_000;
 pub enum Detector {
     Record,
     SeasonalBand,
+    Knn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +73,8 @@ pub struct Series {
     samples: u64,
     record: Record,
     band: Option<Band>,
+    #[serde(default)]
+    knn: Option<Knn>,
     calibration: Calibration,
     /// Newest in the lowest bit: whether the bucket was unusual.
     hot: u64,
@@ -140,6 +145,7 @@ impl Series {
             samples: 0,
             record: Record::new(period),
             band: period.filter(|_| settings.detector == Detector::SeasonalBand).map(Band::new),
+            knn: (settings.detector == Detector::Knn).then(Knn::new),
             calibration: Calibration::default(),
             hot: 0,
             anomalous_since: None,
@@ -158,9 +164,11 @@ impl Series {
         let moved = settings.moved(at, bucket_ns);
         let scaled = settings.scaled(value);
         let features = self.record.see(scaled, moved);
-        let (up, down) = match &self.band {
-            Some(band) => band.usual(moved).map_or((0.0, 0.0), |usual| band::score(usual, scaled)),
-            None => self.record.score(features),
+        let strange = self.knn.as_mut().and_then(|knn| knn.see(scaled));
+        let (up, down) = match (&self.band, &self.knn) {
+            (Some(band), _) => band.usual(moved).map_or((0.0, 0.0), |usual| band::score(usual, scaled)),
+            (None, Some(knn)) => knn.score(strange),
+            (None, None) => self.record.score(features),
         };
         let score = if settings.direction == Direction::Both { up.max(down) } else { up };
         let threshold = self.calibration.threshold(at, settings.alerts_per_month, BASE_THRESHOLD);
@@ -187,10 +195,17 @@ impl Series {
             if let Some(band) = &mut self.band {
                 band.push(usual);
             }
+            if let Some(knn) = &mut self.knn {
+                // A shape that comes every day is known after a few days only if it is remembered.
+                knn.learn(scaled, None);
+            }
         } else {
             self.record.learn(features);
             if let Some(band) = &mut self.band {
                 band.push(scaled);
+            }
+            if let Some(knn) = &mut self.knn {
+                knn.learn(scaled, strange);
             }
             self.remember(settings, at, value);
         }
@@ -204,6 +219,7 @@ impl Series {
         let needed = match settings.detector {
             Detector::Record => period + WARM_SAMPLES,
             Detector::SeasonalBand => period * band::SEASONS_MIN as u64,
+            Detector::Knn => knn::HISTORY as u64 + WARM_SAMPLES,
         };
         self.samples > needed && at.saturating_sub(self.first_at) >= settings.warmup_ns
     }

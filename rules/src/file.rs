@@ -15,8 +15,10 @@ use std::sync::Arc;
 pub(crate) use kinds::windowed;
 pub(crate) use levels::SOURCE_STATE;
 
+use crate::marks::{self, Mark};
 use crate::model::{
-    DELAY_DEFAULT_NS, EVERY_DEFAULT_NS, EVERY_MIN_NS, Group, MAX_DELAY_DEFAULT_NS, OnEmpty, OnError, OnPartial, RuleSet,
+    DELAY_DEFAULT_NS, EVERY_DEFAULT_NS, EVERY_MIN_NS, Group, Kind, MAX_DELAY_DEFAULT_NS, OnEmpty, OnError, OnPartial,
+    Rule, RuleSet,
 };
 use logweir_proto::yaml::{self, At, Fields, Node, Problem, Problems};
 
@@ -25,18 +27,42 @@ pub const RULES_MAX: usize = 5_000;
 
 /// Reads rule files, given as name and text, into one set. All mistakes of all files come together.
 pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<RuleSet, Vec<Problem>> {
+    load_marked(files, Vec::new())
+}
+
+/// The same, with what was said about patterns elsewhere; it counts more than what the files say.
+pub fn load_marked<'a>(
+    files: impl IntoIterator<Item = (&'a str, &'a str)>,
+    marks: Vec<Mark>,
+) -> Result<RuleSet, Vec<Problem>> {
     let mut set = RuleSet::default();
+    let mut read = Vec::new();
     let mut all = Vec::new();
     let mut names = HashMap::new();
     for (name, source) in files {
         let mut problems = Problems::new(name, source);
-        let groups = yaml::parse(source, &mut problems).map(|root| read_file(&root, &mut problems));
+        let groups = yaml::parse(source, &mut problems).map(|root| read_file(&root, &mut set.marks, &mut problems));
         let groups = groups.unwrap_or_default();
         unique_names(&groups, &mut names, &mut problems);
         all.append(&mut problems.into_sorted());
-        set.groups.extend(groups.into_iter().map(Arc::new));
+        read.extend(groups);
     }
-    if all.is_empty() { Ok(set) } else { Err(all) }
+    if !all.is_empty() {
+        return Err(all);
+    }
+    set.marks.extend(marks);
+    for mut group in read {
+        group.rules.iter_mut().for_each(|rule| give_marks(rule, &set.marks));
+        set.groups.push(Arc::new(group));
+    }
+    Ok(set)
+}
+
+/// A pattern rule knows what was said about patterns. Nobody else has the rule yet.
+fn give_marks(rule: &mut Arc<Rule>, marks: &[Mark]) {
+    if let Some(Rule { kind: Kind::Pattern(pattern), .. }) = Arc::get_mut(rule) {
+        pattern.marks = marks.to_vec();
+    }
 }
 
 /// An alert's name is its identity, over all files.
@@ -58,13 +84,17 @@ fn unique_names(groups: &[Group], seen: &mut HashMap<String, String>, problems: 
     }
 }
 
-fn read_file(root: &Node, problems: &mut Problems) -> Vec<Group> {
+fn read_file(root: &Node, marks: &mut Vec<Mark>, problems: &mut Problems) -> Vec<Group> {
     let Some(mut fields) = Fields::new(root, "a rule file", problems) else { return Vec::new() };
     if let Some(version) = fields.require("version", problems) {
         problems.integer(version, "version", 1..=1);
     }
+    let patterns = fields.get("patterns");
+    marks.extend(patterns.map(|node| marks::read(node, problems)).unwrap_or_default());
     let mut groups = Vec::new();
-    if let Some(node) = fields.require("groups", problems) {
+    // A file may hold nothing but marks.
+    let node = if patterns.is_some() { fields.get("groups") } else { fields.require("groups", problems) };
+    if let Some(node) = node {
         for group in problems.list(node, "groups") {
             groups.extend(read_group(group, problems));
         }

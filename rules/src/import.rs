@@ -5,12 +5,14 @@
 mod elastalert;
 mod logql;
 mod prometheus;
+mod sigma;
 
 use logweir_proto::text::format_duration;
 use logweir_proto::yaml::{self, Entry, Node, Problem, Problems, Value};
 
 pub use elastalert::elastalert;
 pub use prometheus::prometheus;
+pub use sigma::sigma;
 
 /// The result of an import.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -10,6 +10,7 @@ pub mod file;
 pub mod import;
 pub mod library;
 pub mod lint;
+pub mod marks;
 pub mod model;
 pub mod names;
 pub mod schedule;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::marks::Mark;
 use logweir_proto::yaml::At;
 
 /// A set of labels; the identity of an alert instance within its rule.
@@ -75,6 +76,8 @@ impl fmt::Display for Severity {
 #[derive(Debug, Clone, Default)]
 pub struct RuleSet {
     pub groups: Vec<Arc<Group>>,
+    /// What the files say about patterns.
+    pub marks: Vec<Mark>,
 }
 
 impl RuleSet {
@@ -222,6 +225,8 @@ pub struct Pattern {
     pub limit: Option<Limit>,
     /// A pattern is new for so long.
     pub resolve_after_ns: i64,
+    /// What was said about patterns; later ones count more.
+    pub marks: Vec<Mark>,
 }
 
 /// New patterns of one scope that are alerts of their own; further ones are told together.

@@ -1,16 +1,20 @@
 //! Files that are whole or not there: write a temporary one, fsync, rename, fsync the directory.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 /// Replaces `path` by `bytes`. After a crash at any moment the file holds the old bytes or the new ones.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(path, |out| out.write_all(bytes))
+}
+
+/// The same for what is too long to stand in memory whole.
+pub fn replace_with(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
     let tmp = path.with_extension("tmp");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&tmp)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
+    let mut out = BufWriter::new(OpenOptions::new().write(true).create(true).truncate(true).open(&tmp)?);
+    write(&mut out)?;
+    out.into_inner()?.sync_all()?;
     fs::rename(&tmp, path)?;
     sync_parent(path)
 }

@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
-use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::server::conn::http1;
+#[cfg(feature = "http2")]
+use hyper::server::conn::http2;
+#[cfg(feature = "http2")]
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
@@ -24,6 +28,7 @@ pub const CONNECTIONS_MAX: usize = 4096;
 /// A client has this long to send the head of its request, and to finish a TLS handshake.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// An HTTP/2 client that is silent is asked this often whether it is still there.
+#[cfg(feature = "http2")]
 pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Requests that run when draining begins have this long to end.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -34,6 +39,35 @@ pub async fn serve(
     tls: Option<Arc<ServerTls>>,
     router: Router,
     drain: Drain,
+) -> std::io::Result<()> {
+    let Some(tls) = tls else { return serve_plain(listener, router, drain).await };
+    let serve = move |stream, peer, watcher| {
+        let (router, acceptor) = (router.clone(), TlsAcceptor::from(tls.current()));
+        async move {
+            match tokio::time::timeout(HEADER_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    let version = Version::agreed(stream.get_ref().1.alpn_protocol());
+                    connection(TokioIo::new(stream), version, peer, router, watcher).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%peer, error = %error, "tls handshake failed"),
+                Err(_) => tracing::debug!(%peer, "tls handshake timed out"),
+            }
+        }
+    };
+    accept(listener, drain, serve).await
+}
+
+/// The same without TLS: a program that serves nothing else holds none of it.
+pub async fn serve_plain(listener: TcpListener, router: Router, drain: Drain) -> std::io::Result<()> {
+    let serve =
+        move |stream, peer, watcher| connection(TokioIo::new(stream), Version::Http1, peer, router.clone(), watcher);
+    accept(listener, drain, serve).await
+}
+
+async fn accept<F: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    drain: Drain,
+    serve: impl Fn(TcpStream, SocketAddr, Watcher) -> F,
 ) -> std::io::Result<()> {
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -52,23 +86,10 @@ pub async fn serve(
             () = drain.cancelled() => break,
         };
         let _ = stream.set_nodelay(true);
-        let router = router.clone();
-        let watcher = graceful.watcher();
-        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
+        let connection = serve(stream, peer, graceful.watcher());
         tokio::spawn(async move {
             let _slot = slot;
-            match acceptor {
-                None => connection(TokioIo::new(stream), Version::Http1, peer, router, watcher).await,
-                Some(acceptor) => match tokio::time::timeout(HEADER_TIMEOUT, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => {
-                        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                        let version = if is_http2 { Version::Http2 } else { Version::Http1 };
-                        connection(TokioIo::new(stream), version, peer, router, watcher).await;
-                    }
-                    Ok(Err(error)) => tracing::debug!(%peer, error = %error, "tls handshake failed"),
-                    Err(_) => tracing::debug!(%peer, "tls handshake timed out"),
-                },
-            }
+            connection.await;
         });
     }
     drop(listener);
@@ -82,16 +103,22 @@ pub async fn serve(
 /// the first request runs from the beginning, and silent connections give their place back.
 enum Version {
     Http1,
+    #[cfg(feature = "http2")]
     Http2,
 }
 
-async fn connection<S>(
-    stream: TokioIo<S>,
-    version: Version,
-    peer: SocketAddr,
-    router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
-) where
+impl Version {
+    fn agreed(protocol: Option<&[u8]>) -> Version {
+        match protocol {
+            #[cfg(feature = "http2")]
+            Some(b"h2") => Version::Http2,
+            _ => Version::Http1,
+        }
+    }
+}
+
+async fn connection<S>(stream: TokioIo<S>, version: Version, peer: SocketAddr, router: Router, watcher: Watcher)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
@@ -105,6 +132,7 @@ async fn connection<S>(
             builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
             watcher.watch(builder.serve_connection(stream, service)).await
         }
+        #[cfg(feature = "http2")]
         Version::Http2 => {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(HEADER_TIMEOUT);

@@ -119,7 +119,10 @@ fn server_config(cert: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Ar
         }
     };
     let mut config = builder.with_single_cert(certs, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if cfg!(feature = "http2") {
+        config.alpn_protocols.push(b"h2".to_vec());
+    }
+    config.alpn_protocols.push(b"http/1.1".to_vec());
     Ok(Arc::new(config))
 }
 

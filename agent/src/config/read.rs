@@ -93,7 +93,8 @@ fn file_rule(mut fields: Fields<'_>, left_out: &mut Vec<SourceRule>, problems: &
     }
     rule.exclude = globs(&mut fields, "exclude", problems).unwrap_or_default();
     rule.service = fields.text("service", problems);
-    (rule.kind, rule.format) = format(&mut fields, problems);
+    let (kind, format) = format(&mut fields, problems);
+    (rule.kind, rule.format) = (kind, format.into());
     rule.multiline = sources::multiline(&mut fields, rule.kind, problems);
     let start_at = [("end", StartAt::End), ("beginning", StartAt::Beginning)];
     rule.start_at = fields.word("start_at", &start_at, problems).unwrap_or_default();

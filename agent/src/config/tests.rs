@@ -35,7 +35,7 @@ limits: { memory_bytes: 32MiB, line_bytes: 1MiB, batch_bytes: 1MiB, batch_age: 1
     assert_eq!(config.files[0].start_at, StartAt::Beginning);
     assert_eq!(config.files[0].multiline, Multiline::None);
     assert_eq!(config.files[1].kind, SourceKind::NginxAccess);
-    assert_eq!(config.files[1].format, r#"$remote_addr "$request" ${status}"#);
+    assert_eq!(&*config.files[1].format, r#"$remote_addr "$request" ${status}"#);
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.redact.detectors.len(), 3);
     assert_eq!(config.redact.fields, [("user.email".to_owned(), Action::Mask)]);
@@ -160,7 +160,7 @@ fn formats_keep_what_looks_like_the_environment() {
     let text = "files:\n  - { paths: '/x/${TEAM}.log', format: '${TEAM} $$ $status' }\n";
     let config = Config::parse("agent.yaml", text, &env).expect("it is right");
     assert_eq!(config.files[0].paths, ["/x/pay.log"]);
-    assert_eq!(config.files[0].format, "${TEAM} $$ $status");
+    assert_eq!(&*config.files[0].format, "${TEAM} $$ $status");
 }
 
 #[test]

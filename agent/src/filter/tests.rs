@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use logweir_proto::batch::{AgentInfo, Envelope, Header, Heartbeat, SourceKind, Stream};
 use proptest::prelude::*;
 
@@ -7,13 +5,13 @@ use super::*;
 use crate::batch::Draft;
 use crate::redact::{Action, Detector, Settings};
 
-fn info(path: &str, service: &str) -> SourceInfo {
-    SourceInfo {
+fn info(path: &str, service: &str) -> Info {
+    Info {
         id: "1-ab".into(),
         kind: SourceKind::File,
         path: path.into(),
-        format: String::new(),
-        labels: BTreeMap::from([("service".to_owned(), service.to_owned())]),
+        format: Default::default(),
+        labels: [("service", service)].into_iter().collect(),
     }
 }
 
@@ -120,7 +118,7 @@ proptest! {
         }
         let end = chunk.end();
         let mut draft = Draft::default();
-        draft.push(&source, &filter.apply(&source, chunk), false);
+        draft.push(&source.to_source(), &filter.apply(&source, chunk), false);
         let built = draft.finish(header()).expect("a batch");
         let envelope = Envelope::parse(&built.bytes).expect("a batch");
         prop_assert_eq!(envelope.header.chunks[0].end, end);

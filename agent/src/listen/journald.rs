@@ -172,7 +172,7 @@ pub fn cursor_of(entry: &[u8]) -> Option<String> {
 }
 
 /// An entry that is not longer than a record can be.
-fn fit(entry: &[u8]) -> Vec<u8> {
+pub fn fit(entry: &[u8]) -> Vec<u8> {
     if entry.len() <= SPOOLED_BYTES_MAX {
         return entry.to_vec();
     }

@@ -19,7 +19,7 @@ use crate::decode::frames::Part;
 use crate::error::{Error, Result};
 use crate::spool::Message;
 
-mod framing;
+pub mod framing;
 
 use framing::Framer;
 

@@ -21,35 +21,42 @@ const NEVER_BY_PROXY: &str = "localhost,127.0.0.0/8,::1";
 
 #[derive(Debug)]
 pub struct Connector {
+    ways: Ways,
+    stamps: Stamps,
+    http: reqwest::Client,
+}
+
+/// What a client is made of.
+#[derive(Debug)]
+struct Ways {
     ca_file: Option<PathBuf>,
     client_cert: Option<ClientCert>,
     proxies: Proxies,
     timeout: Duration,
-    stamps: Stamps,
-    http: reqwest::Client,
+    /// Without an address that asks for TLS the authorities of the system are not read: they are half a megabyte.
+    tls: bool,
 }
 
 impl Connector {
     pub fn new(config: &Config, timeout: Duration) -> Result<Connector> {
         tls::install_provider();
-        let mut connector = Connector {
+        let proxies = config.proxies.clone().unwrap_or_default();
+        let mut urls = config.server_url.iter().chain(&config.server_fallbacks).chain(&proxies.http);
+        let ways = Ways {
             ca_file: config.ca_file.clone(),
             client_cert: config.client_cert.clone(),
-            proxies: config.proxies.clone().unwrap_or_default(),
+            tls: urls.any(|url| !url.starts_with("http://")),
+            proxies,
             timeout,
-            stamps: Stamps::of([]),
-            http: reqwest::Client::new(),
         };
-        connector.stamps = connector.stamps();
-        connector.http = connector.build()?;
-        Ok(connector)
+        Ok(Connector { stamps: ways.stamps(), http: ways.build()?, ways })
     }
 
     /// The client of the moment.
     pub fn client(&mut self) -> reqwest::Client {
-        let stamps = self.stamps();
+        let stamps = self.ways.stamps();
         if stamps != self.stamps {
-            match self.build() {
+            match self.ways.build() {
                 Ok(http) => {
                     tracing::info!("the files of tls have changed: they are in force");
                     self.http = http;
@@ -60,7 +67,9 @@ impl Connector {
         }
         self.http.clone()
     }
+}
 
+impl Ways {
     fn stamps(&self) -> Stamps {
         let cert = self.client_cert.iter().flat_map(|cert| [&cert.cert_file, &cert.key_file]);
         Stamps::of(self.ca_file.iter().chain(cert))
@@ -89,6 +98,8 @@ impl Connector {
                 return Err(bad("no certificate in it".to_owned()));
             }
             builder = builder.tls_certs_only(authorities);
+        } else if !self.tls {
+            builder = builder.tls_certs_only([]);
         }
         if let Some(cert) = &self.client_cert {
             let mut pem = read(&cert.cert_file)?;

@@ -19,6 +19,9 @@ use super::reader::Source;
 /// Bytes of a block in `st_blocks`.
 const BLOCK_BYTES: u64 = 512;
 
+/// So many files are looked at for one that is idle: when all have news, any of them will do.
+const IDLE_LOOKS_MAX: usize = 256;
+
 /// Which files may be closed to make room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Choice {
@@ -60,7 +63,7 @@ impl Tail {
 
     /// The hand goes round: whoever was opened stays open for a whole turn.
     fn next_to_park(&mut self, choice: Choice) -> Option<u64> {
-        let fits = |(_, source): &(&u64, &Source)| {
+        let fits = |(_, source): &(&u64, &Box<Source>)| {
             let fits = match choice {
                 Choice::Idle => source.stage == Stage::Live && !source.dirty && source.pending.is_none(),
                 Choice::Live => source.stage == Stage::Live,
@@ -68,8 +71,9 @@ impl Tail {
             };
             fits && source.can_be_parked()
         };
-        let found = self.sources.range(self.hand..).find(fits);
-        let key = *found.or_else(|| self.sources.range(..self.hand).find(fits))?.0;
+        let looks = if choice == Choice::Idle { IDLE_LOOKS_MAX } else { usize::MAX };
+        let round = self.sources.range(self.hand..).chain(self.sources.range(..self.hand));
+        let key = *round.take(looks).find(fits)?.0;
         self.hand = key + 1;
         Some(key)
     }
@@ -133,8 +137,9 @@ impl Tail {
             let (start, size) = (source.pos, source.size);
             source.size = start;
             source.let_go();
+            source.file = None;
             if size > start {
-                let (source, path) = (source.info.id.clone(), source.info.path.clone());
+                let (source, path) = (source.info.id.to_string(), source.info.path.to_string());
                 let reason = "deleted, and limits.deleted_bytes is reached".to_owned();
                 self.report(Gap { source, path, start, end: Some(size), reason });
             }
@@ -145,7 +150,7 @@ impl Tail {
 impl Source {
     /// Whether it is read: from an open file, or from one that is opened when there is news.
     pub fn is_followed(&self) -> bool {
-        self.file.is_some() || self.parked
+        !self.done && (self.file.is_some() || self.parked)
     }
 
     fn can_be_parked(&self) -> bool {

@@ -2,12 +2,15 @@
 //!
 //! Each find says why, and so does each thing that was passed over: `logweir-agent discover` prints both.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use logweir_proto::batch::SourceKind;
 
-use super::identity::is_compressed;
+use super::identity::{Stat, is_compressed};
+use super::info::Labels;
 use crate::config::{Config, FileRule, StartAt};
 use crate::decode::Multiline;
 use crate::spool::Segment;
@@ -29,10 +32,12 @@ pub struct Candidate {
     pub path: PathBuf,
     pub kind: SourceKind,
     /// The `log_format` of an NGINX access log, else empty.
-    pub format: String,
-    pub labels: BTreeMap<String, String>,
+    pub format: Arc<str>,
+    pub labels: Labels,
     pub multiline: Multiline,
     pub start_at: StartAt,
+    /// What was seen of the file, where it was looked at: nobody looks again for the same purpose.
+    pub stat: Option<Stat>,
 }
 
 /// What discovery says about one path.
@@ -46,7 +51,7 @@ pub struct Finding {
 
 impl Finding {
     pub fn service(&self) -> &str {
-        self.candidate.labels.get("service").map_or("", String::as_str)
+        self.candidate.labels.get("service").unwrap_or_default()
     }
 
     fn follow(candidate: Candidate, why: impl Into<String>) -> Finding {
@@ -63,17 +68,18 @@ impl Candidate {
         Candidate {
             path: path.into(),
             kind,
-            format: String::new(),
-            labels: BTreeMap::new(),
+            format: Arc::default(),
+            labels: Labels::default(),
             multiline: Multiline::Auto,
             start_at: StartAt::End,
+            stat: None,
         }
     }
 
-    fn label(mut self, name: &str, value: impl Into<String>) -> Candidate {
-        let value = value.into();
+    fn label(mut self, name: &str, value: impl AsRef<str>) -> Candidate {
+        let value = value.as_ref();
         if !value.is_empty() {
-            self.labels.insert(name.to_owned(), value);
+            self.labels.insert(name, value);
         }
         self
     }
@@ -111,8 +117,7 @@ impl Discovery {
             kubernetes::find(&self.config.roots, &mut all);
         }
         spooled::find(&self.config, &mut all);
-        let mut seen = HashSet::new();
-        all.retain(|finding| finding.skipped || seen.insert(finding.candidate.path.clone()));
+        keep_first(&mut all);
         all.truncate(FINDINGS_MAX);
         for finding in &mut all {
             check_plain(finding);
@@ -155,8 +160,16 @@ pub fn candidates(findings: Vec<Finding>) -> Vec<Candidate> {
     findings.into_iter().filter(|finding| !finding.skipped).map(|finding| finding.candidate).collect()
 }
 
+fn keep_first(all: &mut Vec<Finding>) {
+    let mut seen = HashSet::new();
+    let first: Vec<bool> =
+        all.iter().map(|finding| finding.skipped || seen.insert(finding.candidate.path.as_path())).collect();
+    let mut first = first.into_iter();
+    all.retain(|_| first.next().unwrap_or(true));
+}
+
 fn check_plain(finding: &mut Finding) {
-    if finding.skipped {
+    if finding.skipped || finding.candidate.stat.is_some() {
         return;
     }
     match std::fs::metadata(&finding.candidate.path) {
@@ -164,7 +177,7 @@ fn check_plain(finding: &mut Finding) {
             finding.skipped = true;
             finding.why = "not a plain file".to_owned();
         }
-        Ok(_) => {}
+        Ok(meta) => finding.candidate.stat = Some(Stat::of(&meta)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             finding.why.push_str("; not there yet, followed when it appears");
         }
@@ -180,7 +193,8 @@ fn globbed(rule: &FileRule, all: &mut Vec<Finding>) {
     for pattern in &rule.paths {
         let Ok(paths) = glob::glob(pattern) else { continue };
         for path in paths.filter_map(|path| path.ok()) {
-            if all.len() >= FINDINGS_MAX || path.is_dir() {
+            let meta = std::fs::metadata(&path).ok();
+            if all.len() >= FINDINGS_MAX || meta.as_ref().is_some_and(Metadata::is_dir) {
                 continue;
             }
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -195,6 +209,7 @@ fn globbed(rule: &FileRule, all: &mut Vec<Finding>) {
                 candidate.format.clone_from(&rule.format);
                 candidate.multiline.clone_from(&rule.multiline);
                 candidate.start_at = rule.start_at;
+                candidate.stat = meta.filter(Metadata::is_file).map(|meta| Stat::of(&meta));
                 all.push(Finding::follow(candidate, format!("matches {pattern}")));
             }
         }

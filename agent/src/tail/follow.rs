@@ -16,8 +16,11 @@ use super::Now;
 use super::checkpoint::{CHECKPOINT_VERSION, Checkpoint, GAPS_MAX, PlannedRange, Stage};
 use super::discover::Candidate;
 use super::identity::FileId;
+use super::info::Info;
+use super::journal::Journal;
+use super::names::Names;
 use super::reader::{Holds, RECORDS_PER_CHUNK_MAX, Source, Step, Tools, WINDOW_BYTES};
-use crate::batch::{Built, Draft, cut, fit, json_bytes};
+use crate::batch::{Built, Draft, cut, json_bytes};
 use crate::config::Limits;
 use crate::decode::Scratch;
 use crate::error::Result;
@@ -59,8 +62,9 @@ pub struct Tail {
     pub(super) settings: Settings,
     pub(super) agent: AgentInfo,
     pub(super) holds: Holds,
-    pub(super) sources: BTreeMap<u64, Source>,
-    pub(super) by_file: HashMap<FileId, u64>,
+    pub(super) sources: BTreeMap<u64, Box<Source>>,
+    pub(super) by_file: BTreeMap<FileId, u64>,
+    pub(super) names: Names,
     pub(super) next_source: u64,
     /// Files that are open, and where the search for one to park goes on.
     pub(super) open: usize,
@@ -85,6 +89,7 @@ pub struct Tail {
     /// Those of `gaps` that a built batch carries already.
     carried: Vec<Gap>,
     pub(super) unsaved: bool,
+    pub(super) journal: Journal,
     pub(super) in_flight: Vec<PlannedRange>,
     pub(super) replays: Vec<PlannedRange>,
     /// Plans of sources whose file could not be looked at, until they are stored after all.
@@ -104,14 +109,6 @@ pub struct Tail {
     _lock: DirLock,
 }
 
-/// What an answer changed beyond the batch itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Acked {
-    AsPlanned,
-    /// The server has more of a source than was sent now: work that was built on the old offset is void.
-    ServerIsAhead,
-}
-
 impl Tail {
     pub(super) fn empty(settings: Settings, agent_id: String, lock: DirLock, now: Now) -> Tail {
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -122,7 +119,8 @@ impl Tail {
             agent,
             holds,
             sources: BTreeMap::new(),
-            by_file: HashMap::new(),
+            by_file: BTreeMap::new(),
+            names: Names::default(),
             next_source: 1,
             open: 0,
             hand: 0,
@@ -138,6 +136,7 @@ impl Tail {
             gaps: Vec::new(),
             carried: Vec::new(),
             unsaved: true,
+            journal: Journal::new(),
             in_flight: Vec::new(),
             replays: Vec::new(),
             held: Vec::new(),
@@ -179,20 +178,19 @@ impl Tail {
             return;
         }
         let found: HashMap<&Path, &Candidate> = found.iter().map(|found| (found.path.as_path(), found)).collect();
-        for source in self.sources.values_mut().filter(|source| source.stage == Stage::Live) {
-            let Some(candidate) = found.get(Path::new(&source.info.path)) else { continue };
+        for (key, source) in self.sources.iter_mut().filter(|(_, source)| source.stage == Stage::Live) {
+            let Some(candidate) = found.get(Path::new(&*source.info.path)) else { continue };
             let mut labels = candidate.labels.clone();
-            for (name, value) in &self.settings.labels {
-                labels.entry(name.clone()).or_insert_with(|| value.clone());
-            }
+            labels.add_missing(&self.settings.labels);
             let mut info =
-                SourceInfo { kind: candidate.kind, format: candidate.format.clone(), labels, ..source.info.clone() };
-            fit(&mut info);
+                Info { kind: candidate.kind, format: candidate.format.clone(), labels, ..source.info.clone() };
+            info.fit();
             if info != source.info {
                 source.info = info;
                 source.announced = false;
             }
             source.multiline.clone_from(&candidate.multiline);
+            self.journal.renamed(*key);
         }
     }
 
@@ -225,6 +223,8 @@ impl Tail {
 
     /// A batch without lines: "I am here, and this is how far each source is".
     pub fn heartbeat(&mut self, now: Now) -> Result<Built> {
+        // Nothing was read for a while: an idle agent needs no buffers.
+        (self.window, self.scratch) = (Vec::new(), Scratch::default());
         self.finish(Draft::default(), true, now)
     }
 
@@ -284,7 +284,7 @@ impl Tail {
         };
         if chunk.end() > chunk.start() {
             let chunk = self.filter.apply(&source.info, chunk);
-            draft.push(&source.info, &chunk, whole);
+            draft.push(&source.info.to_source(), &chunk, whole);
             source.announced = true;
         }
         match step {
@@ -297,7 +297,7 @@ impl Tail {
             Step::Rewritten => self.rewritten(key, now),
             Step::Shortened(len) => {
                 self.shortened(key, len, now);
-                if self.sources.get(&key).is_some_and(|source| source.file.is_some()) {
+                if self.sources.get(&key).is_some_and(|source| source.is_followed()) {
                     // What is left of the plan goes first: each turn ends before the one before it.
                     self.step(key, draft, Some(len), now);
                 }
@@ -323,12 +323,12 @@ impl Tail {
                 source.look_if_caught_up(now);
             }
             if !source.announced && announced < ANNOUNCED_PER_BATCH_MAX && !draft.is_full() {
-                draft.announce(&source.info);
+                draft.announce(&source.info.to_source());
                 source.announced = true;
                 announced += 1;
             }
             if source.caught_up_ns > 0 {
-                let (id, time_ns) = (source.info.id.clone(), source.caught_up_ns);
+                let (id, time_ns) = (source.info.id.to_string(), source.caught_up_ns);
                 watermarks.push(Watermark { source: id, offset: source.pos, time_ns });
             }
         }
@@ -384,19 +384,20 @@ impl Tail {
         self.save()
     }
 
-    /// The server has stored `built`; `offsets` say how much it has of each source.
-    pub fn acked(&mut self, built: &Built, offsets: &BTreeMap<String, u64>) -> Acked {
-        let mut outcome = Acked::AsPlanned;
+    /// The server has stored `built`; `offsets` say how much it has of each source. Of the batches that wait behind it,
+    /// those are taken back that were built on less.
+    pub fn acked(&mut self, built: &Built, offsets: &BTreeMap<String, u64>, waiting: &mut VecDeque<Built>) {
         for planned in &built.plan {
             let Some(source) = self.by_id(&planned.source) else { continue };
-            source.acked = source.acked.max(planned.to);
+            source.stored(planned.to);
             let stored = offsets.get(&planned.source).copied().unwrap_or(0);
             if stored > source.acked && stored <= source.size {
                 tracing::info!(path = %source.info.path, planned = planned.to, stored, "the server is ahead");
-                source.acked = stored;
-                source.pos = source.pos.max(stored);
-                source.pending = None;
-                outcome = Acked::ServerIsAhead;
+                if source.pos < stored {
+                    source.pos = stored;
+                    source.pending = None;
+                }
+                source.stored(stored);
             }
         }
         self.gaps.retain(|gap| !built.gaps.contains(gap));
@@ -405,12 +406,22 @@ impl Tail {
         let sources = &self.sources;
         self.held.retain(|planned| {
             sources.values().any(|source| {
-                source.info.id == planned.source && source.acked < planned.to && source.stage != Stage::Finished
+                *source.info.id == *planned.source && source.acked < planned.to && source.stage != Stage::Finished
             })
         });
         // A heartbeat changes nothing that would have to be remembered.
         self.unsaved |= !built.plan.is_empty() || !built.gaps.is_empty();
-        outcome
+        // What the server has whole it skips; it cannot cut every record in the middle.
+        let stale =
+            waiting.iter().position(|waiting| waiting.plan.iter().any(|planned| self.is_partly_stored(planned)));
+        for stale in stale.map(|from| waiting.split_off(from)).unwrap_or_default() {
+            self.discard(&stale);
+        }
+    }
+
+    fn is_partly_stored(&self, planned: &PlannedRange) -> bool {
+        let source = self.key_of(&planned.source).and_then(|key| self.sources.get(&key));
+        source.is_some_and(|source| planned.from < source.acked && source.acked < planned.to)
     }
 
     /// The server does not know these sources any more: the next batches name them again.
@@ -432,13 +443,9 @@ impl Tail {
         self.release(built);
         for planned in &built.plan {
             let Some(source) = self.by_id(&planned.source) else { continue };
-            if source.is_followed() {
-                source.pos = source.acked;
-                source.pending = None;
-                source.dirty = true;
-            } else if source.acked < planned.to {
-                let (path, start) = (source.info.path.clone(), source.acked.max(planned.from));
-                source.acked = planned.to;
+            if source.acked < planned.to && !source.read_again() {
+                let (path, start) = (source.info.path.to_string(), source.acked.max(planned.from));
+                source.stored(planned.to);
                 let (source, end) = (planned.source.clone(), Some(planned.to));
                 self.report(Gap { source, path, start, end, reason: "gone before it was sent".to_owned() });
             }
@@ -452,8 +459,8 @@ impl Tail {
         metrics::dropped(built.records);
         for planned in &built.plan {
             let Some(source) = self.by_id(&planned.source) else { continue };
-            source.acked = source.acked.max(planned.to);
-            let path = source.info.path.clone();
+            source.stored(planned.to);
+            let path = source.info.path.to_string();
             let (source, end) = (planned.source.clone(), Some(planned.to));
             self.report(Gap {
                 source,
@@ -470,12 +477,12 @@ impl Tail {
     /// Ids begin with the key, so that none has to be searched for.
     fn key_of(&self, id: &str) -> Option<u64> {
         let key = id.split('-').next()?.parse().ok()?;
-        self.sources.get(&key).filter(|source| source.info.id == id).map(|_| key)
+        self.sources.get(&key).filter(|source| *source.info.id == *id).map(|_| key)
     }
 
     fn by_id(&mut self, id: &str) -> Option<&mut Source> {
         let key = self.key_of(id)?;
-        self.sources.get_mut(&key)
+        self.sources.get_mut(&key).map(|source| &mut **source)
     }
 
     /// Adds a gap to those that the next batch reports.
@@ -547,19 +554,21 @@ impl Tail {
     }
 
     pub fn save(&mut self) -> Result<()> {
-        let checkpoint = Checkpoint {
+        let state = Checkpoint {
             version: CHECKPOINT_VERSION,
+            generation: String::new(),
             agent_id: self.agent.id.clone(),
             machine: self.settings.machine.clone(),
             next_source: self.next_source,
             saved_ns: self.scanned_ns,
-            sources: self.sources.values().map(Source::to_saved).collect(),
+            sources: Vec::new(),
+            forgotten: Vec::new(),
             in_flight: self.in_flight.iter().chain(&self.held).cloned().collect(),
             gaps: self.gaps.clone(),
             dropped_lines: self.dropped_lines,
             truncated_lines: self.truncated_lines,
         };
-        checkpoint.save(&self.settings.state_dir)?;
+        self.journal.save(&self.settings.state_dir, state, &self.sources)?;
         self.unsaved = false;
         Ok(())
     }
@@ -577,10 +586,14 @@ impl Tail {
     /// Directories whose changes are worth a wake-up.
     pub fn directories(&self) -> HashSet<PathBuf> {
         let followed = self.sources.values().filter(|source| source.is_followed());
-        followed
-            .flat_map(|source| [Some(&source.path_now), source.real_path.as_ref()])
-            .filter_map(|path| path?.parent().map(Path::to_path_buf))
-            .collect()
+        let paths = followed.flat_map(|source| [Some(&source.path_now), source.real_path.as_ref()]);
+        let mut dirs: HashSet<PathBuf> = HashSet::new();
+        for dir in paths.filter_map(|path| path?.parent()) {
+            if !dirs.contains(dir) {
+                dirs.insert(dir.to_path_buf());
+            }
+        }
+        dirs
     }
 }
 

@@ -10,10 +10,11 @@ use super::Now;
 use super::body::{Body, Ended, Packed, Packing};
 use super::checkpoint::Stage;
 use super::follow::Tail;
-use super::identity::{FINGERPRINT_BYTES_MAX, FileId, Head, HeadMatch, is_rotated_name, read_full_at};
+use super::identity::{FINGERPRINT_BYTES_MAX, FileId, Fingerprint, Head, read_full_at};
+use super::names::is_rotated_of;
 use super::reader::{Source, mtime_ns};
 use super::rotate::{BIRTH_SLACK_NS, birth_ns};
-use super::siblings::{PACKED_LOOKS_MAX, Sibling, name_of, packed_files, plain_files};
+use super::siblings::{PACKED_LOOKS_MAX, Sibling, packed_files, plain_files};
 
 /// The flag of a gzip header that says that there is an extra field, and where that begins.
 const GZIP_FEXTRA: u8 = 4;
@@ -24,14 +25,17 @@ const GZIP_EXTRA_BYTES_MAX: usize = 512;
 impl Tail {
     /// Files that stood at the path of a source and were rotated away before anyone saw them: beside it, named as a
     /// rotation names them, unknown, and born since the last look.
-    pub(super) fn find_missed(&mut self, replaced: &[u64], now: Now) {
+    pub(super) fn find_missed(&mut self, replaced: &HashSet<u64>, now: Now) {
         let mut dirs: BTreeMap<PathBuf, Vec<u64>> = BTreeMap::new();
         let mut paths: HashSet<&str> = HashSet::new();
         // The latest source of a path knows best what its lines are called.
         for (key, source) in self.sources.iter().rev() {
             if paths.insert(&source.info.path) || replaced.contains(key) {
-                let dir = Path::new(&source.info.path).parent().unwrap_or(Path::new("/"));
-                dirs.entry(dir.to_path_buf()).or_default().push(*key);
+                let dir = Path::new(&*source.info.path).parent().unwrap_or(Path::new("/"));
+                match dirs.get_mut(dir) {
+                    Some(keys) => keys.push(*key),
+                    None => drop(dirs.insert(dir.to_path_buf(), vec![*key])),
+                }
             }
         }
         self.dir_mtimes.retain(|dir, _| dirs.contains_key(dir));
@@ -50,8 +54,8 @@ impl Tail {
         }
     }
 
-    /// Returns whether some file was too short to tell.
-    fn look_through(&mut self, dir: &Path, keys: &[u64], replaced: &[u64], now: Now) -> bool {
+    /// Returns whether some file was too short to tell; `keys` go down.
+    fn look_through(&mut self, dir: &Path, keys: &[u64], replaced: &HashSet<u64>, now: Now) -> bool {
         let mut undecided = false;
         let by_id: HashMap<FileId, u64> =
             replaced.iter().filter_map(|key| Some((self.sources.get(key)?.id, *key))).collect();
@@ -60,7 +64,7 @@ impl Tail {
             if let Some(source) = by_id.get(&id).and_then(|key| self.sources.get_mut(key)) {
                 source.path_now.clone_from(&sibling.path);
             }
-            self.rebind(&sibling.path, &sibling.meta);
+            self.rebind(&sibling.path, id);
             if self.grew_after_all(&sibling, now) {
                 continue;
             }
@@ -71,15 +75,11 @@ impl Tail {
             if born_since == Some(false) && !reused {
                 continue;
             }
-            let name = name_of(&sibling.path);
-            let of = keys.iter().find(|key| {
-                self.sources.get(key).is_some_and(|source| {
-                    // Without birth times only a file that is younger than the one it followed is taken.
-                    let younger = replaced.contains(key) && mtime_ns(&sibling.meta) >= source.mtime_ns;
-                    is_rotated_name(&name_of(Path::new(&source.info.path)), &name) && (born_since.is_some() || younger)
-                })
+            let of = self.latest_named_like(&sibling.path, keys, |key, source| {
+                // Without birth times only a file that is younger than the one it followed is taken.
+                born_since.is_some() || (replaced.contains(&key) && mtime_ns(&sibling.meta) >= source.mtime_ns)
             });
-            let Some(source) = of.and_then(|key| self.sources.get(key)) else { continue };
+            let Some(source) = of else { continue };
             if sibling.meta.len() == 0 {
                 undecided = true;
                 continue;
@@ -97,7 +97,7 @@ impl Tail {
                 tracing::info!(path = %sibling.path.display(), "rotated before it was seen: it is read to its end");
                 missed.stage = Stage::Rotated;
                 missed.path_now = sibling.path;
-                self.missed.insert(missed.info.path.clone());
+                self.missed.insert(missed.info.path.to_string());
                 self.insert(missed);
             }
         }
@@ -119,11 +119,7 @@ impl Tail {
             if old {
                 continue;
             }
-            let name = name_of(&sibling.path);
-            let mut sources = keys.iter().filter_map(|key| self.sources.get(key));
-            let Some(of) = sources.find(|source| is_rotated_name(&name_of(Path::new(&source.info.path)), &name)) else {
-                continue;
-            };
+            let Some(of) = self.latest_named_like(&sibling.path, keys, |_, _| true) else { continue };
             let (info, multiline) = (of.info.clone(), of.multiline.clone());
             let Ok(mut body) = Body::open(&sibling.path) else { continue };
             if written_ns(&sibling).is_none_or(|written| written < since) {
@@ -144,21 +140,36 @@ impl Tail {
                 tracing::info!(path = %sibling.path.display(), "compressed before it was seen: it is read to its end");
                 missed.stage = Stage::Rotated;
                 missed.path_now = sibling.path;
-                self.missed.insert(missed.info.path.clone());
+                self.missed.insert(missed.info.path.to_string());
                 self.insert(missed);
             }
         }
         undecided
     }
 
+    /// The latest of the sources `keys`, which go down, that a rotation names like this and that fits.
+    fn latest_named_like(&self, path: &Path, keys: &[u64], fits: impl Fn(u64, &Source) -> bool) -> Option<&Source> {
+        let listed = |key: u64| keys.binary_search_by(|other| key.cmp(other)).is_ok();
+        let related = |(key, source): &(u64, &Source)| {
+            listed(*key) && is_rotated_of(&source.info.path, path) && fits(*key, source)
+        };
+        self.named_like(path).filter(related).max_by_key(|(key, _)| *key).map(|(_, source)| source)
+    }
+
     /// Whether no source begins like it.
     fn is_news(&self, head: &[u8], dir: &Path) -> bool {
+        // Most have a full fingerprint: the head is hashed once for each length and not for each source.
+        let mut hashed: HashMap<u32, Fingerprint> = HashMap::new();
         self.sources.values().all(|source| {
-            if !source.fingerprint.is_empty() && source.fingerprint.check(head) == HeadMatch::Same {
+            let len = source.fingerprint.len;
+            let whole = len > 0 && len as usize <= head.len();
+            if whole
+                && *hashed.entry(len).or_insert_with(|| Fingerprint::of(&head[..len as usize])) == source.fingerprint
+            {
                 return false;
             }
             // What is written since the last read is not in the fingerprint yet.
-            let here = source.path_now.parent() == Some(dir) || Path::new(&source.info.path).parent() == Some(dir);
+            let here = source.path_now.parent() == Some(dir) || Path::new(&*source.info.path).parent() == Some(dir);
             let file = source.file.as_ref().and_then(Body::plain).filter(|_| here && !source.fingerprint.is_full());
             let mut start = [0; FINGERPRINT_BYTES_MAX];
             let len = file.and_then(|file| read_full_at(file, &mut start, 0).ok()).unwrap_or(0);

@@ -3,7 +3,7 @@
 //! The model keeps the bytes of every incarnation. A server in memory keeps ranges as the aggregator does. At the end
 //! each incarnation must stand there once, byte for byte, as the stream of exactly one source.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Stores what it does not have; the answer is the end of each source's last chunk.
+    /// Stores what it does not have; the answer is how much it has of each source.
     pub(crate) fn receive(&mut self, bytes: &[u8]) -> BTreeMap<String, u64> {
         let envelope = Envelope::parse(bytes).expect("a batch");
         let body = envelope.decompress().expect("its body");
@@ -51,7 +51,16 @@ impl Server {
         for gap in &header.gaps {
             self.gaps.insert((gap.source.clone(), gap.start), gap.end);
         }
-        header.chunks.iter().map(|c| (header.sources[c.source as usize].id.clone(), c.end)).collect()
+        let stored = |id: &String, end: u64| {
+            let last = self.records.range((id.clone(), 0)..=(id.clone(), u64::MAX)).next_back();
+            last.map_or(end, |((_, start), (advance, _))| end.max(start + advance))
+        };
+        header
+            .chunks
+            .iter()
+            .map(|c| (&header.sources[c.source as usize].id, c.end))
+            .map(|(id, end)| (id.clone(), stored(id, end)))
+            .collect()
     }
 
     /// The bytes of each source from its first record on; panics at a hole.
@@ -140,7 +149,10 @@ impl World {
                     opened => break opened,
                 }
             };
-            self.tail = Some(opened.expect("the state directory"));
+            let mut tail = opened.expect("the state directory");
+            // Small enough that records and whole states take turns.
+            tail.journal.bytes_max = 4 << 10;
+            self.tail = Some(tail);
             self.rescan();
         }
     }
@@ -153,10 +165,11 @@ impl World {
         let candidate = Candidate {
             path: self.log.clone(),
             kind: self.kind,
-            format: String::new(),
-            labels: BTreeMap::new(),
+            format: Default::default(),
+            labels: Default::default(),
             multiline: self.multiline.clone(),
             start_at: StartAt::End,
+            stat: None,
         };
         let now = self.at();
         if let Some(tail) = &mut self.tail {
@@ -292,7 +305,7 @@ impl World {
     }
 
     /// Changes what is remembered of each source.
-    pub(crate) fn rewrite_checkpoint(&mut self, change: impl FnMut(&mut SavedSource)) {
+    pub(crate) fn rewrite_checkpoint(&mut self, change: impl FnMut(&mut SavedSource<'_>)) {
         let mut checkpoint = Checkpoint::load(&self.settings.state_dir).expect("readable").expect("a checkpoint");
         checkpoint.sources.iter_mut().for_each(change);
         checkpoint.save(&self.settings.state_dir).expect("the checkpoint");
@@ -313,33 +326,35 @@ impl World {
 
     pub(crate) fn ship(&mut self) -> bool {
         let Some(built) = self.build() else { return false };
-        self.deliver(&built);
+        self.deliver(&built, &mut VecDeque::new());
         true
     }
 
-    fn deliver(&mut self, built: &Built) {
+    pub(crate) fn deliver(&mut self, built: &Built, waiting: &mut VecDeque<Built>) {
         let offsets = self.server.receive(&built.bytes);
         if let Some(tail) = &mut self.tail {
-            tail.acked(built, &offsets);
+            tail.acked(built, &offsets, waiting);
             tail.save().expect("the checkpoint");
         }
     }
 
     fn ship_in_halves(&mut self, crash: bool) {
         let Some(built) = self.build() else { return };
-        let Some((first, second)) = built.split().expect("a whole batch") else { return self.deliver(&built) };
-        if let Some(tail) = &mut self.tail {
-            tail.commit(&first).expect("the checkpoint");
+        let halves = built.split().expect("a whole batch");
+        let mut queue: VecDeque<Built> = match halves {
+            Some((first, second)) => [first, second].into(),
+            None => [built].into(),
+        };
+        while let Some(next) = queue.pop_front() {
+            if let Some(tail) = &mut self.tail {
+                tail.commit(&next).expect("the checkpoint");
+            }
+            self.deliver(&next, &mut queue);
+            if crash {
+                self.kill();
+                return self.start();
+            }
         }
-        self.deliver(&first);
-        if crash {
-            self.kill();
-            return self.start();
-        }
-        if let Some(tail) = &mut self.tail {
-            tail.commit(&second).expect("the checkpoint");
-        }
-        self.deliver(&second);
     }
 
     /// Ships until time brings nothing more.

@@ -3,19 +3,20 @@
 //! A source keeps no bytes. Each step reads a window from a clean point on, checks that the file is still the one it
 //! was (the check comes after the read, so that a truncation in between cannot slip through), and decodes.
 
+use std::borrow::Cow;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use logweir_proto::batch::{ChunkBuilder, SourceInfo, Stream};
+use logweir_proto::batch::{ChunkBuilder, Stream};
 use rustix::fs::SeekFrom;
 use tokio::time::Instant;
 
 use super::Now;
 use super::body::{Body, Ended, Packed};
 use super::checkpoint::{SavedSource, Stage};
-use super::identity::{FileId, Fingerprint, Head, HeadMatch};
+use super::identity::{FileId, Fingerprint, Head, HeadMatch, Stat};
+use super::info::Info;
 use crate::decode::encoding::Encoding;
 use crate::decode::{Close, Format, Multiline, Open, Scratch, Window, decode};
 
@@ -47,7 +48,7 @@ pub struct Pending {
 /// An incarnation that is followed.
 #[derive(Debug)]
 pub struct Source {
-    pub info: SourceInfo,
+    pub info: Info,
     pub multiline: Multiline,
     /// What its first bytes say.
     pub encoding: Encoding,
@@ -60,6 +61,8 @@ pub struct Source {
     pub file: Option<Body>,
     /// It is followed and not open: there are more files than descriptors.
     pub parked: bool,
+    /// Nothing more is cut from it; it stays open until the server has what was cut.
+    pub done: bool,
     /// Its last name is gone: after a restart nobody will find it.
     pub deleted: bool,
     /// Cut into records up to here.
@@ -150,11 +153,11 @@ pub struct Tools<'a> {
 
 impl Source {
     /// A new incarnation at an offset.
-    pub fn new(info: SourceInfo, multiline: Multiline, mut body: Body, at: u64, now: Now) -> io::Result<Source> {
+    pub fn new(info: Info, multiline: Multiline, mut body: Body, at: u64, now: Now) -> io::Result<Source> {
         let meta = body.metadata()?;
         let fingerprint = Fingerprint::of(body.head()?.bytes());
         let len = if body.plain().is_some() { meta.len() } else { 0 };
-        let path_now = PathBuf::from(&info.path);
+        let path_now = PathBuf::from(&*info.path);
         Ok(Source {
             info,
             multiline,
@@ -166,6 +169,7 @@ impl Source {
             path_now,
             file: Some(body),
             parked: false,
+            done: false,
             deleted: false,
             pos: at,
             acked: at,
@@ -184,18 +188,19 @@ impl Source {
     }
 
     /// One from the checkpoint; the file is opened by who finds it.
-    pub fn saved(saved: SavedSource, now: Now) -> Source {
+    pub fn saved(saved: SavedSource<'_>, now: Now) -> Source {
         Source {
-            info: saved.info,
-            multiline: saved.multiline,
+            info: saved.info.into_owned(),
+            multiline: saved.multiline.into_owned(),
             encoding: Encoding::Bytes,
             stage: saved.stage,
             id: saved.id,
             fingerprint: saved.fingerprint,
             real_path: real_path(&saved.path_now),
-            path_now: saved.path_now,
+            path_now: saved.path_now.into_owned(),
             file: None,
             parked: false,
+            done: false,
             deleted: false,
             pos: saved.acked,
             acked: saved.acked,
@@ -213,19 +218,19 @@ impl Source {
         }
     }
 
-    pub fn to_saved(&self) -> SavedSource {
+    pub fn to_saved(&self) -> SavedSource<'_> {
         // With nothing left to read from it there is nothing to look for after a restart.
         let read = self.stage == Stage::Rotated
             && (self.file.is_none() || (self.deleted && self.size == self.pos))
             && self.waiting_since.is_none()
             && self.acked == self.pos;
         SavedSource {
-            info: self.info.clone(),
-            multiline: self.multiline.clone(),
+            info: Cow::Borrowed(&self.info),
+            multiline: Cow::Borrowed(&self.multiline),
             stage: if read { Stage::Finished } else { self.stage },
             id: self.id,
             fingerprint: self.fingerprint,
-            path_now: self.path_now.clone(),
+            path_now: Cow::Borrowed(&self.path_now),
             acked: self.acked,
             size: self.size,
             end: self.end,
@@ -382,12 +387,33 @@ impl Source {
         Ok(Seen::Same)
     }
 
-    /// Nothing more is read from it.
+    /// Nothing more is cut from it. The file is closed when all of it is stored: until then it may have to be read again.
     pub fn let_go(&mut self) {
-        self.file = None;
-        self.parked = false;
+        self.done = true;
         self.dirty = false;
         self.pending = None;
+        self.stored(self.acked);
+    }
+
+    /// The server has everything before `offset`.
+    pub fn stored(&mut self, offset: u64) {
+        self.acked = self.acked.max(offset);
+        if self.done && self.acked >= self.pos {
+            self.file = None;
+            self.parked = false;
+        }
+    }
+
+    /// What was cut and is not stored is cut again; false when there is nothing to read it from.
+    pub fn read_again(&mut self) -> bool {
+        if self.file.is_none() && !self.parked {
+            return false;
+        }
+        self.done = false;
+        self.pos = self.acked;
+        self.pending = None;
+        self.dirty = true;
+        true
     }
 
     /// An idle file is complete up to now as long as nothing was added to it.
@@ -435,5 +461,5 @@ fn real_path(path: &Path) -> Option<PathBuf> {
 }
 
 pub(super) fn mtime_ns(meta: &std::fs::Metadata) -> i64 {
-    meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
+    Stat::of(meta).mtime_ns
 }

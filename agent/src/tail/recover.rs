@@ -16,8 +16,7 @@ use super::checkpoint::{Checkpoint, PlannedRange, SavedSource, Stage, random_hex
 use super::follow::{Settings, Tail};
 use super::identity::{FileId, Head, HeadMatch};
 use super::reader::Source;
-use super::siblings::{Sibling, has_unreadable, siblings};
-use crate::batch::fit;
+use super::siblings::{Listings, Sibling, has_unreadable};
 use crate::error::{Error, Result};
 
 /// A directory that is missing or empty may be one that is not mounted yet: so long its files are waited for.
@@ -82,7 +81,7 @@ impl Tail {
         tail.truncated_lines = checkpoint.truncated_lines;
         tail.restore(checkpoint.sources, now);
         let waits = |planned: &PlannedRange| {
-            let of = |source: &Source| source.waiting_since.is_some() && source.info.id == planned.source;
+            let of = |source: &Box<Source>| source.waiting_since.is_some() && *source.info.id == *planned.source;
             tail.sources.values().any(of)
         };
         (tail.held, tail.replays) = checkpoint.in_flight.into_iter().partition(waits);
@@ -93,29 +92,30 @@ impl Tail {
         Ok(tail)
     }
 
-    fn restore(&mut self, mut saved: Vec<SavedSource>, now: Now) {
+    fn restore(&mut self, mut saved: Vec<SavedSource<'_>>, now: Now) {
         // The inode of a finished file can be a later one's: the ones that are followed win.
         saved.sort_by_key(|source| source.stage != Stage::Finished);
-        let mut sources: BTreeMap<u64, Source> = BTreeMap::new();
+        let mut sources: BTreeMap<u64, Box<Source>> = BTreeMap::new();
         for saved in saved {
             // Ids begin with their key, which this agent gave: any other is not from here.
             let Some(key) = saved.info.id.split('-').next().and_then(|key| key.parse::<u64>().ok()) else { continue };
             self.by_file.insert(saved.id, key);
             self.next_source = self.next_source.max(key.saturating_add(1));
             let mut source = Source::saved(saved, now);
-            fit(&mut source.info);
+            source.info.fit();
             if source.end.is_some_and(|end| source.acked >= end) {
                 source.stage = Stage::Finished;
             }
-            sources.insert(key, source);
+            self.names.insert(&source.info.path, key);
+            sources.insert(key, Box::new(source));
         }
         let lost: Vec<u64> =
             sources.iter().filter(|(_, source)| source.stage != Stage::Finished).map(|(key, _)| *key).collect();
         self.sources = sources;
         // First those whose inode is there, so that a copy is never taken that is another source's file.
-        let mut missing = Vec::new();
+        let (mut missing, mut listings) = (Vec::new(), Listings::default());
         for key in lost {
-            match self.reopen_here(key, now) {
+            match self.reopen_here(key, &mut listings, now) {
                 Reopened::Here => {
                     self.open += 1;
                     self.make_room();
@@ -140,14 +140,22 @@ impl Tail {
         }
     }
 
-    fn reopen_here(&mut self, key: u64, now: Now) -> Reopened {
+    fn reopen_here(&mut self, key: u64, listings: &mut Listings, now: Now) -> Reopened {
         let Some(source) = self.sources.get_mut(&key) else { return Reopened::Here };
-        let home = PathBuf::from(&source.info.path);
-        let named = [source.path_now.clone(), home.clone()].into_iter();
-        let beside = siblings(&home).into_iter().chain(siblings(&source.path_now)).map(|sibling| sibling.path);
+        let home = PathBuf::from(&*source.info.path);
+        let (path_now, ino) = (source.path_now.clone(), source.id.ino);
+        let named = [path_now.clone(), home.clone()].into_iter();
+        // Directories are read only if it has neither name; `None` says that something stands there that is not it.
+        let beside = [&home, &path_now].into_iter().flat_map(|path| {
+            listings.beside(path, ino).into_iter().flat_map(|files| files.into_iter().map(Some).chain([None]))
+        });
         let mut unknown = None;
         let mut absent = true;
-        for path in named.chain(beside) {
+        for path in named.map(Some).chain(beside) {
+            let Some(path) = path else {
+                absent = false;
+                continue;
+            };
             match look(source, &path) {
                 Look::Same(file, meta) => {
                     let packed = file.packed().is_some();
@@ -195,9 +203,9 @@ impl Tail {
 
     /// Looks for the file of a source that has none: at its path, beside it, as a copy.
     pub(super) fn find_again(&mut self, key: u64, now: Now) {
-        let reopened = self.reopen_here(key, now);
+        let reopened = self.reopen_here(key, &mut Listings::default(), now);
         let Some(source) = self.sources.get_mut(&key) else { return };
-        let id = source.info.id.clone();
+        let id = source.info.id.to_string();
         match reopened {
             Reopened::Wait => {
                 source.waiting_since.get_or_insert(now.mono);
@@ -218,18 +226,18 @@ impl Tail {
     }
 
     /// A finished file is met under another device number: the numbers of devices change over a reboot.
-    pub(super) fn rebind(&mut self, path: &Path, meta: &Metadata) {
-        let id = FileId::of(meta);
+    pub(super) fn rebind(&mut self, path: &Path, id: FileId) {
         if self.by_file.contains_key(&id) {
             return;
         }
-        let finished = self.sources.iter().rev().find(|(_, source)| {
+        let same_inode = self.by_file.range(FileId { dev: 0, ..id }..=FileId { dev: u64::MAX, ..id });
+        let mut sources = same_inode.filter_map(|(_, key)| Some((*key, self.sources.get(key)?)));
+        let finished = sources.find(|(_, source)| {
             source.stage == Stage::Finished
-                && source.id.ino == id.ino
-                && (source.path_now.parent() == path.parent() || Path::new(&source.info.path) == path)
+                && (source.path_now.parent() == path.parent() || Path::new(&*source.info.path) == path)
                 && !source.fingerprint.is_empty()
         });
-        let Some((&key, source)) = finished else { return };
+        let Some((key, source)) = finished else { return };
         let head = File::open(path).and_then(|file| Head::read(&file));
         if head.is_ok_and(|head| source.fingerprint.check(head.bytes()) == HeadMatch::Same) {
             let old_id = source.id;
@@ -261,11 +269,10 @@ impl Tail {
     pub(super) fn shortened(&mut self, key: u64, len: u64, now: Now) {
         let Some(source) = self.sources.get_mut(&key) else { return };
         tracing::warn!(path = %source.info.path, pos = source.pos, len, "lost its end: going on as a new source");
-        let file = if source.pos < len {
-            source.file.as_ref().and_then(Body::plain).map(File::try_clone)
-        } else {
-            source.file.take().and_then(Body::into_plain).map(Ok)
-        };
+        let file = source.file.as_ref().and_then(Body::plain).map(File::try_clone);
+        if source.pos >= len {
+            source.let_go();
+        }
         let (size, kept) = (source.size, source.pos.max(len));
         source.size = kept;
         source.pending = None;
@@ -275,7 +282,7 @@ impl Tail {
         let (info, multiline, path) = (source.info.clone(), source.multiline.clone(), source.path_now.clone());
         self.unsaved = true;
         if size > kept {
-            let (source, path) = (info.id.clone(), info.path.clone());
+            let (source, path) = (info.id.to_string(), info.path.to_string());
             let reason = "cut off before it was read".to_owned();
             self.report(Gap { source, path, start: kept, end: Some(size), reason });
         }
@@ -297,7 +304,7 @@ impl Tail {
 
     fn reopen_elsewhere(&mut self, key: u64) {
         let Some(source) = self.sources.get(&key) else { return };
-        let (path, old_id) = (PathBuf::from(&source.info.path), source.id);
+        let (path, old_id) = (PathBuf::from(&*source.info.path), source.id);
         // The old inode, if anything has it, is another file now: it must not count as known.
         if self.by_file.get(&old_id) == Some(&key) {
             self.by_file.remove(&old_id);
@@ -330,8 +337,8 @@ impl Tail {
         };
         if let Some((start, end, reason)) = lost {
             let gap = Gap {
-                source: source.info.id.clone(),
-                path: source.info.path.clone(),
+                source: source.info.id.to_string(),
+                path: source.info.path.to_string(),
                 start,
                 end,
                 reason: reason.to_owned(),
@@ -361,7 +368,7 @@ impl Tail {
         source.size = pos;
         source.let_go();
         if lost {
-            let (source, path) = (source.info.id.clone(), source.info.path.clone());
+            let (source, path) = (source.info.id.to_string(), source.info.path.to_string());
             self.report(Gap { source, path, start: pos, end, reason });
         }
     }
@@ -382,7 +389,10 @@ fn place(source: &mut Source, found: Whereabouts) {
             let packed = body.packed().is_some();
             let len = if packed { source.size } else { sibling.meta.len() };
             source.size = len.max(source.pos);
-            source.file = (packed || len > source.pos).then_some(body);
+            source.file = Some(body);
+            if !packed && len <= source.pos {
+                source.let_go();
+            }
         }
         Whereabouts::Gone(_) => {}
     }

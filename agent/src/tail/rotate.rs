@@ -5,23 +5,24 @@
 //!   source id at the same offsets; without a copy the unread bytes are a gap.
 //! - Created, renamed again before anyone looked: found among the siblings by name and birth.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use logweir_proto::batch::{Gap, SourceInfo};
+use logweir_proto::batch::Gap;
 
 use super::Now;
 use super::body::{Body, Ended};
 use super::checkpoint::{Stage, random_hex};
 use super::discover::Candidate;
 use super::follow::Tail;
-use super::identity::{FileId, Head, HeadMatch, is_compressed, is_rotated_name, read_full_at};
-use super::reader::{Source, mtime_ns};
+use super::identity::{FileId, Head, HeadMatch, Stat, is_compressed, read_full_at};
+use super::info::Info;
+use super::names::is_rotated_of;
+use super::reader::Source;
 use super::siblings::{SIBLINGS_MAX, Sibling, name_of, same_bytes};
-use crate::batch::fit;
 use crate::config::StartAt;
 use crate::decode::Format;
 use crate::decode::encoding::Encoding;
@@ -31,6 +32,8 @@ use crate::metrics;
 pub const ROTATED_QUIET: Duration = Duration::from_secs(60);
 /// A finished file that no scan meets any more is forgotten after this time.
 pub const FINISHED_KEEP: Duration = Duration::from_secs(3600);
+/// A line that is longer is begun in its middle.
+const LAST_LINE_BYTES_MAX: u64 = 64 << 10;
 /// How far the clock of a file system may be behind ours.
 pub(super) const BIRTH_SLACK_NS: i64 = 1_000_000_000;
 
@@ -48,14 +51,14 @@ pub(super) enum Start {
 impl Tail {
     /// Compares what is followed with what was found.
     pub fn rescan(&mut self, found: &[Candidate], now: Now) {
-        let looks: Vec<(&Candidate, Metadata)> = found
-            .iter()
-            .filter_map(|candidate| {
-                Some((candidate, std::fs::metadata(&candidate.path).ok().filter(Metadata::is_file)?))
-            })
-            .collect();
-        let at_path: HashMap<&Path, &Metadata> =
-            looks.iter().map(|(candidate, meta)| (candidate.path.as_path(), meta)).collect();
+        let look = |candidate: &Candidate| {
+            let ask = || std::fs::metadata(&candidate.path).ok().filter(Metadata::is_file).map(|meta| Stat::of(&meta));
+            candidate.stat.or_else(ask)
+        };
+        let looks: Vec<(&Candidate, Stat)> =
+            found.iter().filter_map(|candidate| Some((candidate, look(candidate)?))).collect();
+        let at_path: HashMap<&Path, Stat> =
+            looks.iter().map(|(candidate, stat)| (candidate.path.as_path(), *stat)).collect();
         self.warned.retain(|path| at_path.contains_key(path.as_path()));
         self.count_open();
         self.retry_waiting(now);
@@ -63,11 +66,11 @@ impl Tail {
         for key in &keys {
             self.look_again(*key, &at_path, now);
         }
-        for (candidate, meta) in &looks {
-            self.adopt(candidate, meta, now);
+        for (candidate, stat) in &looks {
+            self.adopt(candidate, stat, now);
         }
         self.look_at_finished(now);
-        let replaced = std::mem::take(&mut self.replaced);
+        let replaced: HashSet<u64> = std::mem::take(&mut self.replaced).into_iter().collect();
         self.find_missed(&replaced, now);
         self.reused.clear();
         self.settle_doubts();
@@ -80,8 +83,8 @@ impl Tail {
     }
 
     /// Whether a followed file is still where it was, and whether it grew.
-    fn look_again(&mut self, key: u64, at_path: &HashMap<&Path, &Metadata>, now: Now) {
-        let Some(source) = self.sources.get_mut(&key) else { return };
+    fn look_again(&mut self, key: u64, at_path: &HashMap<&Path, Stat>, now: Now) {
+        let Some(source) = self.sources.get_mut(&key).filter(|source| !source.done) else { return };
         if source.file.as_ref().is_some_and(|body| body.packed().is_some()) {
             return self.look_at_packed(key, now);
         }
@@ -96,7 +99,7 @@ impl Tail {
             return;
         }
         let there = match at_path.get(source.path_now.as_path()) {
-            Some(meta) => Some(FileId::of(meta)),
+            Some(stat) => Some(stat.id),
             None => std::fs::metadata(&source.path_now).ok().map(|meta| FileId::of(&meta)),
         };
         if there != Some(source.id) {
@@ -109,15 +112,15 @@ impl Tail {
         }
     }
 
-    fn look_at_parked(&mut self, key: u64, at_path: &HashMap<&Path, &Metadata>, now: Now) {
+    fn look_at_parked(&mut self, key: u64, at_path: &HashMap<&Path, Stat>, now: Now) {
         let Some(source) = self.sources.get_mut(&key) else { return };
         let asked = match at_path.get(source.path_now.as_path()) {
-            Some(meta) => Ok((*meta).clone()),
-            None => std::fs::metadata(&source.path_now),
+            Some(stat) => Ok(*stat),
+            None => std::fs::metadata(&source.path_now).map(|meta| Stat::of(&meta)),
         };
         match asked {
-            Ok(meta) if FileId::of(&meta) == source.id => {
-                source.dirty |= meta.len() != source.size || mtime_ns(&meta) != source.mtime_ns;
+            Ok(stat) if stat.id == source.id => {
+                source.dirty |= stat.len != source.size || stat.mtime_ns != source.mtime_ns;
             }
             Err(error) if error.kind() != ErrorKind::NotFound => {}
             _ => drop(self.moved_while_parked(key, now)),
@@ -160,13 +163,13 @@ impl Tail {
             return false;
         }
         source.path_now.clone_from(&sibling.path);
-        sibling.meta.len() > source.pos && self.meet(key, &sibling.path, &sibling.meta, now)
+        sibling.meta.len() > source.pos && self.meet(key, &sibling.path, &Stat::of(&sibling.meta), now)
     }
 
-    fn adopt(&mut self, candidate: &Candidate, meta: &Metadata, now: Now) {
-        self.rebind(&candidate.path, meta);
-        if let Some(&key) = self.by_file.get(&FileId::of(meta))
-            && self.meet(key, &candidate.path, meta, now)
+    fn adopt(&mut self, candidate: &Candidate, stat: &Stat, now: Now) {
+        self.rebind(&candidate.path, stat.id);
+        if let Some(&key) = self.by_file.get(&stat.id)
+            && self.meet(key, &candidate.path, stat, now)
         {
             return;
         }
@@ -189,10 +192,10 @@ impl Tail {
             Start::AtEnd => end_of_lines(&file, meta.len()),
             _ => 0,
         };
-        let info = SourceInfo {
-            id: String::new(),
+        let info = Info {
+            id: Box::default(),
             kind: candidate.kind,
-            path: candidate.path.display().to_string(),
+            path: candidate.path.display().to_string().into(),
             format: candidate.format.clone(),
             labels: candidate.labels.clone(),
         };
@@ -207,15 +210,15 @@ impl Tail {
     }
 
     /// A known file is met at `path`; false when it is another one with an old inode.
-    fn meet(&mut self, key: u64, path: &Path, meta: &Metadata, now: Now) -> bool {
+    fn meet(&mut self, key: u64, path: &Path, stat: &Stat, now: Now) -> bool {
         let Some(source) = self.sources.get_mut(&key) else { return false };
         source.met = now.mono;
         if source.stage == Stage::Live || source.waiting_since.is_some() {
             return true;
         }
-        let home = path == Path::new(&source.info.path);
+        let home = path == Path::new(&*source.info.path);
         if source.file.is_none() {
-            if source.stage == Stage::Finished && meta.len() == source.pos && mtime_ns(meta) == source.mtime_ns {
+            if source.stage == Stage::Finished && stat.len == source.pos && stat.mtime_ns == source.mtime_ns {
                 return true;
             }
             // It grew after it was finished, or the inode is another file's now.
@@ -223,22 +226,24 @@ impl Tail {
                 Head::read(file).is_ok_and(|head| source.fingerprint.check(head.bytes()) == HeadMatch::Same)
             };
             let opened = File::open(path).ok().filter(|file| same(file)).map(Body::Plain);
-            source.mtime_ns = mtime_ns(meta);
-            if meta.len() < source.pos && opened.is_some() && !source.fingerprint.is_empty() {
+            source.mtime_ns = stat.mtime_ns;
+            if stat.len < source.pos && opened.is_some() && !source.fingerprint.is_empty() {
                 source.file = opened;
+                source.done = false;
                 source.path_now = path.to_path_buf();
                 source.stage = if home { Stage::Live } else { Stage::Rotated };
-                self.shortened(key, meta.len(), now);
+                self.shortened(key, stat.len, now);
                 return true;
             }
-            match opened.filter(|_| meta.len() >= source.pos) {
+            match opened.filter(|_| stat.len >= source.pos) {
                 None => {
                     self.by_file.remove(&source.id);
                     return false;
                 }
-                Some(_) if source.stage == Stage::Finished && meta.len() == source.pos => return true,
+                Some(_) if source.stage == Stage::Finished && stat.len == source.pos => return true,
                 opened => source.file = opened,
             }
+            source.done = false;
             source.dirty = true;
             source.quiet_since = now.mono;
         }
@@ -254,14 +259,13 @@ impl Tail {
         self.next_source += 1;
         // Without random bytes the id is still unique within this state directory, just not beyond a restored backup.
         let random = random_hex().unwrap_or_else(|_| format!("{:x}", source.id.ino));
-        source.info.id = format!("{key}-{random}");
-        for (name, value) in &self.settings.labels {
-            source.info.labels.entry(name.clone()).or_insert_with(|| value.clone());
-        }
-        fit(&mut source.info);
+        source.info.id = format!("{key}-{random}").into();
+        source.info.labels.add_missing(&self.settings.labels);
+        source.info.fit();
         self.by_file.insert(source.id, key);
+        self.names.insert(&source.info.path, key);
         self.open += usize::from(source.file.is_some());
-        self.sources.insert(key, source);
+        self.sources.insert(key, Box::new(source));
         self.unsaved = true;
         key
     }
@@ -277,14 +281,14 @@ impl Tail {
             return Start::AtEnd;
         }
         let path = candidate.path.display().to_string();
-        let known_path = self.sources.values().any(|source| source.info.path == path);
+        let known_path = self.named_like(&candidate.path).any(|(_, source)| *source.info.path == *path);
         let born_since = match birth_ns(meta) {
             // The clock was set back since: rather twice than never.
             Some(_) if self.scanned_ns > now.wall_ns => true,
             Some(birth) => birth >= self.scanned_ns - BIRTH_SLACK_NS,
             // A file system without birth times: a new file in a known directory is taken for a new log.
             None => {
-                self.sources.values().any(|source| Path::new(&source.info.path).parent() == candidate.path.parent())
+                self.sources.values().any(|source| Path::new(&*source.info.path).parent() == candidate.path.parent())
             }
         };
         if known_path || born_since { Start::Appeared } else { Start::AtEnd }
@@ -296,13 +300,8 @@ impl Tail {
     pub(super) fn is_copy(&self, path: &Path, file: &File, meta: &Metadata) -> bool {
         let Ok(head) = Head::read(file) else { return false };
         let head = head.bytes();
-        let (dir, name) = (path.parent().unwrap_or(Path::new("/")).to_string_lossy(), name_of(path));
-        self.sources.values().any(|source| {
-            // Text and not paths: with ten thousand files this is asked a hundred million times.
-            let live = source.info.path.strip_prefix(&*dir).map(|rest| rest.trim_start_matches('/'));
-            let Some(live) = live else { return false };
-            let related = is_rotated_name(live, &name);
-            if !related || source.fingerprint.is_empty() {
+        self.named_like(path).any(|(_, source)| {
+            if source.fingerprint.is_empty() || !is_rotated_of(&source.info.path, path) {
                 return false;
             }
             let parked = source.parked.then(|| File::open(&source.path_now).ok()).flatten();
@@ -320,12 +319,17 @@ impl Tail {
         })
     }
 
+    /// Sources that a file with this name can have to do with, in no order.
+    pub(super) fn named_like(&self, path: &Path) -> impl Iterator<Item = (u64, &Source)> {
+        self.names.near(path).filter_map(|key| Some((key, &**self.sources.get(&key)?)))
+    }
+
     /// The file under a source was truncated or written anew: what was unread is looked for in a copy.
     pub(super) fn rewritten(&mut self, key: u64, now: Now) {
         let Some(source) = self.sources.get(&key) else { return };
         let (path, size, pos) = (source.path_now.clone(), source.size, source.pos);
         tracing::info!(path = %path.display(), pos, size, "truncated or written anew");
-        let home = PathBuf::from(&source.info.path);
+        let home = PathBuf::from(&*source.info.path);
         let copy = self.find_copy(&home, source.fingerprint, source.id, pos);
         let Some(source) = self.sources.get_mut(&key) else { return };
         let old_file = source.file.take().and_then(Body::into_plain).filter(|_| source.end.is_none());
@@ -345,8 +349,10 @@ impl Tail {
             source.path_now = sibling.path;
             source.size = recovered.max(source.pos);
             source.dirty = true;
-            if body.plain().is_none() || recovered > source.pos {
-                source.file = Some(body);
+            let more = body.plain().is_none() || recovered > source.pos;
+            source.file = Some(body);
+            if !more {
+                source.let_go();
             }
             self.by_file.insert(source.id, key);
         } else {
@@ -355,7 +361,7 @@ impl Tail {
         let lost_from = pos.max(recovered);
         if size > lost_from {
             let reason = "truncated before it was read".to_owned();
-            let (source, path) = (info.id.clone(), info.path.clone());
+            let (source, path) = (info.id.to_string(), info.path.to_string());
             self.report(Gap { source, path, start: lost_from, end: Some(size), reason });
         }
         let Some(file) = old_file else { return };
@@ -401,6 +407,7 @@ impl Tail {
         }
         for key in forgotten {
             if let Some(source) = self.sources.remove(&key) {
+                self.names.remove(&source.info.path, key);
                 if self.by_file.get(&source.id) == Some(&key) {
                     self.by_file.remove(&source.id);
                 }
@@ -423,10 +430,9 @@ pub(super) fn birth_ns(meta: &Metadata) -> Option<i64> {
 
 /// Where the last whole line ends: a line that is half written when the agent starts is read when it is whole.
 fn end_of_lines(file: &File, size: u64) -> u64 {
-    let mut block = vec![0; 64 << 10];
-    let start = size.saturating_sub(block.len() as u64) & !1;
+    let start = size.saturating_sub(LAST_LINE_BYTES_MAX) & !1;
+    let mut block = vec![0; (size - start) as usize];
     let len = read_full_at(file, &mut block, start).unwrap_or(0);
-    let len = len.min((size - start) as usize);
     let encoding = Head::read(file).map_or(Encoding::Bytes, |head| Encoding::of(head.bytes()));
     encoding.after_last_line(&block[..len]).map_or(size, |at| start + at as u64)
 }

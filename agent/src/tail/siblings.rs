@@ -1,5 +1,6 @@
 //! The files around a log: rotated ones, copies, and what a compressor made of them.
 
+use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -77,7 +78,7 @@ impl Tail {
     }
 
     fn owner(&self, id: &FileId) -> Option<&Source> {
-        self.by_file.get(id).and_then(|key| self.sources.get(key))
+        self.by_file.get(id).and_then(|key| self.sources.get(key)).map(|source| &**source)
     }
 
     /// Whether the file with this inode and this head is a source's; the inode of a finished one can come back.
@@ -88,10 +89,26 @@ impl Tail {
     }
 }
 
-/// Plain files near `path`, itself not among them.
-pub(super) fn siblings(path: &Path) -> Vec<Sibling> {
-    let near = files_near(path).into_iter();
-    near.filter(|sibling| sibling.path != path && !is_compressed(&name_of(&sibling.path))).collect()
+/// Plain files by directory and inode: each directory is read once, however many logs are looked for in it.
+#[derive(Debug, Default)]
+pub(super) struct Listings(HashMap<PathBuf, HashMap<u64, Vec<PathBuf>>>);
+
+impl Listings {
+    /// Files near `path` with this inode, itself not among them; `None` if there is no other file at all.
+    pub(super) fn beside(&mut self, path: &Path, ino: u64) -> Option<Vec<PathBuf>> {
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        if !self.0.contains_key(dir) {
+            let mut files: HashMap<u64, Vec<PathBuf>> = HashMap::new();
+            for sibling in files_near(path).into_iter().filter(|sibling| !is_compressed(&name_of(&sibling.path))) {
+                files.entry(sibling.meta.ino()).or_default().push(sibling.path);
+            }
+            self.0.insert(dir.to_path_buf(), files);
+        }
+        let files = self.0.get(dir)?;
+        let other = |file: &&PathBuf| file.as_path() != path;
+        files.values().flatten().find(other)?;
+        Some(files.get(&ino).into_iter().flatten().filter(other).cloned().collect())
+    }
 }
 
 /// Plain files of a directory.

@@ -212,8 +212,7 @@ pub async fn start(app: &App, pool: &Pool, asked: Asked, view: Option<Arc<View>>
 
 /// The answer when a query within the query was not complete: nothing is certain, and all of the range is missing.
 fn unanswered(error: &crate::search::Error, asked: &Asked, sink: &mut execute::Sink<'_>) -> Outcome {
-    let message = error.to_string();
-    let warning = Warning { warn: "partial_subquery".to_owned(), field: None, did_you_mean: None, pos: None, message };
+    let warning = Warning::new("partial_subquery", error.to_string());
     let _ = sink(Event::Meta { columns: Vec::new(), events: false, warnings: vec![warning.clone()] });
     let range = plan::range(&asked.query, asked.from_ns, asked.to_ns, asked.now_ns);
     let to_ns = range.last_ns.min(asked.now_ns);
@@ -458,13 +457,7 @@ mod tests {
 
     #[test]
     fn warnings_that_come_late_are_in_the_last_line_and_no_other() {
-        let warning = |warn: &str| Warning {
-            warn: warn.to_owned(),
-            field: None,
-            did_you_mean: None,
-            pos: None,
-            message: String::new(),
-        };
+        let warning = |warn: &str| Warning::new(warn, "");
         let told = [warning("unknown_field")];
         let outcome = Outcome { warnings: vec![told[0].clone(), warning("groups_truncated")], ..Outcome::default() };
         let bytes = piece_line(Piece::End(Ok(outcome)), "q", &told, Instant::now()).expect("a frame");

@@ -18,7 +18,7 @@ use crate::parse::{Input, Parser, Reading};
 use crate::ranges::{SourceKey, SourceRanges};
 use crate::receive::admission::Ticket;
 use crate::receive::dedup::{self, ChunkPlan, RecordPlan};
-use crate::receive::sources::Sources;
+use crate::receive::sources::{Ahead, Sources};
 use crate::receive::writer::Durable;
 use crate::store::block::{Block, BlockBuilder};
 use crate::store::segment::BLOCK_ROWS_MAX;
@@ -223,6 +223,9 @@ impl Indexer {
         let time_ns = if time_ns > received_ns.saturating_add(FUTURE_MAX_NS) {
             // The clock of the host is wrong: nobody would find the line where it says that it is.
             metrics::counter!("logweir_future_times_total").increment(1);
+            if let Some((key, _)) = &self.current {
+                self.sources.is_ahead(key, Ahead { received_ns, by_ns: time_ns.saturating_sub(received_ns) });
+            }
             received_ns
         } else {
             time_ns

@@ -30,6 +30,14 @@ pub struct SourceState {
     pub parser: String,
     pub lines: u64,
     pub lines_read: u64,
+    pub ahead: Option<Ahead>,
+}
+
+/// A line whose own time cannot be, because it lies too far ahead of its arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ahead {
+    pub received_ns: i64,
+    pub by_ns: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -37,6 +45,8 @@ pub struct AgentState {
     pub host: String,
     pub version: String,
     pub last_seen_ns: i64,
+    /// The agent's clock minus ours, when it last spoke.
+    pub skew_ns: i64,
     pub heartbeat: Heartbeat,
 }
 
@@ -65,6 +75,7 @@ impl Sources {
                 host: header.agent.host.clone(),
                 version: header.agent.version.clone(),
                 last_seen_ns: now_ns,
+                skew_ns: if header.heartbeat.sent_ns > 0 { header.heartbeat.sent_ns.saturating_sub(now_ns) } else { 0 },
                 heartbeat: header.heartbeat.clone(),
             },
         );
@@ -81,6 +92,7 @@ impl Sources {
                 parser: String::new(),
                 lines: 0,
                 lines_read: 0,
+                ahead: None,
             });
             state.last_seen_ns = now_ns;
             state.path.clone_from(&source.path);
@@ -119,6 +131,14 @@ impl Sources {
                 state.parser.push_str(", ");
             }
             state.parser.push_str(word);
+        }
+    }
+
+    /// Takes note of a line that came from the future.
+    pub fn is_ahead(&self, key: &SourceKey, ahead: Ahead) {
+        let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = registry.sources.get_mut(key) {
+            state.ahead = Some(ahead);
         }
     }
 

@@ -2,9 +2,11 @@
 
 pub mod accumulate;
 pub mod group;
+pub mod keys;
 pub mod sketch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use arrow::record_batch::RecordBatch;
 use logweir_proto::api::Warning;
@@ -12,7 +14,7 @@ use logweir_proto::query::ast::{self, Agg, AggFunc, PipeKind};
 use logweir_proto::record::{EventId, field};
 
 use self::accumulate::{Accumulator, Input, VALUES_MAX};
-use self::group::{GroupBy, Groups, floor};
+use self::group::{GroupBy, Groups, Ident, floor};
 use super::Error;
 use super::cell::{Value, canonical};
 use super::filter::Filter;
@@ -21,6 +23,7 @@ use super::order::SortValue;
 use super::rows;
 use super::scan::TimeRange;
 use super::table::{Table, TableRow};
+use crate::store::segment::BLOCK_ROWS_MAX;
 
 /// Most groups of `stats` and `timechart`; the rest is one group `__other__`.
 pub const GROUPS_MAX: usize = 10_000;
@@ -46,6 +49,9 @@ pub fn easy_width_ns(range_ns: i64, buckets: i64) -> i64 {
     const WEEK_NS: i64 = 604_800_000_000_000;
     easy.unwrap_or_else(|| (least / WEEK_NS + 1).saturating_mul(WEEK_NS))
 }
+
+/// The rows of a block when all of them are meant.
+static EVERY_ROW: LazyLock<Vec<usize>> = LazyLock::new(|| (0..BLOCK_ROWS_MAX).collect());
 
 /// Compiles the filter of a `count(…)`.
 pub type CompileFilter<'a> = dyn FnMut(&ast::Filter) -> Result<Filter, Error> + 'a;
@@ -169,7 +175,14 @@ impl Aggregator {
 
     /// Adds the rows of a batch; with `weights`, one for each row of `mask`, a row stands for so many events.
     pub fn add(&mut self, batch: &RecordBatch, mask: &Mask, weights: &[u64]) -> Result<(), Error> {
-        let rows: Vec<usize> = mask.rows().collect();
+        let picked;
+        let rows = match EVERY_ROW.get(..mask.len()).filter(|_| mask.is_all()) {
+            Some(all) => all,
+            None => {
+                picked = mask.rows().collect::<Vec<_>>();
+                &picked
+            }
+        };
         if rows.is_empty() {
             return Ok(());
         }
@@ -185,11 +198,11 @@ impl Aggregator {
         };
         self.seen += batch.num_rows() as u64;
         let before = self.groups.bytes;
-        let groups = self.groups.of_rows(batch, &rows);
+        let groups = self.groups.of_rows(batch, rows);
         self.bytes += self.groups.bytes - before;
-        let input = Input { batch, rows: &rows, groups: &groups, weights, order: &order };
+        let input = Input { batch, rows, groups: &groups, weights, order: &order };
         for accumulator in &mut self.accumulators {
-            self.bytes += accumulator.add(&input, self.groups.values.len());
+            self.bytes += accumulator.add(&input, self.groups.len());
         }
         self.check_bytes()
     }
@@ -204,11 +217,15 @@ impl Aggregator {
 
     /// Adds what a part of the blocks came to.
     pub fn merge(&mut self, other: Aggregator) -> Result<(), Error> {
+        if self.seen == 0 && self.groups.is_empty() {
+            *self = other;
+            return self.check_bytes();
+        }
         let before = self.groups.bytes;
-        let groups = self.groups.merge(other.groups);
+        let groups = self.groups.merge(&other.groups);
         self.bytes += self.groups.bytes - before;
         for (mine, theirs) in self.accumulators.iter_mut().zip(other.accumulators) {
-            self.bytes += mine.merge(theirs, &groups, self.groups.values.len());
+            self.bytes += mine.merge(theirs, &groups, self.groups.len());
         }
         self.seen += other.seen;
         self.check_bytes()
@@ -228,10 +245,10 @@ impl Aggregator {
         if let Shape::Top { limit, outer: 0, rare } = self.shape {
             return (self.top(limit, rare), warnings);
         }
-        let mut rows: Vec<TableRow> = (0..self.groups.values.len())
+        let mut rows: Vec<TableRow> = (0..self.groups.len())
             .map(|group| {
                 let results = self.accumulators.iter().map(|accumulator| accumulator.result(group));
-                TableRow { id: None, values: self.groups.values[group].iter().cloned().chain(results).collect() }
+                TableRow { id: None, values: self.groups.values(group).into_iter().chain(results).collect() }
             })
             .collect();
         let other = self.groups.other.map(|other| rows.remove(other as usize));
@@ -268,7 +285,7 @@ impl Aggregator {
             _ => 0,
         };
         let other = self.groups.other.map(|other| other as usize);
-        let groups = (0..self.groups.values.len()).filter(|group| Some(*group) != other);
+        let groups = (0..self.groups.len()).filter(|group| Some(*group) != other);
         let counts: Vec<(usize, i64)> = groups.map(|group| (group, count(group))).collect();
         let total: i64 = counts.iter().map(|(_, count)| count).sum();
         let key = |count: i64| if rare { count } else { -count };
@@ -281,7 +298,7 @@ impl Aggregator {
         let good = counts.into_iter().filter(|(_, count)| key(*count) <= last);
         let mut rows: Vec<TableRow> = good
             .map(|(group, count)| {
-                let values = self.groups.values[group].iter().cloned().chain([Value::Int(count)]).collect();
+                let values = self.groups.values(group).into_iter().chain([Value::Int(count)]).collect();
                 TableRow { id: None, values }
             })
             .collect();
@@ -295,24 +312,17 @@ impl Aggregator {
     }
 
     fn warnings(&self) -> Vec<Warning> {
-        let warning = |warn: &str, message: String| Warning {
-            warn: warn.to_owned(),
-            field: None,
-            did_you_mean: None,
-            pos: None,
-            message,
-        };
         let mut warnings = Vec::new();
         if self.groups.other.is_some() {
             let message = match self.shape {
                 Shape::Top { .. } => format!("only the first {TOP_GROUPS_MAX} different values were counted"),
                 _ => format!("there are more than {GROUPS_MAX} groups: the rest is in the row {}", group::OTHER),
             };
-            warnings.push(warning("groups_truncated", message));
+            warnings.push(Warning::new("groups_truncated", message));
         }
         if self.accumulators.iter().any(Accumulator::is_cut) {
-            warnings
-                .push(warning("values_truncated", format!("values(…) lists at most {VALUES_MAX} values of a group")));
+            let message = format!("values(…) lists at most {VALUES_MAX} values of a group");
+            warnings.push(Warning::new("values_truncated", message));
         }
         warnings
     }
@@ -323,9 +333,14 @@ fn sort_by_columns(rows: &mut Vec<TableRow>, columns: &[String]) {
         columns.iter().zip(&row.values).map(|(name, value)| SortValue::new(name, &value.cell())).collect()
     };
     let mut keyed: Vec<(Vec<SortValue>, TableRow)> = rows.drain(..).map(|row| (key(&row), row)).collect();
-    keyed.sort_by(|(a, _), (b, _)| {
-        let orders = a.iter().zip(b).map(|(a, b)| a.compare(b, false));
-        orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+    keyed.sort_by(|(a, x), (b, y)| {
+        // 2 and 2.0 are of one size and two groups: which is first must not depend on which was seen first.
+        let mut orders = a
+            .iter()
+            .zip(b)
+            .zip(x.values.iter().zip(&y.values))
+            .map(|((a, b), (x, y))| a.compare(b, false).then_with(|| Ident::of(x).cmp(&Ident::of(y))));
+        orders.find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
     });
     rows.extend(keyed.into_iter().map(|(_, row)| row));
 }
@@ -355,7 +370,10 @@ fn best(rows: &[TableRow], outer: usize, limit: usize, rare: bool) -> Vec<TableR
     let mut out = Vec::new();
     let mut rest = rows;
     while let Some(first) = rest.first() {
-        let run = rest.partition_point(|row| row.values[..outer] == first.values[..outer]).max(1);
+        // One outer value is printed as 500 in one row and as "500" in another.
+        let is_same =
+            |row: &TableRow| row.values.iter().zip(&first.values).take(outer).all(|(a, b)| Ident::is_same(a, b));
+        let run = rest.partition_point(is_same).max(1);
         let (same, after) = rest.split_at(run);
         rest = after;
         let total: i64 = same.iter().map(count_of).sum();

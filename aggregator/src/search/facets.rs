@@ -135,7 +135,7 @@ impl Counter {
 
     fn add(&mut self, batch: &arrow::record_batch::RecordBatch, rows: &[usize]) {
         let groups = self.groups.of_rows(batch, rows);
-        self.counts.resize(self.groups.values.len(), 0);
+        self.counts.resize(self.groups.len(), 0);
         groups.into_iter().filter(|group| *group != NO_GROUP).for_each(|group| self.counts[group as usize] += 1);
     }
 
@@ -143,18 +143,16 @@ impl Counter {
         let prefix = shown.prefix.to_lowercase();
         let begins = |group: &usize| {
             prefix.is_empty()
-                || self.groups.values[*group]
-                    .first()
-                    .is_some_and(|value| value.text().to_lowercase().starts_with(&prefix))
+                || self.groups.value(*group).is_some_and(|value| value.text().to_lowercase().starts_with(&prefix))
         };
         let other = self.groups.other.map(|other| other as usize);
         let mut order: Vec<usize> = (0..self.counts.len()).filter(|group| Some(*group) != other).collect();
         order.sort_by_cached_key(|group| {
-            let text = self.groups.values[*group].first().map(|value| value.text().into_owned());
+            let text = self.groups.value(*group).map(|value| value.text().into_owned());
             (std::cmp::Reverse(self.counts[*group]), text)
         });
         let value = |group: usize| FacetValue {
-            value: self.groups.values[group].first().map_or(serde_json::Value::Null, |value| value.to_json()),
+            value: self.groups.value(group).map_or(serde_json::Value::Null, |value| value.to_json()),
             count: self.counts[group],
         };
         Facet {
@@ -211,11 +209,11 @@ impl Counters {
             .collect();
         facets.sort_by(|(a, _), (b, _)| (place(&a.field), &a.field).cmp(&(place(&b.field), &b.field)));
         let cut = facets.iter().filter(|(_, is_cut)| *is_cut).map(|(facet, _)| Warning {
-            warn: "values_truncated".to_owned(),
             field: Some(facet.field.clone()),
-            did_you_mean: None,
-            pos: None,
-            message: format!("only the first {FACET_VALUES_MAX} values of {} were told apart", facet.field),
+            ..Warning::new(
+                "values_truncated",
+                format!("only the first {FACET_VALUES_MAX} values of {} were told apart", facet.field),
+            )
         });
         let warnings = cut.collect();
         let rows = facets.into_iter().flat_map(|(Facet { field, distinct, values, .. }, _)| {

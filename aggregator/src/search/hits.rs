@@ -115,7 +115,7 @@ impl Bars {
         let times = batch.column_by_name(field::TIME).and_then(|column| column.as_any().downcast_ref::<Int64Array>());
         let Some(times) = times else { return };
         let groups = self.groups.of_rows(batch, rows);
-        self.counts.resize_with(self.groups.values.len(), || vec![0; self.buckets]);
+        self.counts.resize_with(self.groups.len(), || vec![0; self.buckets]);
         for (index, (row, group)) in rows.iter().zip(groups).enumerate() {
             let bucket = times.value(*row).saturating_sub(self.first_ns) / self.width_ns;
             let bar =
@@ -127,9 +127,8 @@ impl Bars {
     }
 
     fn finish(self) -> HitsAnswer {
-        let name = |values: &[Value]| values.first().map_or_else(String::new, |value| value.text().into_owned());
-        let mut series: Vec<(String, Vec<u64>)> =
-            self.groups.values.iter().map(|values| name(values)).zip(self.counts).collect();
+        let name = |group| self.groups.value(group).map_or_else(String::new, |value: Value| value.text().into_owned());
+        let mut series: Vec<(String, Vec<u64>)> = (0..self.groups.len()).map(name).zip(self.counts).collect();
         series.sort_by_cached_key(|(name, counts)| (name == OTHER, std::cmp::Reverse(counts.iter().sum::<u64>())));
         let mut shown: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for (i, (name, counts)) in series.into_iter().enumerate() {

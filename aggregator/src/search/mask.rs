@@ -46,6 +46,27 @@ impl Mask {
         Mask { words, len }
     }
 
+    /// The rows whose value passes. `test` is called for every row, many at once: it must be cheap and total.
+    pub fn of_values<T: Copy>(values: &[T], test: impl Fn(T) -> bool) -> Mask {
+        let mut words = Vec::with_capacity(values.len().div_ceil(64));
+        let mut flags = [0; 64];
+        let (chunks, rest) = values.as_chunks::<64>();
+        for chunk in chunks {
+            for (flag, value) in flags.iter_mut().zip(chunk) {
+                *flag = u8::from(test(*value));
+            }
+            words.push(packed(&flags));
+        }
+        if !rest.is_empty() {
+            flags = [0; 64];
+            for (flag, value) in flags.iter_mut().zip(rest) {
+                *flag = u8::from(test(*value));
+            }
+            words.push(packed(&flags));
+        }
+        Mask { words, len: values.len() }
+    }
+
     /// The rows that are not null in `array`.
     pub fn valid(array: &dyn Array) -> Mask {
         let Some(nulls) = array.nulls() else { return Mask::all(array.len()) };
@@ -73,6 +94,16 @@ impl Mask {
 
     pub fn count(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    pub fn is_all(&self) -> bool {
+        self.count() == self.len
+    }
+
+    /// The first row.
+    pub fn first(&self) -> Option<usize> {
+        let word = self.words.iter().position(|word| *word != 0)?;
+        Some(word * 64 + self.words[word].trailing_zeros() as usize)
     }
 
     pub fn has(&self, row: usize) -> bool {
@@ -121,6 +152,15 @@ impl Mask {
     }
 }
 
+/// Flags of 0 and 1 as bits, the first in the lowest.
+fn packed(flags: &[u8; 64]) -> u64 {
+    // The product brings the lowest bits of eight bytes together in its highest byte.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let (eights, _) = flags.as_chunks::<8>();
+    let byte = |eight: &[u8; 8]| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56;
+    eights.iter().rev().fold(0, |word, eight| word << 8 | byte(eight))
+}
+
 #[cfg(test)]
 mod tests {
     use arrow::array::Int64Array;
@@ -136,6 +176,9 @@ mod tests {
             let odd = all.clone().and_not(&even);
             assert_eq!(even.clone().or(&odd), all);
             assert!(even.clone().and(&odd).is_empty());
+            let numbers: Vec<u16> = (0..len as u16).collect();
+            assert_eq!(Mask::of_values(&numbers, |number| number % 2 == 0), even);
+            assert_eq!((even.first(), odd.first()), ((len > 0).then_some(0), (len > 1).then_some(1)));
             assert_eq!(odd.rows().collect::<Vec<_>>(), (0..len).filter(|row| row % 2 == 1).collect::<Vec<_>>());
         }
     }

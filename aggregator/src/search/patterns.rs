@@ -216,13 +216,8 @@ impl Patterns {
         patterns.sort_by(|(a, x), (b, y)| y.count.cmp(&x.count).then(y.last.cmp(&x.last)).then(a.cmp(b)));
         let mut warnings = Vec::new();
         if miner.len() >= PATTERNS_MAX {
-            warnings.push(Warning {
-                warn: "patterns_truncated".to_owned(),
-                field: None,
-                did_you_mean: None,
-                pos: None,
-                message: format!("only {PATTERNS_MAX} patterns are remembered at a time; narrow the query"),
-            });
+            let message = format!("only {PATTERNS_MAX} patterns are remembered at a time; narrow the query");
+            warnings.push(Warning::new("patterns_truncated", message));
         }
         patterns.truncate(limit);
         let buckets = bars.map_or(0, |bars| bars.buckets);

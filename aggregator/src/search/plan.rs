@@ -97,13 +97,8 @@ fn bound(bound: &Bound) -> Option<&Literal> {
 /// A warning when the range ends before the oldest event that is kept.
 pub fn before_all(range: TimeRange, segments: &[Arc<dyn Segment>]) -> Option<Warning> {
     let oldest_ns = segments.iter().filter_map(|segment| segment.time_range()).map(|(min_ns, _)| min_ns).min()?;
-    (range.last_ns < oldest_ns).then(|| Warning {
-        warn: "outside_retention".to_owned(),
-        field: None,
-        did_you_mean: None,
-        pos: None,
-        message: format!("the oldest event is of {}", clock::rfc3339(oldest_ns)),
-    })
+    let message = || format!("the oldest event is of {}", clock::rfc3339(oldest_ns));
+    (range.last_ns < oldest_ns).then(|| Warning::new("outside_retention", message()))
 }
 
 /// The range as far as there are rows, for rates and buckets: without an end it ends now, and without a beginning it

@@ -42,11 +42,6 @@ enum Step {
     Sample(u64),
 }
 
-/// Whether a pipe is one of those that [`Steps`] run.
-pub fn is_rowwise(pipe: &PipeKind) -> bool {
-    matches!(pipe, PipeKind::Where(_) | PipeKind::Fields { .. }) || derives(pipe)
-}
-
 /// Whether a pipe is row-wise and more than a filter or a choice of columns.
 pub fn derives(pipe: &PipeKind) -> bool {
     matches!(pipe, PipeKind::Rename(_) | PipeKind::Extract { .. } | PipeKind::Eval(_) | PipeKind::Sample(_))

@@ -19,6 +19,7 @@ use super::skeleton::{Part, Skeleton};
 use super::spell::{self, Cell};
 
 mod builder;
+pub(super) mod texts;
 
 /// Rows and what is known of them.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ impl Block {
         &self.fields
     }
 
-    /// All columns, the hidden ones too, as [`Layout`] says.
+    /// All columns, the hidden ones too, as [`Layout`] says; texts may be numbered.
     pub fn batch(&self) -> &RecordBatch {
         &self.batch
     }
@@ -250,7 +251,7 @@ pub(super) fn cell(array: &ArrayRef, kind: Kind, row: usize) -> Option<Cell<'_>>
         return None;
     }
     Some(match kind {
-        Kind::Str => Cell::Str(array.as_string::<i32>().value(row)),
+        Kind::Str => Cell::Str(texts::text_at(array, row)?),
         Kind::Int => Cell::Int(array.as_primitive::<Int64Type>().value(row)),
         Kind::Float => Cell::Float(array.as_primitive::<Float64Type>().value(row)),
         Kind::Bool => Cell::Bool(array.as_boolean().value(row)),

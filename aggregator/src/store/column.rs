@@ -10,8 +10,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
 
+use super::block::texts::numbered;
 use super::segment::{Counts, FieldStat, Projection};
 use super::split::derived::DERIVED;
 use super::split::hashes::Seeded;
@@ -120,6 +123,19 @@ impl Layout {
         &self.schema
     }
 
+    /// Columns in the order of the layout as a batch. Texts may be numbered: the schema of the batch says so.
+    pub fn batch(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch, ArrowError> {
+        if columns.iter().zip(self.schema.fields()).all(|(column, field)| column.data_type() == field.data_type()) {
+            return RecordBatch::try_new(Arc::clone(&self.schema), columns);
+        }
+        let typed = |(field, column): (&Arc<Field>, &ArrayRef)| match column.data_type() {
+            same if same == field.data_type() => Arc::clone(field),
+            other => Arc::new(Field::new(field.name(), other.clone(), field.is_nullable())),
+        };
+        let fields: Vec<Arc<Field>> = self.schema.fields().iter().zip(&columns).map(typed).collect();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+    }
+
     /// The place of a column in the batch.
     pub fn column(&self, key: &ColumnKey) -> Option<usize> {
         self.index.get(key).copied()
@@ -145,15 +161,23 @@ impl Layout {
 
     /// The columns that a reader gets, ascending.
     pub fn project(&self, projection: &Projection, has_extra: bool) -> Vec<usize> {
-        let wanted: HashSet<&str> = match projection {
+        // A set costs more than to compare a few names.
+        const COMPARED_MAX: usize = 4;
+        let names = match projection {
             Projection::All => return (0..self.extra() + usize::from(has_extra)).collect(),
-            Projection::Fields(names) => names.iter().map(String::as_str).collect(),
+            Projection::Fields(names) => names,
         };
-        let first = [field::TIME, field::SEQ].into_iter().enumerate().filter(|(_, name)| wanted.contains(name));
+        let set: HashSet<&str> =
+            names.iter().map(String::as_str).take(if names.len() > COMPARED_MAX { names.len() } else { 0 }).collect();
+        let is_wanted = |name: &str| match names.len() {
+            ..=COMPARED_MAX => names.iter().any(|wanted| wanted == name),
+            _ => set.contains(name),
+        };
+        let first = [field::TIME, field::SEQ].into_iter().enumerate().filter(|(_, name)| is_wanted(name));
         let mut columns: Vec<usize> = first.map(|(column, _)| column).collect();
-        let found = self.keys.iter().enumerate().filter(|(_, key)| wanted.contains(&*key.field));
+        let found = self.keys.iter().enumerate().filter(|(_, key)| is_wanted(&key.field));
         columns.extend(found.map(|(i, _)| i + FIELD_COLUMNS_AT));
-        if has_extra && wanted.contains(EXTRA) {
+        if has_extra && is_wanted(EXTRA) {
             columns.push(self.extra());
         }
         columns
@@ -189,6 +213,7 @@ pub const COUNTED_FIELDS: [&str; 5] = [field::LEVEL, field::STATUS, field::SERVI
 /// a type that is not counted.
 pub fn count_values(array: &ArrayRef, kind: Kind) -> Option<Counts> {
     let mut counts: Counts = match kind {
+        Kind::Str if numbered(array).is_some() => count_numbers(array)?,
         Kind::Str => {
             let values = array.as_string::<i32>();
             let present = (0..values.len()).filter(|&i| values.is_valid(i)).map(|i| values.value(i));
@@ -203,6 +228,17 @@ pub fn count_values(array: &ArrayRef, kind: Kind) -> Option<Counts> {
     };
     sort_counts(&mut counts);
     Some(counts)
+}
+
+/// [`count_values`] of a column whose texts are numbered.
+fn count_numbers(array: &ArrayRef) -> Option<Counts> {
+    let (keys, values) = numbered(array)?;
+    let mut counts = vec![0u32; values.len()];
+    keys.iter().flatten().for_each(|key| counts[usize::from(key)] += 1);
+    let found = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    let counts: Counts =
+        found.take(COUNTED_VALUES_MAX + 1).map(|(key, count)| (values.value(key).to_owned(), *count)).collect();
+    (counts.len() <= COUNTED_VALUES_MAX).then_some(counts)
 }
 
 /// Most frequent first.

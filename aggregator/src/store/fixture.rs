@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Int64Type, UInt64Type};
+use arrow::datatypes::{Int64Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
 use logweir_proto::record::Level;
 use proptest::prelude::*;
 
+use super::block::texts::text_at;
 use super::block::{Block, BlockBuilder};
 use super::column::COUNTED_FIELDS;
 use super::segment::{BLOCK_ROWS_MAX, Probe, Projection, Segment};
@@ -177,10 +178,8 @@ pub(crate) fn probes() -> Vec<Probe> {
 /// Whether a row matches, found by looking at it.
 pub(crate) fn matches(batch: &RecordBatch, row: usize, probe: &Probe) -> bool {
     let texts = |field: &str| {
-        let column =
-            |name: String| batch.column_by_name(&name).filter(|c| *c.data_type() == DataType::Utf8 && c.is_valid(row));
-        let column = column(field.to_owned()).or_else(|| column(format!("{field}#str")));
-        column.map(|column| column.as_string::<i32>().value(row).to_owned())
+        let text = |name: String| text_at(batch.column_by_name(&name)?, row).map(str::to_owned);
+        text(field.to_owned()).or_else(|| text(format!("{field}#str")))
     };
     let word = |test: &dyn Fn(&str) -> bool| {
         ["message", "exception.stack"].iter().filter_map(|field| texts(field)).any(|text| {
@@ -245,7 +244,8 @@ fn check_parts(segment: &dyn Segment, block: usize, all: &RecordBatch) {
         let name = field.name();
         assert!(["seq", "a", "message", "_extra"].contains(&base(name)), "{name}");
         let whole = all.column_by_name(name).expect("the column is in the whole");
-        let taken = arrow::compute::take(whole, &arrow::array::UInt32Array::from(some.clone()), None).unwrap();
+        let taken = arrow::compute::take(whole, &arrow::array::UInt32Array::from(some.clone()), None);
+        let taken = taken.expect("the rows are there");
         assert_eq!(column, &taken, "{name}");
     }
     let beyond = all.num_rows() as u32;
@@ -261,7 +261,7 @@ fn check_counts(segment: &dyn Segment, block: usize, batch: &RecordBatch) {
         for (f, column) in batch.schema().fields().iter().zip(batch.columns()) {
             if base(f.name()) == field {
                 for row in (0..batch.num_rows()).filter(|row| column.is_valid(*row)) {
-                    let text = arrow::util::display::array_value_to_string(column, row).unwrap();
+                    let text = arrow::util::display::array_value_to_string(column, row).expect("a value is shown");
                     *want.entry(text).or_default() += 1;
                 }
             }

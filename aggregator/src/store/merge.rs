@@ -6,12 +6,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, StringBuilder, UInt32Builder, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryBuilder, StringArray, StringBuilder, UInt32Builder, new_null_array,
+};
 use arrow::compute::{concat, interleave};
 use arrow::datatypes::{DataType, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+use super::block::texts::{Numbering, have_one_place, numbered, plain};
 use super::block::{Block, BlockParts, cell, json_of};
 use super::column::{COLUMNS_MAX, ColumnKey, EXTRA_NAMES_MAX, FIELD_COLUMNS_AT, Kind, Layout, add_stats, is_canonical};
 use super::segment::{BLOCK_ROWS_MAX, FieldStat};
@@ -91,20 +94,40 @@ impl Merge {
 
     /// Some of the merged rows, with all columns of the layout.
     pub fn batch(&self, rows: Range<usize>) -> Result<RecordBatch, ArrowError> {
-        let order = &self.order[rows];
-        let runs = runs(order);
-        let columns = (0..self.layout.raw() + 1).map(|column| {
-            if runs.len() * 8 <= order.len() || runs.len() == 1 {
-                let slices: Vec<ArrayRef> =
-                    runs.iter().map(|(block, from, len)| self.sources[*block][column].slice(*from, *len)).collect();
-                return concat(&slices.iter().map(|slice| &**slice).collect::<Vec<_>>());
+        let runs = runs(&self.order[rows]);
+        let columns = (0..self.layout.raw() + 1).map(|column| self.column(column, &runs));
+        self.layout.batch(columns.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// The rows of some runs in one column. Texts stay numbered where they are in all of them.
+    fn column(&self, column: usize, runs: &[Run]) -> Result<ArrayRef, ArrowError> {
+        let source = |run: &Run| &self.sources[run.block][column];
+        if let [run] = runs {
+            return Ok(source(run).slice(run.from, run.rows));
+        }
+        let is_numbered = |run: &Run| numbered(source(run)).is_some();
+        if runs.iter().any(is_numbered) {
+            let is_empty = |run: &Run| source(run).null_count() == source(run).len();
+            if runs.iter().all(|run| is_numbered(run) || is_empty(run)) {
+                return Ok(renumber_texts(runs.iter().map(|run| (run, source(run)))));
             }
-            let arrays: Vec<&dyn Array> = self.sources.iter().map(|source| &*source[column]).collect();
-            let places: Vec<_> = order.iter().map(|&(block, row)| (block as usize, row as usize)).collect();
-            interleave(&arrays, &places)
-        });
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        RecordBatch::try_new(Arc::clone(self.layout.schema()), columns)
+        }
+        let rows: usize = runs.iter().map(|run| run.rows).sum();
+        if runs.len() * 8 <= rows {
+            let slice = |run: &Run| plain(&source(run).slice(run.from, run.rows));
+            let slices = runs.iter().map(slice).collect::<Result<Vec<_>, _>>()?;
+            return concat(&slices.iter().map(|slice| &**slice).collect::<Vec<_>>());
+        }
+        let mut used: Vec<usize> = runs.iter().map(|run| run.block).collect();
+        used.sort_unstable();
+        used.dedup();
+        let arrays = used.iter().map(|block| plain(&self.sources[*block][column])).collect::<Result<Vec<_>, _>>()?;
+        let mut places = Vec::with_capacity(rows);
+        for run in runs {
+            let at = used.partition_point(|block| *block < run.block);
+            places.extend((run.from..run.from + run.rows).map(|row| (at, row)));
+        }
+        interleave(&arrays.iter().map(|array| &**array).collect::<Vec<_>>(), &places)
     }
 
     /// The merged rows as blocks. A block's share of the raw bytes is by its share of the rows.
@@ -268,14 +291,55 @@ fn order(blocks: &[Arc<Block>]) -> Vec<(u32, u32)> {
     rows.into_iter().map(|(_, _, block, row)| (block, row)).collect()
 }
 
-/// Neighbours of one block as (block, first row, rows).
-fn runs(order: &[(u32, u32)]) -> Vec<(usize, usize, usize)> {
-    let mut runs: Vec<(usize, usize, usize)> = Vec::new();
+/// Neighbours of one block.
+struct Run {
+    block: usize,
+    from: usize,
+    rows: usize,
+}
+
+fn runs(order: &[(u32, u32)]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
     for &(block, row) in order {
+        let (block, row) = (block as usize, row as usize);
         match runs.last_mut() {
-            Some((last, from, len)) if *last == block as usize && *from + *len == row as usize => *len += 1,
-            _ => runs.push((block as usize, row as usize, 1)),
+            Some(last) if last.block == block && last.from + last.rows == row => last.rows += 1,
+            _ => runs.push(Run { block, from: row, rows: 1 }),
         }
     }
     runs
+}
+
+/// The rows of numbered columns under one list of values, each of which stands in it once. Columns that are not
+/// numbered have no values.
+fn renumber_texts<'a>(parts: impl Iterator<Item = (&'a Run, &'a ArrayRef)>) -> ArrayRef {
+    /// In a table of numbers: not met yet.
+    const UNKNOWN: u32 = u32::MAX;
+    let mut texts = Numbering::default();
+    // By the values of a source what their numbers are now.
+    let mut tables: Vec<(&StringArray, Vec<u32>)> = Vec::new();
+    for (run, array) in parts {
+        let Some((keys, values)) = numbered(array) else {
+            texts.append_nulls(run.rows);
+            continue;
+        };
+        let known = tables.iter().position(|(known, _)| have_one_place(known, values));
+        let known = known.unwrap_or_else(|| {
+            tables.push((values, vec![UNKNOWN; values.len()]));
+            tables.len() - 1
+        });
+        let table = &mut tables[known].1;
+        for row in run.from..run.from + run.rows {
+            if keys.is_null(row) {
+                texts.append_nulls(1);
+                continue;
+            }
+            let key = usize::from(keys.value(row));
+            if table[key] == UNKNOWN {
+                table[key] = u32::from(texts.number(values.value(key)));
+            }
+            texts.append_key(table[key] as u16);
+        }
+    }
+    texts.finish()
 }

@@ -5,11 +5,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http::Method;
+use logweir_proto::text::escape_markup as escape;
 use logweir_runtime::secrets::Secret;
 
 use super::{Right, Route};
 use crate::handle::{ActError, Acted, Handle};
-use crate::notify::email::escape;
 use crate::notify::links::{Action, LinkError, Target};
 use crate::notify::slack::interact;
 use crate::notify::text::clip;

@@ -142,7 +142,7 @@ proptest! {
                 let offset = logweir_rules::schedule::offset_ns(&group.name, group.every_ns);
                 let first = logweir_rules::schedule::latest_at(T0, group.every_ns, offset);
                 let plan = Plan { from: first - group.every_ns, ..plan.clone() };
-                let one = RuleSet { groups: vec![Arc::clone(group)] };
+                let one = RuleSet { groups: vec![Arc::clone(group)], ..RuleSet::default() };
                 let outcome = run(Arc::clone(&source), &one, None, Scenes::default(), plan).await.expect("replays");
                 replayed.extend(outcome.lines);
             }

@@ -114,7 +114,7 @@ impl<'a> Inputs<'a> {
 
 /// The new lines of a pattern rule.
 fn lines(engine: &dyn LineEngine, pattern: &Pattern, last: i64, at: i64) -> Result<Vec<PatternLine>, String> {
-    let rows = engine.query(&logweir_rules::names::resolve(&pattern.filter), last, at)?;
+    let rows = engine.query(&pattern.query(), last, at)?;
     // The engine answers the newest first.
     Ok(rows.iter().rev().filter_map(|row| pattern.line(row, at)).collect())
 }

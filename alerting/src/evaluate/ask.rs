@@ -3,7 +3,6 @@
 use logweir_proto::query::value::parse_time;
 use logweir_rules::evaluate::{Deploy, PatternLine, RuleState};
 use logweir_rules::model::{Group, Kind, Labels, Rule, SignalQuery};
-use logweir_rules::names;
 use logweir_rules::signal::{self, Table, labels_of};
 
 use super::kept::Kept;
@@ -84,8 +83,7 @@ async fn lines(
     to_ns: i64,
 ) -> Result<Vec<PatternLine>, QueryError> {
     let Kind::Pattern(pattern) = &rule.kind else { return Ok(Vec::new()) };
-    let text = names::resolve(&pattern.filter);
-    let answer = source.query(&text, from_ns, to_ns, SIGNAL_ROWS_MAX).await?;
+    let answer = source.query(&pattern.query(), from_ns, to_ns, SIGNAL_ROWS_MAX).await?;
     Ok(whole(answer)?.rows.iter().rev().filter_map(|row| pattern.line(row, to_ns)).collect())
 }
 

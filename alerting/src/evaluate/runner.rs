@@ -346,5 +346,5 @@ fn status(given: &Result<Given, QueryError>, outcome: &Outcome, after: &RuleStat
         Ok(_) if refused > 0 => Some(format!("{refused} new instances over the limit were refused")),
         Ok(_) => None,
     };
-    RuleStatus { last_at: Some(at), error, instances: after.instances.len() }
+    RuleStatus { last_at: Some(at), error, instances: after.instances.len(), refused }
 }

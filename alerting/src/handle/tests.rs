@@ -221,3 +221,69 @@ async fn our_own_heartbeat_stops_when_something_is_wrong() {
     live.note_round(T0 + 121 * S);
     assert!(ill(T0 + 121 * S).await.expect("it is owed").contains("is owed"));
 }
+
+#[tokio::test]
+async fn a_mark_on_a_pattern_is_in_force_with_the_next_look_and_can_be_taken_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let rule = "
+version: 1
+groups:
+  - name: g
+    rules:
+      - alert: New
+        pattern: {filter: 'level>=error', learn: 1m}
+        levels: {warning: {when: new_pattern}}
+        summary: '{{ value.template }}'
+";
+    std::fs::write(dir.path().join("r.yaml"), rule).expect("writes");
+    std::fs::write(dir.path().join("known.yaml"), "version: 1\npatterns: [{template: old news, mark: known}]\n")
+        .expect("writes");
+    let settings = Settings {
+        data_dir: dir.path().join("data"),
+        rules: vec![dir.path().join("r.yaml"), dir.path().join("known.yaml")],
+        library: false,
+        routing: None,
+        base_url: "https://logs.example".to_owned(),
+    };
+    let source = ScriptedSource::new(|_, _, _| answer(json!([])));
+    let (mut service, handle) = Service::build(settings, source, Clock::manual(T0), Drain::new()).expect("builds");
+    let words = |handle: &Handle| {
+        let rules = handle.live.rules();
+        let logweir_rules::model::Kind::Pattern(pattern) = &rules.rule("New").expect("is there").1.kind else {
+            panic!()
+        };
+        pattern.marks.iter().map(|mark| mark.word.as_str()).collect::<Vec<_>>().join(" ")
+    };
+    service.reload().await;
+    assert_eq!(words(&handle), "known");
+    let ask = async |method: &str, path: &str, body: &str| {
+        let right = if method == "GET" { Right::Query } else { Right::Change };
+        let request = Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).expect("a request");
+        let response = handle.router(right).oneshot(request).await.expect("answers");
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        (status, serde_json::from_slice::<Value>(&body).unwrap_or_default())
+    };
+    let path = "/api/v1/patterns/marks";
+    let mark = r#"{"pattern":"0123456789abcdef","mark":"ticket","ticket":"SHOP-1","by":"ann"}"#;
+    let (status, made) = ask("POST", path, mark).await;
+    assert_eq!((status, &made["mark"], &made["by"]), (200, &json!("ticket"), &json!("ann")));
+    for wrong in [
+        r#"{"mark":"known"}"#,
+        r#"{"pattern":"x","mark":"known"}"#,
+        r#"{"template":"x","mark":"ticket"}"#,
+        r#"{"template":"x","mark":"gone"}"#,
+    ] {
+        assert_eq!(ask("POST", path, wrong).await.0, 400, "{wrong}");
+    }
+    service.reload().await;
+    assert_eq!(words(&handle), "known ticket");
+    let (_, all) = ask("GET", path, "").await;
+    let by: Vec<&str> = all["marks"].as_array().expect("a list").iter().filter_map(|m| m["by"].as_str()).collect();
+    assert_eq!(by, ["ann", "a rule file"]);
+    let own = format!("{path}/{}", made["id"].as_str().expect("an id"));
+    assert_eq!(ask("DELETE", &own, "").await.0, 200);
+    assert_eq!(ask("DELETE", &own, "").await.0, 404);
+    service.reload().await;
+    assert_eq!(words(&handle), "known");
+}

@@ -1,9 +1,8 @@
 //! An Alertmanager as receiver, over its API version 2.
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::http::{Poster, json_headers};
+use super::http::Poster;
 use super::message::{Message, time_text};
 use super::policy::Outcome;
 use super::webhook;
@@ -19,10 +18,7 @@ pub async fn send(channel: &Alertmanager, poster: &Poster, message: &Message) ->
         Ok(url) => format!("{}/api/v2/alerts", url.expose().trim_end_matches('/')),
         Err(error) => return Outcome::Misconfigured(error),
     };
-    match json_headers(channel.bearer.as_ref()) {
-        Ok(headers) => poster.post(&url, headers, Bytes::from(payload(message).to_string())).await,
-        Err(outcome) => outcome,
-    }
+    poster.call_json(&url, channel.bearer.as_ref(), &payload(message)).await.0
 }
 
 /// The body.

@@ -1,9 +1,8 @@
 //! Discord webhooks: embeds, with every mention switched off.
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::http::{Poster, json_headers};
+use super::http::Poster;
 use super::message::{Message, time_text};
 use super::policy::Outcome;
 use super::text::{SAMPLES_SHOWN, break_mentions, clip, color, facts, is_link, notes, title};
@@ -23,14 +22,7 @@ const ALERT_CHARS_MAX: usize = 1_000;
 const _: () = assert!(ALERTS_SHOWN * (ALERT_CHARS_MAX + 160) < TOTAL_CHARS_MAX && ALERTS_SHOWN <= EMBEDS_MAX);
 
 pub async fn send(channel: &Discord, poster: &Poster, message: &Message) -> Outcome {
-    let url = match channel.url.read() {
-        Ok(url) => url,
-        Err(error) => return Outcome::Misconfigured(error),
-    };
-    match json_headers(None) {
-        Ok(headers) => poster.post(url.expose(), headers, Bytes::from(payload(message).to_string())).await,
-        Err(outcome) => outcome,
-    }
+    poster.post_json(&channel.url, &payload(message)).await
 }
 
 /// The body.

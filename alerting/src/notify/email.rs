@@ -10,6 +10,7 @@ use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use logweir_proto::text::escape_markup as escape;
 
 use super::chart;
 use super::message::Message;
@@ -181,22 +182,6 @@ fn push_link(out: &mut String, name: &str, url: &str) {
     if is_link(url) {
         out.push_str(&format!("<p><a href=\"{}\">{}</a></p>", escape(url), escape(name)));
     }
-}
-
-/// Text for HTML, also within attributes.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

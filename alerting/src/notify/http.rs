@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Url};
+use serde_json::Value;
 
 use super::guard::{self, GuardedResolver, RefusedName};
 use super::policy::Outcome;
@@ -42,6 +43,22 @@ impl Poster {
             Ok(Ok(answer)) => answer,
             Ok(Err(outcome)) => (outcome, Vec::new()),
             Err(_) => (Outcome::Timeout, Vec::new()),
+        }
+    }
+
+    /// Sends a JSON body, with a bearer token if there is one; answers also what came back.
+    pub async fn call_json(&self, url: &str, bearer: Option<&SecretSource>, body: &Value) -> (Outcome, Vec<u8>) {
+        match json_headers(bearer) {
+            Ok(headers) => self.call(url, headers, Bytes::from(body.to_string())).await,
+            Err(outcome) => (outcome, Vec::new()),
+        }
+    }
+
+    /// Sends a JSON body to an address that is a secret itself.
+    pub async fn post_json(&self, url: &SecretSource, body: &Value) -> Outcome {
+        match url.read() {
+            Ok(url) => self.call_json(url.expose(), None, body).await.0,
+            Err(error) => Outcome::Misconfigured(error),
         }
     }
 

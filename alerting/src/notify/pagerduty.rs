@@ -1,13 +1,12 @@
 //! PagerDuty Events v2: trigger, acknowledge and resolve under one key per life of a group; and its webhooks back.
 
-use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use logweir_rules::model::Severity;
 use logweir_runtime::secrets::{Secret, constant_time_eq};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::http::{Poster, json_headers};
+use super::http::Poster;
 use super::message::{Message, time_text, values_text};
 use super::policy::Outcome;
 use super::slack::interact::hex;
@@ -27,13 +26,7 @@ pub async fn send(channel: &PagerDuty, poster: &Poster, message: &Message) -> Ou
         Ok(key) => key,
         Err(error) => return Outcome::Misconfigured(error),
     };
-    match json_headers(None) {
-        Ok(headers) => {
-            let body = payload(channel, key.expose(), message).to_string();
-            poster.post(&channel.url, headers, Bytes::from(body)).await
-        }
-        Err(outcome) => outcome,
-    }
+    poster.call_json(&channel.url, None, &payload(channel, key.expose(), message)).await.0
 }
 
 /// The key of one incident: the same from its trigger to its resolve.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use logweir_runtime::secrets::Secret;
+
 const SECOND_NS: i64 = 1_000_000_000;
 /// First delay of a retry; it doubles up to [`RETRY_MAX_NS`].
 pub const RETRY_BASE_NS: i64 = SECOND_NS;
@@ -11,6 +13,9 @@ pub const RETRY_AFTER_MAX_NS: i64 = 3600 * SECOND_NS;
 /// How long a message is tried.
 pub const KEEP_CRITICAL_NS: i64 = 24 * 3600 * SECOND_NS;
 pub const KEEP_OTHER_NS: i64 = 6 * 3600 * SECOND_NS;
+
+/// A shorter piece of an address is a word like any other.
+const HIDDEN_BYTES_MIN: usize = 8;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +39,44 @@ pub enum Outcome {
     Rejected(String),
     /// The other side may take it later.
     Later(String),
+}
+
+impl Outcome {
+    /// Without these secrets: some servers send back what they were sent.
+    #[must_use]
+    pub fn without(mut self, secrets: &[Secret]) -> Outcome {
+        let text = match &mut self {
+            Outcome::Timeout => return self,
+            Outcome::Status { body, .. } => body,
+            Outcome::NoConnection(text)
+            | Outcome::Broken(text)
+            | Outcome::Refused(text)
+            | Outcome::Misconfigured(text)
+            | Outcome::Rejected(text)
+            | Outcome::Later(text) => text,
+        };
+        for secret in secrets {
+            for hidden in hidden_parts(secret.expose().trim()) {
+                *text = text.replace(hidden, "…");
+                // What is shown of an answer may end within it.
+                let beginnings = (HIDDEN_BYTES_MIN..hidden.len()).rev().filter_map(|end| hidden.get(..end));
+                let cut = beginnings.filter_map(|part| text.strip_suffix(part)).map(str::len).next();
+                if let Some(cut) = cut {
+                    text.truncate(cut);
+                    text.push('…');
+                }
+            }
+        }
+        self
+    }
+}
+
+/// A secret itself; of an address what stands behind its host, as a whole and the longer pieces.
+fn hidden_parts(secret: &str) -> Vec<&str> {
+    let behind = secret.split_once("://").and_then(|(_, rest)| Some(&rest[rest.find(['/', '?'])?..]));
+    let Some(behind) = behind else { return Vec::from_iter(Some(secret).filter(|text| !text.is_empty())) };
+    let pieces = behind.split(['/', '?', '&', '=']).filter(|piece| piece.len() >= HIDDEN_BYTES_MIN);
+    [secret, behind].into_iter().filter(|part| part.len() > 1).chain(pieces).collect()
 }
 
 /// What follows.

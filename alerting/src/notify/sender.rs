@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
+use logweir_runtime::secrets::Secret;
 
 use super::http::Poster;
 use super::message::Message;
@@ -200,7 +201,14 @@ impl Sender {
     }
 }
 
-async fn dispatch(kind: &Kind, poster: &Poster, message: &Message) -> Sent {
+/// Sends a message, and hides the channel's secrets in what is said of that.
+pub(crate) async fn dispatch(kind: &Kind, poster: &Poster, message: &Message) -> Sent {
+    let Sent { outcome, place } = send(kind, poster, message).await;
+    let secrets: Vec<Secret> = kind.secrets().into_iter().filter_map(|source| source.read().ok()).collect();
+    Sent { outcome: outcome.without(&secrets), place }
+}
+
+async fn send(kind: &Kind, poster: &Poster, message: &Message) -> Sent {
     let now_wall = message.now_wall;
     let outcome = match kind {
         Kind::Slack(channel) => return slack::send(channel, poster, message).await,

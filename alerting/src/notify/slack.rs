@@ -6,14 +6,12 @@
 pub mod bot;
 pub mod interact;
 
-use bytes::Bytes;
 use logweir_proto::text::visible;
 use serde_json::{Value, json};
 
-use super::http::{Poster, json_headers};
+use super::http::Poster;
 use super::message::Message;
 use super::outbox::Sent;
-use super::policy::Outcome;
 use super::text::{SAMPLES_SHOWN, break_mentions, color, facts, notes, title};
 use crate::route::channel::{Slack, SlackAccess};
 use crate::state::Episode;
@@ -62,16 +60,7 @@ pub async fn send(channel: &Slack, poster: &Poster, message: &Message) -> Sent {
             return bot::send(bot, if calls { Buttons::Calls } else { links }, poster, message).await;
         }
     };
-    let url = match url.read() {
-        Ok(url) => url,
-        Err(error) => return Outcome::Misconfigured(error).into(),
-    };
-    match json_headers(None) {
-        Ok(headers) => {
-            poster.post(url.expose(), headers, Bytes::from(payload(message, links).to_string())).await.into()
-        }
-        Err(outcome) => outcome.into(),
-    }
+    poster.post_json(url, &payload(message, links)).await.into()
 }
 
 /// The body.

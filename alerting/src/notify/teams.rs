@@ -2,11 +2,10 @@
 //!
 //! Text runs are used throughout: they know no markdown, so log text cannot be a link or a mention.
 
-use bytes::Bytes;
 use logweir_rules::model::Severity;
 use serde_json::{Value, json};
 
-use super::http::{Poster, json_headers};
+use super::http::Poster;
 use super::message::Message;
 use super::policy::Outcome;
 use super::text::{SAMPLES_SHOWN, break_mentions, clip, facts, is_link, notes, title};
@@ -19,14 +18,7 @@ pub const BODY_BYTES_MAX: usize = 28 << 10;
 const ALERTS_SHOWN: usize = 5;
 
 pub async fn send(channel: &Teams, poster: &Poster, message: &Message) -> Outcome {
-    let url = match channel.url.read() {
-        Ok(url) => url,
-        Err(error) => return Outcome::Misconfigured(error),
-    };
-    match json_headers(None) {
-        Ok(headers) => poster.post(url.expose(), headers, Bytes::from(payload(message).to_string())).await,
-        Err(outcome) => outcome,
-    }
+    poster.post_json(&channel.url, &payload(message)).await
 }
 
 /// The body: fewer alerts and lines until it fits.

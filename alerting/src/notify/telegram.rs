@@ -1,10 +1,9 @@
 //! Telegram bots: `sendMessage` in HTML, whose only markup is ours.
 
-use bytes::Bytes;
+use logweir_proto::text::escape_markup as escape;
 use serde_json::{Value, json};
 
-use super::email::escape;
-use super::http::{Poster, json_headers};
+use super::http::Poster;
 use super::message::Message;
 use super::policy::Outcome;
 use super::text::{SAMPLES_SHOWN, clip, facts, is_link, notes, title};
@@ -20,11 +19,7 @@ pub async fn send(channel: &Telegram, poster: &Poster, message: &Message) -> Out
         Err(error) => return Outcome::Misconfigured(error),
     };
     let url = format!("{}/bot{}/sendMessage", channel.api_url.trim_end_matches('/'), token.expose());
-    let headers = match json_headers(None) {
-        Ok(headers) => headers,
-        Err(outcome) => return outcome,
-    };
-    let (outcome, answer) = poster.call(&url, headers, Bytes::from(payload(channel, message).to_string())).await;
+    let (outcome, answer) = poster.call_json(&url, None, &payload(channel, message)).await;
     // Telegram says in the body how long to wait.
     let asked = serde_json::from_slice::<Value>(&answer).ok().and_then(|v| v["parameters"]["retry_after"].as_i64());
     match (outcome, asked) {

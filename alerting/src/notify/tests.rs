@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 
 use super::message::{Links, Message};
 use super::policy::Outcome;
-use super::{alertmanager, discord, pagerduty, sms, teams, telegram};
+use super::{alertmanager, discord, pagerduty, sender, sms, teams, telegram};
 use crate::fixture::{S, StandIn, T0, episode, hostile_message, message, poster, secret};
-use crate::route::channel::{Discord, PagerDuty, Sms, Teams, Telegram};
+use crate::route::channel::{
+    Alertmanager, Discord, Kind, PagerDuty, Slack, SlackAccess, SlackBot, Sms, Teams, Telegram, Webhook,
+};
 use crate::state::{Episode, RowKind};
 
 const ROUTING_KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -269,5 +271,60 @@ async fn the_other_programs_are_spoken_to_as_they_document() {
     assert!(matches!(outcome, Outcome::Status { code: 201, .. }), "{outcome:?}");
     for _ in 0..5 {
         assert!(stand_in.received.recv().await.is_some());
+    }
+}
+
+/// The whole request as the answer: some servers do that with what they do not understand.
+#[tokio::test]
+async fn a_channel_whose_server_repeats_everything_shows_no_secret() {
+    const SECRET: &str = "SECRETSECRETSECRETSECRETSECRETSE";
+    for status in [404, 500] {
+        let stand_in = StandIn::start(move |_, received, body| {
+            let headers: Vec<String> = received.headers.iter().map(|(k, v)| format!("{k}: {v:?}")).collect();
+            let at = received.path.find(SECRET).map_or(0, |at| at.saturating_sub(5));
+            // What is shown of an answer begins with its end, too, in one of them.
+            let filler = if status == 404 { String::new() } else { "x".repeat(160) };
+            let text = format!("{filler}{} {} {headers:?}", &received.path[at..], String::from_utf8_lossy(body));
+            (status, vec![], text)
+        })
+        .await;
+        let base = format!("http://{}", stand_in.address);
+        let url = || secret(format!("{base}/services/T0/{SECRET}"));
+        let bot = SlackBot {
+            token: secret(SECRET),
+            channel: "C01".to_owned(),
+            api_url: base.clone(),
+            thread: true,
+            signing_secret: Some(secret(SECRET)),
+        };
+        let webhook = Webhook {
+            url: url(),
+            secrets: vec![secret(format!("whsec_{SECRET}"))],
+            bearer: Some(secret(SECRET)),
+            headers: Vec::new(),
+            payload: None,
+        };
+        let kinds = [
+            Kind::Webhook(webhook),
+            Kind::Slack(Slack { access: SlackAccess::Webhook(url()), buttons: true }),
+            Kind::Slack(Slack { access: SlackAccess::Bot(bot), buttons: true }),
+            Kind::PagerDuty(PagerDuty {
+                routing_key: secret(SECRET),
+                ..pagerduty_channel(&format!("{base}/v2/enqueue"))
+            }),
+            Kind::Alertmanager(Alertmanager { url: url(), bearer: Some(secret(SECRET)) }),
+            Kind::Teams(Teams { url: url() }),
+            Kind::Discord(Discord { url: url() }),
+            Kind::Telegram(Telegram { token: secret(SECRET), ..telegram_channel(base.clone()) }),
+            Kind::Sms(Sms { token: secret(SECRET), ..sms_channel(base.clone()) }),
+        ];
+        for kind in kinds {
+            let sent = sender::dispatch(&kind, &poster(), &message(vec![episode("01E")])).await;
+            let text = format!("{} {:?}", sent.outcome, sent.outcome);
+            assert!(text.contains(&status.to_string()), "{text}");
+            assert!(!text.contains("SECRETSE"), "{kind:?}: {text}");
+            // Nor does a channel tell it when it is printed.
+            assert!(!format!("{kind:?}").contains("SECRETSE"), "{kind:?}");
+        }
     }
 }

@@ -59,6 +59,26 @@ impl Channel {
     }
 }
 
+impl Kind {
+    /// What must never be shown, also when the other side sends it back.
+    pub fn secrets(&self) -> Vec<&SecretSource> {
+        match self {
+            Kind::Webhook(own) => std::iter::once(&own.url).chain(&own.secrets).chain(&own.bearer).collect(),
+            Kind::Slack(Slack { access: SlackAccess::Webhook(url), .. }) => vec![url],
+            Kind::Slack(Slack { access: SlackAccess::Bot(bot), .. }) => {
+                std::iter::once(&bot.token).chain(&bot.signing_secret).collect()
+            }
+            Kind::Email(own) => own.server.password.iter().collect(),
+            Kind::PagerDuty(own) => std::iter::once(&own.routing_key).chain(&own.webhook_secret).collect(),
+            Kind::Alertmanager(own) => std::iter::once(&own.url).chain(&own.bearer).collect(),
+            Kind::Teams(own) => vec![&own.url],
+            Kind::Discord(own) => vec![&own.url],
+            Kind::Telegram(own) => vec![&own.token],
+            Kind::Sms(own) => vec![&own.token],
+        }
+    }
+}
+
 fn host_of(url: &str) -> Option<String> {
     let url = reqwest::Url::parse(url.trim()).ok()?;
     Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))

@@ -22,7 +22,13 @@ fn firing(tx: &Tx, name: &str) -> Result<Vec<Episode>, StoreError> {
     Ok(all.filter(|episode| episode.rule == name && episode.is_firing()).collect())
 }
 
-fn place(tx: &Tx, routing: Option<&Routing>, mut episode: Episode, event: Event, now: i64) -> Result<(), StoreError> {
+pub(crate) fn place(
+    tx: &Tx,
+    routing: Option<&Routing>,
+    mut episode: Episode,
+    event: Event,
+    now: i64,
+) -> Result<(), StoreError> {
     if let Some(routing) = routing {
         let mut placer = Placer::new(tx, routing, now);
         placer.place(&mut episode, event)?;
@@ -31,7 +37,13 @@ fn place(tx: &Tx, routing: Option<&Routing>, mut episode: Episode, event: Event,
     tx.put(EPISODES, &episode.id.clone(), &episode)
 }
 
-fn close(tx: &Tx, routing: Option<&Routing>, mut episode: Episode, why: &str, now: i64) -> Result<(), StoreError> {
+pub(crate) fn close(
+    tx: &Tx,
+    routing: Option<&Routing>,
+    mut episode: Episode,
+    why: &str,
+    now: i64,
+) -> Result<(), StoreError> {
     episode.closed_at = Some(now);
     episode.closed_wall = Some(now);
     episode.close_reason = Some(why.to_owned());

@@ -194,6 +194,22 @@ pub struct StormState {
     pub until_wall: i64,
 }
 
+/// What somebody has said about a pattern by the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkRecord {
+    pub mark: logweir_rules::marks::Mark,
+    pub by: String,
+    pub wall: i64,
+}
+
+/// An agent that was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentMemory {
+    /// Since when it speaks without a long break.
+    pub since_wall: i64,
+    pub heard_wall: i64,
+}
+
 /// A heartbeat that somebody else sends to us.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {

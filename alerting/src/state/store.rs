@@ -12,6 +12,8 @@
 //! transitions 20-digit event time, group, n every change of every instance: `state::history`
 //! scenes     group NUL 20-digit event time which hosts had reported, where it differs from the step before
 //! hosts      host                          wall time at which its agent was last heard
+//! agents     host                          since when its agent speaks, and when it was last heard
+//! marks      hash of pattern and scope     what was said about a pattern
 //! episodes   ULID                          open episodes, and closed ones for a while
 //! groups     key                           notification groups with members
 //! outbox     message id                    messages that are queued or under way
@@ -41,8 +43,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::records::{
-    Beat, Episode, Flap, Health, NotifyGroup, OutboxRow, RuleHistory, RuleMemory, Silence, StormState, Suppression,
-    ThreadRef, Told,
+    AgentMemory, Beat, Episode, Flap, Health, MarkRecord, NotifyGroup, OutboxRow, RuleHistory, RuleMemory, Silence,
+    StormState, Suppression, ThreadRef, Told,
 };
 
 use super::history::TransitionLine;
@@ -81,6 +83,8 @@ pub const ROLLUPS: Table<Piece> = table("rollups");
 pub const TRANSITIONS: Table<TransitionLine> = table("transitions");
 pub const SCENES: Table<Scene> = table("scenes");
 pub const HOSTS: Table<i64> = table("hosts");
+pub const AGENTS: Table<AgentMemory> = table("agents");
+pub const MARKS: Table<MarkRecord> = table("marks");
 pub const EPISODES: Table<Episode> = table("episodes");
 pub const GROUPS: Table<NotifyGroup> = table("groups");
 pub const OUTBOX: Table<OutboxRow> = table("outbox");
@@ -100,7 +104,7 @@ pub const BEATS: Table<Beat> = table("beats");
 /// The key of signed links, 32 bytes in hexadecimal digits.
 pub const KEYS: Table<String> = table("keys");
 
-const TABLES: [&str; 27] = [
+const TABLES: [&str; 29] = [
     META.name,
     CURSORS.name,
     RULES.name,
@@ -112,6 +116,8 @@ const TABLES: [&str; 27] = [
     TRANSITIONS.name,
     SCENES.name,
     HOSTS.name,
+    AGENTS.name,
+    MARKS.name,
     EPISODES.name,
     GROUPS.name,
     OUTBOX.name,

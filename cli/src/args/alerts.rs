@@ -126,6 +126,40 @@ pub enum NotifyCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub enum PatternsCommand {
+    /// Say what a pattern is: no news (known), not worth counting (ignore), or in hand (ticket)
+    Mark {
+        #[arg(value_name = "known|ignore|ticket", value_parser = ["known", "ignore", "ticket"])]
+        mark: String,
+        /// The `pattern` label of its alert, 16 digits; or the template as it is shown
+        pattern: String,
+        /// Which ticket; the alert becomes an info that names it
+        #[arg(long, value_name = "ID", required_if_eq("mark", "ticket"))]
+        ticket: Option<String>,
+        /// Only where this label of the rule's scope is so: service=api
+        #[arg(long, value_name = "LABEL", value_parser = label)]
+        scope: Vec<(String, String)>,
+        /// Why
+        #[arg(long, default_value = "", hide_default_value = true)]
+        comment: String,
+        /// Who you are
+        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "somebody")]
+        by: String,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Take a mark back
+    Unmark {
+        /// As printed by `patterns marks`
+        id: String,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// List what was said about patterns, also in rule files; exits 1 when nothing was
+    Marks(ListArgs),
+}
+
 /// Say whom an alert with these labels would be told to, and why not
 ///
 /// Silences and other alerts count when the server is asked; with a file nothing else fires. Exits 1 when nobody would

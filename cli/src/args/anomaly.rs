@@ -32,6 +32,8 @@ pub enum AnomalyDetector {
     /// A value far from what is usual at this time of the day
     #[value(name = "seasonal_band")]
     SeasonalBand,
+    /// A run of values whose shape was not there before
+    Knn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

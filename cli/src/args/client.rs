@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use logweir_proto::record::EventId;
 use logweir_proto::text::parse_duration;
 
-use super::{RulesExplain, RulesList};
+use super::{PatternsCommand, RulesExplain, RulesList};
 
 /// Which server, and as whom.
 #[derive(Debug, Clone, Args)]
@@ -193,10 +193,15 @@ pub struct ContextArgs {
 ///
 /// Numbers, ids and names are masked: `connection <num> lost`. The last column is an event to look at.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    after_help = "\
 Examples:
   logweir patterns 'level>=warn' --since 1d
-  logweir patterns 'service:pay level:error' --new 7d")]
+  logweir patterns 'service:pay level:error' --new 7d
+  logweir patterns mark known 'cannot acquire lock on table <*>' --comment 'since 2019'
+  logweir patterns mark ticket 3f2a91c0deadbeef --ticket SHOP-12",
+    args_conflicts_with_subcommands = true
+)]
 pub struct PatternsArgs {
     /// Which events; all when it is left out
     #[arg(default_value = "", hide_default_value = true, allow_hyphen_values = true, value_parser = query)]
@@ -204,6 +209,8 @@ pub struct PatternsArgs {
     /// Only patterns that no older event has: not seen before this long ago
     #[arg(long, value_name = "AGO", value_parser = duration)]
     pub new: Option<Duration>,
+    #[command(subcommand)]
+    pub command: Option<PatternsCommand>,
     #[command(flatten)]
     pub range: RangeArgs,
     /// At most this many patterns
@@ -368,6 +375,8 @@ pub enum ImportFrom {
     Prometheus,
     /// One ElastAlert rule
     Elastalert,
+    /// Sigma rules and their correlations
+    Sigma,
 }
 
 /// How findings are printed.

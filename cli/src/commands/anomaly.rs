@@ -55,6 +55,7 @@ fn judge(args: &AnomalyArgs, rows: &[Row<'_>]) -> Vec<(f64, bool)> {
         detector: match args.detector {
             AnomalyDetector::Record => Detector::Record,
             AnomalyDetector::SeasonalBand => Detector::SeasonalBand,
+            AnomalyDetector::Knn => Detector::Knn,
         },
         direction: match args.direction {
             AnomalyDirection::Up => Direction::Up,

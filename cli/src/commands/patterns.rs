@@ -1,4 +1,6 @@
-//! `logweir patterns`: a search that ends with the pipe of that name.
+//! `logweir patterns`: a search that ends with the pipe of that name, and what people say about patterns.
+
+mod marks;
 
 use logweir_proto::query::value::format_duration_ns;
 
@@ -9,6 +11,9 @@ use crate::exit::Exit;
 use crate::output::Console;
 
 pub(super) async fn run(args: &PatternsArgs, console: &mut Console) -> Result<Exit> {
+    if let Some(command) = &args.command {
+        return marks::run(command, console).await;
+    }
     let new = args.new.and_then(|new| i64::try_from(new.as_nanos()).ok());
     let new = new.map(|new| format!("new {} ", format_duration_ns(new))).unwrap_or_default();
     let filter = if args.query.trim().is_empty() { "*" } else { &args.query };

@@ -10,19 +10,26 @@ use logweir_aggregator::api::error::ApiError;
 use logweir_aggregator::api::query::{ALERTING, Asked, collect, start};
 use logweir_aggregator::live;
 use logweir_aggregator::search::execute::LIMIT_MAX;
-use logweir_alerting::source::{Answer, Arrival, HostMark, QueryError, QuerySource};
+use logweir_alerting::source::{
+    AgentHealth, Ahead, Answer, Arrival, Health, HostMark, LowDisk, QueryError, QuerySource,
+};
 use logweir_proto::api::{ErrorCode, QueryRequest};
 
 /// An agent speaks of each of its sources with every heartbeat; one that it left out for so long has ended.
 const SOURCE_ENDED_NS: i64 = 20 * 1_000_000_000;
 
+/// The name of this machine, as the server's own events have it.
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
 pub(super) struct Engine {
     app: App,
+    host: String,
 }
 
 impl Engine {
     pub(super) fn new(app: App) -> Engine {
-        Engine { app }
+        let host = std::fs::read_to_string(HOST_NAME).unwrap_or_default().trim().to_owned();
+        Engine { app, host }
     }
 
     async fn ask(&self, query: &str, from_ns: i64, to_ns: i64, limit: usize) -> Result<Answer, ApiError> {
@@ -70,6 +77,26 @@ impl QuerySource for Engine {
             newest_ns: new.newest_ns,
         };
         self.app.live.arrivals.after(after).into_iter().map(own).collect()
+    }
+
+    fn health(&self) -> Health {
+        let mut agents: BTreeMap<String, AgentHealth> = BTreeMap::new();
+        for (_, agent) in self.app.sources.agents() {
+            let health = agents.entry(agent.host.clone()).or_default();
+            (health.host, health.skew_ns) = (agent.host, agent.skew_ns);
+        }
+        for (_, source) in self.app.sources.snapshot() {
+            let (Some(health), Some(ahead)) = (agents.get_mut(&source.host), source.ahead) else { continue };
+            if health.ahead.as_ref().is_none_or(|known| known.wall < ahead.received_ns) {
+                health.ahead = Some(Ahead { path: source.path, wall: ahead.received_ns, by_ns: ahead.by_ns });
+            }
+        }
+        let admission = &self.app.admission;
+        let disk = match (admission.disk_health(), admission.disk_warning()) {
+            (Err(reason), _) => Some(LowDisk { full: true, reason }),
+            (Ok(()), warning) => warning.map(|reason| LowDisk { full: false, reason }),
+        };
+        Health { host: self.host.clone(), agents: agents.into_values().collect(), disk }
     }
 
     fn query<'a>(

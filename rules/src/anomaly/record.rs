@@ -22,13 +22,13 @@ const WEIGHT_SUM: f64 = 2.2;
 
 /// What a feature's excess is measured in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Spread {
+pub(super) enum Spread {
     Range,
     Deviation,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Extremes {
+pub(super) struct Extremes {
     high: f64,
     low: f64,
     mean: f64,
@@ -38,12 +38,12 @@ struct Extremes {
 }
 
 impl Extremes {
-    const fn new(spread: Spread) -> Extremes {
+    pub(super) const fn new(spread: Spread) -> Extremes {
         Extremes { high: 0.0, low: 0.0, mean: 0.0, variance: 0.0, samples: 0, spread }
     }
 
     /// How far `feature` breaks the remembered range, in `[0, 1)`: above it and below it.
-    fn score(&self, feature: f64) -> (f64, f64) {
+    pub(super) fn score(&self, feature: f64) -> (f64, f64) {
         if self.samples < WARM_SAMPLES {
             return (0.0, 0.0);
         }
@@ -58,7 +58,7 @@ impl Extremes {
         (graded((feature - self.high) / unit), graded((self.low - feature) / unit))
     }
 
-    fn learn(&mut self, feature: f64) {
+    pub(super) fn learn(&mut self, feature: f64) {
         if self.samples == 0 {
             (self.high, self.low, self.mean) = (feature, feature, feature);
         }

@@ -105,40 +105,116 @@ fn alerts(settings: &Settings, value: impl Fn(u64, &mut Random) -> f64, seed: u6
     began
 }
 
-/// The gate of quiet days: a month after a week of learning.
-#[test]
-fn quiet_series_have_at_most_one_false_alert_a_month() {
-    let mut worst = Vec::new();
-    for seed in 1..=25 {
-        let began = alerts(&settings(Direction::Up), |bucket, random| random.poisson(usual(seed, bucket)), seed * 77);
-        worst.push(began.into_iter().filter(|bucket| *bucket >= QUIET_FROM).count());
-    }
-    assert!(worst.iter().all(|alerts| *alerts <= 1), "{worst:?}");
+/// The labelled set: 100 series of five kinds over 38 days, each with one fault of one of four shapes after a week of
+/// learning at the least; what is an alert at another time is a false one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    /// A burst of errors.
+    Burst,
+    /// It grows over half an hour, to the height of a burst.
+    Ramp,
+    /// A higher level for a day and a half.
+    Level,
+    /// Nothing comes any more.
+    Drop,
 }
 
-/// The gate of faults: bursts of errors of several sizes at several times of the day, on every kind of series.
-#[test]
-fn injected_faults_are_found_within_three_buckets() {
-    let (mut found, mut all, mut missed) = (0, 0, Vec::new());
-    for seed in 1..=60u64 {
-        let begins = (10 + seed % 25) * 288 + seed * 37 % 288;
-        let length = 4 + seed % 20;
-        let kind = seed % 5;
-        // A fault of a busy service is larger than one of a quiet one.
-        let size = [80.0, 400.0, 400.0, 40.0, 500.0][kind as usize] * (1.0 + (seed % 3) as f64);
-        let value = |bucket: u64, random: &mut Random| {
-            let fault = if (begins..begins + length).contains(&bucket) { size } else { 0.0 };
-            random.poisson(usual(kind, bucket)) + fault
+struct Labelled {
+    seed: u64,
+    kind: u64,
+    fault: Fault,
+    from: u64,
+    /// Where it can be seen first, and where it ends.
+    visible: u64,
+    to: u64,
+}
+
+fn labelled() -> Vec<Labelled> {
+    let all = (1..=100u64).map(|seed| {
+        let fault = [Fault::Burst, Fault::Ramp, Fault::Level, Fault::Drop][(seed / 5 % 4) as usize];
+        // What has hardly any lines cannot be missed by their number.
+        let kind = if fault == Fault::Drop { [1, 4][(seed % 2) as usize] } else { seed % 5 };
+        let mut from = (10 + seed % 25) * 288 + seed * 37 % 288;
+        if fault == Fault::Drop {
+            // At the busy time of the day.
+            from = from / 288 * 288 + if kind == 1 { 40 } else { 120 } + seed % 30;
+        }
+        let length = match fault {
+            Fault::Burst | Fault::Drop => 4 + seed % 20,
+            Fault::Ramp => 12,
+            Fault::Level => 432,
         };
-        let began = alerts(&settings(Direction::Up), value, seed * 31);
-        all += 1;
-        if began.iter().any(|bucket| (begins..begins + 3).contains(bucket)) {
-            found += 1;
-        } else {
-            missed.push((seed, kind, begins, began));
+        let visible = if fault == Fault::Ramp { from + 3 } else { from };
+        Labelled { seed, kind, fault, from, visible, to: from + length }
+    });
+    all.collect()
+}
+
+impl Labelled {
+    fn value(&self, bucket: u64, random: &mut Random) -> f64 {
+        let usual = random.poisson(usual(self.kind, bucket));
+        if !(self.from..self.to).contains(&bucket) {
+            return usual;
+        }
+        // A fault of a busy service is larger than one of a quiet one.
+        let size = [80.0, 400.0, 400.0, 40.0, 500.0][self.kind as usize] * (1.0 + (self.seed % 3) as f64);
+        match self.fault {
+            Fault::Burst => usual + size,
+            Fault::Ramp => usual + size * ((bucket - self.from + 1) as f64 / 6.0).min(1.0),
+            Fault::Level => usual + size / 2.0,
+            Fault::Drop => 0.0,
         }
     }
-    assert!(found * 100 >= all * 95, "{found} of {all}; {missed:?}");
+}
+
+/// Faults found within three buckets, and false alerts: all, and of the worst series.
+fn judged(detector: Detector) -> (usize, usize, usize, Vec<(u64, Fault)>) {
+    let (mut found, mut wrong, mut worst, mut missed) = (0, 0, 0, Vec::new());
+    for one in labelled() {
+        let direction = if one.fault == Fault::Drop { Direction::Down } else { Direction::Up };
+        let settings = Settings { detector, alerts_per_month: 1.0, ..settings(direction) };
+        let began = alerts(&settings, |bucket, random| one.value(bucket, random), one.seed * 31);
+        // An hour after its end belongs to a fault.
+        let own = |bucket: &u64| (one.from..one.to + 12).contains(bucket);
+        match began.iter().any(|bucket| (one.from..one.visible + 3).contains(bucket)) {
+            true => found += 1,
+            false => missed.push((one.seed, one.fault)),
+        }
+        let others = began.iter().filter(|bucket| **bucket >= QUIET_FROM && !own(bucket)).count();
+        wrong += others;
+        worst = worst.max(others);
+    }
+    (found, wrong, worst, missed)
+}
+
+/// The gates: at most one false alert per series and month, and 95 % of the faults within three buckets.
+#[test]
+fn faults_of_the_labelled_set_are_found_and_quiet_series_stay_quiet() {
+    let (found, wrong, worst, missed) = judged(Detector::Record);
+    expect_test::expect!["record: 100 of 100 faults within three buckets, 4 false alerts in 100 months, worst series 1, missed []"].assert_eq(&format!(
+        "record: {found} of 100 faults within three buckets, {wrong} false alerts in 100 months, worst series {worst}, missed {missed:?}"
+    ));
+    assert!(found >= 95 && worst <= 1, "{found} {worst}");
+}
+
+/// A night that looks like a day, all within the known range: only the shape is new.
+#[test]
+fn the_nearest_neighbours_find_a_shape_within_the_known_range() {
+    let zigzag = |bucket: u64| {
+        if (20 * 288..20 * 288 + 12).contains(&bucket) {
+            [20.0, 120.0][(bucket % 2) as usize]
+        } else {
+            usual(4, bucket)
+        }
+    };
+    let began = |detector: Detector| {
+        let settings = Settings { detector, season_ns: None, ..settings(Direction::Both) };
+        alerts(&settings, |bucket, random| random.poisson(zigzag(bucket)), 11)
+    };
+    let (near, record) = (began(Detector::Knn), began(Detector::Record));
+    assert!(near.iter().any(|bucket| (20 * 288..20 * 288 + 12).contains(bucket)), "{near:?}");
+    assert!(near.iter().filter(|bucket| **bucket >= QUIET_FROM).count() <= 6, "twice as many as wanted: {near:?}");
+    assert!(!record.iter().any(|bucket| (20 * 288..20 * 288 + 12).contains(bucket)), "{record:?}");
 }
 
 /// A second incident like the first is found again, and a new level is the usual after a day.

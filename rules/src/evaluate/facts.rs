@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::instance::Weight;
 use super::observe::Observation;
 use super::patterns::{self, Novelty};
 use super::{Facts, Reason, RuleState, Texts};
-use crate::anomaly::Series;
+use crate::anomaly::{Detector, Series};
 use crate::condition::Values;
 use crate::file::{SOURCE_STATE, windowed};
 use crate::model::{Agg, Anomaly, Compare, Kind, Labels, OnEmpty, OnUndecided, Rule, SignalSource, Slo};
@@ -13,6 +14,8 @@ use crate::signal::Table;
 
 /// Series of an anomaly rule that are remembered.
 pub const SERIES_PER_RULE_MAX: usize = 1_000;
+/// The same with the detector `knn`, which compares each value with a week of others.
+pub(super) const KNN_SERIES_MAX: usize = 100;
 /// A series without a line for so long is forgotten.
 const SERIES_IDLE_MAX_NS: i64 = 14 * 86_400 * 1_000_000_000;
 
@@ -52,6 +55,8 @@ fn observe_series(
     observation: &Observation<'_>,
 ) -> usize {
     let mut refused = 0;
+    let is_knn = anomaly.detector.detector == Detector::Knn;
+    let series_max = if is_knn { KNN_SERIES_MAX } else { SERIES_PER_RULE_MAX };
     let bucket = |time: i64| time.div_euclid(anomaly.bucket_ns);
     for labels in super::candidates(rule, state, at, observation) {
         let numbers = numbers(rule, &labels, observation.tables);
@@ -59,7 +64,7 @@ fn observe_series(
         if known.is_some_and(|series| bucket(series.last_at) >= bucket(at)) {
             continue;
         }
-        if known.is_none() && (!numbers.matched || state.series.len() >= SERIES_PER_RULE_MAX) {
+        if known.is_none() && (!numbers.matched || state.series.len() >= series_max) {
             refused += usize::from(numbers.matched);
             continue;
         }
@@ -81,11 +86,11 @@ impl View<'_> {
         let rule = self.rule;
         let Numbers { mut values, matched } = numbers(rule, labels, self.observation.tables);
         let mut texts = Texts::new();
-        let mut raised = false;
+        let mut weight = Weight::default();
         match &rule.kind {
             Kind::Slo(slo) => budget(slo, &mut values),
             Kind::Anomaly(_) => self.anomaly(state, labels, &mut values, &mut texts),
-            Kind::Pattern(_) => raised = self.novelty(labels, &mut values, &mut texts),
+            Kind::Pattern(_) => weight = self.novelty(labels, &mut values, &mut texts),
             Kind::Threshold | Kind::Compare(_) => {}
         }
         if rule.expected.is_some() {
@@ -102,7 +107,7 @@ impl View<'_> {
             empty,
             values,
             texts,
-            raised,
+            weight,
             undecided: None,
         };
         undecided(rule, facts)
@@ -141,11 +146,11 @@ impl View<'_> {
         texts.insert("explain".to_owned(), verdict.explain.clone());
     }
 
-    /// Answers whether a deploy makes it one level worse.
-    fn novelty(&self, labels: &Labels, values: &mut Values, texts: &mut Texts) -> bool {
+    /// Answers what a deploy or a ticket makes of the level.
+    fn novelty(&self, labels: &Labels, values: &mut Values, texts: &mut Texts) -> Weight {
         let found = self.open.get(labels);
         values.insert("new_pattern".to_owned(), f64::from(u8::from(found.is_some())));
-        let Some(found) = found else { return false };
+        let Some(found) = found else { return Weight::AsItIs };
         values.insert("count_10m".to_owned(), found.count_10m);
         values.insert("count_1h".to_owned(), found.count_1h);
         values.insert("patterns".to_owned(), found.patterns);
@@ -153,7 +158,12 @@ impl View<'_> {
         let first = found.first_seen.and_then(|at| jiff::Timestamp::from_nanosecond(i128::from(at)).ok());
         texts.extend(first.map(|first| ("first_seen".to_owned(), format!("{first:.0}"))));
         texts.extend(found.deploy.clone().map(|deploy| ("deploy".to_owned(), deploy)));
-        found.deploy.is_some()
+        texts.extend(found.ticket.clone().map(|ticket| ("ticket".to_owned(), ticket)));
+        match (&found.ticket, &found.deploy) {
+            (Some(_), _) => Weight::Info,
+            (None, Some(_)) => Weight::Worse,
+            (None, None) => Weight::AsItIs,
+        }
     }
 }
 

@@ -51,6 +51,16 @@ impl Instance {
     }
 }
 
+/// What becomes of the severity of a level.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Weight {
+    #[default]
+    AsItIs,
+    /// One level worse.
+    Worse,
+    Info,
+}
+
 /// What one evaluation says about an instance.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -63,7 +73,7 @@ pub(super) struct Facts {
     pub(super) empty: bool,
     pub(super) texts: Texts,
     /// Every level counts as the next worse one.
-    pub(super) raised: bool,
+    pub(super) weight: Weight,
     /// Why there is no decision.
     pub(super) undecided: Option<String>,
 }
@@ -110,7 +120,11 @@ impl Truth {
                 let timer = timers.iter().find(|t| t.severity == level.severity && t.alternative == index);
                 let Some(timer) = timer else { continue };
                 let when = || alternative.when.text.clone();
-                let severity = if facts.raised { level.severity.worse() } else { level.severity };
+                let severity = match facts.weight {
+                    Weight::AsItIs => level.severity,
+                    Weight::Worse => level.severity.worse(),
+                    Weight::Info => Severity::Info,
+                };
                 if truth.worst_true.is_none() {
                     truth.worst_true = Some((severity, Reason::Became { when: when() }));
                 }

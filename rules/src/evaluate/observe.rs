@@ -34,8 +34,9 @@ pub struct PatternLine {
     pub at: i64,
     /// Labels of the scope.
     pub labels: Labels,
-    /// The message, or the value of the rule's field.
+    /// The message, the identity of its stack trace, or the value of the rule's field.
     pub text: String,
+    pub is_trace: bool,
 }
 
 /// How far the agent of a source is.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use logweir_proto::pattern::{Miner, PatternId};
+use logweir_proto::pattern::{ALGORITHM_VERSION, Miner, PatternId};
 use serde::{Deserialize, Serialize};
 
-use super::observe::{Deploy, Observation};
+use super::observe::{Deploy, Observation, PatternLine};
+use crate::marks::{self, Word};
 use crate::model::{Labels, Pattern};
 use crate::signal::PATTERN_LABEL;
 
@@ -15,6 +16,8 @@ pub const SCOPES_PER_RULE_MAX: usize = 500;
 pub const PATTERNS_PER_SCOPE_MAX: usize = 2_000;
 /// The value of the label of the instance that tells what is over the limit.
 pub const DIGEST: &str = "digest";
+/// How patterns are told apart here: by masked text since 1, stack traces by type and frames since 2.
+const VERSION: u32 = 2 << 16 | ALGORITHM_VERSION;
 const MINUTE_NS: i64 = 60_000_000_000;
 const MINUTES_KEPT: i64 = 60;
 const SWEEP_EVERY_NS: i64 = 3600 * 1_000_000_000;
@@ -22,6 +25,9 @@ const SWEEP_EVERY_NS: i64 = 3600 * 1_000_000_000;
 /// The patterns of one scope.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scope {
+    /// By which it tells patterns apart; what was learned otherwise is learned again, in silence.
+    #[serde(default)]
+    version: u32,
     miner: Miner,
     /// When its first line came.
     since: i64,
@@ -52,6 +58,8 @@ pub(super) struct Novelty {
     pub(super) patterns: f64,
     pub(super) template: String,
     pub(super) deploy: Option<String>,
+    /// Somebody has it in hand.
+    pub(super) ticket: Option<String>,
     /// When the first of them was first seen.
     pub(super) first_seen: Option<i64>,
 }
@@ -95,14 +103,18 @@ pub(super) fn observe(
             refused += 1;
             continue;
         }
+        if scopes.get(&labels).is_some_and(|scope| scope.version != VERSION) {
+            scopes.remove(&labels);
+        }
         let scope = scopes.entry(labels.clone()).or_insert_with(|| Scope {
+            version: VERSION,
             miner: Miner::with_patterns_max(PATTERNS_PER_SCOPE_MAX),
             since: line.at,
             swept_at: line.at,
             entries: BTreeMap::new(),
             told: VecDeque::new(),
         });
-        scope.add(rule, &labels, line.at, &line.text, observation.deploys);
+        scope.add(rule, &labels, line, observation.deploys);
     }
     for scope in scopes.values_mut() {
         scope.sweep(rule, at);
@@ -111,15 +123,21 @@ pub(super) fn observe(
 }
 
 impl Scope {
-    fn add(&mut self, rule: &Pattern, labels: &Labels, at: i64, text: &str, deploys: &[Deploy]) {
+    fn add(&mut self, rule: &Pattern, labels: &Labels, line: &PatternLine, deploys: &[Deploy]) {
+        let at = line.at;
         let before = self.miner.len();
         let id = match &rule.field {
-            // A value is what it is: only its own text is the same.
-            Some(_) => self.miner.learn_exact(text).id,
-            None => self.miner.learn(text).id,
+            // A value is what it is: only its own text is the same. So is the identity of a trace.
+            Some(_) => self.miner.learn_exact(&line.text).id,
+            None if line.is_trace => self.miner.learn_exact(&line.text).id,
+            None => self.miner.learn(&line.text).id,
         };
         if self.miner.len() < before {
             self.follow_merges();
+        }
+        if marks::of(&rule.marks, &self.miner, labels, id).is_some_and(|mark| mark.word == Word::Ignore) {
+            self.entries.remove(&id);
+            return;
         }
         if let Some(entry) = self.entries.get_mut(&id) {
             return entry.add(at);
@@ -210,15 +228,20 @@ pub(super) fn open(rule: &Pattern, scopes: &BTreeMap<Labels, Scope>, at: i64) ->
     let mut all: BTreeMap<Labels, Novelty> = BTreeMap::new();
     for (labels, scope) in scopes {
         for (id, entry) in scope.entries.iter().filter(|(_, entry)| entry.is_open(rule, at)) {
+            let mark = marks::of(&rule.marks, &scope.miner, labels, *id);
+            if mark.is_some_and(|mark| mark.word != Word::Ticket) {
+                continue;
+            }
             let name = if entry.in_digest { DIGEST.to_owned() } else { id.to_string() };
-            let mut labels = labels.clone();
-            labels.insert(PATTERN_LABEL.to_owned(), name);
-            let found = all.entry(labels).or_default();
+            let mut own = labels.clone();
+            own.insert(PATTERN_LABEL.to_owned(), name);
+            let found = all.entry(own).or_default();
             found.count_10m += entry.count_since(at.saturating_sub(10 * MINUTE_NS));
             found.count_1h += entry.count_since(at.saturating_sub(60 * MINUTE_NS));
             found.patterns += 1.0;
             found.first_seen = Some(found.first_seen.map_or(entry.first_seen, |first| first.min(entry.first_seen)));
             found.deploy = found.deploy.take().or_else(|| entry.deploy.clone());
+            found.ticket = found.ticket.take().or_else(|| mark?.ticket.clone());
             let template = scope.miner.template(*id).unwrap_or_default();
             if found.template.is_empty() {
                 found.template = template;

@@ -166,6 +166,7 @@ fn read_pattern(node: &Node, problems: &mut Problems) -> Body {
         after_deploy_ns: None,
         limit: None,
         resolve_after_ns: DAY_NS,
+        marks: Vec::new(),
     };
     if let Some(mut fields) = Fields::new(node, "pattern", problems) {
         if let Some(filter) = fields.require("filter", problems).and_then(|n| signals::filter(n, problems)) {
@@ -234,7 +235,7 @@ fn read_anomaly(node: &Node, signals: Signals, problems: &mut Problems) -> Body 
 }
 
 fn read_settings(fields: &mut Fields<'_>, counts: bool, bucket_ns: i64, problems: &mut Problems) -> Settings {
-    let detectors = [("record", Detector::Record), ("seasonal_band", Detector::SeasonalBand)];
+    let detectors = [("record", Detector::Record), ("seasonal_band", Detector::SeasonalBand), ("knn", Detector::Knn)];
     let directions = [("up", Direction::Up), ("down", Direction::Down), ("both", Direction::Both)];
     let seasons = [("auto", None), ("1d", Some(DAY_NS)), ("1w", Some(7 * DAY_NS)), ("none", Some(0))];
     let sensitivities = [("low", 1.0), ("medium", 3.0), ("high", 10.0)];

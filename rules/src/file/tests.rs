@@ -140,7 +140,6 @@ fn mistakes_of_the_other_kinds_are_found() {
         ),
         &expect![[r#"
             r.yaml:7:27: unknown signal 'errors'
-            r.yaml:7:45: detector must be one of record, seasonal_band, not 'knn'
             r.yaml:7:60: unknown time zone 'Europe/Brelin' (for example Europe/Berlin)
             r.yaml:7:83: season must be one of auto, 1d, 1w, none, not '2d' (did you mean '1d'?)
             r.yaml:7:100: sensitivity must be one of low, medium, high, not 'some'

@@ -78,3 +78,70 @@ fn every_type_that_maps_is_right() {
     }
     assert!(elastalert("e.yaml", "name: [").is_err());
 }
+
+#[test]
+fn detections_and_correlations_of_sigma_map() {
+    let source = r#"
+title: Failed login
+name: failed_login
+id: 5f1d
+status: test
+logsource: {product: linux, service: sshd}
+detection:
+    selection:
+        message|contains: ['Failed password', 'invalid user']
+        user: root
+    filter_own: {client_ip|cidr: 10.0.0.0/8}
+    filter_test: {user|startswith: 'test user'}
+    condition: selection and not 1 of filter_*
+level: medium
+---
+title: Many failed logins
+correlation:
+    type: event_count
+    rules: [failed_login]
+    group-by: [client_ip]
+    timespan: 10m
+    condition: {gte: 10}
+level: high
+---
+title: Shell in a query
+detection:
+    keywords: ['/bin/sh', '*cmd.exe*']
+    selection: {path|re: '^/a.*\\.php$', status|gte: 400, referer: null}
+    condition: keywords and selection
+level: critical
+custom: 1
+---
+title: Windows
+detection:
+    selection: {CommandLine|base64offset|contains: x}
+    condition: selection
+---
+title: In turn
+correlation: {type: temporal_ordered, rules: [a, b], timespan: 1m, condition: {gte: 1}}
+"#;
+    let imported = sigma("s.yml", source).expect("YAML");
+    check(&imported);
+    expect_test::expect![[r##"
+        # not mapped: s.yml:6: Failed login: the log source 'product: linux': say in the filter which lines are meant
+        # not mapped: s.yml:31: 'custom'
+        # not mapped: s.yml:33: Windows: the modifier 'base64offset' has no equivalent
+        # not mapped: s.yml:38: In turn: correlations of type 'temporal_ordered' have no equivalent
+        version: 1
+        groups:
+          - name: "sigma"
+            every: 30s
+            rules:
+              - alert: "Shell in a query"
+                signals: {n: {filter: "((\"/bin/sh\" OR \"cmd.exe\") AND (path=~\"^/a.*\\\\\\\\.php$\" AND status>=400 AND NOT referer:*))", agg: count, window: 5m, by: [host]}}
+                levels: {critical: {when: "n > 0"}}
+                keep_firing_for: 10m
+                summary: "Shell in a query: {{ labels['host'] }} {{ value.n }} lines"
+              - alert: "Many failed logins"
+                signals: {n: {filter: "service:\"sshd\" AND (((message:*Failed\\ password* OR message:*invalid\\ user*) AND user:\"root\") AND NOT ((client_ip:10.0.0.0/8) OR (user:test\\ user*)))", agg: count, window: 10m, by: ["client_ip"]}}
+                levels: {critical: {when: "n >= 10"}}
+                keep_firing_for: 10m
+                summary: "Many failed logins: {{ labels['client_ip'] }} {{ value.n }} lines"
+    "##]].assert_eq(&imported.text);
+}

@@ -48,7 +48,7 @@ impl Scratch {
         Ok(path)
     }
 
-    /// The ends of all `*.log` right below the folder: those of the processes.
+    /// The ends of all `*.log` right below the folder, those of the processes, and what was loud before.
     fn logs(&self) -> String {
         let mut paths: Vec<PathBuf> = fs::read_dir(self.path())
             .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
@@ -60,8 +60,10 @@ impl Scratch {
             let text = String::from_utf8_lossy(&bytes);
             let lines: Vec<&str> = text.lines().collect();
             let tail = lines.len().saturating_sub(LOG_TAIL_LINES);
-            out.push_str(&format!("--- {} (last {} of {})\n", path.display(), lines.len() - tail, lines.len()));
-            out.push_str(&lines[tail..].join("\n"));
+            let loud = lines[..tail].iter().filter(|line| line.contains(" WARN ") || line.contains("ERROR"));
+            let shown: Vec<&str> = loud.chain(&lines[tail..]).copied().collect();
+            out.push_str(&format!("--- {} ({} of {} lines)\n", path.display(), shown.len(), lines.len()));
+            out.push_str(&shown.join("\n"));
             out.push('\n');
         }
         out

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::Finding;
 
 /// Each crate and the crates that it may name, `a < b` of the design spelled out.
-pub const CRATES: [(&str, &[&str]); 9] = [
+pub const CRATES: [(&str, &[&str]); 10] = [
     ("proto", &[]),
     ("runtime", &["proto"]),
     ("dashboards", &[]),
@@ -19,6 +19,7 @@ pub const CRATES: [(&str, &[&str]); 9] = [
     ("aggregator", &["proto", "runtime", "dashboards"]),
     ("cli", &["proto", "runtime", "dashboards", "rules", "alerting", "agent", "aggregator"]),
     ("tests", &["proto", "runtime", "dashboards", "rules", "alerting", "agent", "aggregator", "cli"]),
+    ("fuzz", &["proto", "runtime", "rules", "alerting", "agent", "aggregator"]),
 ];
 
 const PREFIX: &str = "logweir-";

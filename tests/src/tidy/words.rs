@@ -130,9 +130,9 @@ fn is_unit_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 
-/// Logs as they came from elsewhere, and the licence: not ours to reword.
+/// Logs as they came from elsewhere, what a fuzzer found, and the licence: not ours to reword.
 fn is_data(path: &str) -> bool {
-    path.contains("/fixtures/") || path.contains("/samples/") || path == "LICENSE"
+    path.contains("/fixtures/") || path.starts_with("fuzz/corpus/") || path.contains("/samples/") || path == "LICENSE"
 }
 
 fn finding(file: &RustFile, offset: usize, what: &str, mend: &str) -> Finding {

@@ -3,6 +3,7 @@
 //! One binary, so that the harness is linked once. Each module is one promise.
 
 mod amtool;
+mod anomaly;
 mod commands;
 mod disk;
 mod drills;
@@ -15,6 +16,7 @@ mod notify_alertmanager;
 mod notify_email;
 mod notify_webhook;
 mod page;
+mod prometheus;
 mod readers;
 mod restart;
 mod sources;

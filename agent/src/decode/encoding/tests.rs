@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decode::lines::tests::records;
-use crate::decode::{Close, Format, Multiline, Scratch, Window, decode};
+use crate::decode::{Close, Format, Multiline, Open, Scratch, Window, decode};
 
 fn utf16(text: &str, big: bool) -> Vec<u8> {
     let units = std::iter::once(0xfeff).chain(text.encode_utf16());
@@ -51,6 +51,23 @@ fn traces_are_joined_and_long_lines_cut() {
     let records = run(&utf16("abcdéfghij\n", false), 1 << 10, 5);
     let shown: Vec<(u64, &str, bool)> = records.iter().map(|r| (r.1, r.2.as_str(), r.3)).collect();
     assert_eq!(shown, [(2 + 8, "abcd", true), (8, "éfgh", true), (6, "ij", true)]);
+}
+
+#[test]
+fn half_a_character_at_the_end_waits_and_is_not_forgotten() {
+    let decoded = |bytes: &[u8], close| {
+        let multiline = Multiline::Auto;
+        let format = Format { encoding: Encoding::Utf16Le, ..Format::new(SourceKind::File, "", &multiline, 100) };
+        let mut chunk = ChunkBuilder::new(0);
+        let decoded = decode(format, Window { bytes, mid_line: false, close }, &mut Scratch::default(), &mut chunk);
+        (decoded.consumed, decoded.open)
+    };
+    let bytes = [utf16("a\n", false), vec![b'x']].concat();
+    assert_eq!(decoded(&bytes, Close::Group), (6, Some(Open::Piece)));
+    assert_eq!(decoded(&bytes, Close::All), (7, None));
+    // The mark alone waits, and then for nothing: it belongs to the line that comes first.
+    assert_eq!(decoded(&bytes[..2], Close::Nothing), (0, Some(Open::Piece)));
+    assert_eq!(decoded(&bytes[..2], Close::All), (0, None));
 }
 
 #[test]

@@ -7,7 +7,7 @@ const COUNT_DIGITS_MAX: usize = 10;
 
 /// What of a connection is not a message yet.
 #[derive(Debug, Default)]
-pub(super) struct Framer {
+pub struct Framer {
     buffer: Vec<u8>,
     at: usize,
     /// Octets of a counted message that was longer than allowed and goes on.
@@ -24,14 +24,15 @@ enum Begin {
 }
 
 impl Framer {
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    /// Takes in what was read.
+    pub fn add(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.at);
         self.at = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
     /// The next message; at the end of the connection also one without its end.
-    pub(super) fn next(&mut self, ended: bool) -> Option<Vec<u8>> {
+    pub fn next(&mut self, ended: bool) -> Option<Vec<u8>> {
         if self.rest > 0 {
             return self.counted(0, self.rest, ended);
         }

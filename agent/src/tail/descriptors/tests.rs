@@ -54,10 +54,11 @@ impl Many {
         let of = |path: &PathBuf| Candidate {
             path: path.clone(),
             kind: SourceKind::File,
-            format: String::new(),
-            labels: BTreeMap::new(),
+            format: Default::default(),
+            labels: Default::default(),
             multiline: Multiline::None,
             start_at: StartAt::Beginning,
+            stat: None,
         };
         let candidates: Vec<Candidate> = self.logs.iter().map(of).collect();
         let now = self.world.at();

@@ -48,7 +48,7 @@ fn container(dir: &Path) -> Option<Finding> {
     let service = label("com.docker.compose.service");
     let mut candidate = Candidate::new(path, SourceKind::Docker);
     if driver == "local" {
-        frames::FORMAT.clone_into(&mut candidate.format);
+        candidate.format = frames::FORMAT.into();
     }
     candidate = candidate
         .label("service", if service.is_empty() { name } else { service })

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use logweir_proto::batch::SourceKind;
 
@@ -235,17 +236,17 @@ impl Found<'_> {
         if log.target.starts_with("memory:") || log.target == "stderr" || log.target.starts_with("/dev/") {
             return all.push(skip("is no file that can be followed"));
         }
-        let format = match log.format.as_str() {
-            _ if !log.access => String::new(),
-            "" | "combined" => COMBINED.to_owned(),
+        let format: Arc<str> = match log.format.as_str() {
+            _ if !log.access => Arc::default(),
+            "" | "combined" => COMBINED.into(),
             name => match self.formats.get(name) {
-                Some(format) => format.clone(),
+                Some(format) => Arc::from(format.as_str()),
                 None => return all.push(skip(&format!("log_format {name} is not defined"))),
             },
         };
         for path in self.paths(&log.target) {
             let mut candidate = Candidate::new(path, kind).label("service", "nginx");
-            candidate.format.clone_from(&format);
+            candidate.format = Arc::clone(&format);
             let name = if log.format.is_empty() { "combined" } else { log.format.as_str() };
             let why = if log.access { format!("{why}, format {name}") } else { why.clone() };
             all.push(Finding::follow(candidate, why));
@@ -257,7 +258,7 @@ impl Found<'_> {
         let access = &self.asked.compiled.access_log;
         if let Some(path) = access.as_ref().filter(|path| reader.http && !reader.http_access && path.exists()) {
             let mut candidate = Candidate::new(path, SourceKind::NginxAccess).label("service", "nginx");
-            COMBINED.clone_into(&mut candidate.format);
+            candidate.format = COMBINED.into();
             all.push(Finding::follow(candidate, "the access_log that was compiled in, format combined"));
         }
         let error = &self.asked.compiled.error_log;

@@ -17,7 +17,7 @@ pub(super) fn find(config: &Config, all: &mut Vec<Finding>) {
     for (name, kind) in SPOOLS {
         for segment in spool::segments(&spool::root(&config.state_dir).join(name)) {
             let mut candidate = Candidate::new(segment.path, kind);
-            frames::FORMAT.clone_into(&mut candidate.format);
+            candidate.format = frames::FORMAT.into();
             candidate.start_at = StartAt::Beginning;
             let service = match name {
                 "syslog" => config.inputs.syslog.as_ref().and_then(|syslog| syslog.service.clone()),

@@ -1,15 +1,15 @@
 //! What becomes of bytes that cannot all be had: gaps equal what was lost, and nothing else is reported.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::fs;
 use std::time::Duration;
 
 use logweir_proto::batch::{Envelope, SourceKind};
 
-use crate::batch::FORMAT_BYTES_MAX;
 use crate::config::StartAt;
 use crate::decode::Multiline;
 use crate::tail::discover::Candidate;
+use crate::tail::info::{FORMAT_BYTES_MAX, Labels};
 use crate::tail::model::World;
 use crate::tail::recover::MOUNT_WAIT;
 use crate::tail::rotate::{FINISHED_KEEP, ROTATED_QUIET};
@@ -136,6 +136,21 @@ fn a_crash_in_the_middle_of_a_compressed_file_sends_the_planned_range_again() {
 }
 
 #[test]
+fn what_was_cut_to_its_end_and_is_taken_back_is_cut_again() {
+    let mut world = world();
+    compressed_while_down(&mut world, "app.log.1.gz");
+    world.start();
+    let built = world.build().expect("the rest of the compressed file");
+    fs::remove_file(world.log.with_file_name("app.log.1.gz")).expect("the compressed file");
+    let tail = world.tail.as_mut().unwrap();
+    tail.discard(&built);
+    world.rescan();
+    world.check();
+    let closed = world.tail.as_ref().unwrap().sources.values().filter(|source| source.file.is_none());
+    assert_eq!(closed.count(), 1, "what is stored is closed");
+}
+
+#[test]
 fn what_is_missing_in_a_compressed_file_is_a_gap() {
     let mut world = world();
     let (read, size) = compressed_while_down(&mut world, "app.log.1.gz");
@@ -249,10 +264,16 @@ fn a_server_that_is_ahead_is_believed() {
     tail.sources.values_mut().for_each(|source| source.pos = 0);
     let mut short = built.clone();
     short.plan.clear();
-    assert_eq!(tail.acked(&short, &[(id.clone(), size)].into()), super::Acked::AsPlanned);
+    let mut waiting = VecDeque::from([built.clone()]);
+    tail.acked(&short, &[(id.clone(), size)].into(), &mut waiting);
+    assert_eq!(waiting.len(), 1);
     let mut first = built;
     first.plan[0].to = 10;
-    assert_eq!(tail.acked(&first, &[(id, size)].into()), super::Acked::ServerIsAhead);
+    // What was built on less than the server has is cut again, what it has whole may go.
+    waiting.push_back(first.clone());
+    (waiting[0].plan[0].from, waiting[1].plan[0].to) = (10, size + 1);
+    tail.acked(&first, &[(id, size)].into(), &mut waiting);
+    assert_eq!(waiting.len(), 1);
     assert_eq!(tail.sources.values().next().map(|source| (source.pos, source.acked)), Some((size, size)));
 }
 
@@ -363,8 +384,8 @@ fn a_file_that_cannot_be_looked_at_is_waited_for() {
     fs::rename(&log, mounted.join("app.log")).unwrap();
     world.log = mounted.join("app.log");
     world.rewrite_checkpoint(|source| {
-        source.info.path = mounted.join("app.log").display().to_string();
-        source.path_now = mounted.join("app.log");
+        source.info.to_mut().path = mounted.join("app.log").display().to_string().into();
+        source.path_now = mounted.join("app.log").into();
     });
     let away = mounted.with_file_name("away");
     fs::rename(&mounted, &away).unwrap();
@@ -392,8 +413,8 @@ fn a_directory_that_never_comes_back_is_a_gap_in_the_end() {
     world.kill();
     let gone = world.log.with_file_name("gone").join("app.log");
     world.rewrite_checkpoint(|source| {
-        source.info.path = gone.display().to_string();
-        source.path_now.clone_from(&gone);
+        source.info.to_mut().path = gone.display().to_string().into();
+        source.path_now = gone.clone().into();
     });
     world.start();
     let waits = |world: &World| world.tail.as_ref().unwrap().sources.values().any(|s| s.waiting_since.is_some());
@@ -493,16 +514,15 @@ fn labels_never_make_a_header_too_large() {
     let mut world = world();
     // The worst in JSON: each byte becomes six.
     let label = |n: usize| (format!("label_{n:03}"), "\u{1}".repeat(50_000));
-    let labels: BTreeMap<String, String> =
-        (0..500).map(label).chain([("service".to_owned(), "billing".to_owned())]).collect();
+    let labels: Labels = (0..500).map(label).chain([("service".to_owned(), "billing".to_owned())]).collect();
     let dir = world.log.with_file_name("many");
     fs::create_dir(&dir).unwrap();
     let candidate = |n: usize| {
         let path = dir.join(format!("{n}.log"));
         fs::write(&path, "a line\nand another\n").unwrap();
-        let (format, labels) = ("\u{1}".repeat(FORMAT_BYTES_MAX), labels.clone());
+        let (format, labels) = ("\u{1}".repeat(FORMAT_BYTES_MAX).into(), labels.clone());
         let multiline = Multiline::None;
-        Candidate { path, kind: SourceKind::File, format, labels, multiline, start_at: StartAt::Beginning }
+        Candidate { path, kind: SourceKind::File, format, labels, multiline, start_at: StartAt::Beginning, stat: None }
     };
     let candidates: Vec<Candidate> = (0..8).map(candidate).collect();
     let now = world.at();
@@ -515,7 +535,7 @@ fn labels_never_make_a_header_too_large() {
         let header = Envelope::parse(&first.bytes).unwrap().header;
         assert_eq!((header.sources[0].labels.len(), header.sources[0].labels["service"].as_str()), (64, "billing"));
         let offsets = world.server.receive(&built.bytes);
-        world.tail.as_mut().unwrap().acked(&built, &offsets);
+        world.tail.as_mut().unwrap().acked(&built, &offsets, &mut VecDeque::new());
         batches += 1;
     }
     assert!(batches > 1, "{batches}");

@@ -1,6 +1,5 @@
 //! Links, holes, and files that are made anew.
 
-use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
@@ -21,10 +20,11 @@ fn candidate(path: &Path) -> Candidate {
     Candidate {
         path: path.to_path_buf(),
         kind: SourceKind::File,
-        format: String::new(),
-        labels: BTreeMap::new(),
+        format: Default::default(),
+        labels: Default::default(),
         multiline: Multiline::None,
         start_at: StartAt::Beginning,
+        stat: None,
     }
 }
 

@@ -12,6 +12,7 @@ use logweir_proto::query::ast::{Group, Literal};
 use logweir_proto::record::field;
 use logweir_proto::text::parse_duration;
 
+use super::keys::{Keys, Known};
 use crate::search::Error;
 use crate::search::cell::{Cell, Column, FieldColumns, Value, canonical};
 use crate::search::literal;
@@ -144,10 +145,17 @@ impl Ident {
         }
     }
 
-    fn is_same(a: &Value, b: &Value) -> bool {
+    pub fn is_same(a: &Value, b: &Value) -> bool {
         match (a, b) {
             (Value::Text(a), Value::Text(b)) => a == b,
             (a, b) => Ident::of(a) == Ident::of(b),
+        }
+    }
+
+    fn is_same_as_text(value: &Value, text: &[u8]) -> bool {
+        match value {
+            Value::Text(value) => value.as_bytes() == text,
+            value => std::str::from_utf8(text).is_ok_and(|text| Ident::of(value) == Ident::of_text(text)),
         }
     }
 }
@@ -173,8 +181,7 @@ pub struct Groups {
     /// The youngest group of each hash, and behind each group the one before it with the same hash.
     first: HashMap<u64, u32, FastState>,
     next: Vec<Option<u32>>,
-    /// The values of each group, as first seen.
-    pub values: Vec<Box<[Value]>>,
+    keys: Keys,
     /// The group of what is beyond the limit.
     pub other: Option<u32>,
     pub bytes: usize,
@@ -213,6 +220,25 @@ impl Groups {
 
     pub fn by(&self) -> &[GroupBy] {
         &self.by
+    }
+
+    /// How many there are, the one of the rest among them.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values of a group, as first seen.
+    pub fn values(&self, group: usize) -> Vec<Value> {
+        self.keys.values(group as u32)
+    }
+
+    /// The first of them.
+    pub fn value(&self, group: usize) -> Option<Value> {
+        self.values(group).into_iter().next()
     }
 
     /// The group of each of `rows`, or [`NO_GROUP`].
@@ -267,11 +293,12 @@ impl Groups {
     fn of_numbered(&mut self, keys: &UInt16Array, texts: &StringArray, rows: &[usize]) -> Vec<u32> {
         let mut known =
             self.numbered.take().filter(|known| known.is_of(texts)).unwrap_or_else(|| NumberedGroups::of(texts));
+        let (numbers, all_valid) = (keys.values(), keys.null_count() == 0);
         let group_of = |row: &usize| {
-            if keys.is_null(*row) {
+            if !all_valid && keys.is_null(*row) {
                 return self.of_text(None);
             }
-            let place = usize::from(keys.value(*row));
+            let place = usize::from(numbers[*row]);
             if known.groups[place] == UNKNOWN {
                 known.groups[place] = self.of_text(Some(texts.value(place)));
             }
@@ -285,12 +312,12 @@ impl Groups {
     fn of_text(&mut self, text: Option<&str>) -> u32 {
         let Some(text) = text else { return self.number(vec![Value::Null]) };
         let hash = self.hash(std::iter::once(Cell::Text(text.into())));
-        let is_same = |known: &[Value]| match known {
-            [Value::Text(known)] => **known == *text,
-            [known] => Ident::of(known) == Ident::of_text(text),
-            _ => false,
+        let is_same = |known: Known<'_>| match known {
+            Known::Text(known) => known == text.as_bytes(),
+            Known::Values([known]) => Ident::is_same_as_text(known, text.as_bytes()),
+            Known::Values(_) => false,
         };
-        self.find(hash, is_same).unwrap_or_else(|| self.add(hash, vec![Value::Text(text.into())]))
+        self.find(hash, is_same).unwrap_or_else(|| self.add(hash, 48 + text.len(), |keys| keys.push_text(text)))
     }
 
     fn hash<'c>(&self, cells: impl Iterator<Item = Cell<'c>>) -> u64 {
@@ -299,10 +326,10 @@ impl Groups {
         hasher.finish()
     }
 
-    fn find(&self, hash: u64, is_same: impl Fn(&[Value]) -> bool) -> Option<u32> {
+    fn find(&self, hash: u64, is_same: impl Fn(Known<'_>) -> bool) -> Option<u32> {
         let mut found = self.first.get(&hash).copied();
         while let Some(group) = found {
-            if is_same(&self.values[group as usize]) {
+            if is_same(self.keys.known(group)) {
                 return Some(group);
             }
             found = self.next[group as usize];
@@ -311,12 +338,16 @@ impl Groups {
     }
 
     /// Takes the groups of another part in; the number here of each of its groups.
-    pub fn merge(&mut self, other: Groups) -> Vec<u32> {
-        let rest = other.other;
-        let number = |(group, values): (usize, Box<[Value]>)| {
-            if rest == Some(group as u32) { self.number_of_rest() } else { self.number(values.into_vec()) }
+    pub fn merge(&mut self, other: &Groups) -> Vec<u32> {
+        let number = |group: u32| match other.keys.known(group) {
+            _ if other.other == Some(group) => self.number_of_rest(),
+            Known::Text(text) => match std::str::from_utf8(text) {
+                Ok(text) => self.of_text(Some(text)),
+                Err(_) => NO_GROUP,
+            },
+            Known::Values(values) => self.number(values.to_vec()),
         };
-        other.values.into_iter().enumerate().map(number).collect()
+        (0..other.len() as u32).map(number).collect()
     }
 
     fn number(&mut self, values: Vec<Value>) -> u32 {
@@ -324,18 +355,27 @@ impl Groups {
             return NO_GROUP;
         }
         let hash = self.hash(values.iter().map(Value::cell));
-        let is_same = |known: &[Value]| known.iter().zip(&values).all(|(a, b)| Ident::is_same(a, b));
-        self.find(hash, is_same).unwrap_or_else(|| self.add(hash, values))
+        let is_same = |known: Known<'_>| match (known, &values[..]) {
+            (Known::Values(known), values) => known.iter().zip(values).all(|(a, b)| Ident::is_same(a, b)),
+            (Known::Text(known), [value]) => Ident::is_same_as_text(value, known),
+            (Known::Text(_), _) => false,
+        };
+        if let Some(group) = self.find(hash, is_same) {
+            return group;
+        }
+        let bytes = values.iter().map(|value| 48 + value_bytes(value)).sum();
+        self.add(hash, bytes, |keys| keys.push(values))
     }
 
-    fn add(&mut self, hash: u64, values: Vec<Value>) -> u32 {
+    /// A new group whose values take so many bytes, about.
+    fn add(&mut self, hash: u64, bytes: usize, push: impl FnOnce(&mut Keys) -> u32) -> u32 {
         if self.known >= self.limit {
             return self.number_of_rest();
         }
         self.known += 1;
-        self.bytes += values.iter().map(|value| 48 + value_bytes(value)).sum::<usize>() + 64;
-        let group = self.push(values.into());
-        self.next[group as usize] = self.first.insert(hash, group);
+        self.bytes += bytes + 64;
+        let group = push(&mut self.keys);
+        self.next.push(self.first.insert(hash, group));
         group
     }
 
@@ -344,15 +384,10 @@ impl Groups {
         if let Some(other) = self.other {
             return other;
         }
-        let other = self.push(self.by.iter().map(|_| Value::Text(OTHER.into())).collect());
+        let other = self.keys.push(self.by.iter().map(|_| Value::Text(OTHER.into())).collect());
+        self.next.push(None);
         self.other = Some(other);
         other
-    }
-
-    fn push(&mut self, values: Box<[Value]>) -> u32 {
-        self.values.push(values);
-        self.next.push(None);
-        self.values.len() as u32 - 1
     }
 }
 

@@ -53,12 +53,7 @@ pub(super) fn first(scan: &mut Scan<'_>, fields: &[String], most: usize, order: 
     }
     let mut refs: Vec<RowRef> = kept.into_values().flatten().collect();
     refs.sort_unstable_by(|a, b| before(&a.id, &b.id));
-    let warning = cut.then(|| Warning {
-        warn: "values_truncated".to_owned(),
-        field: None,
-        did_you_mean: None,
-        pos: None,
-        message: format!("dedup tells the first {DEDUP_VALUES_MAX} combinations of values apart"),
-    });
+    let message = || format!("dedup tells the first {DEDUP_VALUES_MAX} combinations of values apart");
+    let warning = cut.then(|| Warning::new("values_truncated", message()));
     First { refs, warning }
 }

@@ -1,8 +1,10 @@
 //! Answers that must be whole before their first row is given: aggregations, sorted events, the last events, and
 //! whatever stands behind a `head`.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use arrow::record_batch::RecordBatch;
 use logweir_proto::api::{Order, Row, Warning};
 use logweir_proto::query::ast::{self, PipeKind};
 use logweir_proto::record::{EventId, field};
@@ -15,9 +17,10 @@ use crate::search::cell::Value;
 use crate::search::counted::counted;
 use crate::search::crew::{self, Look};
 use crate::search::filter::Filter;
+use crate::search::mask::Mask;
 use crate::search::pipes::{self, Gather, Ground};
 use crate::search::plan::{self, First};
-use crate::search::rows::Show;
+use crate::search::rows::{Show, field_names};
 use crate::search::scan::{BlockRef, Coverage, Reader, Scan, TimeRange};
 use crate::search::table::Table;
 
@@ -90,13 +93,7 @@ impl<'r> Search<'r, '_, '_> {
 
     fn warn_cut(&mut self, cut: bool, rows: usize) {
         if cut {
-            self.warnings.push(Warning {
-                warn: "rows_truncated".to_owned(),
-                field: None,
-                did_you_mean: None,
-                pos: None,
-                message: format!("only the first {rows} rows were taken"),
-            });
+            self.warnings.push(Warning::new("rows_truncated", format!("only the first {rows} rows were taken")));
         }
     }
 
@@ -144,26 +141,15 @@ impl<'r> Search<'r, '_, '_> {
 
     fn gather(&mut self, mut gather: Gather) -> Result<Outcome, Error> {
         if let Some(before_ns) = gather.old_before_ns() {
-            let mut old = self.scan_of(TimeRange { first_ns: i64::MIN, last_ns: before_ns - 1 }, Order::Desc);
-            while let Some(block) = old.next_block() {
-                let columns = gather.columns(old.reader().segment(&block));
-                if let Some((batch, mask)) = old.select(&block, &columns.iter().map(String::as_str).collect()) {
-                    gather.add_old(&batch, &mask);
-                }
-            }
+            let old = self.scan_of(TimeRange { first_ns: i64::MIN, last_ns: before_ns - 1 }, Order::Desc);
+            let coverage = each_gathered(&mut gather, old, |gather, batch, mask, _| gather.add_old(batch, mask));
             // Without all of the past nothing can be called new.
-            if let Some(reason) = old.finish(false).reason {
+            if let Some(reason) = coverage.reason {
                 return Err(Error::Partial { what: "what was there before", reason: reason.as_str() });
             }
         }
-        let mut scan = self.scan(Order::Desc);
-        while let Some(block) = scan.next_block() {
-            let columns = gather.columns(scan.reader().segment(&block));
-            if let Some((batch, mask)) = scan.select(&block, &columns.iter().map(String::as_str).collect()) {
-                gather.add(&batch, &mask, &columns);
-            }
-        }
-        let coverage = scan.finish(false);
+        let scan = self.scan(Order::Desc);
+        let coverage = each_gathered(&mut gather, scan, Gather::add);
         let (table, warnings) = gather.finish();
         self.warnings.extend(warnings);
         let table = self.pipe(table, &self.plan.rest)?;
@@ -233,6 +219,27 @@ impl<'r> Search<'r, '_, '_> {
         }
         Outcome { warnings: std::mem::take(&mut self.warnings), ..Outcome::of(coverage, given, None) }
     }
+}
+
+/// Adds the rows of all blocks of a walk, with the columns that are wanted of their segment.
+fn each_gathered(
+    gather: &mut Gather,
+    mut scan: Scan<'_>,
+    add: impl Fn(&mut Gather, &RecordBatch, &Mask, &[String]),
+) -> Coverage {
+    let mut wanted: HashMap<usize, Vec<String>> = HashMap::new();
+    while let Some(block) = scan.next_block() {
+        let of_segment = || gather.columns(scan.reader().segment(&block));
+        let columns = wanted.entry(block.segment).or_insert_with(of_segment);
+        if let Some((batch, mask)) = scan.select(&block, &columns.iter().map(String::as_str).collect()) {
+            // What pipes have made is in no segment.
+            let made =
+                scan.steps().into_iter().flat_map(|_| field_names(&batch)).filter(|name| !columns.contains(name));
+            let columns: Vec<String> = columns.iter().cloned().chain(made).collect();
+            add(gather, &batch, &mask, &columns);
+        }
+    }
+    scan.finish(false)
 }
 
 /// The first rows in order of time; says whether the walk ended because there were enough.

@@ -74,13 +74,11 @@ impl NumRange {
 
     pub fn scan_ints(&self, array: &Int64Array) -> Mask {
         let Some((low, high)) = self.integers() else { return Mask::none(array.len()) };
-        let values = array.values();
-        Mask::from_fn(values.len(), |row| (values[row] >= low) & (values[row] <= high))
+        Mask::of_values(array.values(), |value| (value >= low) & (value <= high))
     }
 
     pub fn scan_floats(&self, array: &Float64Array) -> Mask {
-        let values = array.values();
-        Mask::from_fn(values.len(), |row| self.has_float(values[row]))
+        Mask::of_values(array.values(), |value| self.has_float(value))
     }
 }
 

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use arrow::array::{Array, StringArray, UInt16Array};
 use logweir_proto::query::value::glob_to_regex;
 use logweir_proto::record::Level;
-use memchr::memmem;
-use regex::{Regex, RegexBuilder, bytes};
+use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Hir, HirKind};
 
 use super::memo::Memo;
+use super::needle::{Needle, Verdict};
 use super::number::NumRange;
 use crate::search::Error;
 use crate::search::cell::number_of_text;
@@ -171,10 +171,7 @@ impl TextTest {
             rows.rows().for_each(|row| used.set(key(row)));
             self.scan(values, &used)
         };
-        if found.is_empty() {
-            return Mask::none(keys.len());
-        }
-        Mask::from_fn(keys.len(), |row| found.has(key(row))).and(&rows)
+        rows_of_values(keys, &found).and(&rows)
     }
 
     fn scan_rows(&self, array: &StringArray, within: &Mask) -> Mask {
@@ -211,144 +208,16 @@ impl TextTest {
     }
 }
 
-/// How many of the rising `ends` are at or before `at`: nearly always few, so the step doubles.
-fn ends_before(ends: &[i32], at: usize) -> usize {
-    let is_before = |end: &i32| *end as usize <= at;
-    let (mut from, mut step) = (0, 4);
-    while ends.get(from + step).is_some_and(is_before) {
-        from += step;
-        step *= 2;
-    }
-    let rest = &ends[from..ends.len().min(from + step)];
-    from + rest.partition_point(is_before)
-}
-
-/// What no passing row lacks, to be found in the text of many rows at once.
-#[derive(Debug, Clone)]
-pub struct Needle {
-    search: Search,
-    /// What is searched for, when it is plain: ASCII in any case for a regular expression, else the very bytes.
-    text: Option<Box<[u8]>>,
-    /// Which ends of a hit must be ends of a word for the row to pass; `None` when a hit alone says too little.
-    ends: Option<(bool, bool)>,
-    /// In which values of dictionaries it is.
-    memo: Memo,
-}
-
-#[derive(Debug, Clone)]
-enum Search {
-    Literal(Box<memmem::Finder<'static>>),
-    Regex(bytes::Regex),
-}
-
-/// Where in a literal of many rows a needle is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InLiteral {
-    /// So that all rows pass.
-    Found,
-    Unsure,
-    Nowhere,
-}
-
-enum Verdict {
-    Found,
-    /// Look at the whole row.
-    Unsure,
-}
-
-impl Needle {
-    /// Folded text of ASCII; `None` for other text, whose case Unicode's simple folding does not cover.
-    fn folded(text: &str, ends: Option<(bool, bool)>) -> Result<Option<Needle>, Error> {
-        if text.is_empty() || !text.is_ascii() {
-            return Ok(None);
+/// The rows whose number is one of `found`; what stands in rows without a value means nothing.
+pub fn rows_of_values(keys: &UInt16Array, found: &Mask) -> Mask {
+    match found.first() {
+        None => Mask::none(keys.len()),
+        Some(only) if found.count() == 1 => {
+            // Numbers have 16 bits, so there are no more values.
+            let only = only as u16;
+            Mask::of_values(keys.values(), |key| key == only)
         }
-        let search = Search::Regex(column_regex(&format!("(?i){}", regex::escape(text)))?);
-        Ok(Some(Needle { search, text: Some(text.as_bytes().into()), ends, memo: Memo::default() }))
-    }
-
-    pub fn text(&self) -> Option<&[u8]> {
-        self.text.as_deref()
-    }
-
-    /// Whether the case does not matter.
-    pub fn is_folded(&self) -> bool {
-        matches!(self.search, Search::Regex(_))
-    }
-
-    /// The rows of `within` that it is in.
-    pub fn hits(&self, array: &StringArray, within: &Mask) -> Mask {
-        self.rows(array, within, |text, start, len| start + len <= text.len())
-    }
-
-    /// The values of a dictionary that it is in.
-    pub fn hits_of_values(&self, values: &StringArray) -> Mask {
-        self.memo.get_or(values, || self.hits(values, &Mask::all(values.len())))
-    }
-
-    /// The rows of `within` that have a hit and pass `verify`, which is told their text and where the first hit is. One
-    /// that begins in a row and runs over its end is a hit as well.
-    fn rows(&self, array: &StringArray, within: &Mask, verify: impl Fn(&str, usize, usize) -> bool) -> Mask {
-        let mut found = Mask::none(array.len());
-        let (offsets, data) = (array.value_offsets(), array.value_data());
-        let end = offsets.last().map_or(0, |end| *end as usize);
-        let mut at = offsets.first().map_or(0, |start| *start as usize);
-        let mut row = 0;
-        while at < end {
-            let Some((start, stop)) = self.find(&data[..end], at) else { break };
-            row += ends_before(&offsets[row + 1..], start);
-            if row >= array.len() {
-                break;
-            }
-            let is_asked = within.has(row) && array.is_valid(row);
-            if is_asked && verify(array.value(row), start - offsets[row] as usize, stop - start) {
-                found.set(row);
-            }
-            at = offsets[row + 1] as usize;
-        }
-        found
-    }
-
-    /// Looks at a text that many rows have at one place: `first` and `last` say whether their texts begin and end with
-    /// it.
-    pub fn in_literal(&self, text: &str, first: bool, last: bool) -> InLiteral {
-        let mut seen = InLiteral::Nowhere;
-        let mut at = 0;
-        while at <= text.len() {
-            let Some((start, stop)) = self.find(text.as_bytes(), at) else { break };
-            let (begins, stops) = self.ends.unwrap_or((true, true));
-            // What stands beside the literal may go on with its word.
-            let is_open = begins && start == 0 && !first || stops && stop == text.len() && !last;
-            if !is_open && matches!(self.judge(text, start, stop - start), Verdict::Found) {
-                return InLiteral::Found;
-            }
-            seen = InLiteral::Unsure;
-            at = start + 1;
-        }
-        seen
-    }
-
-    /// Where the first hit from `at` on begins and ends.
-    fn find(&self, data: &[u8], at: usize) -> Option<(usize, usize)> {
-        match &self.search {
-            Search::Literal(finder) => {
-                let start = at + finder.find(&data[at..])?;
-                Some((start, start + finder.needle().len()))
-            }
-            Search::Regex(regex) => regex.find_at(data, at).map(|hit| (hit.start(), hit.end())),
-        }
-    }
-
-    /// Whether a hit by itself makes its row pass.
-    fn judge(&self, text: &str, start: usize, len: usize) -> Verdict {
-        let (Some((begins, stops)), Some(hit)) = (self.ends, text.get(start..start + len)) else {
-            return Verdict::Unsure;
-        };
-        let before = || text[..start].chars().next_back().is_none_or(|c| !is_word_char(c));
-        let after = || text[start + len..].chars().next().is_none_or(|c| !is_word_char(c));
-        // A hit that is no ASCII may have been found by a folding that is wider than that of words.
-        let exact = matches!(self.search, Search::Literal(_)) || hit.is_ascii();
-        let whole = exact && (!begins || before()) && (!stops || after());
-        if whole { Verdict::Found } else { Verdict::Unsure }
+        Some(_) => Mask::of_values(keys.values(), |key| found.has(usize::from(key))),
     }
 }
 
@@ -387,8 +256,7 @@ impl Searcher {
             let literal = literal_of(parsed).filter(|literal| literal.len() >= LITERAL_BYTES_MIN)?;
             // Where the whole pattern is literal, a hit within a row is all there is to know.
             let ends = matches!(parsed.kind(), HirKind::Literal(_)).then_some((false, false));
-            let search = Search::Literal(Box::new(memmem::Finder::new(literal).into_owned()));
-            Some(Needle { search, text: Some(literal.into()), ends, memo: Memo::default() })
+            Some(Needle::literal(literal, ends))
         });
         Ok(Searcher { row, needle })
     }
@@ -396,17 +264,7 @@ impl Searcher {
     /// The text as it stands, without regard to case.
     fn substring(text: &str) -> Result<Searcher, Error> {
         let pattern = format!("(?i){}", regex::escape(text));
-        let needle = if text.is_empty() {
-            None
-        } else {
-            let plain = text.is_ascii().then(|| text.to_ascii_lowercase().into_bytes().into());
-            Some(Needle {
-                search: Search::Regex(column_regex(&pattern)?),
-                text: plain,
-                ends: None,
-                memo: Memo::default(),
-            })
-        };
+        let needle = if text.is_empty() { None } else { Some(Needle::substring(text)?) };
         Ok(Searcher { row: regex(&pattern)?, needle })
     }
 }
@@ -425,14 +283,13 @@ fn literal_of(pattern: &Hir) -> Option<&[u8]> {
     }
 }
 
-fn regex(pattern: &str) -> Result<Regex, Error> {
-    let built = RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build();
-    built.map_err(|error| Error::Regex { pattern: pattern.to_owned(), reason: error.to_string() })
+pub(super) fn invalid(pattern: &str, error: &regex::Error) -> Error {
+    Error::Regex { pattern: pattern.to_owned(), reason: error.to_string() }
 }
 
-fn column_regex(pattern: &str) -> Result<bytes::Regex, Error> {
-    let built = bytes::RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build();
-    built.map_err(|error| Error::Regex { pattern: pattern.to_owned(), reason: error.to_string() })
+fn regex(pattern: &str) -> Result<Regex, Error> {
+    let built = RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build();
+    built.map_err(|error| invalid(pattern, &error))
 }
 
 /// Words with wildcards that follow each other: `fail*`, `10.0.*`.
@@ -587,78 +444,4 @@ fn is_in_net(ip: IpAddr, net: IpAddr, prefix: u8) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(test: &TextTest, yes: &[&str], no: &[&str]) {
-        let all: Vec<&str> = yes.iter().chain(no).copied().collect();
-        let array: StringArray = all.iter().map(|text| Some(*text)).collect();
-        let dense = test.scan(&array, &Mask::all(all.len()));
-        for (row, text) in all.iter().enumerate() {
-            assert_eq!(test.is_match(text), row < yes.len(), "{test:?} on {text:?}");
-            assert_eq!(dense.has(row), row < yes.len(), "{test:?} on the column, {text:?}");
-        }
-    }
-
-    #[test]
-    fn phrases_are_found_in_whole_columns_as_in_single_rows() {
-        check(
-            &TextTest::phrase("Connection reset").expect("a phrase"),
-            &["CONNECTION RESET", "a connection-reset b", "Kelvin connection reset"],
-            &["", "connection", "reset connection", "connectionreset", "reset", "con"],
-        );
-        check(
-            &TextTest::phrase("stop").expect("a phrase"),
-            &["unstoppable: STOP", "stop"],
-            &["\u{17f}top", "stops", "x_stop", "üstop", "stopü"],
-        );
-        check(&TextTest::phrase("kilo").expect("a phrase"), &["KILO", "\u{212a}ilo"], &["kilos"]);
-        check(&TextTest::phrase("ÜBER").expect("a phrase"), &["über alles"], &["uber"]);
-        check(&TextTest::phrase("-->").expect("a substring"), &["a --> b"], &["->", "--"]);
-    }
-
-    #[test]
-    fn globs_are_over_words_or_over_the_whole_text() {
-        let glob = |text| TextTest::text_glob(text).expect("a glob");
-        check(&glob("fail*"), &["it FAILED", "fail"], &["unfailing", "fai l"]);
-        check(&glob("*ling"), &["Failing, FALLING"], &["linger", "sling_"]);
-        check(&glob("kilo*"), &["KILOgram", "\u{212a}ilo"], &["okilo", "\u{17f}kilo"]);
-        check(&glob("te?t"), &["a test"], &["tet", "tests"]);
-        check(&glob("10.0.*"), &["from 10.0.12.1"], &["10.1.0.1", "110.0.1"]);
-        check(&glob("*ailu*"), &["FAILURE"], &["failed"]);
-        check(&glob("a*b*c"), &["aXXbYYbc", "abc"], &["abcd", "ab c"]);
-        check(&glob("*a?c*"), &["xxABCxx"], &["ac"]);
-        check(&TextTest::value_glob("/api/*").expect("a glob"), &["/API/x\ny"], &["x/api/y"]);
-    }
-
-    #[test]
-    fn networks_contain_their_addresses() {
-        check(
-            &TextTest::Cidr("10.1.0.0".parse().expect("an address"), 16),
-            &["10.1.2.3"],
-            &["10.2.0.1", "::1", "nonsense", ""],
-        );
-        check(&TextTest::Cidr("10.1.0.0".parse().expect("an address"), 0), &["1.2.3.4"], &["::1"]);
-        check(&TextTest::Cidr("2001:db8::".parse().expect("an address"), 32), &["2001:db8::1"], &["2001:db9::1"]);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn a_column_is_searched_as_its_rows_are(
-            rows in proptest::collection::vec(proptest::option::of("[abkKs\u{17f}\u{212a}_üÜ .\n-]{0,10}"), 0..12),
-            wanted in "[abkKs_üÜ .*?-]{1,4}",
-            skipped in 0usize..4,
-        ) {
-            let array: StringArray = rows.iter().map(Option::as_deref).collect();
-            let array = array.slice(skipped.min(rows.len()), rows.len() - skipped.min(rows.len()));
-            for test in [TextTest::phrase(&wanted), TextTest::text_glob(&wanted), TextTest::value_glob(&wanted)] {
-                let test = test.expect("a small pattern");
-                let found = test.scan(&array, &Mask::all(array.len()));
-                for row in 0..array.len() {
-                    let want = array.is_valid(row) && test.is_match(array.value(row));
-                    proptest::prop_assert_eq!(found.has(row), want, "{:?} on {:?}", test, array.value(row));
-                }
-            }
-        }
-    }
-}
+mod tests;

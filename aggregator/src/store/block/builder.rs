@@ -8,9 +8,9 @@ use arrow::array::{
     UInt32Builder, UInt64Array,
 };
 use arrow::compute::take_record_batch;
-use arrow::record_batch::RecordBatch;
 use logweir_proto::record::Level;
 
+use super::texts::Texts;
 use super::{Block, BlockParts};
 use crate::names::{NameId, Names};
 use crate::parse::line::{Cut, Field, Line, Spelling, Text, Value};
@@ -19,6 +19,7 @@ use crate::store::segment::{BLOCK_ROWS_MAX, FieldStat};
 use crate::store::skeleton::{Part, SKELETON_BYTES_MAX, ShapeTable, Skeleton, put_spelling};
 use crate::store::spell::{self, Cell};
 use crate::store::split::hashes::Seeded;
+use crate::store::split::indexer::WORD_FIELDS;
 
 /// A block is full at this many bytes of lines, however few rows it has: Arrow counts text in 31 bits.
 pub const BLOCK_BYTES_MAX: usize = 64 << 20;
@@ -57,7 +58,7 @@ struct Column {
 }
 
 enum Values {
-    Str(StringBuilder),
+    Str(Texts),
     Int(Int64Builder),
     Float(Float64Builder),
     Bool(BooleanBuilder),
@@ -210,7 +211,8 @@ impl BlockBuilder {
         let column = (!full && may_be_column(name)).then_some(self.columns.len() as u16);
         if column.is_some() {
             let key = ColumnKey { field: Arc::clone(name), kind };
-            self.columns.push(Column { key, values: Values::new(kind), len: 0 });
+            let values = Values::new(kind, !WORD_FIELDS.contains(&&**name));
+            self.columns.push(Column { key, values, len: 0 });
         }
         let at = id.0 as usize;
         if at >= self.slots.len() {
@@ -339,8 +341,7 @@ impl BlockBuilder {
         arrays.push(fitted(self.extra.finish()));
         arrays.push(Arc::new(self.shape.finish()));
         arrays.push(fitted(self.raw.finish()));
-        let batch = RecordBatch::try_new(Arc::clone(layout.schema()), arrays)
-            .expect("the columns were built after the schema and padded to one length");
+        let batch = layout.batch(arrays).expect("the columns were built after the schema and padded to one length");
         let batch = match order {
             Some(order) => take_record_batch(&batch, &order).expect("the order names rows of the batch"),
             None => batch,
@@ -449,9 +450,10 @@ pub(in crate::store) fn json_of(cell: Cell<'_>) -> serde_json::Value {
 }
 
 impl Values {
-    fn new(kind: Kind) -> Values {
+    /// `numbered` texts come again, as far as is known.
+    fn new(kind: Kind, numbered: bool) -> Values {
         match kind {
-            Kind::Str => Values::Str(StringBuilder::new()),
+            Kind::Str => Values::Str(Texts::new(numbered)),
             Kind::Int => Values::Int(Int64Builder::new()),
             Kind::Float => Values::Float(Float64Builder::new()),
             Kind::Bool => Values::Bool(BooleanBuilder::new()),
@@ -498,7 +500,7 @@ impl Column {
     fn finish(mut self, rows: usize) -> ArrayRef {
         self.pad(rows);
         match self.values {
-            Values::Str(mut values) => fitted(values.finish()),
+            Values::Str(values) => values.finish(),
             Values::Int(mut values) => fitted(values.finish()),
             Values::Float(mut values) => fitted(values.finish()),
             Values::Bool(mut values) => fitted(values.finish()),

@@ -184,7 +184,7 @@ fn what_is_missing_and_what_is_too_much_is_named() {
     let splits = dir.splits();
     fs::remove_file(&splits[0]).expect("a split");
     fs::write(splits[1].with_file_name("orphan.split"), "half of a spl").expect("a file");
-    fs::write(dir.store().join("commits").join(format!("{:020}.commit", 4)), "torn").expect("a file");
+    fs::write(dir.store().join("commits").join(format!("{:020}.commit", 5)), "torn").expect("a file");
     let checked = dir.check(false);
     let shown: Vec<_> = checked.findings.iter().map(|finding| (finding.harmless, &*finding.what)).collect();
     expect_test::expect![[r#"
@@ -205,7 +205,7 @@ fn what_is_missing_and_what_is_too_much_is_named() {
     "#]]
     .assert_eq(&format!("{shown:#?}\n"));
     let fsck = Fsck::open(&dir.store()).expect("a check");
-    fs::remove_file(dir.store().join("commits").join(format!("{:020}.commit", 4))).expect("a file");
+    fs::remove_file(dir.store().join("commits").join(format!("{:020}.commit", 5))).expect("a file");
     let mut catalogue = fsck.catalogue(&mut Checked::default()).expect("read").expect("a catalogue");
     assert_eq!(fsck.forget_missing(&mut catalogue, dir.now_ns).expect("a commit"), 1);
     let left = dir.check(true).findings;

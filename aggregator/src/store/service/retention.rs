@@ -1,17 +1,13 @@
 //! Retention: whole splits go when they are too old or too much; their objects go after a grace, for readers.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use logweir_runtime::clock::{NANOS_PER_SECOND, Nanos};
 
 use super::{Inner, SPLITS, StoreError, Work, unique};
-use crate::store::catalogue::{Catalogue, CatalogueError, WAL_FIRST};
+use crate::store::catalogue::{Catalogue, CatalogueError};
 use crate::store::commit::Record;
-use crate::store::objects::{Listed, Objects};
-use crate::store::split::columns::Columns;
 use crate::store::split::footer::SplitMeta;
-use crate::store::split::reader::OpenSplit;
 
 /// How often retention looks.
 pub(super) const RETAIN_EVERY_NS: Nanos = 60 * NANOS_PER_SECOND;
@@ -64,15 +60,6 @@ pub(super) fn too_old_or_too_much<'a>(
 /// without newer rows nothing more goes.
 fn believed(now: Nanos, sealed_ns: Option<Nanos>) -> Nanos {
     sealed_ns.map_or(now, |sealed| now.min(sealed.saturating_add(DAY_NS)))
-}
-
-/// Whether there are splits that were committed once. A crash before the first commit leaves those of the first seal.
-pub(super) fn holds_committed(objects: &Objects) -> Result<bool, StoreError> {
-    let columns = Arc::new(Columns::new(0));
-    let is_later = |object: &Listed| {
-        OpenSplit::open(objects, &object.path, &columns).is_ok_and(|split| split.known().footer.meta.wal.0 > WAL_FIRST)
-    };
-    Ok(objects.list(SPLITS)?.iter().any(is_later))
 }
 
 impl Inner {

@@ -12,7 +12,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-use arrow::array::{Array, AsArray, Int64Array, StringArray};
+use arrow::array::{Array, AsArray, Int64Array, StringArray, UInt16Array};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
@@ -21,7 +21,7 @@ use super::derived::{self, Deriver, Piece};
 use super::hashes;
 use super::lexicon::{LexiconBuilder, class};
 use super::rows::{Numbers, dictionary};
-use crate::store::block::cell;
+use crate::store::block::{cell, texts};
 use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
 use crate::store::segment::{BLOCK_ROWS_MAX, Counts};
 use crate::store::spell::Cell;
@@ -146,7 +146,8 @@ impl Indexer {
             }
             let counted = counts.iter().find(|(name, counts)| *name == &*key.field && !counts.is_empty());
             if let Some((_, counts)) = counted {
-                hashed += self.add_distinct(&key.field, counts.iter().map(|(value, _)| &**value), counts.len(), block);
+                let values = counts.iter().map(|(value, _)| value.as_bytes());
+                hashed += self.add_distinct(&key.field, values, counts.len(), block);
                 continue;
             }
             if let Some(numbers) = numbers(place) {
@@ -157,7 +158,14 @@ impl Indexer {
                 continue;
             }
             match key.kind {
-                Kind::Str => hashed += self.add_values(&key.field, column.as_string(), block),
+                Kind::Str => match texts::numbered(column) {
+                    Some((keys, values)) => {
+                        let used = used(keys, values.len());
+                        let values = used.iter().map(|key| values.value(*key).as_bytes());
+                        hashed += self.add_distinct(&key.field, values, used.len(), block);
+                    }
+                    None => hashed += self.add_values(&key.field, column.as_string(), block),
+                },
                 Kind::Int => {
                     let integers = column.as_primitive::<Int64Type>();
                     let texts: StringArray = integers.iter().map(|value| Some(value?.to_string())).collect();
@@ -320,12 +328,14 @@ impl Indexer {
     /// Adds the values of a column; how many went into the hash list.
     fn add_values(&mut self, name: &str, values: &StringArray, block: u32) -> usize {
         self.distinct.begin();
-        let mut distinct: Vec<&str> = Vec::new();
+        let mut distinct: Vec<&[u8]> = Vec::new();
         let mut last = None;
         for value in values.iter().flatten() {
-            // A collision would lose a value: the seed keeps anybody from choosing one.
-            if last != Some(value) && self.distinct.insert(dictionary::hash(self.seed, value.as_bytes())) {
-                distinct.push(value);
+            // With more than the lexicon takes they are all hashed, and the list has each once anyhow. A collision would
+            // lose a value: the seed keeps anybody from choosing one.
+            let many = distinct.len() > LEXICON_VALUES_MAX;
+            if last != Some(value) && (many || self.distinct.insert(dictionary::hash(self.seed, value.as_bytes()))) {
+                distinct.push(value.as_bytes());
             }
             last = Some(value);
         }
@@ -337,7 +347,7 @@ impl Indexer {
     fn add_distinct<'a>(
         &mut self,
         name: &str,
-        distinct: impl Iterator<Item = &'a str>,
+        distinct: impl Iterator<Item = &'a [u8]>,
         count: usize,
         block: u32,
     ) -> usize {
@@ -349,11 +359,12 @@ impl Indexer {
         let mut hashed = 0;
         for value in distinct {
             term.truncate(value_at);
+            term.extend_from_slice(value);
             if value.is_ascii() {
-                term.extend_from_slice(value.as_bytes());
                 term[value_at..].make_ascii_lowercase();
             } else {
-                token::fold(value, &mut folded);
+                token::fold(std::str::from_utf8(value).unwrap_or_default(), &mut folded);
+                term.truncate(value_at);
                 term.extend_from_slice(folded.as_bytes());
             }
             if small && !is_variable(&term[value_at..]) {
@@ -365,6 +376,13 @@ impl Indexer {
         }
         hashed
     }
+}
+
+/// The keys that occur.
+fn used(keys: &UInt16Array, values: usize) -> Vec<usize> {
+    let mut seen = vec![false; values];
+    keys.iter().flatten().for_each(|key| seen[usize::from(key)] = true);
+    (0..values).filter(|key| seen[*key]).collect()
 }
 
 /// Different for different words; near ones lie far apart.

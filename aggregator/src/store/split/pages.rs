@@ -12,15 +12,16 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Float64Array, Int64Array, PrimitiveArray, StringArray,
-    UInt16Array, UInt64Array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, DictionaryArray, Float64Array, Int64Array, PrimitiveArray,
+    StringArray, UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{concat, take};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt16Type};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt16Type, UInt32Type};
 use parquet::basic::Compression;
 
 use self::header::{PageHeader, PageKind};
+use crate::store::block::texts;
 
 /// Largest page that is decoded here, decompressed.
 pub const PAGE_BYTES_MAX: usize = 64 << 20;
@@ -145,6 +146,16 @@ impl Storage<'_> {
                 let values = words()?.into_iter().map(f64::from_bits).collect();
                 Arc::new(Float64Array::new(spread(values, count, nulls.as_ref()), nulls))
             }
+            DataType::UInt32 if how == code::PLAIN => {
+                let values = encoding::plain_halves(bytes, present).ok_or(Undecoded::Damaged)?;
+                Arc::new(UInt32Array::new(spread(values, count, nulls.as_ref()), nulls))
+            }
+            DataType::Binary if how == code::PLAIN => {
+                let (ends, data) = encoding::plain_texts(bytes, present).ok_or(Undecoded::Damaged)?;
+                let offsets = offsets_of(&ends, count, nulls.as_ref()).ok_or(Undecoded::Damaged)?;
+                let array = BinaryArray::try_new(offsets, Buffer::from_vec(data), nulls);
+                Arc::new(array.map_err(|_| Undecoded::Damaged)?)
+            }
             DataType::Boolean if how == code::PLAIN => booleans(bytes, count, nulls).ok_or(Undecoded::Damaged)?,
             DataType::Utf8 => {
                 let texts = match how {
@@ -202,9 +213,15 @@ fn booleans(bytes: &[u8], count: usize, nulls: Option<NullBuffer>) -> Option<Arr
 }
 
 fn texts_of(ends: &[i32], data: Vec<u8>, count: usize, nulls: Option<NullBuffer>) -> Option<StringArray> {
+    let offsets = offsets_of(ends, count, nulls.as_ref())?;
+    StringArray::try_new(offsets, Buffer::from_vec(data), nulls).ok()
+}
+
+/// Where the texts of the rows begin and end, of which only some have one.
+fn offsets_of(ends: &[i32], count: usize, nulls: Option<&NullBuffer>) -> Option<OffsetBuffer<i32>> {
     let mut offsets = Vec::with_capacity(count + 1);
     offsets.push(0);
-    match &nulls {
+    match nulls {
         None => offsets.extend_from_slice(ends),
         Some(nulls) => {
             let (mut ends, mut end) = (ends.iter(), 0);
@@ -216,8 +233,7 @@ fn texts_of(ends: &[i32], data: Vec<u8>, count: usize, nulls: Option<NullBuffer>
             }
         }
     }
-    let offsets = OffsetBuffer::new(offsets.into());
-    StringArray::try_new(offsets, Buffer::from_vec(data), nulls).ok()
+    Some(OffsetBuffer::new(offsets.into()))
 }
 
 /// Rows that are numbers of values in a dictionary. Texts stay so, unless the dictionary is too large.
@@ -247,14 +263,19 @@ fn numbered(
             let values = numbers.iter().map(|number| values[*number as usize]).collect();
             Ok(Arc::new(PrimitiveArray::<Float64Type>::new(spread(values, count, nulls.as_ref()), nulls)))
         }
+        DataType::UInt32 => {
+            let values = dictionary.as_primitive::<UInt32Type>().values();
+            let values = numbers.iter().map(|number| values[*number as usize]).collect();
+            Ok(Arc::new(PrimitiveArray::<UInt32Type>::new(spread(values, count, nulls.as_ref()), nulls)))
+        }
         DataType::Utf8 if dictionary.len() <= DICTIONARY_VALUES_MAX => {
             let numbers = numbers.iter().map(|number| *number as u16).collect();
             let keys = UInt16Array::new(spread(numbers, count, nulls.as_ref()), nulls);
             let array = DictionaryArray::<UInt16Type>::try_new(keys, Arc::clone(dictionary));
             Ok(Arc::new(array.map_err(|_| Undecoded::Damaged)?))
         }
-        DataType::Utf8 => {
-            let keys = arrow::array::UInt32Array::new(spread(numbers, count, nulls.as_ref()), nulls);
+        DataType::Utf8 | DataType::Binary => {
+            let keys = UInt32Array::new(spread(numbers, count, nulls.as_ref()), nulls);
             take(dictionary, &keys, None).map_err(|_| Undecoded::Damaged)
         }
         _ => Err(Undecoded::Unknown),
@@ -263,10 +284,7 @@ fn numbered(
 
 /// The same values without a dictionary.
 pub fn plain(array: ArrayRef) -> Result<ArrayRef, Undecoded> {
-    match array.as_any().downcast_ref::<DictionaryArray<UInt16Type>>() {
-        Some(numbered) => take(numbered.values(), numbered.keys(), None).map_err(|_| Undecoded::Damaged),
-        None => Ok(array),
-    }
+    texts::plain(&array).map_err(|_| Undecoded::Damaged)
 }
 
 thread_local! {

@@ -22,13 +22,15 @@ use super::checked::{Lazy, Pages, Rows};
 use super::columns::{ColumnAt, Columns};
 use super::derived;
 use super::footer::{Footer, Known, PARQUET_TAIL_BYTES, Section, TRAILER_BYTES, Trailer, check_section};
+use super::gate::{self, Gate};
 use super::hashes::{HashList, Needs, OPEN_BYTES};
+use super::indexer::WORD_FIELDS;
 use super::lexicon::Lexicon;
 use super::lookup;
 use super::pages::{Storage, Undecoded, plain};
 use super::parted::Parted;
 use crate::store::block::{Block, BlockParts, Lines, pick};
-use crate::store::column::ColumnKey;
+use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT};
 use crate::store::head::check_rows;
 use crate::store::objects::Objects;
 use crate::store::segment::{BLOCK_ROWS_MAX, Probe, Projection};
@@ -143,8 +145,11 @@ impl OpenSplit {
         let (mut fields, mut arrays) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
         for column in columns {
             let array = self.column(block, column, stat.rows as usize)?;
-            let field = self.known.layout.schema().field(column);
-            fields.push(Field::new(field.name(), array.data_type().clone(), field.is_nullable()));
+            let field = &self.known.layout.schema().fields()[column];
+            fields.push(match field.data_type() == array.data_type() {
+                true => Arc::clone(field),
+                false => Arc::new(Field::new(field.name(), array.data_type().clone(), field.is_nullable())),
+            });
             arrays.push(array);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(stat.rows as usize));
@@ -354,12 +359,18 @@ impl OpenSplit {
         Ok(blocks)
     }
 
-    /// All columns of a block as the layout types them. They are not kept: whoever wants them wants them once.
+    /// All columns of a block as a block in memory has them. They are not kept: whoever wants them wants them once.
     pub fn whole(&self, block: usize) -> Result<RecordBatch, String> {
         let stat = self.known.footer.blocks.get(block).ok_or_else(|| format!("there is no block {block}"))?;
         let rows = stat.rows as usize;
+        let keys = self.known.layout.keys();
+        let may_be_numbered = |column: usize| {
+            let key = column.checked_sub(FIELD_COLUMNS_AT).and_then(|at| keys.get(at));
+            key.is_some_and(|key| !WORD_FIELDS.contains(&&*key.field))
+        };
         let read = |column: usize| -> Result<ArrayRef, String> {
             match self.decode(block, column, rows).map_err(|error| format!("block {block}: {error}"))? {
+                Some(array) if may_be_numbered(column) => Ok(array),
                 Some(array) => plain(array).map_err(|_| format!("block {block}: a dictionary is damaged")),
                 None => Ok(Arc::clone(self.read_columns(block, &[column], None)?.column(0))),
             }
@@ -369,8 +380,7 @@ impl OpenSplit {
             _ => read(column),
         };
         let arrays = (0..=self.known.layout.raw()).map(column).collect::<Result<Vec<_>, _>>()?;
-        let schema = Arc::clone(self.known.layout.schema());
-        RecordBatch::try_new(schema, arrays).map_err(|error| format!("block {block}: {error}"))
+        self.known.layout.batch(arrays).map_err(|error| format!("block {block}: {error}"))
     }
 
     /// Some columns of some rows of a block, as the layout types them.
@@ -458,12 +468,6 @@ impl OpenSplit {
     fn section(&self, name: &str, section: Section) -> Result<Bytes, String> {
         self.rows.section(name, section)
     }
-}
-
-impl lookup::Indexes for OpenSplit {
-    fn footer(&self) -> &Footer {
-        &self.known.footer
-    }
 
     fn lexicon(&self) -> Result<Arc<Lexicon>, String> {
         self.lexicon.get(|| {
@@ -472,10 +476,10 @@ impl lookup::Indexes for OpenSplit {
         })
     }
 
-    fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
+    fn hashes(&self) -> Result<Arc<HashList>, String> {
         let section = self.known.footer.sections.hashes;
         let damaged = || "the hashes section is damaged".to_owned();
-        let list = self.hashes.get(|| {
+        self.hashes.get(|| {
             let first = self.rows.piece(section, 0..OPEN_BYTES.min(section.bytes))?;
             let bytes = match HashList::needs(&first).ok_or_else(damaged)? {
                 Needs::All => self.section("hashes", section)?,
@@ -483,8 +487,34 @@ impl lookup::Indexes for OpenSplit {
                 Needs::Bytes(_) => first,
             };
             HashList::open(bytes, section.bytes).map(Arc::new).ok_or_else(damaged)
-        })?;
-        list.find(term, flags, |span| self.rows.piece(section, span))?.ok_or_else(damaged)
+        })
+    }
+
+    /// What is kept of it when it is open no more.
+    pub fn gate(&self) -> Result<Gate, String> {
+        let terms = self.lexicon()?.filter().map_err(|error| error.to_string())?;
+        let rows = Arc::clone(&self.rows);
+        Ok(Gate::new(gate::Parts { footer: &self.known.footer, terms, hashes: self.hashes()?, rows }))
+    }
+}
+
+impl lookup::Indexes for OpenSplit {
+    fn footer(&self) -> &Footer {
+        &self.known.footer
+    }
+
+    fn find_term(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        self.lexicon()?.find(term, flags).map_err(|error| error.to_string())
+    }
+
+    fn find_prefix(&self, prefix: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        self.lexicon()?.find_prefix(prefix, flags).map_err(|error| error.to_string())
+    }
+
+    fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        let section = self.known.footer.sections.hashes;
+        let found = self.hashes()?.find(term, flags, |span| self.rows.piece(section, span))?;
+        found.ok_or_else(|| "the hashes section is damaged".to_owned())
     }
 }
 

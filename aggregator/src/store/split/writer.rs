@@ -19,14 +19,15 @@ use super::indexer::{Indexer, Rows, Told};
 use super::lexicon::LexiconError;
 use super::rows::RowsWriter;
 use crate::ranges::SourceRanges;
+use crate::store::block::texts::plain;
 use crate::store::block::{Block, counts_by, field_stats};
 use crate::store::column::{COUNTED_FIELDS, Layout, add_stats, count_values};
 use crate::store::merge::Merge;
 use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, Counts};
 use crate::store::skeleton;
 
-/// Blocks of a row group: its dictionaries serve them all. Readers ask the file, the first versions had 16.
-pub const ROW_GROUP_BLOCKS: usize = 32;
+/// Most blocks of a row group: its dictionaries serve them all. Readers ask the file, earlier ones had 16 or 32.
+pub const ROW_GROUP_BLOCKS_MAX: usize = 96;
 
 /// A split could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +80,10 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     let sample = sample(&merge)?;
     let deriver = Deriver::learn(merge.layout(), &sample);
     let schema = file_schema(&merge, deriver.as_ref());
-    let mut plans = encoding::plans(merge.layout(), &sample, merge.rows());
+    let group_rows = group_rows(chunks.len());
+    let mut plans = encoding::plans(merge.layout(), &sample, merge.rows(), group_rows);
     plans.extend(deriver.as_ref().map(|_| encoding::NUMBERED));
-    let mut writer = RowsWriter::new(&schema, &plans, ROW_GROUP_BLOCKS * BLOCK_ROWS_MAX)?;
+    let mut writer = RowsWriter::new(&schema, &plans, group_rows)?;
     for rows in chunks {
         let batch = merge.batch(rows)?;
         let told = deriver.as_ref().map(|deriver| Told { numbers: deriver.numbers(batch.columns()), deriver });
@@ -101,6 +103,12 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     let mut shapes = Vec::new();
     skeleton::encode(merge.shapes(), &mut shapes);
     assemble(parquet, indexer, &shapes, known.footer)
+}
+
+/// Rows of the row groups of so many blocks: of one size, but for the last.
+fn group_rows(blocks: usize) -> usize {
+    let groups = blocks.div_ceil(ROW_GROUP_BLOCKS_MAX).max(1);
+    blocks.div_ceil(groups) * BLOCK_ROWS_MAX
 }
 
 /// What is learned of the blocks while they pass.
@@ -194,15 +202,20 @@ fn append(file: &mut Vec<u8>, bytes: &[u8]) -> Section {
     section
 }
 
-/// Rows from all over the split.
+/// Rows from all over the split, all texts as they are.
 fn sample(merge: &Merge) -> Result<RecordBatch, ArrowError> {
     const PARTS: usize = 16;
     let rows = merge.rows();
+    let plainly = |rows| {
+        let batch: RecordBatch = merge.batch(rows)?;
+        let columns = batch.columns().iter().map(plain).collect::<Result<_, _>>()?;
+        RecordBatch::try_new(Arc::clone(merge.layout().schema()), columns)
+    };
     if rows <= SAMPLE_ROWS {
-        return merge.batch(0..rows);
+        return plainly(0..rows);
     }
     let part = |i: usize| rows * i / PARTS..rows * i / PARTS + SAMPLE_ROWS / PARTS;
-    let parts = (0..PARTS).map(|i| merge.batch(part(i))).collect::<Result<Vec<_>, _>>()?;
+    let parts = (0..PARTS).map(|i| plainly(part(i))).collect::<Result<Vec<_>, _>>()?;
     concat_batches(merge.layout().schema(), &parts)
 }
 

@@ -4,11 +4,10 @@
 //! Slack has no key by which it would drop a repetition. After an attempt whose end is not known, the recent history of
 //! the channel is searched for our message id (scope `channels:history`); without that scope it may come twice.
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Buttons, escape, payload};
-use crate::notify::http::{Poster, json_headers};
+use crate::notify::http::Poster;
 use crate::notify::message::Message;
 use crate::notify::outbox::Sent;
 use crate::notify::policy::Outcome;
@@ -125,9 +124,8 @@ impl Failure {
 
 impl Api<'_> {
     async fn call(&self, method: &str, body: &Value) -> Result<Value, Failure> {
-        let headers = json_headers(Some(&self.bot.token)).map_err(Failure::Http)?;
         let url = format!("{}/{method}", self.bot.api_url.trim_end_matches('/'));
-        let (outcome, bytes) = self.poster.call(&url, headers, Bytes::from(body.to_string())).await;
+        let (outcome, bytes) = self.poster.call_json(&url, Some(&self.bot.token), body).await;
         if !matches!(outcome, Outcome::Status { code: 200, .. }) {
             return Err(Failure::Http(outcome));
         }

@@ -129,7 +129,7 @@ fn the_worked_example_and_the_shipped_file_load_and_their_tests_pass() {
     };
     for (path, tests) in [
         (concat!(env!("CARGO_MANIFEST_DIR"), "/examples/routing-example.yaml"), 3),
-        (concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/alerting.yaml"), 4),
+        (concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/alerting.yaml"), 5),
     ] {
         let source = std::fs::read_to_string(path).expect(path);
         let routing = load(path, &source, &env)

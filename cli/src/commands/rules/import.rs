@@ -1,6 +1,6 @@
 //! `logweir rules import`: the rule file on stdout, what did not map on stderr.
 
-use logweir_rules::import::{elastalert, prometheus};
+use logweir_rules::import::{elastalert, prometheus, sigma};
 
 use super::{Weight, report};
 use crate::args::{ImportFrom, ReportFormat, RulesImport};
@@ -16,6 +16,7 @@ pub fn run(args: &RulesImport, console: &mut Console) -> Result<Exit> {
     let imported = match args.from {
         ImportFrom::Prometheus => prometheus(&name, &source),
         ImportFrom::Elastalert => elastalert(&name, &source),
+        ImportFrom::Sigma => sigma(&name, &source),
     };
     let imported = match imported {
         Ok(imported) => imported,

@@ -1,6 +1,7 @@
 //! What `rules check` and `rules test` found, for people and for machines.
 
 use logweir_alerting::check::cases::{CaseResult, Report};
+use logweir_proto::text::escape_markup;
 use logweir_proto::yaml::Problem;
 use serde_json::json;
 
@@ -128,18 +129,8 @@ fn case(class: &str, name: &str, failures: &[String]) -> String {
     format!("{head}><failure>{}</failure></testcase>\n", xml(&failures.join("\n")))
 }
 
+/// XML has no way to write most control characters.
 fn xml(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
+    let clean = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
+    escape_markup(&text.chars().map(clean).collect::<String>())
 }

@@ -122,7 +122,7 @@ fn a_partial_window_is_held_or_said() {
 }
 
 fn line(at: i64, service: &str, text: &str) -> PatternLine {
-    PatternLine { at, labels: labels(&[("service", service)]), text: text.to_owned() }
+    PatternLine { at, labels: labels(&[("service", service)]), text: text.to_owned(), is_trace: false }
 }
 
 #[test]
@@ -163,6 +163,55 @@ fn new_patterns_are_limited_raised_by_a_deploy_and_forgotten() {
     assert_eq!(run(140 * MINUTE, &[line(139 * MINUTE, "a", "no route")], &[]).0, "");
     assert_eq!(run(600 * MINUTE, &[], &[]).0, "");
     assert_eq!(run(602 * MINUTE, &[line(601 * MINUTE, "a", "no route")], &[]).0, "a Firing info");
+}
+
+#[test]
+fn marks_end_what_is_known_and_soften_what_has_a_ticket() {
+    const RULE: &str = "
+          - alert: New
+            pattern: {filter: '*', scope: [service], learn: 10m}
+            levels: {warning: {when: new_pattern}}
+            summary: 'new: {{ value.template }}'
+";
+    let text = |marks: &str| format!("version: 1\npatterns: [{marks}]\ngroups:\n      - name: g\n        rules:{RULE}");
+    let load = |marks: &str| {
+        let text = text(marks);
+        crate::file::load([("r.yaml", &*text)]).map_err(|p| p.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let run = |state: &mut RuleState, marks: &str, at: i64, lines: &[PatternLine]| {
+        let set = load(marks).unwrap_or_else(|p| panic!("{p:?}"));
+        let rule = set.rule("New").expect("is there").1;
+        let observation = Observation { lines, ..Observation::default() };
+        step(rule, state, at, Input::Observed(&observation));
+        let ids = state.instances.keys().map(|labels| labels[crate::signal::PATTERN_LABEL].clone());
+        (show(state), ids.collect::<Vec<_>>())
+    };
+    let mut state = RuleState::default();
+    run(&mut state, "", MINUTE, &[line(MINUTE, "a", "usual"), line(MINUTE, "b", "usual")]);
+    let news = [line(20 * MINUTE, "a", "no route to ledger 7"), line(20 * MINUTE, "b", "no route to ledger 8")];
+    let (shown, ids) = run(&mut state, "", 21 * MINUTE, &news);
+    assert_eq!((shown.as_str(), &ids[0]), ("a Firing warning; b Firing warning", &ids[1]));
+    // A ticket: an info. Known in one scope: over there.
+    let marks = format!("{{pattern: '{}', mark: ticket, ticket: SHOP-1}}", ids[0]);
+    assert_eq!(run(&mut state, &marks, 22 * MINUTE, &[]).0, "a Firing info; b Firing info");
+    assert_eq!(state.instances.values().next().expect("fires").texts["ticket"], "SHOP-1");
+    let marks = format!("{marks}, {{template: 'no route to ledger <num>', mark: known, scope: {{service: b}}}}");
+    assert_eq!(run(&mut state, &marks, 23 * MINUTE, &[]).0, "a Firing info");
+    // Ignored: not even counted, and new again when nobody says so any more.
+    let ignored = format!("{{pattern: '{}', mark: ignore}}", ids[0]);
+    assert_eq!(run(&mut state, &ignored, 25 * MINUTE, &[line(24 * MINUTE, "a", "no route to ledger 9")]).0, "");
+    assert_eq!(
+        run(&mut state, "", 27 * MINUTE, &[line(26 * MINUTE, "a", "no route to ledger 9")]).0,
+        "a Firing warning; b Firing warning"
+    );
+
+    let wrong = load("{pattern: 12, mark: known}, {template: x, mark: ticket}, {mark: gone, template: x}");
+    let wrong = wrong.expect_err("refused").join("\n");
+    expect_test::expect![[r#"
+        r.yaml:2:22: a pattern is 16 hexadecimal digits in quotes, as its alert and `logweir patterns` say
+        r.yaml:2:40: 'mark: ticket' needs a 'ticket', and nothing else has one
+        r.yaml:2:76: mark must be one of known, ignore, ticket, not 'gone'"#]]
+    .assert_eq(&wrong);
 }
 
 #[test]

@@ -87,6 +87,29 @@ fn a_seal_of_classes_that_fails_anywhere_leaves_each_row_exactly_once() {
 }
 
 #[test]
+fn a_crash_in_the_first_seal_is_not_taken_for_a_lost_commit_log() {
+    use Fault::{After, Before, None, Torn};
+    for (puts, put, append) in
+        [(0, After, None), (1, Torn, None), (1, After, None), (2, After, None), (0, None, Before)]
+    {
+        let mut world = World::with(classes());
+        let (store, _) = world.open();
+        // Each class begins with another record of the WAL.
+        [1, 2, 7].into_iter().for_each(|rows| world.write(&store, rows));
+        world.objects.puts_before.store(puts, Ordering::SeqCst);
+        world.fault(put, append);
+        assert!(store.seal_now().is_err(), "{puts} {put:?} {append:?}");
+        world.fault(None, None);
+        world.objects.puts_before.store(0, Ordering::SeqCst);
+        let (store, _) = world.open();
+        world.check(&store);
+        store.seal_now().expect("the second try");
+        world.check(&store);
+        check_classes(&store);
+    }
+}
+
+#[test]
 fn a_merge_of_classes_that_fails_anywhere_leaves_each_row_exactly_once() {
     use Fault::{After, Before, None, Torn};
     for (put, append) in [(Before, None), (After, None), (Torn, None), (None, Before), (None, After)] {

@@ -159,6 +159,12 @@ pub(super) fn plain_words(input: &[u8], count: usize) -> Option<Vec<u64>> {
     Some(words.iter().map(|word| u64::from_le_bytes(*word)).collect())
 }
 
+/// Four-byte values one after the other.
+pub(super) fn plain_halves(input: &[u8], count: usize) -> Option<Vec<u32>> {
+    let (halves, _) = input.get(..count.checked_mul(4)?)?.as_chunks::<4>();
+    Some(halves.iter().map(|half| u32::from_le_bytes(*half)).collect())
+}
+
 /// Texts behind their lengths: the ends of each in the bytes of all.
 pub(super) fn plain_texts(mut input: &[u8], count: usize) -> Option<(Vec<i32>, Vec<u8>)> {
     let mut data = Vec::with_capacity(input.len().checked_sub(count.checked_mul(4)?)?);

@@ -60,6 +60,9 @@ fn any_array() -> impl Strategy<Value = ArrayRef> {
     let texts = prop::collection::vec(prop::option::weighted(0.8, "[a-cü]{0,3}"), 0..300);
     let floats = prop::collection::vec(prop::option::weighted(0.9, any::<f64>()), 0..300);
     let bools = prop::collection::vec(prop::option::weighted(0.9, any::<bool>()), 0..300);
+    let halves = prop::collection::vec(prop::option::weighted(0.9, 0u32..9), 0..300);
+    let bytes = prop::option::weighted(0.3, prop::collection::vec(any::<u8>(), 0..4));
+    let bytes = prop::collection::vec(bytes, 0..300);
     prop_oneof![
         ints(few.boxed()),
         ints(many.boxed()),
@@ -67,6 +70,8 @@ fn any_array() -> impl Strategy<Value = ArrayRef> {
         texts.prop_map(|v| Arc::new(v.into_iter().collect::<StringArray>()) as ArrayRef),
         floats.prop_map(|v| Arc::new(v.into_iter().collect::<Float64Array>()) as ArrayRef),
         bools.prop_map(|v| Arc::new(v.into_iter().collect::<BooleanArray>()) as ArrayRef),
+        halves.prop_map(|v| Arc::new(v.into_iter().collect::<UInt32Array>()) as ArrayRef),
+        bytes.prop_map(|v| Arc::new(v.into_iter().collect::<BinaryArray>()) as ArrayRef),
     ]
 }
 
@@ -141,7 +146,8 @@ proptest! {
 
     #[test]
     fn noise_is_no_page(noise in prop::collection::vec(any::<u8>(), 0..60)) {
-        for data_type in [DataType::Int64, DataType::UInt64, DataType::Float64, DataType::Boolean, DataType::Utf8] {
+        let words = [DataType::Int64, DataType::UInt64, DataType::Float64, DataType::UInt32];
+        for data_type in words.into_iter().chain([DataType::Boolean, DataType::Utf8, DataType::Binary]) {
             let storage = Storage { data_type: &data_type, nullable: true, compression: Compression::UNCOMPRESSED };
             let _ = storage.dictionary(&noise);
             let _ = storage.rows(&[&noise], None);

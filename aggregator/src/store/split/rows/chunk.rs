@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt32Type, UInt64Type};
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::dictionary::Dictionary;
 use super::encode;
 use super::{Plain, Plan, ZSTD_LEVEL};
+use crate::store::block::texts;
 
 /// A page is cut at this size even within a block.
 const PAGE_BYTES_MAX: usize = 1 << 20;
@@ -52,6 +53,8 @@ impl Scratch {
 /// The values of a block in one column.
 enum Cells<'a> {
     Texts(&'a [i32], &'a [u8]),
+    /// Texts by their numbers in a list of values.
+    Numbered(&'a [u16], &'a StringArray),
     Words(&'a [u64]),
     Halves(&'a [u32]),
     Bits(&'a BooleanBuffer),
@@ -73,6 +76,10 @@ impl<'a> Cells<'a> {
             DataType::Float64 => Cells::Words(array.as_primitive::<Float64Type>().values().inner().typed_data()),
             DataType::UInt32 => Cells::Halves(array.as_primitive::<UInt32Type>().values()),
             DataType::Boolean => Cells::Bits(array.as_boolean().values()),
+            DataType::Dictionary(..) => {
+                let (keys, values) = texts::numbered(array)?;
+                Cells::Numbered(keys.values(), values)
+            }
             _ => return None,
         })
     }
@@ -94,6 +101,36 @@ fn for_each_present(nulls: Option<&NullBuffer>, rows: Range<usize>, mut each: im
     }
 }
 
+/// What the numbers of a block are in the file.
+#[derive(Default)]
+struct Table {
+    /// The values of the block; held, so that no others come to their place.
+    values: Option<StringArray>,
+    numbers: Vec<u32>,
+}
+
+impl Table {
+    /// In a table of numbers: not met yet.
+    const UNKNOWN: u32 = u32::MAX;
+
+    fn begin(&mut self, values: &StringArray) {
+        if !self.values.as_ref().is_some_and(|known| texts::have_one_place(known, values)) {
+            self.values = Some(values.clone());
+            self.numbers.clear();
+            self.numbers.resize(values.len(), Table::UNKNOWN);
+        }
+    }
+
+    #[inline]
+    fn number(&mut self, key: usize, values: &StringArray, dictionary: &mut Dictionary) -> u32 {
+        let number = &mut self.numbers[key];
+        if *number == Table::UNKNOWN {
+            *number = dictionary.number_text(values.value(key).as_bytes());
+        }
+        *number
+    }
+}
+
 /// One column of the row group at hand.
 pub(super) struct Chunk {
     descr: ColumnDescPtr,
@@ -106,6 +143,7 @@ pub(super) struct Chunk {
     rows: usize,
     nulls: usize,
     pub(super) dictionary: Dictionary,
+    table: Table,
     /// Whether values are still numbered, and whether any page has numbers.
     numbering: bool,
     has_numbers: bool,
@@ -130,6 +168,7 @@ impl Chunk {
             rows: 0,
             nulls: 0,
             dictionary: Dictionary::default(),
+            table: Table::default(),
             numbering: false,
             has_numbers: false,
             numbers: Vec::new(),
@@ -146,6 +185,7 @@ impl Chunk {
         self.places.clear();
         (self.uncompressed_bytes, self.rows, self.nulls) = (0, 0, 0);
         self.dictionary.clear();
+        self.table = Table::default();
         (self.numbering, self.has_numbers) = (self.plan.dictionary, false);
         self.encodings = vec![Encoding::RLE];
         self.bounds = None;
@@ -160,10 +200,15 @@ impl Chunk {
     /// Adds the rows of a block.
     pub(super) fn add(&mut self, array: &ArrayRef, scratch: &mut Scratch) -> Result<(), ParquetError> {
         let unknown = || ParquetError::NYI(format!("columns of {}", array.data_type()));
-        let cells = Cells::of(array).ok_or_else(unknown)?;
+        let mut cells = Cells::of(array).ok_or_else(unknown)?;
         let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
         if self.numbering {
             self.number(&cells, nulls, array.len());
+        }
+        let plain;
+        if let (Cells::Numbered(..), false) = (&cells, self.numbering) {
+            plain = texts::plain(array)?;
+            cells = Cells::of(&plain).ok_or_else(unknown)?;
         }
         let mut from = 0;
         while from < array.len() {
@@ -179,18 +224,25 @@ impl Chunk {
 
     /// Numbers the values of a block, unless there are too many.
     fn number(&mut self, cells: &Cells<'_>, nulls: Option<&NullBuffer>, rows: usize) {
-        let Chunk { dictionary, numbers, .. } = self;
+        let Chunk { dictionary, numbers, table, .. } = self;
         let known = dictionary.len();
         let mut too_large = false;
         numbers.clear();
+        if let Cells::Numbered(_, values) = cells {
+            table.begin(values);
+        }
         for_each_present(nulls, 0..rows, |row| match cells {
             Cells::Texts(offsets, data) if !too_large => {
                 numbers.push(dictionary.number_text(text(offsets, data, row)));
                 too_large = dictionary.bytes() > DICTIONARY_BYTES_MAX;
             }
+            Cells::Numbered(keys, values) if !too_large => {
+                numbers.push(table.number(usize::from(keys[row]), values, dictionary));
+                too_large = dictionary.bytes() > DICTIONARY_BYTES_MAX;
+            }
             Cells::Words(words) => numbers.push(dictionary.number_word(words[row])),
             Cells::Halves(halves) => numbers.push(dictionary.number_word(u64::from(halves[row]))),
-            Cells::Texts(..) | Cells::Bits(_) => {}
+            Cells::Texts(..) | Cells::Numbered(..) | Cells::Bits(_) => {}
         });
         if dictionary.bytes() > DICTIONARY_BYTES_MAX {
             dictionary.cut(known);
@@ -285,6 +337,8 @@ impl Chunk {
                     }
                 }
             }
+            // What is numbered in the block and not in the file was made plain before.
+            (Cells::Numbered(..), _) => Encoding::PLAIN,
             (Cells::Halves(values), _) => {
                 for_each_present(nulls, rows, |row| body.extend_from_slice(&values[row].to_le_bytes()));
                 Encoding::PLAIN
@@ -419,11 +473,17 @@ fn page_end(offsets: &[i32], from: usize) -> usize {
     fit.unwrap_or(from + 1)
 }
 
+/// Where more than one in so many rows have a value, and as many have none, there are hardly any runs.
+const MIXED_PART: usize = 16;
+
 /// Which rows have a value, behind the length of that.
 fn put_levels(nulls: Option<&NullBuffer>, rows: Range<usize>, present: usize, out: &mut Vec<u8>) {
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
     match nulls {
+        Some(nulls) if present > rows.len() / MIXED_PART && present < rows.len() - rows.len() / MIXED_PART => {
+            encode::bits(nulls.slice(rows.start, rows.len()).inner(), out);
+        }
         Some(nulls) if present > 0 && present < rows.len() => {
             let levels: Vec<u32> = nulls.slice(rows.start, rows.len()).iter().map(u32::from).collect();
             encode::hybrid(&levels, 1, out);
