@@ -11,6 +11,7 @@ mod export;
 mod hostile;
 mod live;
 mod machine;
+mod marks;
 mod newcomer;
 mod notify_alertmanager;
 mod notify_email;
