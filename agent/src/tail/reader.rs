@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tokio::time::Instant;
 use super::Now;
 use super::body::{Body, Ended, Packed};
 use super::checkpoint::{SavedSource, Stage};
-use super::identity::{FileId, Fingerprint, Head, HeadMatch};
+use super::identity::{FileId, Fingerprint, Head, HeadMatch, Stat};
 use super::info::Info;
 use crate::decode::encoding::Encoding;
 use crate::decode::{Close, Format, Multiline, Open, Scratch, Window, decode};
@@ -462,5 +461,5 @@ fn real_path(path: &Path) -> Option<PathBuf> {
 }
 
 pub(super) fn mtime_ns(meta: &std::fs::Metadata) -> i64 {
-    meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
+    Stat::of(meta).mtime_ns
 }

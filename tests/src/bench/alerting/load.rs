@@ -68,15 +68,22 @@ fn rules(group: usize) -> anyhow::Result<String> {
         let filter = format!("service:svc-{service} AND duration_ms>={}", group * 4 + rule % 4);
         writeln!(text, "      - alert: Rule{group}x{rule}")?;
         writeln!(text, "        summary: '{{{{ labels.host }}}}'")?;
-        let count = |agg: &str, window: &str| format!("{{filter: '{filter}', agg: {agg}, window: {window}, by: [host]}}");
+        let count =
+            |agg: &str, window: &str| format!("{{filter: '{filter}', agg: {agg}, window: {window}, by: [host]}}");
         match rule {
             0..12 => {
                 writeln!(text, "        signals: {{hits: {}}}", count("count", "5m"))?;
-                writeln!(text, "        levels: {{critical: {{when: hits >= 100000}}, warning: {{when: hits >= 50000, for: 5m}}}}")?;
+                writeln!(
+                    text,
+                    "        levels: {{critical: {{when: hits >= 100000}}, warning: {{when: hits >= 50000, for: 5m}}}}"
+                )?;
             }
             12..15 => {
                 writeln!(text, "        signals:")?;
-                writeln!(text, "          bad: {{filter: '{filter} AND status>=500', agg: count, window: 10m, by: [host]}}")?;
+                writeln!(
+                    text,
+                    "          bad: {{filter: '{filter} AND status>=500', agg: count, window: 10m, by: [host]}}"
+                )?;
                 writeln!(text, "          total: {}", count("count", "10m"))?;
                 writeln!(text, "          ratio: {{expr: bad / total}}")?;
                 writeln!(text, "        levels: {{critical: {{when: ratio > 0.99 and bad > 1000}}}}")?;
