@@ -13,6 +13,7 @@ mod hostile;
 mod journal;
 mod live;
 mod machine;
+mod marks;
 mod newcomer;
 mod nginx_formats;
 mod notify_alertmanager;
