@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{DecompressError, decompress};
+use crate::json_len::json_len;
 use crate::record::EVENTS_PER_BATCH_MAX;
 use crate::varint;
 
@@ -392,20 +393,23 @@ impl BodyBuilder {
 
     fn frame(self, mut header: Header, zstd_level: i32) -> Result<Whole, BatchError> {
         header.chunks = self.chunks;
-        let head = serde_json::to_vec(&header)?;
-        check_size("header", head.len(), HEADER_BYTES_MAX)?;
+        // Counted and then written where it belongs: with a thousand watermarks it is most of a batch.
+        let head_len = json_len(&header)?;
+        check_size("header", head_len, HEADER_BYTES_MAX)?;
         let mut body = zstd::bulk::compress(&self.raw, zstd_level).map_err(DecompressError::Zstd)?;
         if body.len() > BODY_BYTES_MAX {
             // A fast level was too fast for this one.
             body = zstd::bulk::compress(&self.raw, ZSTD_LEVEL_SMALL).map_err(DecompressError::Zstd)?;
             check_size("body", body.len(), BODY_BYTES_MAX)?;
         }
-        let mut out = Vec::with_capacity(head.len() + body.len() + 32);
+        let mut out = Vec::with_capacity(head_len + body.len() + 32);
         out.extend_from_slice(&MAGIC);
         out.push(VERSION);
-        put_u32(&mut out, head.len());
-        out.extend_from_slice(&head);
-        out.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
+        put_u32(&mut out, head_len);
+        let head_at = out.len();
+        serde_json::to_writer(&mut out, &header)?;
+        let head_crc = crc32fast::hash(&out[head_at..]);
+        out.extend_from_slice(&head_crc.to_le_bytes());
         put_u32(&mut out, self.raw.len());
         put_u32(&mut out, body.len());
         out.extend_from_slice(&body);

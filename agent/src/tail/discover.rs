@@ -3,12 +3,13 @@
 //! Each find says why, and so does each thing that was passed over: `logweir-agent discover` prints both.
 
 use std::collections::HashSet;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use logweir_proto::batch::SourceKind;
 
-use super::identity::is_compressed;
+use super::identity::{Stat, is_compressed};
 use super::info::Labels;
 use crate::config::{Config, FileRule, StartAt};
 use crate::decode::Multiline;
@@ -35,6 +36,8 @@ pub struct Candidate {
     pub labels: Labels,
     pub multiline: Multiline,
     pub start_at: StartAt,
+    /// What was seen of the file, where it was looked at: nobody looks again for the same purpose.
+    pub stat: Option<Stat>,
 }
 
 /// What discovery says about one path.
@@ -69,6 +72,7 @@ impl Candidate {
             labels: Labels::default(),
             multiline: Multiline::Auto,
             start_at: StartAt::End,
+            stat: None,
         }
     }
 
@@ -112,8 +116,7 @@ impl Discovery {
             kubernetes::find(&self.config.roots, &mut all);
         }
         spooled::find(&self.config, &mut all);
-        let mut seen = HashSet::new();
-        all.retain(|finding| finding.skipped || seen.insert(finding.candidate.path.clone()));
+        keep_first(&mut all);
         all.truncate(FINDINGS_MAX);
         for finding in &mut all {
             check_plain(finding);
@@ -164,8 +167,16 @@ pub fn candidates(findings: Vec<Finding>) -> Vec<Candidate> {
     findings.into_iter().filter(|finding| !finding.skipped).map(|finding| finding.candidate).collect()
 }
 
+fn keep_first(all: &mut Vec<Finding>) {
+    let mut seen = HashSet::new();
+    let first: Vec<bool> =
+        all.iter().map(|finding| finding.skipped || seen.insert(finding.candidate.path.as_path())).collect();
+    let mut first = first.into_iter();
+    all.retain(|_| first.next().unwrap_or(true));
+}
+
 fn check_plain(finding: &mut Finding) {
-    if finding.skipped {
+    if finding.skipped || finding.candidate.stat.is_some() {
         return;
     }
     match std::fs::metadata(&finding.candidate.path) {
@@ -173,7 +184,7 @@ fn check_plain(finding: &mut Finding) {
             finding.skipped = true;
             finding.why = "not a plain file".to_owned();
         }
-        Ok(_) => {}
+        Ok(meta) => finding.candidate.stat = Some(Stat::of(&meta)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             finding.why.push_str("; not there yet, followed when it appears");
         }
@@ -189,7 +200,8 @@ fn globbed(rule: &FileRule, all: &mut Vec<Finding>) {
     for pattern in &rule.paths {
         let Ok(paths) = glob::glob(pattern) else { continue };
         for path in paths.filter_map(|path| path.ok()) {
-            if all.len() >= FINDINGS_MAX || path.is_dir() {
+            let meta = std::fs::metadata(&path).ok();
+            if all.len() >= FINDINGS_MAX || meta.as_ref().is_some_and(Metadata::is_dir) {
                 continue;
             }
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -204,6 +216,7 @@ fn globbed(rule: &FileRule, all: &mut Vec<Finding>) {
                 candidate.format.clone_from(&rule.format);
                 candidate.multiline.clone_from(&rule.multiline);
                 candidate.start_at = rule.start_at;
+                candidate.stat = meta.filter(Metadata::is_file).map(|meta| Stat::of(&meta));
                 all.push(Finding::follow(candidate, format!("matches {pattern}")));
             }
         }

@@ -152,9 +152,13 @@ impl Seen {
                 self.pages.entry(key).or_insert((incident, false));
             }
             // PagerDuty drops what ends nothing.
-            "resolve" => self.pages.entry(key).and_modify(|page| page.1 = true).or_default(),
+            "resolve" => {
+                if let Some(page) = self.pages.get_mut(&key) {
+                    page.1 = true;
+                }
+            }
             other => anyhow::bail!("{other}"),
-        };
+        }
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ mod hostile;
 mod journal;
 mod live;
 mod machine;
+mod marks;
 mod newcomer;
 mod nginx_formats;
 mod notify_alertmanager;

@@ -541,7 +541,7 @@ fn labels_never_make_a_header_too_large() {
         fs::write(&path, "a line\nand another\n").unwrap();
         let (format, labels) = ("\u{1}".repeat(FORMAT_BYTES_MAX).into(), labels.clone());
         let multiline = Multiline::None;
-        Candidate { path, kind: SourceKind::File, format, labels, multiline, start_at: StartAt::Beginning }
+        Candidate { path, kind: SourceKind::File, format, labels, multiline, start_at: StartAt::Beginning, stat: None }
     };
     let candidates: Vec<Candidate> = (0..8).map(candidate).collect();
     let now = world.at();
