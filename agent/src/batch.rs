@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use logweir_proto::batch::{BatchError, BodyBuilder, ChunkBuilder, Envelope, Gap, Header, SourceInfo};
+use logweir_proto::json_len::json_len;
 
 use crate::tail::checkpoint::PlannedRange;
 
@@ -25,7 +26,7 @@ pub fn cut(text: &mut String, bytes_max: usize) {
 
 /// Bytes that something takes in a header.
 pub fn json_bytes<T: serde::Serialize>(part: &T) -> usize {
-    serde_json::to_vec(part).map_or(0, |json| json.len() + 1)
+    json_len(part).map_or(0, |len| len + 1)
 }
 
 /// Chunks that are collected.
