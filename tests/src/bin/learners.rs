@@ -51,11 +51,16 @@ fn line(random: &mut Random, template: u64) -> String {
 fn main() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let mut random = Random(7);
+    patterns(&mut out, &mut random)?;
+    detectors(&mut out, &mut random)
+}
+
+fn patterns(out: &mut impl Write, random: &mut Random) -> anyhow::Result<()> {
     // A service has few templates, and most lines are of the first of them.
     let lines: Vec<String> = (0..LINES)
         .map(|_| {
             let template = random.below(200).min(random.below(200));
-            line(&mut random, template)
+            line(random, template)
         })
         .collect();
     let bytes: usize = lines.iter().map(String::len).sum();
@@ -79,7 +84,7 @@ fn main() -> anyhow::Result<()> {
     let empty_mib = usage::memory_mib(pid)?;
     let before = Usage::of_self()?;
     for template in 0..TEMPLATES as u64 {
-        let line = line(&mut random, template);
+        let line = line(random, template);
         miner.learn(&line);
     }
     let cpu_s = Usage::of_self()?.cpu_s - before.cpu_s;
@@ -90,7 +95,10 @@ fn main() -> anyhow::Result<()> {
         miner.len(),
         cpu_s * 1e6 / TEMPLATES as f64
     )?;
+    Ok(())
+}
 
+fn detectors(out: &mut impl Write, random: &mut Random) -> anyhow::Result<()> {
     let mut record = Record::new(Some(288));
     let before = Usage::of_self()?;
     let sum: f64 = (0..VALUES).map(|_| record.push(random.below(1_000) as f64)).sum();
