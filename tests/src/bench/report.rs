@@ -143,11 +143,33 @@ impl Report {
     }
 
     pub fn queries(&mut self, figures: &[QueryFigures]) -> anyhow::Result<()> {
-        writeln!(self.text, "\n| query over the whole day | warm ms | first after start | rows |\n|---|---|---|---|")?;
+        writeln!(
+            self.text,
+            "\n| query over the whole day | warm ms | another text each time | cold: just started, nothing cached | rows |\n|---|---|---|---|---|"
+        )?;
         for query in figures {
-            let QueryFigures { name, query, cold_ms, warm_ms, rows } = query;
+            let QueryFigures { name, query, cold_ms, warm_ms, fresh_ms, rows } = query;
             let query = query.replace('|', "\\|");
-            writeln!(self.text, "| {name}: `{query}` | {warm_ms:.1} | {cold_ms:.1} | {rows} |")?;
+            let fresh = fresh_ms.map(|ms| format!("{ms:.1}")).unwrap_or_default();
+            writeln!(self.text, "| {name}: `{query}` | {warm_ms:.1} | {fresh} | {cold_ms:.1} | {rows} |")?;
+        }
+        Ok(())
+    }
+
+    /// `once` over the set, `grown` over `times` as much in so many splits.
+    pub fn growth(
+        &mut self,
+        times: u64,
+        splits: usize,
+        once: &[(&'static str, f64)],
+        grown: &[(&'static str, f64)],
+    ) -> anyhow::Result<()> {
+        writeln!(
+            self.text,
+            "\n| growth: warm ms | over the set | over {times} times as much, {splits} splits | ratio, at most 3 |\n|---|---|---|---|"
+        )?;
+        for ((name, once), (_, grown)) in once.iter().zip(grown) {
+            writeln!(self.text, "| {name} | {once:.1} | {grown:.1} | {:.1} |", grown / once.max(0.01))?;
         }
         Ok(())
     }
