@@ -21,6 +21,10 @@ use crate::frame::{DecompressError, decompress};
 use crate::record::EVENTS_PER_BATCH_MAX;
 use crate::varint;
 
+mod bytes;
+
+use bytes::{put_u32, take_bytes, take_u32};
+
 pub const MAGIC: [u8; 3] = *b"LWB";
 pub const VERSION: u8 = 1;
 /// The media type of `POST /api/v1/batches`.
@@ -578,24 +582,6 @@ fn take_record<'a>(meta: &mut &[u8], text: &mut &'a [u8], start: u64, time: &mut
         _ => return None,
     };
     Some(RecordRef { start, advance, time_ns, stream, truncated: flags & FLAG_TRUNCATED != 0, text: line })
-}
-
-fn put_u32(out: &mut Vec<u8>, value: usize) {
-    out.extend_from_slice(&(value as u32).to_le_bytes());
-}
-
-fn take_bytes<'a>(input: &mut &'a [u8], len: usize, what: &'static str) -> Result<&'a [u8], BatchError> {
-    if input.len() < len {
-        return Err(BatchError::Truncated(what));
-    }
-    let (taken, rest) = input.split_at(len);
-    *input = rest;
-    Ok(taken)
-}
-
-fn take_u32(input: &mut &[u8], what: &'static str) -> Result<usize, BatchError> {
-    let bytes = take_bytes(input, 4, what)?;
-    Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize)
 }
 
 fn check_size(what: &'static str, bytes: usize, max: usize) -> Result<(), BatchError> {
