@@ -111,7 +111,8 @@ mod tests {
         let arrivals = Arrivals::default();
         arrivals.note_times(&[], 0);
         arrivals.note_times(&[-90_000 * S, -89_990 * S, S, 2 * S], 3 * S);
-        let spans = |after| arrivals.after(after).iter().map(|a| (a.oldest_ns / S, a.newest_ns / S)).collect::<Vec<_>>();
+        let spans =
+            |after| arrivals.after(after).iter().map(|a| (a.oldest_ns / S, a.newest_ns / S)).collect::<Vec<_>>();
         assert_eq!(spans(0), [(-90_000, -89_990), (1, 2)]);
         let scattered: Vec<i64> = (0..20).map(|i| i * 100 * S).collect();
         arrivals.note_times(&scattered, 3_000 * S);
