@@ -9,7 +9,7 @@ use logweir_proto::query::parse::parse;
 use logweir_proto::record::EventId;
 use proptest::prelude::*;
 
-use super::storm::check;
+use super::storm::{Checks, check};
 use super::world::{ROUND_NS, World};
 use crate::search::execute::Request;
 use crate::search::testing::{ask, request};
@@ -49,19 +49,19 @@ fn pages_are_in_order_and_whole_while_rows_come_and_splits_change() {
                 keeper.maintain();
             }
         });
-        let mut pages = 0;
+        let mut checks = Checks::default();
         for (round, reader) in readers.iter().enumerate() {
             let line = |i: i64| (i * 7919 % 5000, format!(r#"{{"odd":{},"message":"x"}}"#, i % 2 == 1));
             (0..4).for_each(|part| world.write(&store, (0..25).map(|i| line(i + part * 25 + round as i64)).collect()));
-            pages += read(&mut world, &store, reader);
+            checks += read(&mut world, &store, reader);
         }
         stop.store(true, Ordering::SeqCst);
         thread.join().expect("the keeper");
-        pages
+        checks
     });
 }
 
-fn read(world: &mut World, store: &crate::store::service::Store, reader: &Reader) -> usize {
+fn read(world: &mut World, store: &crate::store::service::Store, reader: &Reader) -> Checks {
     let is_wanted = |line: &String| !reader.odd || line.contains("true");
     let before: BTreeSet<EventId> = world.lines.iter().filter(|(_, line)| is_wanted(line)).map(|(id, _)| *id).collect();
     let query = parse(if reader.odd { "odd:true" } else { "*" }).expect("a query");
@@ -84,5 +84,5 @@ fn read(world: &mut World, store: &crate::store::service::Store, reader: &Reader
     assert!(seen.iter().all(|id| world.lines.get(id).is_some_and(is_wanted)), "{reader:?}");
     let seen: BTreeSet<EventId> = seen.into_iter().collect();
     assert_eq!(before.difference(&seen).count(), 0, "{reader:?}");
-    pages
+    Checks { answers: pages, rows: seen.len() }
 }
