@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod descriptors;
 pub mod discover;
 pub mod follow;
+pub mod formats;
 pub mod identity;
 pub mod info;
 pub mod journal;

@@ -38,7 +38,7 @@ pub const EXPORT_BYTES_MIN: u64 = 1 << 20;
 pub const EXPORT_KEEP_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 pub const EXPORT_KEEP_MIN: Duration = Duration::from_secs(60);
 pub const EXPORT_KEEP_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
-pub const SEAL_BYTES_DEFAULT: u64 = 64 << 20;
+pub const SEAL_BYTES_DEFAULT: u64 = 48 << 20;
 pub const SEAL_BYTES_MIN: u64 = 64 << 10;
 pub const SEAL_BYTES_MAX: u64 = 1 << 30;
 pub const SEAL_AGE_DEFAULT: Duration = Duration::from_secs(600);
@@ -109,7 +109,8 @@ pub struct Limits {
     pub export_bytes: u64,
     /// How long a finished export is kept.
     pub export_keep: Duration,
-    /// Raw bytes in the head before it is sealed into a split.
+    /// Memory of the rows in the head before they are sealed into a split; under full load there are up to three times
+    /// as many.
     pub seal_bytes: u64,
     /// Age of the head's oldest row before it is sealed.
     pub seal_age: Duration,

@@ -76,6 +76,8 @@ pub struct Live {
     statuses: Mutex<BTreeMap<String, RuleStatus>>,
     /// Why rules cannot be evaluated at all now.
     pub(crate) broken: Mutex<Option<String>>,
+    /// Why what is evaluated is not what happens: a group is late, or no lines arrive.
+    stalled: Mutex<Option<String>>,
     /// When rules were last evaluated.
     round_wall: AtomicI64,
     /// The commit of the rule files, when they are in a git checkout.
@@ -99,6 +101,7 @@ impl Live {
         Live {
             base_url: base_url.to_owned(),
             signer: Signer::new(base_url, link_key),
+            stalled: Mutex::default(),
             round_wall: AtomicI64::new(i64::MIN),
             commit: RwLock::default(),
             wake: Notify::new(),
@@ -142,6 +145,10 @@ impl Live {
 
     fn set_broken(&self, broken: Option<String>) {
         *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = broken;
+    }
+
+    pub(crate) fn set_stalled(&self, stalled: Option<String>) {
+        *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = stalled;
     }
 
     pub(crate) fn status(&self, rule: &str) -> RuleStatus {
@@ -214,7 +221,7 @@ impl Live {
             Some(reason) => Some(reason),
             None if !self.may_send() => Some("the past is not caught up".to_owned()),
             None if age_ns > EVALUATION_AGE_MAX_NS => Some("rules are not evaluated".to_owned()),
-            None => None,
+            None => self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 

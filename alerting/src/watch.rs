@@ -32,12 +32,13 @@ pub(crate) struct Watcher {
     /// The rules of which the store knows that they are in force.
     noted: Option<Arc<RuleSet>>,
     told: Told,
+    started_wall: i64,
 }
 
 impl Watcher {
     pub(crate) fn new(store: Store, live: Arc<Live>, source: Shared, clock: Clock) -> Watcher {
-        let told = Told::new(clock.now_ns());
-        Watcher { store, live, source, clock, noted: None, told }
+        let started_wall = clock.now_ns();
+        Watcher { store, live, source, clock, noted: None, told: Told::new(started_wall), started_wall }
     }
 
     pub(crate) async fn run(mut self, drain: Drain) {
@@ -72,6 +73,7 @@ impl Watcher {
             statuses: self.live.statuses(),
             rules,
         };
+        self.live.set_stalled(trouble::stalled(&seen, self.started_wall, now_wall));
         if self.told.update(&self.store, routing, &seen, now_wall).await? {
             self.live.wake.notify_one();
         }

@@ -29,6 +29,12 @@ mod tests {
         for (_, rule) in set.rules() {
             assert!(!rule.tests.is_empty(), "{} has no tests", rule.name);
             assert!(!rule.summary.text.is_empty(), "{} has no summary", rule.name);
+            let row = format!("\n| `{}` | ", rule.name);
+            assert!(
+                include_str!("../../docs/rules.md").contains(&row),
+                "{} is not in the table of docs/rules.md",
+                rule.name
+            );
         }
     }
 }

@@ -5,6 +5,7 @@
 //! a crash exactly its ranges are cut and sent again; the server knows a range that it has.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use logweir_proto::batch::{AgentInfo, ChunkBuilder, Gap, Header, Heartbeat, SourceInfo, Watermark};
@@ -500,9 +501,11 @@ impl Tail {
 
     /// Marks what a wake-up named; a path that is nobody's may be a rotated file under its new name.
     pub fn touched(&mut self, paths: &HashSet<PathBuf>) {
+        // As text: the hash of a path is that of its parts.
+        let paths: HashSet<&OsStr> = paths.iter().map(|path| path.as_os_str()).collect();
         for source in self.sources.values_mut() {
-            let named =
-                paths.contains(&source.path_now) || source.real_path.as_ref().is_some_and(|real| paths.contains(real));
+            let is_named = |path: &PathBuf| paths.contains(path.as_os_str());
+            let named = is_named(&source.path_now) || source.real_path.as_ref().is_some_and(is_named);
             source.dirty |= source.is_followed() && (source.stage == Stage::Rotated || named);
         }
     }

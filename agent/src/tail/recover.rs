@@ -226,8 +226,7 @@ impl Tail {
     }
 
     /// A finished file is met under another device number: the numbers of devices change over a reboot.
-    pub(super) fn rebind(&mut self, path: &Path, meta: &Metadata) {
-        let id = FileId::of(meta);
+    pub(super) fn rebind(&mut self, path: &Path, id: FileId) {
         if self.by_file.contains_key(&id) {
             return;
         }

@@ -58,7 +58,7 @@ impl JsonSchema for IngestParameters {
 pub async fn batches(State(app): State<App>, request: Request<Body>) -> Result<Json<BatchAnswer>, ApiError> {
     let principal = app.auth.allow(request.headers(), Scope::Ingest)?;
     let now_ns = app.clock.now_ns();
-    let mut ticket = app.admission.enter(now_ns)?;
+    let mut ticket = app.admission.wait(now_ns).await?;
     let bytes = read_body_into(request, BATCH_BYTES_MAX, Some(&mut ticket)).await?;
     let tenant = principal.tenant;
     let received = app.ingest_pool.run(move || Received::decode(tenant, now_ns, bytes, ticket)).await;
@@ -84,7 +84,7 @@ pub async fn ingest(
     let sender = sender(&principal, &parameters, request.headers())?;
     let encoding = header_text(request.headers(), CONTENT_ENCODING.as_str()).map(str::to_owned);
     let now_ns = app.clock.now_ns();
-    let mut ticket = app.admission.enter(now_ns)?;
+    let mut ticket = app.admission.wait(now_ns).await?;
     let wire_max = if encoding.is_some() { INGEST_WIRE_BYTES_MAX } else { INGEST_BYTES_MAX };
     let bytes = read_body_into(request, wire_max, Some(&mut ticket)).await?;
     let parsed = app

@@ -44,7 +44,7 @@ impl Labels {
 
     fn add(&mut self, name: &str, value: &str, names: &mut Names) {
         // These are told by the line or by the store, never by a label.
-        let reserved = matches!(name, field::TIME | field::SEQ | field::LEVEL | field::PATTERN_ID | field::SOURCE);
+        let reserved = matches!(name, field::TIME | field::SEQ | field::LEVEL | field::PATTERN_ID);
         if reserved || value.is_empty() || value.len() > LABEL_BYTES_MAX {
             return;
         }
@@ -62,7 +62,10 @@ impl Labels {
         if let Some(stream) = stream.as_str() {
             line.push_default(NameId::STREAM, Value::Text(Text::Static(stream)));
         }
-        line.push_default(NameId::SOURCE, Value::Text(Text::Static(self.source)));
+        // A label may say better where the lines come from.
+        if !self.list.iter().any(|(name, _)| *name == NameId::SOURCE) {
+            line.push_default(NameId::SOURCE, Value::Text(Text::Static(self.source)));
+        }
         // Every line gets them: one copy for all.
         let Text::Scratch(base, _) = line.scratch(&self.values) else { return };
         for (name, range) in &self.list {
@@ -77,6 +80,15 @@ mod tests {
     use super::SourceKind;
     use crate::parse::tests::fixture::Fixture;
     use expect_test::expect;
+
+    #[test]
+    fn a_label_says_where_lines_come_from() {
+        let mut fixture = Fixture::with(SourceKind::Json, "", &[("source", "billing")]);
+        for (line, source) in [(r#"{"msg":"m"}"#, "billing"), (r#"{"msg":"m","source":"own"}"#, "own")] {
+            fixture.parse(line.as_bytes());
+            assert_eq!(fixture.field(line.as_bytes(), "source").as_deref(), Some(source));
+        }
+    }
 
     #[test]
     fn labels_never_hide_what_the_line_says() {

@@ -3,9 +3,19 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 /// Decompressed bytes between the door and the head of the store.
-pub const IN_FLIGHT_BYTES_MAX: u64 = 96 << 20;
+pub const IN_FLIGHT_BYTES_MAX: u64 = 64 << 20;
+
+/// With more bytes than these in flight the next request waits at the door, its body unread.
+pub const ENTER_BYTES_MAX: u64 = 40 << 20;
+
+/// How long it waits before it is sent away.
+pub const ROOM_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// How full the file system of `data_dir` may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +96,8 @@ pub struct Admission(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     in_flight: AtomicU64,
+    /// Told when something that was in flight is not any more.
+    room: Notify,
     bytes_per_s: u64,
     /// Token bucket as the moment when it is full again: one atomic, no lock.
     full_at_ns: AtomicI64,
@@ -103,6 +115,7 @@ impl Admission {
     pub fn with_disk_limits(bytes_per_s: u64, disk_limits: DiskLimits) -> Admission {
         Admission(Arc::new(Shared {
             in_flight: AtomicU64::new(0),
+            room: Notify::new(),
             bytes_per_s: bytes_per_s.max(1),
             full_at_ns: AtomicI64::new(i64::MIN),
             disk_free: AtomicU64::new(u64::MAX),
@@ -120,7 +133,7 @@ impl Admission {
         if self.0.store_full.load(Ordering::Relaxed) {
             return Err(Refusal::StoreFull);
         }
-        if self.0.in_flight.load(Ordering::SeqCst) > IN_FLIGHT_BYTES_MAX {
+        if self.0.in_flight.load(Ordering::SeqCst) > ENTER_BYTES_MAX {
             return Err(Refusal::InFlight);
         }
         let debt_ns = self.0.full_at_ns.load(Ordering::Relaxed).saturating_sub(now_ns);
@@ -129,6 +142,35 @@ impl Admission {
             return Err(Refusal::Rate { retry_after_s: ((debt_ns - burst_ns) / 1_000_000_000 + 1) as u64 });
         }
         Ok(Ticket { admission: self.clone(), bytes: 0 })
+    }
+
+    /// [`Admission::enter`], which waits a moment when room is all that is missing: a sender that is sent away comes
+    /// back after a second at the earliest, and by then the stages behind the door have nothing to do.
+    pub async fn wait(&self, now_ns: i64) -> Result<Ticket, Refusal> {
+        let deadline = Instant::now() + ROOM_WAIT_MAX;
+        let mut waited = false;
+        loop {
+            match self.enter(now_ns) {
+                Err(Refusal::InFlight) => {}
+                entered => {
+                    if waited {
+                        // There may be room for the next one, too.
+                        self.0.room.notify_one();
+                    }
+                    return entered;
+                }
+            }
+            // What was given back since then has left its word.
+            waited = timeout_at(deadline, self.0.room.notified()).await.is_ok();
+            if !waited {
+                return self.enter(now_ns);
+            }
+        }
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.0.in_flight.fetch_sub(bytes, Ordering::SeqCst);
+        self.0.room.notify_one();
     }
 
     /// Counts data that was taken against the rate. It may go into debt: then the next requests wait at the door.
@@ -196,7 +238,7 @@ impl Ticket {
     /// Asks for room for so many bytes in all; what was asked for before is part of it.
     pub fn resize(&mut self, bytes: u64) -> Result<(), Refusal> {
         if bytes <= self.bytes {
-            self.admission.0.in_flight.fetch_sub(self.bytes - bytes, Ordering::SeqCst);
+            self.admission.give_back(self.bytes - bytes);
             self.bytes = bytes;
             return Ok(());
         }
@@ -215,7 +257,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.admission.0.in_flight.fetch_sub(self.bytes, Ordering::SeqCst);
+        self.admission.give_back(self.bytes);
     }
 }
 
@@ -229,8 +271,8 @@ mod tests {
     fn memory_in_flight_is_bounded_and_given_back() {
         let admission = Admission::new(u64::MAX);
         let mut first = admission.enter(0).expect("there is room");
-        first.resize(IN_FLIGHT_BYTES_MAX).expect("one request is always let in");
         let mut second = admission.enter(0).expect("nothing is asked for yet");
+        first.resize(IN_FLIGHT_BYTES_MAX).expect("one request is always let in");
         assert_eq!(second.grow(1), Err(Refusal::InFlight));
         drop(second);
         first.grow(1).expect("alone it may be larger");
@@ -239,6 +281,33 @@ mod tests {
         assert_eq!(admission.in_flight_bytes(), 10);
         drop(first);
         assert_eq!(admission.in_flight_bytes(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_room_waits_for_it_and_not_for_ever() {
+        let admission = Admission::new(u64::MAX);
+        let mut first = admission.enter(0).expect("there is room");
+        first.resize(ENTER_BYTES_MAX + 1).expect("one request is always let in");
+        let others: Vec<_> = (0..3)
+            .map(|_| {
+                tokio::spawn({
+                    let door = admission.clone();
+                    async move { door.wait(0).await }
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert!(others.iter().all(|other| !other.is_finished()));
+        drop(first);
+        for other in others {
+            let mut ticket = other.await.expect("it ends").expect("there is room");
+            ticket.grow(1).expect("there is room");
+        }
+        let begin = Instant::now();
+        let mut first = admission.enter(0).expect("there is room");
+        first.resize(ENTER_BYTES_MAX + 1).expect("one request is always let in");
+        assert_eq!(admission.wait(0).await.expect_err("full"), Refusal::InFlight);
+        assert_eq!(begin.elapsed(), ROOM_WAIT_MAX);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub struct Head {
     blocks: Vec<Arc<Block>>,
     rows: u64,
     raw_bytes: u64,
+    memory_bytes: u64,
 }
 
 impl Head {
@@ -31,14 +32,21 @@ impl Head {
         }
         let (rows, raw_bytes) = (block.len(), block.raw_bytes());
         if rows > BLOCK_ROWS_MAX {
-            self.blocks.extend(Merge::new(&[block])?.blocks()?.into_iter().map(Arc::new));
+            self.push(Merge::new(&[block])?.blocks()?.into_iter().map(Arc::new));
         } else {
-            self.blocks.push(block);
+            self.push([block]);
             self.merge_small()?;
         }
         self.rows += rows as u64;
         self.raw_bytes += raw_bytes;
         Ok(())
+    }
+
+    fn push(&mut self, blocks: impl IntoIterator<Item = Arc<Block>>) {
+        for block in blocks {
+            self.memory_bytes += block.memory_bytes() as u64;
+            self.blocks.push(block);
+        }
     }
 
     /// Merges the last two blocks while the one before is not much larger.
@@ -50,8 +58,10 @@ impl Head {
                 break;
             }
             let merged = Merge::new(&[Arc::clone(before), Arc::clone(last)])?.blocks()?;
+            let apart = before.memory_bytes() + last.memory_bytes();
+            self.memory_bytes = self.memory_bytes.saturating_sub(apart as u64);
             self.blocks.truncate(self.blocks.len() - 2);
-            self.blocks.extend(merged.into_iter().map(Arc::new));
+            self.push(merged.into_iter().map(Arc::new));
         }
         Ok(())
     }
@@ -67,6 +77,11 @@ impl Head {
     /// Bytes of the lines as they were written.
     pub fn raw_bytes(&self) -> u64 {
         self.raw_bytes
+    }
+
+    /// Bytes of the columns in memory.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
     }
 
     pub fn is_empty(&self) -> bool {

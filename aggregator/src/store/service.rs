@@ -38,13 +38,16 @@ pub const SPLITS: &str = "splits";
 /// Memory of open splits: footers, indexes, Parquet metadata.
 pub const SPLIT_CACHE_BYTES: u64 = 256 << 20;
 
-/// The head may grow to this many times `seal_bytes`; then whoever appends seals first, and [`Store::is_full`] tells
-/// the door to take nothing more in while that fails.
+/// The open part may grow to this many times `seal_bytes` while the one before it is sealed; then whoever appends waits
+/// for that, and seals first.
+pub const OPEN_PARTS_MAX: u64 = 2;
+
+/// From this many times `seal_bytes` on [`Store::is_full`] tells the door to take nothing more in: sealing fails.
 pub const HEAD_PARTS_MAX: u64 = 4;
 
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// Bytes of lines in the head before it is sealed.
+    /// Bytes of columns in the open part of the head before it is sealed.
     pub seal_bytes: u64,
     /// Age of the head's first row before it is sealed.
     pub seal_age: Duration,
@@ -195,7 +198,7 @@ impl Store {
     /// Publishes the rows of WAL records up to `wal_record`, all in one step. `ranges` are the byte ranges that these
     /// records add. Seals first when the head is far over its size, which happens only when nobody else does.
     pub fn append(&self, blocks: Vec<Arc<Block>>, wal_record: u64, ranges: SourceRanges) {
-        if self.is_full() {
+        if self.inner.is_over(OPEN_PARTS_MAX) {
             self.inner.relieve();
         }
         let mut state = self.inner.state();
@@ -207,8 +210,7 @@ impl Store {
 
     /// Whether the head is so far over its size that nothing should be taken in.
     pub fn is_full(&self) -> bool {
-        let state = self.inner.state();
-        state.open.head.raw_bytes() >= self.inner.config.seal_bytes.saturating_mul(HEAD_PARTS_MAX)
+        self.inner.is_over(HEAD_PARTS_MAX)
     }
 
     /// All rows as they are now.
@@ -294,6 +296,8 @@ impl Store {
         let raw_bytes = state.open.head.raw_bytes() + sealing.map_or(0, |part| part.head.raw_bytes());
         metrics::gauge!("logweir_head_rows").set(rows as f64);
         metrics::gauge!("logweir_head_raw_bytes").set(raw_bytes as f64);
+        let memory_bytes = state.open.head.memory_bytes() + sealing.map_or(0, |part| part.head.memory_bytes());
+        metrics::gauge!("logweir_head_memory_bytes").set(memory_bytes as f64);
     }
 }
 
@@ -304,6 +308,11 @@ impl Inner {
 
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the open part has so many times the size at which it is sealed.
+    fn is_over(&self, parts: u64) -> bool {
+        self.state().open.size() >= self.config.seal_bytes.saturating_mul(parts)
     }
 
     /// Reports a step that failed and is tried again.

@@ -15,7 +15,8 @@
 //! | | Parquet metadata | the Thrift `FileMetaData` |
 //! | end - 8 | 8 | its length u32, `PAR1` |
 //!
-//! Rows are ordered by `(time, seq)`; a row group has 131,072 of them, so 32 blocks of 4,096 (16 in version 1); pages end at blocks.
+//! Rows are ordered by `(time, seq)`; a row group has at most 96 blocks of 4,096, and all but the
+//! last as many (32 before, 16 in version 1); pages end at blocks.
 //! The Parquet columns are those of [`super::column`]; `time` is a timestamp of nanoseconds in UTC. A message that other
 //! columns of its row tell is not stored: it is null, and the column `_derived`, which only such splits have, is the
 //! number of the template in the footer that it is put together by ([`derived`]).
@@ -28,6 +29,7 @@ pub mod columns;
 pub mod derived;
 pub mod encoding;
 pub mod footer;
+pub mod gate;
 pub mod hashes;
 pub mod indexer;
 pub mod lexicon;

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::http::Poster;
 use super::message::Message;
 use super::outbox::Sent;
-use super::policy::Outcome;
 use super::text::{SAMPLES_SHOWN, break_mentions, color, facts, notes, title};
 use crate::route::channel::{Slack, SlackAccess};
 use crate::state::Episode;

@@ -111,6 +111,39 @@ async fn a_line_becomes_an_alert_at_two_receivers_and_its_end_too() {
     assert_eq!(alerts["alerts"][0]["state"], "resolved");
 }
 
+/// The version of the rule, and what was rolled out shortly before.
+#[tokio::test]
+async fn a_message_names_the_commit_of_its_rule_and_the_last_deploy() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut receiver = StandIn::start(|_, _, _| (200, vec![], "ok".into())).await;
+    let settings = settings(dir.path(), &receiver, &receiver);
+    std::fs::create_dir_all(dir.path().join(".git")).expect("directories");
+    std::fs::write(dir.path().join(".git/HEAD"), "3f2a91c0123456789012345678901234567890ab\n").expect("a commit");
+    let now_wall = Clock::system().now_ns();
+    let lately = logweir_runtime::clock::rfc3339(now_wall - 600 * S);
+    let source = ScriptedSource::new(move |query, _, _| {
+        if query.starts_with("event:deploy") {
+            return answer(json!([
+                {"v": 1, "time": lately, "version": "v2", "service": "shop"},
+                {"v": 1, "time": lately, "version": "v9", "host": "elsewhere"},
+            ]));
+        }
+        answer(if query.contains("stats") { json!([{"v": 50, "host": "a"}]) } else { json!([]) })
+    });
+    let drain = Drain::new();
+    let (service, _) = Service::build(settings, source, Clock::system(), drain.clone()).expect("builds");
+    let running = tokio::spawn(service.run());
+    let mut texts = Vec::new();
+    for _ in 0..2 {
+        texts.push(receiver.received.recv().await.expect("both channels").body.to_string());
+    }
+    let slack = texts.iter().find(|text| text.contains("blocks")).expect("slack");
+    assert!(slack.contains("r.yaml:8 @ 3f2a91c"), "{slack}");
+    assert!(slack.contains("shop v2") && !slack.contains("v9"), "{slack}");
+    drain.cancel();
+    running.await.expect("no panic").expect("ends well");
+}
+
 #[tokio::test]
 async fn wrong_files_are_refused_whole_and_close_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -133,6 +166,14 @@ async fn wrong_files_are_refused_whole_and_close_nothing() {
     assert!(problem.contains("r.yaml:16:23: unknown signal 'erors'"), "{problem}");
     assert_eq!(handle.problem(), None, "logs are taken and the last good rules run: the server is ready");
     assert_eq!(shown["groups"][0]["rules"][0]["name"], "Errors", "the last good set stays");
+    let rejected = async |handle: &Handle| {
+        let (_, alerts) = get(handle, "/api/v1/alerts").await;
+        let all = alerts["alerts"].as_array().expect("alerts").iter();
+        let own = all.map(|alert| alert["summary"].as_str().unwrap_or_default().to_owned());
+        own.filter(|summary| summary.starts_with("rule or routing files are refused")).collect::<Vec<_>>()
+    };
+    let told = rejected(&handle).await;
+    assert!(told.len() == 1 && told[0].contains("r.yaml:16:23"), "{told:?}");
     drop((service, handle));
 
     // A start with wrong files: nothing is evaluated, nothing that fires is closed.
@@ -140,10 +181,13 @@ async fn wrong_files_are_refused_whole_and_close_nothing() {
     service.reload().await;
     clock.set(T0 + 100 * S);
     service.evaluator.round().await.expect("a round");
-    assert_eq!(get(&handle, "/api/v1/alerts").await.1["alerts"][0]["state"], "firing");
+    let (_, alerts) = get(&handle, "/api/v1/alerts").await;
+    assert!(alerts["alerts"].as_array().expect("alerts").iter().all(|alert| alert["state"] == "firing"), "{alerts}");
+    assert_eq!(rejected(&handle).await.len(), 1, "told once, over a restart");
     std::fs::write(&rules, RULE).expect("rules");
     service.reload().await;
     assert_eq!(get(&handle, "/api/v1/rules").await.1["problems"], json!([]));
+    assert_eq!(rejected(&handle).await, Vec::<String>::new(), "over when the files are right");
 }
 
 #[tokio::test]

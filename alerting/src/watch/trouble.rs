@@ -99,6 +99,18 @@ pub(super) fn all(
     all
 }
 
+/// Why our heartbeat must not be sent: a group is not evaluated, or agents speak and nobody's lines arrive.
+pub(super) fn stalled(seen: &Seen, started_wall: i64, now_wall: i64) -> Option<String> {
+    let late = |group: &Arc<Group>| evaluation_lag(group, &seen.statuses, started_wall, now_wall);
+    if let Some(trouble) = seen.rules.groups.iter().find_map(late) {
+        return Some(trouble.summary);
+    }
+    let silent_ns = |mark: &&HostMark| now_wall.saturating_sub(mark.heard_wall);
+    let speaking: Vec<&HostMark> = seen.marks.iter().filter(|mark| silent_ns(mark) <= DEAD_AFTER_NS).collect();
+    let stuck = |mark: &&HostMark| ingest_lag(mark, started_wall, now_wall).is_some();
+    (!speaking.is_empty() && speaking.iter().all(stuck)).then(|| "agents speak, but nobody's lines arrive".to_owned())
+}
+
 fn agents_down(
     agents: &BTreeMap<String, AgentMemory>,
     started_wall: i64,

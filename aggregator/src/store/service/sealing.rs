@@ -48,7 +48,16 @@ impl Default for Part {
     }
 }
 
+/// Bytes of lines that count as one byte of memory: what repeats itself takes little of it, and a split is not to become
+/// endless.
+const RAW_BYTES_PER_BYTE: u64 = 4;
+
 impl Part {
+    /// What is held against `seal_bytes`.
+    pub(super) fn size(&self) -> u64 {
+        self.head.memory_bytes().max(self.head.raw_bytes() / RAW_BYTES_PER_BYTE)
+    }
+
     pub(super) fn append(&mut self, blocks: Vec<Arc<Block>>, wal_record: u64, ranges: &SourceRanges, now: Nanos) {
         if self.records.is_none() {
             self.since_ns = now;
@@ -107,7 +116,7 @@ impl Inner {
         state.open.since_ns = state.open.since_ns.min(now);
         let age = Duration::from_nanos(u64::try_from(now.saturating_sub(state.open.since_ns)).unwrap_or(0));
         let open = &state.open;
-        let full = open.head.raw_bytes() >= self.config.seal_bytes || open.ranges_added >= PART_RANGES_MAX;
+        let full = open.size() >= self.config.seal_bytes || open.ranges_added >= PART_RANGES_MAX;
         open.records.is_some() && (full || age >= self.config.seal_age)
     }
 

@@ -6,16 +6,14 @@
 
 use std::collections::HashSet;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Float64Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 
 use super::hashes;
 use super::indexer::WORD_FIELDS;
-use super::rows::{Plain, Plan, ZSTD_LEVEL};
-use super::writer::ROW_GROUP_BLOCKS;
+use super::rows::{Plain, Plan, ZSTD_LEVEL, encode};
 use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
-use crate::store::segment::BLOCK_ROWS_MAX;
 
 /// Rows of the sample.
 pub const SAMPLE_ROWS: usize = 4096;
@@ -26,15 +24,17 @@ const CONSTANT_BYTES_MAX: usize = 64;
 /// A dictionary surely pays when a value comes again so often within a row group.
 const CERTAIN_TIMES: f64 = 16.0;
 
-/// How the columns of `rows` rows are encoded, of which `sample` is a part.
-pub fn plans(layout: &Layout, sample: &RecordBatch, rows: usize) -> Vec<Plan> {
+/// How the columns of `rows` rows in groups of `group_rows` are encoded, of which `sample` is a part.
+pub fn plans(layout: &Layout, sample: &RecordBatch, rows: usize, group_rows: usize) -> Vec<Plan> {
     let plan = |i: usize| {
         if i < FIELD_COLUMNS_AT {
             return Plan { plain: Plain::Deltas, bounds: true, ..PLAIN };
         }
         let column = sample.column(i);
         let plan = match layout.keys().get(i - FIELD_COLUMNS_AT) {
-            Some(key) => plan_of(key.kind, WORD_FIELDS.contains(&&*key.field), &Values::of(column, key.kind, rows)),
+            Some(key) => {
+                plan_of(key.kind, WORD_FIELDS.contains(&&*key.field), &Values::of(column, key.kind, (rows, group_rows)))
+            }
             None => Plan { dictionary: i == layout.shape(), ..PLAIN },
         };
         let empty = column.null_count() == column.len() && sample.num_rows() == rows;
@@ -57,8 +57,8 @@ fn plan_of(kind: Kind, prose: bool, values: &Values) -> Plan {
     let plain = match kind {
         Kind::Bool => return PLAIN,
         // Prose repeats itself, and zstd finds that by the lengths between, too.
-        Kind::Str if prose || !values.one_length => Plain::Bytes,
-        Kind::Str => Plain::Lengths,
+        Kind::Str if !prose && values.lengths_apart => Plain::Lengths,
+        Kind::Str => Plain::Bytes,
         Kind::Int | Kind::Float => Plain::Streams,
     };
     // Messages are looked into, so they are kept as text unless they are but a few.
@@ -78,14 +78,15 @@ struct Values {
     /// Bytes of a text by itself, and of one in a dictionary, with its share of the dictionary.
     plain_bytes: f64,
     dictionary_bytes: f64,
-    /// Nearly all texts are of the same length.
-    one_length: bool,
+    /// Texts take fewer bytes behind the lengths of all of them.
+    lengths_apart: bool,
     /// There is one short value, as far as can be seen.
     constant: bool,
 }
 
 impl Values {
-    fn of(column: &ArrayRef, kind: Kind, rows: usize) -> Values {
+    /// Of a column of so many rows, in groups of so many.
+    fn of(column: &ArrayRef, kind: Kind, (rows, group_rows): (usize, usize)) -> Values {
         let mut hashes: Vec<u64> = match kind {
             Kind::Str => column.as_string::<i32>().iter().flatten().map(|v| hashes::hash64(v.as_bytes())).collect(),
             Kind::Int => column.as_primitive::<Int64Type>().iter().flatten().map(|v| v as u64).collect(),
@@ -102,7 +103,7 @@ impl Values {
             twice += if same.len() == 2 { 1.0 } else { 0.0 };
             bits += times / seen * (seen / times).log2();
         }
-        let of_group = rows.min(ROW_GROUP_BLOCKS * BLOCK_ROWS_MAX) as f64 / column.len().max(1) as f64;
+        let of_group = rows.min(group_rows) as f64 / column.len().max(1) as f64;
         let present = seen * of_group;
         let sampled = distinct;
         let rare = (once + 2.0 * twice) / seen.max(1.0);
@@ -116,14 +117,15 @@ impl Values {
             kind != Kind::Str || column.as_string::<i32>().value_data().len() <= hashes.len() * CONSTANT_BYTES_MAX;
         let constant = sampled == 1.0 && short && (column.len() == rows || 2 * hashes.len() >= column.len());
         let mut values =
-            Values { present, distinct, plain_bytes: 0.0, dictionary_bytes: 0.0, one_length: false, constant };
+            Values { present, distinct, plain_bytes: 0.0, dictionary_bytes: 0.0, lengths_apart: false, constant };
         if kind == Kind::Str && seen > 0.0 {
             let texts = column.as_string::<i32>();
-            values.one_length = have_one_length(texts);
             // With few values there is no doubt.
             if distinct * CERTAIN_TIMES > present {
                 let mut known = HashSet::with_capacity(sampled as usize);
-                values.plain_bytes = compressed(texts.iter().flatten()) / seen;
+                let (joined, apart) = (compressed(texts.iter().flatten()), compressed_apart(texts.iter().flatten()));
+                values.lengths_apart = apart < joined;
+                values.plain_bytes = joined.min(apart) / seen;
                 let each = compressed(texts.iter().flatten().filter(|text| known.insert(*text))) / sampled;
                 // A sample has less variety than the whole, and a large dictionary is compressed better.
                 let number = f64::max(bits + rare * (distinct / sampled).log2(), 1.0) / 8.0;
@@ -144,12 +146,12 @@ fn compressed<'a>(texts: impl Iterator<Item = &'a str>) -> f64 {
     zstd::bulk::compress(&plain, ZSTD_LEVEL).map_or(plain.len(), |bytes| bytes.len()) as f64
 }
 
-fn have_one_length(texts: &StringArray) -> bool {
-    let mut lengths: Vec<i32> = texts.offsets().windows(2).map(|pair| pair[1] - pair[0]).collect();
-    lengths.retain(|len| *len > 0);
-    lengths.sort_unstable();
-    let most = lengths.chunk_by(|a, b| a == b).map(<[i32]>::len).max().unwrap_or(0);
-    most * 10 >= lengths.len() * 9
+/// The same with their lengths in front of all of them.
+fn compressed_apart<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> f64 {
+    let mut plain = Vec::new();
+    encode::deltas(&texts.clone().map(|text| text.len() as u64).collect::<Vec<_>>(), &mut plain);
+    texts.for_each(|text| plain.extend_from_slice(text.as_bytes()));
+    zstd::bulk::compress(&plain, ZSTD_LEVEL).map_or(plain.len(), |bytes| bytes.len()) as f64
 }
 
 #[cfg(test)]
@@ -161,22 +163,24 @@ mod tests {
     use super::*;
 
     fn of(values: impl Iterator<Item = String>, rows: usize) -> Values {
-        Values::of(&(Arc::new(StringArray::from_iter_values(values)) as ArrayRef), Kind::Str, rows)
+        Values::of(&(Arc::new(StringArray::from_iter_values(values)) as ArrayRef), Kind::Str, (rows, rows))
     }
 
     #[test]
     fn a_sample_tells_how_many_values_all_rows_have() {
         let ids = of((0..1000).map(|i| format!("{i:08}")), 50_000);
-        assert!(ids.distinct > 25_000.0 && ids.one_length && ids.plain_bytes < ids.dictionary_bytes, "{ids:?}");
+        assert!(ids.distinct > 25_000.0 && ids.plain_bytes < ids.dictionary_bytes, "{ids:?}");
+        let random = |i: u64| format!("{:016x}", hashes::hash64(&i.to_le_bytes()));
+        assert!(of((0..1000).map(random), 50_000).lengths_apart);
         let few = of((0..1000).map(|i| format!("{}", i % 20)), 50_000);
-        assert!(few.distinct.round() == 20.0 && !few.one_length, "{few:?}");
+        assert!(few.distinct.round() == 20.0 && !few.lengths_apart, "{few:?}");
         // A thousand draws of two thousand long ones.
         let draw = |i: u64| format!("{:>60}", hashes::hash64(&i.to_le_bytes()) % 2000);
         let some = of((0..1000).map(draw), 20_000);
         assert!(some.distinct > 500.0 && some.distinct < 4000.0, "{some:?}");
         assert!(some.dictionary_bytes < some.plain_bytes, "{some:?}");
         assert!(of((0..9).map(|_| "a".repeat(64)), 9).constant && !of((0..9).map(|_| "a".repeat(65)), 9).constant);
-        let none = Values::of(&(Arc::new(Int64Array::new_null(9)) as ArrayRef), Kind::Int, 9);
+        let none = Values::of(&(Arc::new(Int64Array::new_null(9)) as ArrayRef), Kind::Int, (9, 9));
         assert!(!none.constant && none.distinct == 0.0, "{none:?}");
     }
 }

@@ -146,7 +146,8 @@ impl Indexer {
             }
             let counted = counts.iter().find(|(name, counts)| *name == &*key.field && !counts.is_empty());
             if let Some((_, counts)) = counted {
-                hashed += self.add_distinct(&key.field, counts.iter().map(|(value, _)| &**value), counts.len(), block);
+                let values = counts.iter().map(|(value, _)| value.as_bytes());
+                hashed += self.add_distinct(&key.field, values, counts.len(), block);
                 continue;
             }
             if let Some(numbers) = numbers(place) {
@@ -160,7 +161,7 @@ impl Indexer {
                 Kind::Str => match texts::numbered(column) {
                     Some((keys, values)) => {
                         let used = used(keys, values.len());
-                        let values = used.iter().map(|key| values.value(*key));
+                        let values = used.iter().map(|key| values.value(*key).as_bytes());
                         hashed += self.add_distinct(&key.field, values, used.len(), block);
                     }
                     None => hashed += self.add_values(&key.field, column.as_string(), block),
@@ -327,12 +328,14 @@ impl Indexer {
     /// Adds the values of a column; how many went into the hash list.
     fn add_values(&mut self, name: &str, values: &StringArray, block: u32) -> usize {
         self.distinct.begin();
-        let mut distinct: Vec<&str> = Vec::new();
+        let mut distinct: Vec<&[u8]> = Vec::new();
         let mut last = None;
         for value in values.iter().flatten() {
-            // A collision would lose a value: the seed keeps anybody from choosing one.
-            if last != Some(value) && self.distinct.insert(dictionary::hash(self.seed, value.as_bytes())) {
-                distinct.push(value);
+            // With more than the lexicon takes they are all hashed, and the list has each once anyhow. A collision would
+            // lose a value: the seed keeps anybody from choosing one.
+            let many = distinct.len() > LEXICON_VALUES_MAX;
+            if last != Some(value) && (many || self.distinct.insert(dictionary::hash(self.seed, value.as_bytes()))) {
+                distinct.push(value.as_bytes());
             }
             last = Some(value);
         }
@@ -344,7 +347,7 @@ impl Indexer {
     fn add_distinct<'a>(
         &mut self,
         name: &str,
-        distinct: impl Iterator<Item = &'a str>,
+        distinct: impl Iterator<Item = &'a [u8]>,
         count: usize,
         block: u32,
     ) -> usize {
@@ -356,11 +359,12 @@ impl Indexer {
         let mut hashed = 0;
         for value in distinct {
             term.truncate(value_at);
+            term.extend_from_slice(value);
             if value.is_ascii() {
-                term.extend_from_slice(value.as_bytes());
                 term[value_at..].make_ascii_lowercase();
             } else {
-                token::fold(value, &mut folded);
+                token::fold(std::str::from_utf8(value).unwrap_or_default(), &mut folded);
+                term.truncate(value_at);
                 term.extend_from_slice(folded.as_bytes());
             }
             if small && !is_variable(&term[value_at..]) {

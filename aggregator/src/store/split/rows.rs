@@ -27,7 +27,7 @@ use crate::store::segment::Counts;
 
 mod chunk;
 pub(super) mod dictionary;
-mod encode;
+pub(super) mod encode;
 
 pub const ZSTD_LEVEL: i32 = 1;
 
@@ -76,10 +76,10 @@ impl Numbers<'_> {
     }
 
     /// A value as the indexes and counts spell it; `None` for types that they do not have.
-    pub fn spelled(&self, number: u32, kind: Kind) -> Option<Cow<'_, str>> {
+    pub fn spelled(&self, number: u32, kind: Kind) -> Option<Cow<'_, [u8]>> {
         match kind {
-            Kind::Str => std::str::from_utf8(self.dictionary.text(number)).ok().map(Cow::Borrowed),
-            Kind::Int => Some(Cow::Owned((self.dictionary.word(number) as i64).to_string())),
+            Kind::Str => Some(Cow::Borrowed(self.dictionary.text(number))),
+            Kind::Int => Some(Cow::Owned((self.dictionary.word(number) as i64).to_string().into_bytes())),
             Kind::Float | Kind::Bool => None,
         }
     }
@@ -90,7 +90,9 @@ impl Numbers<'_> {
         if occurring.len() > COUNTED_VALUES_MAX {
             return None;
         }
-        let count = |(number, times): &(u32, u32)| Some((self.spelled(*number, kind)?.into_owned(), *times));
+        let count = |(number, times): &(u32, u32)| {
+            Some((String::from_utf8(self.spelled(*number, kind)?.into_owned()).ok()?, *times))
+        };
         let mut counts = occurring.iter().map(count).collect::<Option<Counts>>()?;
         sort_counts(&mut counts);
         Some(counts)

@@ -26,8 +26,8 @@ use crate::store::merge::Merge;
 use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, Counts};
 use crate::store::skeleton;
 
-/// Blocks of a row group: its dictionaries serve them all. Readers ask the file, the first versions had 16.
-pub const ROW_GROUP_BLOCKS: usize = 32;
+/// Most blocks of a row group: its dictionaries serve them all. Readers ask the file, earlier ones had 16 or 32.
+pub const ROW_GROUP_BLOCKS_MAX: usize = 96;
 
 /// A split could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -80,9 +80,10 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     let sample = sample(&merge)?;
     let deriver = Deriver::learn(merge.layout(), &sample);
     let schema = file_schema(&merge, deriver.as_ref());
-    let mut plans = encoding::plans(merge.layout(), &sample, merge.rows());
+    let group_rows = group_rows(chunks.len());
+    let mut plans = encoding::plans(merge.layout(), &sample, merge.rows(), group_rows);
     plans.extend(deriver.as_ref().map(|_| encoding::NUMBERED));
-    let mut writer = RowsWriter::new(&schema, &plans, ROW_GROUP_BLOCKS * BLOCK_ROWS_MAX)?;
+    let mut writer = RowsWriter::new(&schema, &plans, group_rows)?;
     for rows in chunks {
         let batch = merge.batch(rows)?;
         let told = deriver.as_ref().map(|deriver| Told { numbers: deriver.numbers(batch.columns()), deriver });
@@ -102,6 +103,12 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     let mut shapes = Vec::new();
     skeleton::encode(merge.shapes(), &mut shapes);
     assemble(parquet, indexer, &shapes, known.footer)
+}
+
+/// Rows of the row groups of so many blocks: of one size, but for the last.
+fn group_rows(blocks: usize) -> usize {
+    let groups = blocks.div_ceil(ROW_GROUP_BLOCKS_MAX).max(1);
+    blocks.div_ceil(groups) * BLOCK_ROWS_MAX
 }
 
 /// What is learned of the blocks while they pass.

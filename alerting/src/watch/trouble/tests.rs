@@ -79,6 +79,12 @@ fn each_trouble_has_its_cause_and_its_words() {
         warning RuleLimited {"rule": "Many"} for 0s: the rule Many has as many alerts as it may: 3 new ones are left out
         warning EvaluationLag {"rule_group": "g"} for 0s: the rules of group g were last evaluated for 2026-09-21T15:03:20Z
         critical DiskLow {"host": "srv"} for 0s: the server on srv: the disk is full"#]].assert_eq(&told.join("\n"));
+    // Our own heartbeat stops when a group is late, or when nobody's lines arrive.
+    assert_eq!(stalled(&fine, T0, now), None);
+    assert!(stalled(&bad, T0, now).is_some_and(|why| why.contains("group g ")), "{:?}", stalled(&bad, T0, now));
+    let stuck = Seen { statuses: fine.statuses.clone(), ..bad };
+    assert_eq!(stalled(&stuck, T0, now).as_deref(), Some("agents speak, but nobody's lines arrive"));
+    let bad = Seen { statuses: [("Errors".to_owned(), status(now - 10 * M, None, 0))].into(), ..stuck };
     // A server that has just begun knows nothing yet, and has had no time to evaluate.
     let young: Vec<&str> = all(&bad, &agents, now - 20 * S, now).iter().map(|trouble| trouble.name).collect();
     assert!(!young.contains(&AGENT_DOWN) && !young.contains(&EVALUATION_LAG), "{young:?}");

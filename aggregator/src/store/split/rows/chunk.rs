@@ -473,11 +473,17 @@ fn page_end(offsets: &[i32], from: usize) -> usize {
     fit.unwrap_or(from + 1)
 }
 
+/// Where more than one in so many rows have a value, and as many have none, there are hardly any runs.
+const MIXED_PART: usize = 16;
+
 /// Which rows have a value, behind the length of that.
 fn put_levels(nulls: Option<&NullBuffer>, rows: Range<usize>, present: usize, out: &mut Vec<u8>) {
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
     match nulls {
+        Some(nulls) if present > rows.len() / MIXED_PART && present < rows.len() - rows.len() / MIXED_PART => {
+            encode::bits(nulls.slice(rows.start, rows.len()).inner(), out);
+        }
         Some(nulls) if present > 0 && present < rows.len() => {
             let levels: Vec<u32> = nulls.slice(rows.start, rows.len()).iter().map(u32::from).collect();
             encode::hybrid(&levels, 1, out);

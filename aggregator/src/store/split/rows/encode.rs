@@ -1,5 +1,6 @@
 //! The encodings of values within a Parquet page, as the Parquet format specifies them; `super::super::pages` reads them.
 
+use arrow::buffer::BooleanBuffer;
 use logweir_proto::varint;
 
 /// Numbers of a block of differences, and of each of the parts that have a width of their own.
@@ -12,6 +13,15 @@ const RUN_MIN: usize = 8;
 /// Bits that numbers up to this one take.
 pub(super) fn width_of(most: u32) -> u32 {
     u32::BITS - most.leading_zeros()
+}
+
+/// Bits as numbers of one bit, in one packed run. Numbers of a bitmap lie as Arrow has them.
+pub(super) fn bits(bits: &BooleanBuffer, out: &mut Vec<u8>) {
+    varint::put(out, (bits.len().div_ceil(8) as u64) << 1 | 1);
+    let at = out.len();
+    let chunks = bits.bit_chunks();
+    out.extend(chunks.iter_padded().flat_map(u64::to_le_bytes));
+    out.truncate(at + bits.len().div_ceil(8));
 }
 
 /// Numbers of `width` bits, in runs of one number and runs of packed ones.
@@ -44,6 +54,19 @@ fn pack_run(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
 
 /// The lowest bits of the first number come first. As many bits as fill whole bytes.
 fn pack(numbers: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
+    if width <= 32 {
+        let (mut held, mut bits) = (0u64, 0);
+        for number in numbers {
+            held |= number << bits;
+            bits += width;
+            if bits >= 32 {
+                out.extend_from_slice(&(held as u32).to_le_bytes());
+                held >>= 32;
+                bits -= 32;
+            }
+        }
+        return out.extend_from_slice(&held.to_le_bytes()[..bits.div_ceil(8) as usize]);
+    }
     let (mut held, mut bits) = (0u128, 0);
     for number in numbers {
         held |= u128::from(number) << bits;
@@ -58,7 +81,7 @@ fn pack(numbers: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
 }
 
 /// Integers by their differences, packed in blocks.
-pub(super) fn deltas(values: &[u64], out: &mut Vec<u8>) {
+pub(in crate::store::split) fn deltas(values: &[u64], out: &mut Vec<u8>) {
     varint::put(out, DELTA_BLOCK as u64);
     varint::put(out, (DELTA_BLOCK / DELTA_PART) as u64);
     varint::put(out, values.len() as u64);
