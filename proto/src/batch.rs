@@ -39,9 +39,6 @@ pub const RAW_BYTES_MAX: usize = 32 << 20;
 /// Longest line that a record carries; the agent cuts longer ones and marks the rest.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// Between the formats of an NGINX access log that has had several: the one in force first, then those before it.
-pub const FORMAT_SEPARATOR: char = '\u{1e}';
-
 /// The `format` of a source whose file is a row of frames: Docker's `local` driver, and the spool of an agent.
 pub const SPOOL_FORMAT: &str = "frames";
 
@@ -91,8 +88,7 @@ pub struct SourceInfo {
     pub kind: SourceKind,
     /// Where the lines come from, as a person would name it: a path.
     pub path: String,
-    /// The `log_format` of an NGINX access log, so that any format parses, or several ([`FORMAT_SEPARATOR`]); or
-    /// [`SPOOL_FORMAT`]; else empty.
+    /// The `log_format` of an NGINX access log, or several ([`crate::formats`]); or [`SPOOL_FORMAT`]; else empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub format: String,
     /// Canonical fields that hold for every line: `service`, `container`, `image`, `pm2_app`, `stream`, labels.
