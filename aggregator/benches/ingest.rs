@@ -51,7 +51,7 @@ fn main() {
 
 fn measure(runtime: &Runtime, pipeline: &Pipeline, set: &str, megabytes: u64) {
     let app = pipeline.app();
-    let router = api::finish(api::router(app.clone()));
+    let router = api::finish(api::router(app.clone(), &[]));
     let lines = megabytes * 1_000_000 / if set == "nginx" { 189 } else { 277 };
     let mut sender =
         Sender { generator: Generator::new(DAY_NS, lines), nginx: set == "nginx", lines, offset: 0, seq: 0 };

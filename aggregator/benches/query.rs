@@ -1,9 +1,14 @@
 //! The queries of the tables in `docs/benchmarks` on a sealed store, without HTTP:
-//! `cargo bench -p logweir-aggregator --bench query -- [--megabytes N] [--runs N] [--cold] [WORDS OF A QUERY'S NAME]`.
+//! `cargo bench -p logweir-aggregator --bench query -- [--megabytes N] [--runs N] [--cold] [--fresh] [--times N]
+//! [WORDS OF A QUERY'S NAME]`.
 //!
 //! The store is made once for each format version and size, below `target/bench-query`. The first run finds nothing
-//! decoded; of those behind it wall time is the median and CPU time the mean, over all threads. `--cold` asks the kernel
-//! to forget its pages before each run.
+//! decoded; of those behind it wall time is the median and CPU time the mean, over all threads.
+//!
+//! - `--cold` asks the kernel to forget its pages and opens the store anew before each run.
+//! - `--fresh` asks for another text in each run, so that no answer to an earlier one helps.
+//! - `--times N` is the growth: only needles and the newest rows, over N times as many splits. N - 1 of N are those of a
+//!   set of the same size without the rare lines, as hard links under other names, and catalogued a day earlier each.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,9 +22,11 @@ use logweir_aggregator::parse::{Input, Parser};
 use logweir_aggregator::ranges::SourceRanges;
 use logweir_aggregator::search::execute::{Event, Request, run};
 use logweir_aggregator::store::block::BlockBuilder;
+use logweir_aggregator::store::catalogue::Catalogue;
+use logweir_aggregator::store::commit::{LocalCommits, Record};
 use logweir_aggregator::store::service::{Store, StoreConfig};
 use logweir_aggregator::store::split::columns;
-use logweir_aggregator::store::split::footer::VERSION;
+use logweir_aggregator::store::split::footer::{SplitMeta, VERSION};
 use logweir_proto::api::Order;
 use logweir_proto::batch::{SourceInfo, SourceKind, Stream};
 use logweir_proto::query::parse::parse;
@@ -48,29 +55,39 @@ struct Args {
     megabytes: u64,
     runs: usize,
     cold: bool,
+    fresh: bool,
+    times: u64,
     words: Vec<String>,
 }
 
 fn main() {
     let args = args();
     for (set, queries) in [("json", json_queries()), ("nginx", nginx_queries())] {
+        let grows = |name: &str| args.times == 1 || name.starts_with("a ") || name.starts_with('b');
         let wanted: Vec<_> = queries
             .into_iter()
             .filter(|(name, _)| args.words.iter().all(|word| format!("{set} {name}").contains(word.as_str())))
+            .filter(|(name, _)| grows(name))
             .collect();
         if wanted.is_empty() {
             continue;
         }
-        eprintln!("{set}, {} MB: first ms, wall ms, CPU ms, blocks, KiB read first, rows", args.megabytes);
+        eprintln!(
+            "{set}, {} x {} MB: first ms, its CPU ms, wall ms, CPU ms, blocks, KiB read first, rows",
+            args.times, args.megabytes
+        );
+        let dir = match args.times {
+            1 => made(set, args.megabytes),
+            times => grown(set, args.megabytes, times),
+        };
         for (name, query) in wanted {
-            // Opened anew, so that the first run finds nothing decoded and nothing known.
-            measure(&store(set, args.megabytes), name, &query, &args);
+            measure(&dir, name, &query, &args);
         }
     }
 }
 
 fn args() -> Args {
-    let mut args = Args { megabytes: 200, runs: 15, cold: false, words: Vec::new() };
+    let mut args = Args { megabytes: 200, runs: 15, cold: false, fresh: false, times: 1, words: Vec::new() };
     let mut given = std::env::args().skip(1);
     while let Some(arg) = given.next() {
         let mut number = || given.next().and_then(|text| text.parse().ok()).expect("a number follows");
@@ -78,6 +95,8 @@ fn args() -> Args {
             "--megabytes" => args.megabytes = number(),
             "--runs" => args.runs = number() as usize,
             "--cold" => args.cold = true,
+            "--fresh" => args.fresh = true,
+            "--times" => args.times = number(),
             "--bench" => {}
             _ => args.words.push(arg),
         }
@@ -117,15 +136,39 @@ fn nginx_queries() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn measure(store: &Store, name: &str, text: &str, args: &Args) {
-    let query = parse(text).expect("a query");
-    let (mut walls, mut cpu_before, mut first, mut told) = (Vec::new(), 0.0, 0.0, String::new());
+/// The query with another text that is found as often: other letters in upper case, another part of the same phrase, or
+/// another way to write the same expression.
+fn fresh(text: &str, run: usize) -> String {
+    const PHRASE: &str = "payment declined by issuer after";
+    let part = run % (PHRASE.len() - 10);
+    let path = ["pi/ord", "api/or", "i/orde", "/order", "api/ord", "pi/orde", "i/orders", "/orders"][run % 8];
+    for word in ["connection", "orders"] {
+        if let Some(rest) = text.strip_prefix(word) {
+            let cased = word.bytes().enumerate().map(|(i, byte)| match (run + 1) >> (i % 6) & 1 {
+                1 => byte.to_ascii_uppercase() as char,
+                _ => byte as char,
+            });
+            return cased.chain(rest.chars()).collect();
+        }
+    }
+    text.replace("yment decl", &PHRASE[part..part + 10])
+        .replace("pi/ord", path)
+        .replace("[0-9]+", &format!("[0-9]{{1,{}}}", run + 9))
+}
+
+fn measure(dir: &Path, name: &str, text: &str, args: &Args) {
+    // Opened anew, so that the first run finds nothing decoded and nothing known.
+    let mut store = open(dir);
+    let (mut walls, mut cpu_before, mut first, mut told) = (Vec::new(), cpu_ms(), (0.0, 0.0), String::new());
     for number in 0..=args.runs {
         if args.cold {
-            Command::new("sh").args(["-c", "echo 3 > /proc/sys/vm/drop_caches"]).status().expect("sh runs");
+            store = open(dir);
+            Command::new("sh").args(["-c", "sync; echo 3 > /proc/sys/vm/drop_caches"]).status().expect("sh runs");
         }
+        let text = if args.fresh { fresh(text, number) } else { text.to_owned() };
+        let query = parse(&text).expect("a query");
         let request = Request {
-            from_ns: Some(DAY_NS),
+            from_ns: Some(DAY_NS - (args.times as i64 - 1) * NS_PER_DAY),
             to_ns: Some(DAY_NS + NS_PER_DAY),
             limit: ROWS,
             order: Order::Desc,
@@ -148,7 +191,9 @@ fn measure(store: &Store, name: &str, text: &str, args: &Args) {
         assert!(outcome.is_complete(), "{text}: {:?}", outcome.reason);
         match number {
             0 => {
-                (cpu_before, first) = (cpu_ms(), wall);
+                let cpu = cpu_ms();
+                first = (wall, cpu - cpu_before);
+                cpu_before = cpu;
                 told = format!("{:6} {:8} {rows:6}", outcome.stats.blocks_read, outcome.stats.bytes / 1024);
             }
             _ => walls.push(wall),
@@ -156,7 +201,8 @@ fn measure(store: &Store, name: &str, text: &str, args: &Args) {
     }
     walls.sort_by(f64::total_cmp);
     let wall = walls.get(walls.len() / 2).copied().unwrap_or_default();
-    eprintln!("{name:32} {first:9.2} {wall:9.2} {:9.2} {told}", (cpu_ms() - cpu_before) / args.runs.max(1) as f64);
+    let cpu = (cpu_ms() - cpu_before) / args.runs.max(1) as f64;
+    eprintln!("{name:32} {:9.2} {:9.2} {wall:9.2} {cpu:9.2} {told}", first.0, first.1);
 }
 
 /// CPU time of all threads of this process, in steps of 10 ms.
@@ -168,11 +214,8 @@ fn cpu_ms() -> f64 {
     fields[11..13].iter().map(|ticks| ticks.parse::<f64>().expect("a number") * MS_PER_TICK).sum()
 }
 
-/// The sealed and merged store of a set; made if it is not there.
-fn store(set: &str, megabytes: u64) -> Store {
-    let dir =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../target/bench-query/{set}-{megabytes}-v{VERSION}"));
-    let config = StoreConfig {
+fn config() -> StoreConfig {
+    StoreConfig {
         seal_bytes: SEAL_BYTES,
         seal_age: Duration::MAX,
         compaction_bytes_per_s: u64::MAX,
@@ -180,21 +223,62 @@ fn store(set: &str, megabytes: u64) -> Store {
         retention_days: 10_000,
         retention_bytes: None,
         classes: Vec::new(),
-    };
+    }
+}
+
+fn open(dir: &Path) -> Store {
+    Store::open_local(dir, config(), Clock::system()).expect("a store").0
+}
+
+fn place(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/bench-query").join(format!("{name}-v{VERSION}"))
+}
+
+/// The sealed store of a set; made if it is not there. A set whose name begins with `plain-` has no rare lines.
+fn made(set: &str, megabytes: u64) -> PathBuf {
+    let dir = place(&format!("{set}-{megabytes}"));
     if !dir.exists() {
         let staged = dir.with_extension("staged");
         let _ = std::fs::remove_dir_all(&staged);
-        make(set, megabytes, &staged, config.clone());
+        make(set, megabytes, &staged);
         std::fs::rename(&staged, &dir).expect("a name");
     }
-    Store::open_local(&dir, config, Clock::system()).expect("a store").0
+    dir
 }
 
-fn make(set: &str, megabytes: u64, dir: &Path, config: StoreConfig) {
-    let (store, _) = Store::open_local(dir, config, Clock::system()).expect("a store");
-    let (kind, format, line_bytes) = match set {
-        "json" => (SourceKind::File, "", 277),
-        _ => (SourceKind::NginxAccess, COMBINED, 189),
+/// A store of the set and of `times` - 1 others before it.
+fn grown(set: &str, megabytes: u64, times: u64) -> PathBuf {
+    let dir = place(&format!("{set}-{times}x{megabytes}"));
+    let _ = std::fs::remove_dir_all(&dir);
+    let commits = LocalCommits::open(&dir.join("commits")).expect("a log");
+    let mut catalogue = Catalogue::default();
+    for day in 0..times {
+        let from = made(&if day == 0 { set.to_owned() } else { format!("plain-{set}") }, megabytes);
+        let known = Catalogue::load(&LocalCommits::open(&from.join("commits")).expect("a log")).expect("a catalogue");
+        let earlier_ns = day as i64 * NS_PER_DAY;
+        let added = known.splits().values().map(|meta| {
+            let path = format!("splits/{day}-{}", meta.path.replace('/', "-"));
+            std::fs::create_dir_all(dir.join("splits")).expect("a folder");
+            std::fs::hard_link(from.join(&meta.path), dir.join(&path)).expect("a link");
+            SplitMeta {
+                path,
+                min_time_ns: meta.min_time_ns - earlier_ns,
+                max_time_ns: meta.max_time_ns - earlier_ns,
+                ..(**meta).clone()
+            }
+        });
+        let record =
+            Record { nonce: format!("day {day}"), time_ns: DAY_NS, added: added.collect(), ..Record::default() };
+        catalogue.commit(&commits, &record).expect("a commit");
+    }
+    dir
+}
+
+fn make(set: &str, megabytes: u64, dir: &Path) {
+    let store = open(dir);
+    let (kind, format, line_bytes) = match set.ends_with("json") {
+        true => (SourceKind::File, "", 277),
+        false => (SourceKind::NginxAccess, COMBINED, 189),
     };
     let lines = megabytes * 1_000_000 / line_bytes;
     let path = "/var/log/bench.log".to_owned();
@@ -205,10 +289,13 @@ fn make(set: &str, megabytes: u64, dir: &Path, config: StoreConfig) {
     let (mut line, mut builder, mut text, mut raw_bytes) = (Line::default(), BlockBuilder::default(), String::new(), 0);
     for i in 0..lines {
         text.clear();
-        if set == "json" {
+        if set.ends_with("json") {
             generator.json(&mut text)
         } else {
             generator.nginx(&mut text)
+        }
+        if set.starts_with("plain-") {
+            text = text.replace(RARE_TRACE, &format!("{i:032x}")).replace(RARE_PATH, "2k0fk18z");
         }
         line.clear();
         let received_ns = DAY_NS + NS_PER_DAY;

@@ -30,6 +30,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::error::ApiError;
 use self::exports::Exports;
+pub use self::openapi::Other;
 use self::queries::Queries;
 pub use self::routes::{Access, Route, router, routes};
 use crate::auth::{Auth, Scope};

@@ -1,5 +1,6 @@
 //! The HTTP surface of alerting: what fires, by which rules, and what became of every message.
 
+mod about;
 pub(crate) mod actions;
 pub mod alertmanager;
 mod explain;
@@ -77,6 +78,11 @@ impl Route {
             _ => MethodFilter::GET,
         };
         Route { method, path, right, handler: on(filter, handler) }
+    }
+
+    /// What it does, in a sentence.
+    pub fn about(&self) -> &'static str {
+        about::about(&self.method, self.path)
     }
 }
 

@@ -90,7 +90,7 @@ pub async fn run(config: Config, extras: Extras) -> anyhow::Result<()> {
     let _ = alerting_slot.set(handle.clone());
 
     let alerting = alerting_routes(&app, &handle);
-    let router = api::finish(api::router(app.clone()).merge(alerting));
+    let router = api::finish(api::router(app.clone(), &alerting_described()).merge(alerting));
     tracing::info!(listen = %config.listen, data = %config.data_dir.display(), "ready");
 
     let mut tasks = JoinSet::new();
@@ -135,6 +135,17 @@ fn alerting_routes(app: &api::App, handle: &logweir_alerting::Handle) -> axum::R
         }
     };
     Right::ALL.into_iter().map(one).fold(axum::Router::new(), axum::Router::merge)
+}
+
+/// The same for `/docs/openapi.json`.
+fn alerting_described() -> Vec<api::Other> {
+    let described = |route: logweir_alerting::api::Route| api::Other {
+        access: scope_of(route.right).map_or(api::Access::Open, api::Access::Needs),
+        about: route.about(),
+        method: route.method,
+        path: route.path,
+    };
+    logweir_alerting::api::routes().into_iter().map(described).collect()
 }
 
 /// What a token must be for; signed links and what Slack and PagerDuty send prove themselves.

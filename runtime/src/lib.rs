@@ -7,6 +7,7 @@ pub mod durable;
 pub mod http_error;
 pub mod loopback;
 pub mod pool;
+mod prometheus;
 pub mod secrets;
 pub mod serve;
 pub mod systemd;

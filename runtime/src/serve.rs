@@ -59,9 +59,8 @@ pub async fn serve(
 
 /// The same without TLS: a program that serves nothing else holds none of it.
 pub async fn serve_plain(listener: TcpListener, router: Router, drain: Drain) -> std::io::Result<()> {
-    let serve = move |stream, peer, watcher| {
-        connection(TokioIo::new(stream), Version::Http1, peer, router.clone(), watcher)
-    };
+    let serve =
+        move |stream, peer, watcher| connection(TokioIo::new(stream), Version::Http1, peer, router.clone(), watcher);
     accept(listener, drain, serve).await
 }
 
@@ -118,13 +117,8 @@ impl Version {
     }
 }
 
-async fn connection<S>(
-    stream: TokioIo<S>,
-    version: Version,
-    peer: SocketAddr,
-    router: Router,
-    watcher: Watcher,
-) where
+async fn connection<S>(stream: TokioIo<S>, version: Version, peer: SocketAddr, router: Router, watcher: Watcher)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {

@@ -2,10 +2,11 @@
 
 use std::sync::OnceLock;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-static PROMETHEUS: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+use crate::prometheus::Registry;
+
+static REGISTRY: OnceLock<Option<Registry>> = OnceLock::new();
 
 /// Writes events to stderr: `info` and above unless `filter` says otherwise, with directives as `tracing-subscriber`
 /// reads them: `warn`, `info,logweir_agent=debug`.
@@ -20,22 +21,19 @@ pub fn init_logs(filter: &str, json: bool) {
 
 /// Installs the metrics recorder; afterwards `metrics::counter!` and its kin are collected.
 pub fn init_metrics() {
-    let _ = prometheus();
+    let _ = registry();
 }
 
 /// The text of `GET /metrics`; empty when another recorder was installed before ours.
 pub fn render_metrics() -> String {
-    prometheus().map_or_else(String::new, |handle| {
-        handle.run_upkeep();
-        handle.render()
-    })
+    registry().map_or_else(String::new, Registry::render)
 }
 
-fn prometheus() -> Option<&'static PrometheusHandle> {
-    PROMETHEUS
+fn registry() -> Option<&'static Registry> {
+    REGISTRY
         .get_or_init(|| {
-            let buckets = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
-            PrometheusBuilder::new().set_buckets(&buckets).ok()?.install_recorder().ok()
+            let registry = Registry::default();
+            metrics::set_global_recorder(registry.clone()).ok().map(|()| registry)
         })
         .as_ref()
 }

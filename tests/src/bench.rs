@@ -7,6 +7,7 @@ pub mod agent;
 pub mod alerting;
 pub mod dataset;
 pub mod generate;
+pub mod growth;
 pub mod ingest;
 pub mod queries;
 pub mod report;

@@ -3,12 +3,13 @@
 //! Each find says why, and so does each thing that was passed over: `logweir-agent discover` prints both.
 
 use std::collections::HashSet;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use logweir_proto::batch::SourceKind;
 
-use super::identity::is_compressed;
+use super::identity::{Stat, is_compressed};
 use super::info::Labels;
 use crate::config::{Config, FileRule, StartAt};
 use crate::decode::Multiline;
@@ -30,11 +31,13 @@ pub const METADATA_BYTES_MAX: u64 = 8 << 20;
 pub struct Candidate {
     pub path: PathBuf,
     pub kind: SourceKind,
-    /// The `log_format` of an NGINX access log, else empty.
+    /// The `log_format` of an NGINX access log, or several ([`formats`](super::formats)); else what `SourceInfo` says.
     pub format: Arc<str>,
     pub labels: Labels,
     pub multiline: Multiline,
     pub start_at: StartAt,
+    /// What was seen of the file, where it was looked at: nobody looks again for the same purpose.
+    pub stat: Option<Stat>,
 }
 
 /// What discovery says about one path.
@@ -69,6 +72,7 @@ impl Candidate {
             labels: Labels::default(),
             multiline: Multiline::Auto,
             start_at: StartAt::End,
+            stat: None,
         }
     }
 
@@ -85,13 +89,12 @@ impl Candidate {
 #[derive(Debug)]
 pub struct Discovery {
     config: Config,
-    nginx: nginx::Asked,
+    nginx: nginx::Nginx,
 }
 
 impl Discovery {
     pub fn new(config: Config) -> Discovery {
-        let nginx = if config.discover.nginx { nginx::ask(&config.roots) } else { nginx::Asked::default() };
-        Discovery { config, nginx }
+        Discovery { nginx: nginx::Nginx::new(&config.roots), config }
     }
 
     /// Everything that is there now. A path that several rules name belongs to the first: the configuration goes first.
@@ -104,17 +107,16 @@ impl Discovery {
             pm2::find(&self.config, &mut all);
         }
         if self.config.discover.nginx {
-            nginx::find(&self.nginx, &mut all);
+            self.nginx.find(&mut all);
         }
         if self.config.discover.docker {
-            docker::find(&self.config.roots, &mut all);
+            docker::find(&self.config, &mut all);
         }
         if self.config.discover.kubernetes {
             kubernetes::find(&self.config.roots, &mut all);
         }
         spooled::find(&self.config, &mut all);
-        let mut seen = HashSet::new();
-        all.retain(|finding| finding.skipped || seen.insert(finding.candidate.path.clone()));
+        keep_first(&mut all);
         all.truncate(FINDINGS_MAX);
         for finding in &mut all {
             check_plain(finding);
@@ -142,8 +144,16 @@ impl Discovery {
         if self.config.discover.kubernetes {
             dirs.insert(kubernetes::pods_dir(&self.config.roots));
         }
+        if self.config.discover.nginx {
+            dirs.extend(self.nginx.directories());
+        }
         dirs.extend(spooled::directories(&self.config));
         dirs
+    }
+
+    /// Whether one of these is read to know what there is: their change is worth a look at once.
+    pub fn reads(&self, paths: &HashSet<PathBuf>) -> bool {
+        self.config.discover.nginx && paths.iter().any(|path| self.nginx.is_configuration(path))
     }
 }
 
@@ -157,8 +167,16 @@ pub fn candidates(findings: Vec<Finding>) -> Vec<Candidate> {
     findings.into_iter().filter(|finding| !finding.skipped).map(|finding| finding.candidate).collect()
 }
 
+fn keep_first(all: &mut Vec<Finding>) {
+    let mut seen = HashSet::new();
+    let first: Vec<bool> =
+        all.iter().map(|finding| finding.skipped || seen.insert(finding.candidate.path.as_path())).collect();
+    let mut first = first.into_iter();
+    all.retain(|_| first.next().unwrap_or(true));
+}
+
 fn check_plain(finding: &mut Finding) {
-    if finding.skipped {
+    if finding.skipped || finding.candidate.stat.is_some() {
         return;
     }
     match std::fs::metadata(&finding.candidate.path) {
@@ -166,7 +184,7 @@ fn check_plain(finding: &mut Finding) {
             finding.skipped = true;
             finding.why = "not a plain file".to_owned();
         }
-        Ok(_) => {}
+        Ok(meta) => finding.candidate.stat = Some(Stat::of(&meta)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             finding.why.push_str("; not there yet, followed when it appears");
         }
@@ -182,7 +200,8 @@ fn globbed(rule: &FileRule, all: &mut Vec<Finding>) {
     for pattern in &rule.paths {
         let Ok(paths) = glob::glob(pattern) else { continue };
         for path in paths.filter_map(|path| path.ok()) {
-            if all.len() >= FINDINGS_MAX || path.is_dir() {
+            let meta = std::fs::metadata(&path).ok();
+            if all.len() >= FINDINGS_MAX || meta.as_ref().is_some_and(Metadata::is_dir) {
                 continue;
             }
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -197,6 +216,7 @@ fn globbed(rule: &FileRule, all: &mut Vec<Finding>) {
                 candidate.format.clone_from(&rule.format);
                 candidate.multiline.clone_from(&rule.multiline);
                 candidate.start_at = rule.start_at;
+                candidate.stat = meta.filter(Metadata::is_file).map(|meta| Stat::of(&meta));
                 all.push(Finding::follow(candidate, format!("matches {pattern}")));
             }
         }

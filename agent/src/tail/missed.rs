@@ -64,7 +64,7 @@ impl Tail {
             if let Some(source) = by_id.get(&id).and_then(|key| self.sources.get_mut(key)) {
                 source.path_now.clone_from(&sibling.path);
             }
-            self.rebind(&sibling.path, &sibling.meta);
+            self.rebind(&sibling.path, id);
             if self.grew_after_all(&sibling, now) {
                 continue;
             }

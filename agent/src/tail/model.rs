@@ -169,6 +169,7 @@ impl World {
             labels: Default::default(),
             multiline: self.multiline.clone(),
             start_at: StartAt::End,
+            stat: None,
         };
         let now = self.at();
         if let Some(tail) = &mut self.tail {

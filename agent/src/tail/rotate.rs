@@ -18,10 +18,10 @@ use super::body::{Body, Ended};
 use super::checkpoint::{Stage, random_hex};
 use super::discover::Candidate;
 use super::follow::Tail;
-use super::identity::{FileId, Head, HeadMatch, is_compressed, read_full_at};
+use super::identity::{FileId, Head, HeadMatch, Stat, is_compressed, read_full_at};
 use super::info::Info;
 use super::names::is_rotated_of;
-use super::reader::{Source, mtime_ns};
+use super::reader::Source;
 use super::siblings::{SIBLINGS_MAX, Sibling, name_of, same_bytes};
 use crate::config::StartAt;
 use crate::decode::Format;
@@ -51,14 +51,14 @@ pub(super) enum Start {
 impl Tail {
     /// Compares what is followed with what was found.
     pub fn rescan(&mut self, found: &[Candidate], now: Now) {
-        let looks: Vec<(&Candidate, Metadata)> = found
-            .iter()
-            .filter_map(|candidate| {
-                Some((candidate, std::fs::metadata(&candidate.path).ok().filter(Metadata::is_file)?))
-            })
-            .collect();
-        let at_path: HashMap<&Path, &Metadata> =
-            looks.iter().map(|(candidate, meta)| (candidate.path.as_path(), meta)).collect();
+        let look = |candidate: &Candidate| {
+            let ask = || std::fs::metadata(&candidate.path).ok().filter(Metadata::is_file).map(|meta| Stat::of(&meta));
+            candidate.stat.or_else(ask)
+        };
+        let looks: Vec<(&Candidate, Stat)> =
+            found.iter().filter_map(|candidate| Some((candidate, look(candidate)?))).collect();
+        let at_path: HashMap<&Path, Stat> =
+            looks.iter().map(|(candidate, stat)| (candidate.path.as_path(), *stat)).collect();
         self.warned.retain(|path| at_path.contains_key(path.as_path()));
         self.count_open();
         self.retry_waiting(now);
@@ -66,8 +66,8 @@ impl Tail {
         for key in &keys {
             self.look_again(*key, &at_path, now);
         }
-        for (candidate, meta) in &looks {
-            self.adopt(candidate, meta, now);
+        for (candidate, stat) in &looks {
+            self.adopt(candidate, stat, now);
         }
         self.look_at_finished(now);
         let replaced: HashSet<u64> = std::mem::take(&mut self.replaced).into_iter().collect();
@@ -83,7 +83,7 @@ impl Tail {
     }
 
     /// Whether a followed file is still where it was, and whether it grew.
-    fn look_again(&mut self, key: u64, at_path: &HashMap<&Path, &Metadata>, now: Now) {
+    fn look_again(&mut self, key: u64, at_path: &HashMap<&Path, Stat>, now: Now) {
         let Some(source) = self.sources.get_mut(&key).filter(|source| !source.done) else { return };
         if source.file.as_ref().is_some_and(|body| body.packed().is_some()) {
             return self.look_at_packed(key, now);
@@ -99,7 +99,7 @@ impl Tail {
             return;
         }
         let there = match at_path.get(source.path_now.as_path()) {
-            Some(meta) => Some(FileId::of(meta)),
+            Some(stat) => Some(stat.id),
             None => std::fs::metadata(&source.path_now).ok().map(|meta| FileId::of(&meta)),
         };
         if there != Some(source.id) {
@@ -112,15 +112,15 @@ impl Tail {
         }
     }
 
-    fn look_at_parked(&mut self, key: u64, at_path: &HashMap<&Path, &Metadata>, now: Now) {
+    fn look_at_parked(&mut self, key: u64, at_path: &HashMap<&Path, Stat>, now: Now) {
         let Some(source) = self.sources.get_mut(&key) else { return };
         let asked = match at_path.get(source.path_now.as_path()) {
-            Some(meta) => Ok((*meta).clone()),
-            None => std::fs::metadata(&source.path_now),
+            Some(stat) => Ok(*stat),
+            None => std::fs::metadata(&source.path_now).map(|meta| Stat::of(&meta)),
         };
         match asked {
-            Ok(meta) if FileId::of(&meta) == source.id => {
-                source.dirty |= meta.len() != source.size || mtime_ns(&meta) != source.mtime_ns;
+            Ok(stat) if stat.id == source.id => {
+                source.dirty |= stat.len != source.size || stat.mtime_ns != source.mtime_ns;
             }
             Err(error) if error.kind() != ErrorKind::NotFound => {}
             _ => drop(self.moved_while_parked(key, now)),
@@ -163,13 +163,13 @@ impl Tail {
             return false;
         }
         source.path_now.clone_from(&sibling.path);
-        sibling.meta.len() > source.pos && self.meet(key, &sibling.path, &sibling.meta, now)
+        sibling.meta.len() > source.pos && self.meet(key, &sibling.path, &Stat::of(&sibling.meta), now)
     }
 
-    fn adopt(&mut self, candidate: &Candidate, meta: &Metadata, now: Now) {
-        self.rebind(&candidate.path, meta);
-        if let Some(&key) = self.by_file.get(&FileId::of(meta))
-            && self.meet(key, &candidate.path, meta, now)
+    fn adopt(&mut self, candidate: &Candidate, stat: &Stat, now: Now) {
+        self.rebind(&candidate.path, stat.id);
+        if let Some(&key) = self.by_file.get(&stat.id)
+            && self.meet(key, &candidate.path, stat, now)
         {
             return;
         }
@@ -210,7 +210,7 @@ impl Tail {
     }
 
     /// A known file is met at `path`; false when it is another one with an old inode.
-    fn meet(&mut self, key: u64, path: &Path, meta: &Metadata, now: Now) -> bool {
+    fn meet(&mut self, key: u64, path: &Path, stat: &Stat, now: Now) -> bool {
         let Some(source) = self.sources.get_mut(&key) else { return false };
         source.met = now.mono;
         if source.stage == Stage::Live || source.waiting_since.is_some() {
@@ -218,7 +218,7 @@ impl Tail {
         }
         let home = path == Path::new(&*source.info.path);
         if source.file.is_none() {
-            if source.stage == Stage::Finished && meta.len() == source.pos && mtime_ns(meta) == source.mtime_ns {
+            if source.stage == Stage::Finished && stat.len == source.pos && stat.mtime_ns == source.mtime_ns {
                 return true;
             }
             // It grew after it was finished, or the inode is another file's now.
@@ -226,21 +226,21 @@ impl Tail {
                 Head::read(file).is_ok_and(|head| source.fingerprint.check(head.bytes()) == HeadMatch::Same)
             };
             let opened = File::open(path).ok().filter(|file| same(file)).map(Body::Plain);
-            source.mtime_ns = mtime_ns(meta);
-            if meta.len() < source.pos && opened.is_some() && !source.fingerprint.is_empty() {
+            source.mtime_ns = stat.mtime_ns;
+            if stat.len < source.pos && opened.is_some() && !source.fingerprint.is_empty() {
                 source.file = opened;
                 source.done = false;
                 source.path_now = path.to_path_buf();
                 source.stage = if home { Stage::Live } else { Stage::Rotated };
-                self.shortened(key, meta.len(), now);
+                self.shortened(key, stat.len, now);
                 return true;
             }
-            match opened.filter(|_| meta.len() >= source.pos) {
+            match opened.filter(|_| stat.len >= source.pos) {
                 None => {
                     self.by_file.remove(&source.id);
                     return false;
                 }
-                Some(_) if source.stage == Stage::Finished && meta.len() == source.pos => return true,
+                Some(_) if source.stage == Stage::Finished && stat.len == source.pos => return true,
                 opened => source.file = opened,
             }
             source.done = false;

@@ -1,8 +1,9 @@
 //! `/docs/openapi.json`: the description of the API, made of the table of routes and of the types that they read and
 //! write. Nothing in it is written by hand, so nothing in it can be out of date.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::response::{IntoResponse, Response};
 use http::Method;
 use http::header::CONTENT_TYPE;
@@ -13,15 +14,32 @@ use serde_json::{Map, Value, json};
 
 use super::routes::{Access, Route, SchemaOf, Takes, routes};
 
+/// A route of another crate behind the same door, whose types are not known here.
+#[derive(Debug, Clone)]
+pub struct Other {
+    pub method: Method,
+    pub path: &'static str,
+    pub access: Access,
+    pub about: &'static str,
+}
+
+/// The description, made once for a router.
+#[derive(Debug, Clone)]
+pub struct Document(Arc<str>);
+
+impl Document {
+    pub fn new(others: &[Other]) -> Document {
+        Document(describe(&routes(), others).to_string().into())
+    }
+}
+
 /// `GET /docs/openapi.json`
-pub async fn document() -> Response {
-    static DOCUMENT: OnceLock<String> = OnceLock::new();
-    let text = DOCUMENT.get_or_init(|| describe(&routes()).to_string());
-    ([(CONTENT_TYPE, "application/json")], text.as_str()).into_response()
+pub async fn document(Extension(Document(text)): Extension<Document>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], text.to_string()).into_response()
 }
 
 /// The description of these routes.
-pub fn describe(routes: &[Route]) -> Value {
+pub fn describe(routes: &[Route], others: &[Other]) -> Value {
     let settings = || {
         SchemaSettings::draft2020_12().with(|settings| {
             settings.definitions_path = "/components/schemas".into();
@@ -50,6 +68,26 @@ pub fn describe(routes: &[Route]) -> Value {
             entry[method.as_str().to_ascii_lowercase()] = operation;
         }
     }
+    for other in others {
+        let entry = paths.entry(other.path.to_owned()).or_insert_with(|| json!({}));
+        let mut operation = json!({
+            "operationId": operation_id(other.path, &other.method),
+            "summary": other.about,
+            "security": security(other.access),
+            "parameters": in_path(other.path),
+            "responses": {
+                "200": {"description": other.about, "content": {"application/json": {}}},
+                "default": {
+                    "description": "What was wrong, and what to mend.",
+                    "content": {"application/json": {"schema": error}},
+                },
+            },
+        });
+        if other.method == Method::POST {
+            operation["requestBody"] = json!({"content": {"*/*": {}}});
+        }
+        entry[other.method.as_str().to_ascii_lowercase()] = operation;
+    }
     let mut schemas = requests.take_definitions(true);
     schemas.extend(answers.take_definitions(true));
     json!({
@@ -76,13 +114,7 @@ fn operation(
     answers: &mut SchemaGenerator,
     parameters: &mut SchemaGenerator,
 ) -> Value {
-    let words = path.split(['/', '{', '}', '.']).filter(|word| !word.is_empty());
-    let id = std::iter::once(method.as_str().to_ascii_lowercase()).chain(words.map(str::to_owned));
-    let mut listed: Vec<Value> = path
-        .split('/')
-        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
-        .collect();
+    let mut listed = in_path(path);
     listed.extend(in_query(route, method).into_iter().flat_map(|schema| query_parameters(schema, parameters)));
     let content: Map<String, Value> = route
         .gives
@@ -96,17 +128,33 @@ fn operation(
     if !content.is_empty() {
         answer["content"] = content.into();
     }
-    let security = match route.access {
-        Access::Open => json!([]),
-        Access::Needs(scope) => json!([{"token": [scope.as_str()]}]),
-    };
     json!({
-        "operationId": id.collect::<Vec<_>>().join("_"),
+        "operationId": operation_id(path, method),
         "summary": route.about,
-        "security": security,
+        "security": security(route.access),
         "parameters": listed,
         "responses": {route.status.to_string(): answer},
     })
+}
+
+fn operation_id(path: &str, method: &Method) -> String {
+    let words = path.split(['/', '{', '}', '.']).filter(|word| !word.is_empty());
+    let words = std::iter::once(method.as_str().to_ascii_lowercase()).chain(words.map(str::to_owned));
+    words.collect::<Vec<_>>().join("_")
+}
+
+fn in_path(path: &str) -> Vec<Value> {
+    path.split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+        .collect()
+}
+
+fn security(access: Access) -> Value {
+    match access {
+        Access::Open => json!([]),
+        Access::Needs(scope) => json!([{"token": [scope.as_str()]}]),
+    }
 }
 
 /// What of a request stands behind the `?`.

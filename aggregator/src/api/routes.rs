@@ -1,9 +1,9 @@
 //! Every route of the aggregator in one table: the router is made of it, the test of the scopes, and the description at
 //! `/docs/openapi.json`.
 
-use axum::Router;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::{Extension, Router};
 use http::Method;
 use logweir_proto::api::{
     BatchAnswer, Export, ExportRequest, Exports, Frame, Health, HitsAnswer, HitsRequest, IngestAnswer, PatternsRequest,
@@ -13,6 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::events::{ContextAnswer, ContextParameters};
 use super::ingest::IngestParameters;
+use super::openapi::Other;
 use super::tail::{TailFrame, TailParameters};
 use super::values::{FacetsRequest, FieldValues, FieldValuesRequest, Fields, FieldsRequest, PatternsAnswer};
 use super::{App, console, events, exports, health, ingest, openapi, queries, query, sources, tail, values};
@@ -106,10 +107,11 @@ pub fn routes() -> Vec<Route> {
     [pages(), doors(), searches(), values(), exports()].into_iter().flatten().collect()
 }
 
-/// The router of [`routes`].
-pub fn router(app: App) -> Router {
+/// The router of [`routes`]. `others` are described beside them, and served by the routers of other crates.
+pub fn router(app: App, others: &[Other]) -> Router {
     let add = |router: Router<App>, route: Route| router.route(route.path, route.handler);
-    routes().into_iter().fold(Router::new(), add).with_state(app)
+    let document = openapi::Document::new(others);
+    routes().into_iter().fold(Router::new(), add).layer(Extension(document)).with_state(app)
 }
 
 fn pages() -> Vec<Route> {

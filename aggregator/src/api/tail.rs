@@ -9,6 +9,7 @@
 //! With an aggregation what arrives during a window of time is one `{"t":"window"}`, whose id is that of its last event.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -34,7 +35,8 @@ use super::extract::Query;
 use super::query::{Asked, Piece, Running, busy, parse_query, set_aside, start};
 use crate::auth::Scope;
 use crate::live::{Next, Subscription};
-use crate::search::execute::{Event, Outcome};
+use crate::search::execute::{self, Event, Outcome};
+use crate::search::filter::Subquery;
 use crate::search::live::Matcher;
 use crate::search::live::windows::{WINDOW_MAX_NS, WINDOW_MIN_NS, Window, Windows};
 use crate::search::scan::Reason;
@@ -76,14 +78,20 @@ enum Watch {
 }
 
 impl Watch {
-    fn compile(query: &ast::Query, parameters: &TailParameters, now_ns: i64) -> Result<Watch, ApiError> {
+    fn compile(
+        query: &ast::Query,
+        parameters: &TailParameters,
+        now_ns: i64,
+        subquery: &mut Subquery<'_>,
+    ) -> Result<Watch, ApiError> {
         let every_ns = parameters.every.as_deref().map(every_ns).transpose()?;
         let failed = super::query::search_error;
-        if let Some(windows) = Windows::compile(query, every_ns, now_ns).map_err(failed)? {
+        if let Some(windows) = Windows::compile(query, every_ns, now_ns, subquery).map_err(failed)? {
             return Ok(Watch::Windows(Box::new(windows)));
         }
         let fields = parameters.fields.as_deref().map(crate::search::rows::names);
-        Matcher::compile(query, fields.as_deref(), now_ns).map(|matcher| Watch::Rows(Box::new(matcher))).map_err(failed)
+        let matcher = Matcher::compile(query, fields.as_deref(), now_ns, subquery).map_err(failed)?;
+        Ok(Watch::Rows(Box::new(matcher)))
     }
 
     /// The time until the open window ends: at most its length, whatever the clock does.
@@ -107,15 +115,14 @@ pub async fn tail(
     let who = app.auth.allow(&headers, Scope::Tail)?.name;
     let query = parse_query(&parameters.query)?;
     let now_ns = app.clock.now_ns();
-    let watch = Watch::compile(&query, &parameters, now_ns)?;
     let resume = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let resume = resume.map(str::parse::<EventId>).transpose();
     let resume = resume.map_err(|_| ApiError::bad_request("Last-Event-ID is no event id"))?;
     let offset = parameters.start_offset.as_deref().map(offset_ns).transpose()?;
     let full = || ApiError::new(ErrorCode::RateLimited, "too many tails are open").retry_after(5);
     let subscription = app.live.subscribe().ok_or_else(full)?;
-    let store = app.store.clone();
-    let view = app.query_pool.run(move || store.view()).await.map_err(busy)?;
+    let compiled = compile(&app, query, parameters, now_ns).await?;
+    let Compiled { query, parameters, watch, view } = compiled;
     let seen_record = view.last_record;
     let stored = match resume.map(|id| id.time_ns).or(offset.map(|ns| now_ns.saturating_sub(ns))) {
         None => None,
@@ -149,6 +156,39 @@ pub async fn tail(
     });
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// A tail ready to begin.
+struct Compiled {
+    query: ast::Query,
+    parameters: TailParameters,
+    watch: Watch,
+    view: Arc<View>,
+}
+
+/// Queries within the query run over what is stored.
+async fn compile(app: &App, query: ast::Query, parameters: TailParameters, now_ns: i64) -> Result<Compiled, ApiError> {
+    let store = app.store.clone();
+    let (deadline, memory_bytes) = (std::time::Instant::now() + app.query_timeout, app.query_memory_bytes);
+    let job = move || {
+        let view = store.view();
+        let request = execute::Request {
+            from_ns: None,
+            to_ns: None,
+            limit: execute::LIMIT_DEFAULT,
+            order: Order::Desc,
+            cursor: None,
+            fields: None,
+            now_ns,
+            deadline,
+            memory_bytes,
+            cancel: &AtomicBool::new(false),
+        };
+        let mut subquery = |inner: &ast::Query| execute::values(inner, &request, &view.segments);
+        let watch = Watch::compile(&query, &parameters, now_ns, &mut subquery)?;
+        Ok(Compiled { watch, query, parameters, view: Arc::clone(&view) })
+    };
+    app.query_pool.run(job).await.map_err(busy)?
 }
 
 fn offset_ns(text: &str) -> Result<i64, ApiError> {

@@ -54,7 +54,7 @@ impl World {
         let build = || Pipeline::build(&config, vec![("alerting", probe)], Clock::manual(NOW_NS), Drain::new());
         let pipeline = std::thread::scope(|scope| scope.spawn(build).join().expect("no panic"));
         let pipeline = pipeline.expect("it starts");
-        let router = finish(router(pipeline.app()));
+        let router = finish(router(pipeline.app(), &[]));
         World { pipeline, router, tokens, dir }
     }
 

@@ -187,8 +187,14 @@ pub async fn fields(
     let to_ns = time_of("to", request.to.as_deref(), now_ns)?;
     let range = plan::range(&parse_query("")?, from_ns, to_ns, now_ns);
     let store = app.store.clone();
-    let list = app.query_pool.run(move || fields::list(&store.view().segments, range)).await.map_err(busy)?;
-    Ok(Json(Fields { fields: list }))
+    let job = move || {
+        let view = store.view();
+        let mut fields = fields::list(&view.segments, range);
+        fields::estimate(&mut fields, &view.segments, range);
+        fields
+    };
+    let fields = app.query_pool.run(job).await.map_err(busy)?;
+    Ok(Json(Fields { fields }))
 }
 
 /// The fields that some event has.

@@ -14,7 +14,7 @@ use logweir_proto::query::ast::{self, Agg, AggFunc, PipeKind};
 use logweir_proto::record::{EventId, field};
 
 use self::accumulate::{Accumulator, Input, VALUES_MAX};
-use self::group::{GroupBy, Groups, floor};
+use self::group::{GroupBy, Groups, Ident, floor};
 use super::Error;
 use super::cell::{Value, canonical};
 use super::filter::Filter;
@@ -333,9 +333,14 @@ fn sort_by_columns(rows: &mut Vec<TableRow>, columns: &[String]) {
         columns.iter().zip(&row.values).map(|(name, value)| SortValue::new(name, &value.cell())).collect()
     };
     let mut keyed: Vec<(Vec<SortValue>, TableRow)> = rows.drain(..).map(|row| (key(&row), row)).collect();
-    keyed.sort_by(|(a, _), (b, _)| {
-        let orders = a.iter().zip(b).map(|(a, b)| a.compare(b, false));
-        orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+    keyed.sort_by(|(a, x), (b, y)| {
+        // 2 and 2.0 are of one size and two groups: which is first must not depend on which was seen first.
+        let mut orders = a
+            .iter()
+            .zip(b)
+            .zip(x.values.iter().zip(&y.values))
+            .map(|((a, b), (x, y))| a.compare(b, false).then_with(|| Ident::of(x).cmp(&Ident::of(y))));
+        orders.find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
     });
     rows.extend(keyed.into_iter().map(|(_, row)| row));
 }
@@ -365,7 +370,10 @@ fn best(rows: &[TableRow], outer: usize, limit: usize, rare: bool) -> Vec<TableR
     let mut out = Vec::new();
     let mut rest = rows;
     while let Some(first) = rest.first() {
-        let run = rest.partition_point(|row| row.values[..outer] == first.values[..outer]).max(1);
+        // One outer value is printed as 500 in one row and as "500" in another.
+        let is_same =
+            |row: &TableRow| row.values.iter().zip(&first.values).take(outer).all(|(a, b)| Ident::is_same(a, b));
+        let run = rest.partition_point(is_same).max(1);
         let (same, after) = rest.split_at(run);
         rest = after;
         let total: i64 = same.iter().map(count_of).sum();

@@ -4,13 +4,14 @@
 //! The values become a small batch in which a row stands for many events; filters and groups run over it as over any
 //! other.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
 
 use super::aggregate::group::floor;
-use super::cell::Value;
+use super::cell::{Cell, Value};
 use super::filter::Filter;
 use super::mask::Mask;
 use super::scan::{BlockRef, TimeRange};
@@ -26,13 +27,14 @@ pub struct Counted {
 }
 
 /// The values of a field in a block, and how often each occurs.
-pub struct CountedValues {
-    pub values: Vec<(Value, u32)>,
+pub struct CountedValues<'a> {
+    counts: &'a [(String, u32)],
+    is_int: bool,
 }
 
-impl CountedValues {
+impl<'a> CountedValues<'a> {
     /// `None` when the segment does not know, or knows only how the values print.
-    pub fn of(segment: &dyn Segment, block: usize, name: &str) -> Option<CountedValues> {
+    pub fn of(segment: &'a dyn Segment, block: usize, name: &str) -> Option<CountedValues<'a>> {
         let counts = segment.counts(block, name)?;
         let is_int = match segment.fields().get(name).map(|stat| &stat.types[..]) {
             Some(["int"]) => true,
@@ -41,11 +43,16 @@ impl CountedValues {
             None if counts.is_empty() => false,
             _ => return None,
         };
-        let value = |text: &String| {
-            if is_int { text.parse().ok().map(Value::Int) } else { Some(Value::Text(text.as_str().into())) }
-        };
-        let values: Option<_> = counts.iter().map(|(text, count)| Some((value(text)?, *count))).collect();
-        values.map(|values| CountedValues { values })
+        Some(CountedValues { counts, is_int })
+    }
+
+    /// The values where they lie, with their counts; `None` in the place of one that is no integer where all should be.
+    pub fn cells(&self) -> impl Iterator<Item = Option<(Cell<'a>, u32)>> {
+        let is_int = self.is_int;
+        self.counts.iter().map(move |(text, count)| {
+            let cell = if is_int { Cell::Int(text.parse().ok()?) } else { Cell::Text(Cow::Borrowed(text.as_str())) };
+            Some((cell, *count))
+        })
     }
 }
 
@@ -61,17 +68,22 @@ pub fn counted(
     width_ns: Option<i64>,
 ) -> Option<Counted> {
     let stat = &block.stat;
+    // Most blocks span several bins, which is known at once.
     let in_one_bin = width_ns.is_none_or(|width| floor(stat.min_time_ns, width) == floor(stat.max_time_ns, width));
+    if !in_one_bin || !range.contains(stat) {
+        return None;
+    }
     let fields: BTreeSet<&str> = by.iter().copied().chain(filter.columns()).collect();
-    if !in_one_bin || !range.contains(stat) || fields.len() > 1 {
+    if fields.len() > 1 {
         return None;
     }
     let (mut values, mut weights) = (Vec::new(), Vec::new());
     let mut left = stat.rows;
     if let Some(name) = fields.first() {
-        for (value, count) in CountedValues::of(segment, block.block, name)?.values {
+        for counted in CountedValues::of(segment, block.block, name)?.cells() {
+            let (cell, count) = counted?;
             left = left.checked_sub(count)?;
-            values.push(value);
+            values.push(cell.to_value());
             weights.push(u64::from(count));
         }
     }

@@ -252,6 +252,12 @@ fn run_nested(
     search.run()
 }
 
+/// The values that the query of an `in(…)` finds over the range of a request, for who compiles without one.
+pub fn values(query: &Query, request: &Request<'_>, segments: &[Arc<dyn Segment>]) -> Result<HashSet<String>, Error> {
+    let range = plan::range(query, request.from_ns, request.to_ns, request.now_ns);
+    nested::values(query, range, request, segments, 1)
+}
+
 /// Compiles a filter, running the queries within it.
 pub(super) fn compile(
     filter: &ast::Filter,

@@ -1,13 +1,15 @@
 //! What there is to search for: the fields.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use logweir_proto::record::field;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::scan::TimeRange;
+use super::aggregate::group::Ident;
+use super::cell::{Cell, FieldColumns};
+use super::scan::{TimeRange, projection};
 use crate::store::segment::Segment;
 
 /// A field that some event has.
@@ -20,6 +22,48 @@ pub struct FieldInfo {
     pub rows: u64,
     /// The share of these events, in percent.
     pub coverage: f64,
+    /// Different values, about: from a sample of some blocks. Absent behind the first [`ESTIMATED_FIELDS_MAX`] fields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distinct: Option<u64>,
+}
+
+/// Most fields whose values are estimated.
+pub const ESTIMATED_FIELDS_MAX: usize = 50;
+
+/// Blocks of the sample, spread over the segments.
+const SAMPLE_BLOCKS: usize = 4;
+
+/// Adds how many different values each field has, about.
+pub fn estimate(infos: &mut [FieldInfo], segments: &[Arc<dyn Segment>], range: TimeRange) {
+    let reached: Vec<_> = segments.iter().filter(|segment| range.reaches(&***segment)).collect();
+    let count = infos.len().min(ESTIMATED_FIELDS_MAX);
+    let infos = &mut infos[..count];
+    let names: BTreeSet<String> = infos.iter().map(|info| info.name.clone()).collect();
+    let wanted = projection(&names.iter().map(String::as_str).collect());
+    let mut seen: Vec<HashMap<u64, u32>> = vec![HashMap::new(); infos.len()];
+    for i in 0..SAMPLE_BLOCKS.min(reached.len()) {
+        // The last block of each: nothing else is known to be there.
+        let segment = reached[(i + 1) * reached.len() / SAMPLE_BLOCKS.min(reached.len()) - 1];
+        let Some(block) = segment.blocks().len().checked_sub(1) else { continue };
+        let Ok(batch) = segment.read(block, &wanted, None) else { continue };
+        for (info, seen) in infos.iter().zip(&mut seen) {
+            let columns = FieldColumns::new(&batch, &info.name);
+            let cells = (0..batch.num_rows()).map(|row| columns.cell(row)).filter(|cell| !matches!(cell, Cell::Null));
+            cells.for_each(|cell| *seen.entry(Ident::hash_of(&cell)).or_default() += 1);
+        }
+    }
+    for (info, seen) in infos.iter_mut().zip(seen) {
+        let sampled = seen.values().map(|count| u64::from(*count)).sum();
+        let once = seen.values().filter(|count| **count == 1).count() as u64;
+        info.distinct = Some(estimated(seen.len() as u64, once, sampled, info.rows));
+    }
+}
+
+/// How many values there are among `rows`, when a sample of them has `distinct`, `once` of which it has but once: the
+/// estimator of Charikar, Chaudhuri, Motwani and Narasayya (2000), whose error is bounded whatever the values are.
+fn estimated(distinct: u64, once: u64, sampled: u64, rows: u64) -> u64 {
+    let scale = (rows.max(sampled) as f64 / sampled.max(1) as f64).sqrt();
+    ((scale * once as f64).round() as u64 + (distinct - once)).min(rows.max(distinct))
 }
 
 /// The fields of all segments that reach into the range, canonical ones first.
@@ -34,6 +78,7 @@ pub fn list(segments: &[Arc<dyn Segment>], range: TimeRange) -> Vec<FieldInfo> {
                 types: Vec::new(),
                 rows: 0,
                 coverage: 0.0,
+                distinct: None,
             });
             info.rows += stat.rows;
             info.types.extend(stat.types.iter().copied());
@@ -51,4 +96,17 @@ pub fn list(segments: &[Arc<dyn Segment>], range: TimeRange) -> Vec<FieldInfo> {
 /// The place of a field in a list: canonical ones first, in their order.
 pub fn place(name: &str) -> usize {
     field::ALL.iter().position(|field| *field == name).unwrap_or(field::ALL.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::estimated;
+
+    #[test]
+    fn few_values_are_those_that_were_seen_and_many_are_scaled() {
+        assert_eq!(estimated(5, 0, 4096, 1_000_000), 5);
+        assert_eq!(estimated(4096, 4096, 4096, 4096), 4096);
+        assert_eq!(estimated(100, 100, 100, 10_000), 1000);
+        assert_eq!(estimated(0, 0, 0, 0), 0);
+    }
 }

@@ -35,6 +35,11 @@ const PROBE_VALUES_MAX: usize = 1024;
 /// Runs a subquery and returns the values of its column, printed.
 pub type Subquery<'a> = dyn FnMut(&Query) -> Result<HashSet<String>, Error> + 'a;
 
+/// Runs none.
+pub fn refuse(_: &Query) -> Result<HashSet<String>, Error> {
+    Err(Error::Unsupported { what: "in(…) with a query" })
+}
+
 /// What compilation needs beside the filter.
 pub struct Context<'a> {
     pub now_ns: i64,
@@ -84,9 +89,8 @@ impl Filter {
         Ok(Filter { root: Node::compile(filter, context)? })
     }
 
-    /// For where a subquery cannot run: the live tail, rules on single rows.
+    /// For where a subquery cannot run: classes of retention, pipes over the table of a window.
     pub fn compile_simple(filter: &ast::Filter, now_ns: i64) -> Result<Filter, Error> {
-        let mut refuse = |_: &Query| Err(Error::Unsupported { what: "in(…) with a query" });
         Filter::compile(filter, &mut Context { now_ns, subquery: &mut refuse })
     }
 
@@ -114,7 +118,7 @@ impl Filter {
         parts.iter().all(|part| {
             let Node::Field { name, test, .. } = part else { return true };
             match CountedValues::of(segment, block, name) {
-                Some(counted) => counted.values.iter().any(|(value, _)| test.is_match(&value.cell())),
+                Some(counted) => counted.cells().any(|counted| counted.is_none_or(|(cell, _)| test.is_match(&cell))),
                 None => true,
             }
         })

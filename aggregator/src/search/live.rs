@@ -9,7 +9,7 @@ use logweir_proto::query::ast::{self, Query};
 use logweir_proto::record::EventId;
 
 use super::Error;
-use super::filter::Filter;
+use super::filter::{Context, Filter, Subquery};
 use super::mask::Mask;
 use super::plan::{First, Plan};
 use super::rows::{self, Show};
@@ -25,8 +25,14 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// Pipes that look at one row at a time work in a tail. A range of time means nothing here.
-    pub fn compile(query: &Query, fields: Option<&[String]>, now_ns: i64) -> Result<Matcher, Error> {
+    /// Pipes that look at one row at a time work in a tail. A range of time means nothing here. The queries of `in(…)`
+    /// run once, now.
+    pub fn compile(
+        query: &Query,
+        fields: Option<&[String]>,
+        now_ns: i64,
+        subquery: &mut Subquery<'_>,
+    ) -> Result<Matcher, Error> {
         let mut plan = Plan::new(query, TimeRange::ALL, Order::Desc);
         let is_rowwise = matches!(plan.first, First::Events { limit: None, .. }) && plan.rest.is_empty();
         if !is_rowwise {
@@ -35,7 +41,8 @@ impl Matcher {
         if let Some(fields) = fields {
             plan.show = plan.show.then(fields, false);
         }
-        let mut compile = |filter: &ast::Filter| Filter::compile_simple(filter, now_ns);
+        let mut context = Context { now_ns, subquery };
+        let mut compile = |filter: &ast::Filter| Filter::compile(filter, &mut context);
         let steps = Steps::compile(&plan.steps, now_ns, &mut compile)?;
         Ok(Matcher { filter: compile(&plan.filter)?, steps, show: plan.show })
     }

@@ -130,6 +130,8 @@ pub fn apply(
         }
         PipeKind::Stats { .. } | PipeKind::Timechart { .. } | PipeKind::Top { .. } => {
             let mut aggregator = Aggregator::new(pipe, ground.range, ground.bytes_max, compile)?;
+            // `first` and `last` are of time also behind a `head`, whose events are newest first.
+            table.rows.sort_by_key(|row| row.id);
             if let Some(batch) = table.to_batch() {
                 aggregator.add(&batch, &Mask::all(batch.num_rows()), &[])?;
             }

@@ -5,8 +5,10 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering as Atomic};
+use std::thread;
 use std::time::Instant;
 
 use arrow::array::Int64Array;
@@ -26,6 +28,12 @@ use crate::store::segment::{BlockStat, Projection, Segment, SegmentError};
 
 /// Most parts of time that an answer names as missing; neighbours are joined until they fit.
 pub const MISSING_RANGES_MAX: usize = 20;
+
+/// With fewer segments all stay open, and their indexes say more.
+const GATED_SEGMENTS: usize = 32;
+
+/// After so many segments in a row without a candidate all that are left are asked at once.
+const SWEEP_AFTER: usize = 8;
 
 /// Times from `first_ns` to `last_ns`, both inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +137,11 @@ impl<'a> Reader<'a> {
         self.range
     }
 
+    /// Whether a segment is known to have nothing.
+    fn rules_out(&self, place: usize) -> bool {
+        self.segments.get(place).is_some_and(|segment| segment.rules_out(&|fields| self.filter.probe(fields)))
+    }
+
     pub fn filter(&self) -> &'a Filter {
         self.filter
     }
@@ -224,6 +237,10 @@ pub struct Scan<'a> {
     ahead: BinaryHeap<Ahead>,
     /// Segments that were not, the next one last, by the key of their time.
     closed: Vec<(i64, usize)>,
+    /// Segments that were opened one after the other without a candidate.
+    in_vain: usize,
+    /// Whether the segments are so many that one is asked whether it has anything before it is opened.
+    is_gated: bool,
     /// The next block, once it is known that it may match.
     ready: Option<BlockRef>,
     failed: Vec<BlockRef>,
@@ -249,12 +266,15 @@ impl<'a> Scan<'a> {
         });
         let mut closed: Vec<(i64, usize)> = closed.collect();
         closed.sort_unstable_by_key(|(key, place)| (*key, Reverse(*place)));
+        let is_gated = closed.len() >= GATED_SEGMENTS && !filter.is_all();
         Scan {
             reader: Reader { segments, filter, steps: None, range },
             order,
             patience,
             ahead: BinaryHeap::new(),
             closed,
+            in_vain: 0,
+            is_gated,
             ready: None,
             failed: Vec::new(),
             over: None,
@@ -329,6 +349,10 @@ impl<'a> Scan<'a> {
                 }
                 self.closed.pop();
                 self.open(segment);
+                self.in_vain = if self.ahead.is_empty() { self.in_vain + 1 } else { 0 };
+                if self.in_vain == SWEEP_AFTER && self.is_gated {
+                    self.sweep();
+                }
             }
             let block = self.ahead.peek()?.block;
             if self.ready == Some(block) || self.reader.filter.may_match(self.reader.segment(&block), block.block) {
@@ -339,9 +363,29 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Leaves out the segments that have nothing. Two threads ask: of thousands each costs a read.
+    fn sweep(&mut self) {
+        let (reader, patience) = (self.reader, self.patience);
+        let keep = |part: &[(i64, usize)]| -> Vec<bool> {
+            part.iter().map(|(_, place)| patience.is_over().is_some() || !reader.rules_out(*place)).collect()
+        };
+        let (first, second) = self.closed.split_at(self.closed.len() / 2);
+        let kept = thread::scope(|scope| {
+            let other = scope.spawn(|| keep(second));
+            let mut kept = keep(first);
+            kept.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            kept
+        });
+        let mut kept = kept.into_iter();
+        self.closed.retain(|_| kept.next().unwrap_or(true));
+    }
+
     /// Asks the index of a segment which of its blocks to look at.
     fn open(&mut self, place: usize) {
         let Some(segment) = self.reader.segments.get(place) else { return };
+        if self.is_gated && self.reader.rules_out(place) {
+            return;
+        }
         let flags = segment.candidates(&self.reader.filter.probe(segment.fields())).unwrap_or_else(|error| {
             // Without its index a segment is still searchable: every block is read.
             tracing::warn!(segment = segment.name(), error = %error, "the index of a segment could not be asked");

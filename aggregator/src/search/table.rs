@@ -79,9 +79,18 @@ impl Table {
             }
         }
         let cells: Vec<FieldColumns<'_>> = columns.iter().map(|name| FieldColumns::new(batch, name)).collect();
+        let places: Vec<Option<usize>> = columns.iter().map(|name| self.column(name)).collect();
+        let value = |column: &FieldColumns<'_>, place: Option<usize>, row: usize| {
+            let value = column.cell(row).to_value();
+            // A batch has no lists: one that went through it as text is what it was.
+            match place.map(|place| &self.rows[row].values[place]) {
+                Some(list @ Value::List(_)) if list.text() == value.text() => list.clone(),
+                _ => value,
+            }
+        };
         let rows = self.rows.iter().enumerate().filter(|(row, _)| mask.has(*row)).map(|(row, of)| TableRow {
             id: of.id,
-            values: cells.iter().map(|column| column.cell(row).to_value()).collect(),
+            values: cells.iter().zip(&places).map(|(column, place)| value(column, *place, row)).collect(),
         });
         Table { rows: rows.collect(), columns: columns.clone() }
     }

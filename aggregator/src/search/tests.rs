@@ -1,12 +1,17 @@
 //! The engine against a segment whose index is strict, and against a naive reading of the same rows.
 
+mod days;
 mod further;
 mod model;
+mod naive;
+mod pages;
 mod pipes;
+mod random;
 mod stats;
 mod store;
 mod storm;
 mod views;
+mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -161,15 +161,23 @@ impl Layout {
 
     /// The columns that a reader gets, ascending.
     pub fn project(&self, projection: &Projection, has_extra: bool) -> Vec<usize> {
-        let wanted: HashSet<&str> = match projection {
+        // A set costs more than to compare a few names.
+        const COMPARED_MAX: usize = 4;
+        let names = match projection {
             Projection::All => return (0..self.extra() + usize::from(has_extra)).collect(),
-            Projection::Fields(names) => names.iter().map(String::as_str).collect(),
+            Projection::Fields(names) => names,
         };
-        let first = [field::TIME, field::SEQ].into_iter().enumerate().filter(|(_, name)| wanted.contains(name));
+        let set: HashSet<&str> =
+            names.iter().map(String::as_str).take(if names.len() > COMPARED_MAX { names.len() } else { 0 }).collect();
+        let is_wanted = |name: &str| match names.len() {
+            ..=COMPARED_MAX => names.iter().any(|wanted| wanted == name),
+            _ => set.contains(name),
+        };
+        let first = [field::TIME, field::SEQ].into_iter().enumerate().filter(|(_, name)| is_wanted(name));
         let mut columns: Vec<usize> = first.map(|(column, _)| column).collect();
-        let found = self.keys.iter().enumerate().filter(|(_, key)| wanted.contains(&*key.field));
+        let found = self.keys.iter().enumerate().filter(|(_, key)| is_wanted(&key.field));
         columns.extend(found.map(|(i, _)| i + FIELD_COLUMNS_AT));
-        if has_extra && wanted.contains(EXTRA) {
+        if has_extra && is_wanted(EXTRA) {
             columns.push(self.extra());
         }
         columns

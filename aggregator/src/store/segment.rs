@@ -122,6 +122,11 @@ pub trait Segment: Send + Sync {
     /// The fields by name.
     fn fields(&self) -> &BTreeMap<String, FieldStat>;
 
+    /// Whether it is known, without opening it, to have no match; `probe` makes the question from its fields.
+    fn rules_out(&self, _probe: &dyn Fn(&BTreeMap<String, FieldStat>) -> Probe) -> bool {
+        false
+    }
+
     /// One flag a block: whether it may hold a match.
     fn candidates(&self, probe: &Probe) -> Result<Vec<bool>, SegmentError>;
 

@@ -29,6 +29,7 @@ pub mod columns;
 pub mod derived;
 pub mod encoding;
 pub mod footer;
+pub mod gate;
 pub mod hashes;
 pub mod indexer;
 pub mod lexicon;

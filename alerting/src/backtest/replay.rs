@@ -73,7 +73,16 @@ pub(super) async fn group(
     let (past, mut runs) = (&past, Vec::new());
     for rule in group.rules.iter().filter(wanted) {
         let (course, report) = (Course::of(rule, plan), RuleReport::new(rule, group));
-        runs.push(Run { rule, state: RuleState::default(), past, still: None, minute: None, course, report, lengths: Vec::new() });
+        runs.push(Run {
+            rule,
+            state: RuleState::default(),
+            past,
+            still: None,
+            minute: None,
+            course,
+            report,
+            lengths: Vec::new(),
+        });
     }
     let (links, renderer, calm) = (Links { base_url: String::new() }, Renderer::default(), Scene::default());
     let offset_ns = schedule::offset_ns(&group.name, group.every_ns);

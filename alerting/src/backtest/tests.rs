@@ -214,7 +214,14 @@ async fn a_report_counts_episodes_and_messages_and_suggests_a_limit() {
 async fn counts_are_asked_for_once_however_many_steps_there_are() {
     let lines = (0..500).map(|i| line(T0 + i * 60 * S, &[("host", "a"), ("level", "error"), ("message", "x")]));
     let source = LineStore::new(lines.collect());
-    let plan = Plan { from: T0, to: T0 + 8 * 3600 * S, rule: Some("Errors".to_owned()), budget: None, cold: false, store: None };
+    let plan = Plan {
+        from: T0,
+        to: T0 + 8 * 3600 * S,
+        rule: Some("Errors".to_owned()),
+        budget: None,
+        cold: false,
+        store: None,
+    };
     let asked: Arc<dyn QuerySource> = Arc::clone(&source) as Arc<dyn QuerySource>;
     run(asked, &rules(RULES), None, Scenes::default(), plan).await.expect("replays");
     let questions = *Mutex::lock(&source.questions).expect("not poisoned");

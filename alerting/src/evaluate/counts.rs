@@ -156,7 +156,8 @@ impl Counts {
         until: i64,
     ) -> Result<(), QueryError> {
         let bucket_ns = self.grid.bucket_ns();
-        let mut slots = (BUCKETS_PER_QUESTION_MAX * bucket_ns.unwrap_or(self.grid.width_ns) / self.grid.width_ns).max(1);
+        let mut slots =
+            (BUCKETS_PER_QUESTION_MAX * bucket_ns.unwrap_or(self.grid.width_ns) / self.grid.width_ns).max(1);
         while self.until < until {
             let missing = until.saturating_sub(self.until) / self.grid.width_ns;
             let plain = bucket_ns.is_none() || missing <= PLAIN_SLOTS_MAX || slots == 1;

@@ -154,7 +154,8 @@ impl Past {
     /// Whether the tables of a rule are the same at every step of a minute.
     pub(crate) fn by_minutes(&self, rule: &Rule) -> bool {
         let plan = self.plans.get(&rule.name).map_or(&[][..], Vec::as_slice);
-        matches!(self.grain, Grain::Minutes(_)) && plan.iter().all(|index| index.is_some_and(|i| self.counts[i].width_ns() == MINUTE_NS))
+        matches!(self.grain, Grain::Minutes(_))
+            && plan.iter().all(|index| index.is_some_and(|i| self.counts[i].width_ns() == MINUTE_NS))
     }
 
     fn is_empty(&self, filter: &str, from: i64, to: i64) -> bool {

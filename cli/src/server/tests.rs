@@ -45,7 +45,7 @@ fn world() -> World {
     };
     let engine = Arc::new(query::Engine::new(app.clone()));
     let (service, handle) = Service::build(settings, engine, clock.clone(), drain.clone()).expect("builds");
-    let router = api::finish(api::router(app.clone()).merge(alerting_routes(&app, &handle)));
+    let router = api::finish(api::router(app.clone(), &alerting_described()).merge(alerting_routes(&app, &handle)));
     World { _dir: dir, _service: service, router, tokens, drain }
 }
 
@@ -57,6 +57,27 @@ impl World {
         }
         let request = request.body(Body::empty()).expect("a request");
         self.router.clone().oneshot(request).await.expect("it answers").status()
+    }
+}
+
+#[tokio::test]
+async fn every_route_of_alerting_is_described() {
+    let world = world();
+    let request = Request::get("/docs/openapi.json").body(Body::empty()).expect("a request");
+    let answer = world.router.clone().oneshot(request).await.expect("it answers");
+    let bytes = axum::body::to_bytes(answer.into_body(), 4 << 20).await.expect("a body");
+    let document: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+    for route in logweir_alerting::api::routes() {
+        let operation = &document["paths"][route.path][route.method.as_str().to_ascii_lowercase()];
+        let about = operation["summary"].as_str().unwrap_or_default();
+        assert!(
+            about.ends_with('.'),
+            "{} {}: say what it does, in alerting/src/api/about.rs",
+            route.method,
+            route.path
+        );
+        let open = operation["security"] == serde_json::json!([]);
+        assert_eq!(open, scope_of(route.right).is_none(), "{} {}", route.method, route.path);
     }
 }
 

@@ -1,24 +1,31 @@
 //! The queries of the measurements of the peers, timed over HTTP.
 
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
 use anyhow::{Context, ensure};
 use logweir_proto::api::{QueryAnswer, QueryRequest};
 use tokio::time::Instant;
 
 use super::dataset::{Dataset, Kind};
 use super::generate::{RARE_PATH, RARE_TRACE};
-use crate::harness::Client;
+use crate::harness::{Client, Scratch, Server};
 
 /// Warm runs of each query; the median is given.
 const WARM_RUNS: usize = 7;
 const ROWS: usize = 100;
+const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
 pub struct QueryFigures {
     pub name: &'static str,
     pub query: String,
-    /// The first run after the server started, in ms.
+    /// The first run, in ms, of a server that has just started, with nothing of its files in the kernel's cache.
     pub cold_ms: f64,
     pub warm_ms: f64,
+    /// The same with another text in each run, where there is one: no answer to an earlier query helps.
+    pub fresh_ms: Option<f64>,
     pub rows: usize,
 }
 
@@ -55,26 +62,96 @@ fn list(kind: Kind) -> Vec<(&'static str, String)> {
     queries.into()
 }
 
-pub async fn measure(client: &Client, set: &Dataset) -> anyhow::Result<Vec<QueryFigures>> {
+/// The query with another text that is found as often: other letters in upper case, another part of the same phrase, or
+/// another way to write the same expression. `None` where no text is looked for.
+fn fresh(query: &str, run: usize) -> Option<String> {
+    const PHRASE: &str = "payment declined by issuer after";
+    const PATHS: [&str; 8] = ["pi/orde", "api/or", "i/orde", "/order", "api/ord", "api/orde", "i/orders", "/orders"];
+    for word in ["connection", "orders"] {
+        if let Some(rest) = query.strip_prefix(word) {
+            let cased = word.char_indices().map(|(i, letter)| match (run + 1) >> (i % 6) & 1 {
+                1 => letter.to_ascii_uppercase(),
+                _ => letter,
+            });
+            return Some(cased.chain(rest.chars()).collect());
+        }
+    }
+    let part = &PHRASE[run % (PHRASE.len() - 10)..][..10];
+    let changed = query
+        .replace("yment decl", part)
+        .replace("pi/ord", PATHS[run % PATHS.len()])
+        .replace("[0-9]+", &format!("[0-9]{{1,{}}}", run + 9));
+    (changed != query).then_some(changed)
+}
+
+/// Each query cold and warm; the server is stopped and started for the first.
+pub async fn measure(scratch: &Scratch, server: &mut Server, set: &Dataset) -> anyhow::Result<Vec<QueryFigures>> {
     let mut figures = Vec::new();
     for (name, query) in list(set.kind) {
-        let (cold_ms, answer) = timed(client, set, &query).await?;
+        server.process().terminate(STOPPED_WITHIN).await?;
+        forget(&server.data().join("store"))?;
+        server.restart(scratch).await?;
+        let (cold_ms, answer) = timed(server.client(), set, &set.from, &query).await?;
         ensure!(!answer.rows.is_empty(), "{query}: no rows");
-        let mut warm = Vec::new();
-        for _ in 0..WARM_RUNS {
-            warm.push(timed(client, set, &query).await?.0);
-        }
-        warm.sort_by(f64::total_cmp);
-        let warm_ms = warm.get(WARM_RUNS / 2).copied().context("warm runs")?;
-        figures.push(QueryFigures { name, query, cold_ms, warm_ms, rows: answer.rows.len() });
+        let warm_ms = median(server.client(), set, |_| query.clone()).await?;
+        let fresh_ms = match fresh(&query, 0) {
+            Some(_) => {
+                let other = |run| fresh(&query, run).unwrap_or_else(|| query.clone());
+                Some(median(server.client(), set, other).await?)
+            }
+            None => None,
+        };
+        figures.push(QueryFigures { name, query, cold_ms, warm_ms, fresh_ms, rows: answer.rows.len() });
     }
     Ok(figures)
 }
 
-async fn timed(client: &Client, set: &Dataset, query: &str) -> anyhow::Result<(f64, QueryAnswer)> {
+async fn median(client: &Client, set: &Dataset, query: impl Fn(usize) -> String) -> anyhow::Result<f64> {
+    let mut warm = Vec::new();
+    for run in 0..WARM_RUNS {
+        warm.push(timed(client, set, &set.from, &query(run)).await?.0);
+    }
+    warm.sort_by(f64::total_cmp);
+    warm.get(WARM_RUNS / 2).copied().context("warm runs")
+}
+
+/// Warm medians of what must not grow with the store, over all that it has since `from`.
+pub async fn growing(client: &Client, set: &Dataset, from: &str) -> anyhow::Result<Vec<(&'static str, f64)>> {
+    let mut figures = Vec::new();
+    for (name, query) in list(set.kind).into_iter().filter(|(name, _)| name.starts_with("a ") || name.starts_with("b"))
+    {
+        let mut warm = Vec::new();
+        for run in 0..=WARM_RUNS {
+            let (ms, answer) = timed(client, set, from, &query).await?;
+            ensure!(!answer.rows.is_empty(), "{query}: no rows");
+            // The first opens what the others find open.
+            warm.extend((run > 0).then_some(ms));
+        }
+        warm.sort_by(f64::total_cmp);
+        figures.push((name, warm.get(WARM_RUNS / 2).copied().context("warm runs")?));
+    }
+    Ok(figures)
+}
+
+/// Asks the kernel to forget the pages of all files below a folder; nobody may have them mapped.
+fn forget(folder: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            forget(&entry.path())?;
+        } else {
+            let file = File::open(entry.path())?;
+            file.sync_all()?;
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        }
+    }
+    Ok(())
+}
+
+async fn timed(client: &Client, set: &Dataset, from: &str, query: &str) -> anyhow::Result<(f64, QueryAnswer)> {
     let request = QueryRequest {
         query: query.to_owned(),
-        from: Some(set.from.clone()),
+        from: Some(from.to_owned()),
         to: Some(set.to.clone()),
         limit: Some(ROWS),
         ..QueryRequest::default()
@@ -88,6 +165,6 @@ async fn timed(client: &Client, set: &Dataset, query: &str) -> anyhow::Result<(f
 
 /// How many lines of the set a query counts.
 pub async fn count(client: &Client, set: &Dataset) -> anyhow::Result<u64> {
-    let (_, answer) = timed(client, set, "* | stats count as n").await?;
+    let (_, answer) = timed(client, set, &set.from, "* | stats count as n").await?;
     Ok(answer.rows.first().and_then(|row| row.get("n")?.as_u64()).unwrap_or(0))
 }

@@ -102,7 +102,11 @@ impl Report {
         if seconds.lines > 0 {
             let s = |wait: std::time::Duration| format!("{:.2} s", wait.as_secs_f64());
             let (p50, p99) = (s(seconds.fast_p50), s(seconds.fast_p99));
-            writeln!(self.text, "| line in the file to request, `every: 1s`, {} lines, p50 | {p50} | 2 s |", seconds.lines)?;
+            writeln!(
+                self.text,
+                "| line in the file to request, `every: 1s`, {} lines, p50 | {p50} | 2 s |",
+                seconds.lines
+            )?;
             writeln!(self.text, "| p99 | {p99} | 5 s |")?;
             writeln!(self.text, "| the same, every 30 s, p50 | {} | |", s(seconds.default_p50))?;
             writeln!(self.text, "| p99 | {} | 40 s |", s(seconds.default_p99))?;
@@ -114,24 +118,58 @@ impl Report {
             writeln!(self.text, "| the server without them, {} lines/s: cores | {idle:.2} | |", load.lines_per_s)?;
             let mib = (load.mib - load.idle_mib, load.peak_mib - load.idle_peak_mib);
             writeln!(self.text, "| memory of the rules, MiB (peak) | {:.0} ({:.0}) | 500 |", mib.0, mib.1)?;
-            writeln!(self.text, "| memory of the whole server, MiB (peak) | {:.0} ({:.0}) | |", load.mib, load.peak_mib)?;
+            writeln!(
+                self.text,
+                "| memory of the whole server, MiB (peak) | {:.0} ({:.0}) | |",
+                load.mib, load.peak_mib
+            )?;
             writeln!(self.text, "| greatest lag of a group, s | {:.1} | |", load.lag_s)?;
         }
         if past.rules > 0 {
             let (rules, lines) = (past.rules, past.lines);
-            writeln!(self.text, "| backtest, {rules} rules, 28 days of kept minutes: s (CPU-s) | {:.1} ({:.1}) | 10 |", past.rollups_s, past.rollups_cpu_s)?;
-            writeln!(self.text, "| the same with a scan of {lines} lines | {:.1} ({:.1}) | |", past.scan_s, past.scan_cpu_s)?;
+            writeln!(
+                self.text,
+                "| backtest, {rules} rules, 28 days of kept minutes: s (CPU-s) | {:.1} ({:.1}) | 10 |",
+                past.rollups_s, past.rollups_cpu_s
+            )?;
+            writeln!(
+                self.text,
+                "| the same with a scan of {lines} lines | {:.1} ({:.1}) | |",
+                past.scan_s, past.scan_cpu_s
+            )?;
             writeln!(self.text, "| peak memory of the server, MiB | {:.0} | |", past.peak_mib)?;
         }
         Ok(())
     }
 
     pub fn queries(&mut self, figures: &[QueryFigures]) -> anyhow::Result<()> {
-        writeln!(self.text, "\n| query over the whole day | warm ms | first after start | rows |\n|---|---|---|---|")?;
+        writeln!(
+            self.text,
+            "\n| query over the whole day | warm ms | another text each time | cold: just started, nothing cached | rows |\n|---|---|---|---|---|"
+        )?;
         for query in figures {
-            let QueryFigures { name, query, cold_ms, warm_ms, rows } = query;
+            let QueryFigures { name, query, cold_ms, warm_ms, fresh_ms, rows } = query;
             let query = query.replace('|', "\\|");
-            writeln!(self.text, "| {name}: `{query}` | {warm_ms:.1} | {cold_ms:.1} | {rows} |")?;
+            let fresh = fresh_ms.map(|ms| format!("{ms:.1}")).unwrap_or_default();
+            writeln!(self.text, "| {name}: `{query}` | {warm_ms:.1} | {fresh} | {cold_ms:.1} | {rows} |")?;
+        }
+        Ok(())
+    }
+
+    /// `once` over the set, `grown` over `times` as much in so many splits.
+    pub fn growth(
+        &mut self,
+        times: u64,
+        splits: usize,
+        once: &[(&'static str, f64)],
+        grown: &[(&'static str, f64)],
+    ) -> anyhow::Result<()> {
+        writeln!(
+            self.text,
+            "\n| growth: warm ms | over the set | over {times} times as much, {splits} splits | ratio, at most 3 |\n|---|---|---|---|"
+        )?;
+        for ((name, once), (_, grown)) in once.iter().zip(grown) {
+            writeln!(self.text, "| {name} | {once:.1} | {grown:.1} | {:.1} |", grown / once.max(0.01))?;
         }
         Ok(())
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use logweir_tests::bench::{agent, alerting};
 use logweir_tests::bench::dataset::{Dataset, Kind};
 use logweir_tests::bench::ingest::{Door, SETTINGS, ingest};
 use logweir_tests::bench::queries;
 use logweir_tests::bench::report::Report;
+use logweir_tests::bench::{agent, alerting, growth};
 use logweir_tests::harness::{Scratch, Server, run};
 
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
@@ -24,6 +24,9 @@ struct Args {
     /// Only one of the sets, or only the agent, or only alerting
     #[arg(long, value_parser = ["json", "nginx", "agent", "alerts"])]
     only: Option<String>,
+    /// Ask a needle and the newest rows over so many times as much; 1 leaves that out
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    times: u64,
     /// Only this part of alerting
     #[arg(long, value_parser = ["latency", "load", "backtest"])]
     part: Option<String>,
@@ -43,7 +46,7 @@ fn main() -> anyhow::Result<()> {
     for kind in [Kind::Json, Kind::Nginx] {
         if args.only.as_deref().is_none_or(|only| only == kind.name()) {
             let set = Dataset::generate(kind, args.megabytes)?;
-            run("bench", async |scratch| measure(scratch, &set, &mut report).await)?;
+            run("bench", async |scratch| measure(scratch, &set, args.times, &mut report).await)?;
         }
     }
     if args.only.as_deref().is_none_or(|only| only == "agent") {
@@ -63,7 +66,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Each door into a fresh server; the queries on the last one, started again.
-async fn measure(scratch: &Scratch, set: &Dataset, report: &mut Report) -> anyhow::Result<()> {
+async fn measure(scratch: &Scratch, set: &Dataset, times: u64, report: &mut Report) -> anyhow::Result<()> {
     let zstd = set.zstd()?;
     report.set(set, zstd)?;
     let doors = match set.kind {
@@ -81,7 +84,30 @@ async fn measure(scratch: &Scratch, set: &Dataset, report: &mut Report) -> anyho
         last = Some(server);
     }
     let mut server = last.context("a server")?;
-    server.process().terminate(STOPPED_WITHIN).await?;
-    server.restart(scratch).await?;
-    report.queries(&queries::measure(server.client(), set).await?)
+    report.queries(&queries::measure(scratch, &mut server, set).await?)?;
+    if times > 1 {
+        grow(scratch, server, set, times, report).await?;
+    }
+    Ok(())
+}
+
+/// The days before are of another server, which took the same set without its rare lines.
+async fn grow(
+    scratch: &Scratch,
+    mut server: Server,
+    set: &Dataset,
+    times: u64,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let once = queries::growing(server.client(), set, &set.from).await?;
+    let mut others = Server::serve(scratch, "server-others", SETTINGS).await?;
+    ingest(&set.without_rare(), Door::Batches, &mut others).await?;
+    for server in [&mut server, &mut others] {
+        server.process().terminate(STOPPED_WITHIN).await?;
+    }
+    let data = scratch.folder("server-grown-data")?;
+    let splits = growth::grow(server.data(), others.data(), times, &data)?;
+    let grown = Server::serve_in(scratch, "server-grown", &data, growth::SETTINGS).await?;
+    let figures = queries::growing(grown.client(), set, "2000-01-01T00:00:00Z").await?;
+    report.growth(times, splits, &once, &figures)
 }

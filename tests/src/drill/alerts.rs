@@ -75,7 +75,11 @@ pub async fn run(scratch: &Scratch, kills: u64, jobs: usize) -> anyhow::Result<A
             well.insert(job, Instant::now());
         }
         let waiting = |incident: &String| {
-            [true, false].iter().flat_map(|firing| seen.waiting(incident, *firing)).next().map(|who| (incident.clone(), who))
+            [true, false]
+                .iter()
+                .flat_map(|firing| seen.waiting(incident, *firing))
+                .next()
+                .map(|who| (incident.clone(), who))
         };
         let left: Vec<_> = seen.incidents().iter().filter_map(waiting).collect();
         ensure!(left.is_empty(), "{} of {} wait, such as {:?}", left.len(), seen.incidents().len(), left.first());

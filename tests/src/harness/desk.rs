@@ -152,9 +152,13 @@ impl Seen {
                 self.pages.entry(key).or_insert((incident, false));
             }
             // PagerDuty drops what ends nothing.
-            "resolve" => self.pages.entry(key).and_modify(|page| page.1 = true).or_default(),
+            "resolve" => {
+                if let Some(page) = self.pages.get_mut(&key) {
+                    page.1 = true;
+                }
+            }
             other => anyhow::bail!("{other}"),
-        };
+        }
         Ok(())
     }
 }
@@ -177,7 +181,7 @@ async fn take(
 ) -> (StatusCode, &'static str) {
     let mut seen = lock(&seen);
     seen.requests += 1;
-    if seen.requests % REFUSED_EVERY == 0 {
+    if seen.requests.is_multiple_of(REFUSED_EVERY) {
         return (StatusCode::SERVICE_UNAVAILABLE, "busy");
     }
     let (taken, code, answer) = match service.as_str() {

@@ -58,6 +58,7 @@ impl Many {
             labels: Default::default(),
             multiline: Multiline::None,
             start_at: StartAt::Beginning,
+            stat: None,
         };
         let candidates: Vec<Candidate> = self.logs.iter().map(of).collect();
         let now = self.world.at();

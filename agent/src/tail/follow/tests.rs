@@ -59,6 +59,25 @@ fn truncated_and_grown_past_the_old_size_at_once() {
     world.check();
 }
 
+/// A drill lost 4,000 lines here: the file under the new name is the old inode, and not the old log.
+#[test]
+fn truncated_and_then_renamed_while_the_agent_is_dead() {
+    for lines in [1, 2, 30] {
+        let mut world = world();
+        world.lines(3);
+        world.drain();
+        world.kill();
+        world.lines(4);
+        world.copy_truncate();
+        // Shorter than what was read, about as long, and longer.
+        world.lines(lines);
+        world.rename();
+        world.lines(2);
+        world.check();
+        assert_eq!(gaps(&world), []);
+    }
+}
+
 #[test]
 fn deleted_while_it_is_open_is_read_to_its_end() {
     let mut world = world();
@@ -522,7 +541,7 @@ fn labels_never_make_a_header_too_large() {
         fs::write(&path, "a line\nand another\n").unwrap();
         let (format, labels) = ("\u{1}".repeat(FORMAT_BYTES_MAX).into(), labels.clone());
         let multiline = Multiline::None;
-        Candidate { path, kind: SourceKind::File, format, labels, multiline, start_at: StartAt::Beginning }
+        Candidate { path, kind: SourceKind::File, format, labels, multiline, start_at: StartAt::Beginning, stat: None }
     };
     let candidates: Vec<Candidate> = (0..8).map(candidate).collect();
     let now = world.at();

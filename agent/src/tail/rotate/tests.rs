@@ -24,6 +24,7 @@ fn candidate(path: &Path) -> Candidate {
         labels: Default::default(),
         multiline: Multiline::None,
         start_at: StartAt::Beginning,
+        stat: None,
     }
 }
 

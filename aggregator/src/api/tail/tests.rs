@@ -193,3 +193,18 @@ async fn an_aggregation_gives_one_table_a_window_and_each_event_is_in_one() {
         assert_eq!(world.get(uri).await.status(), StatusCode::BAD_REQUEST, "{uri}");
     }
 }
+
+#[tokio::test]
+async fn a_query_within_the_query_runs_when_the_tail_begins() {
+    let world = World::open();
+    world.ingest(0..10).await;
+    let mut reader = Reader::new(world.get("/api/v1/tail?fields=n&query=n:in(n%3E7%7Cfields%20n)").await);
+    world.ingest(20..22).await;
+    world.ingest(7..10).await;
+    for n in [8, 9] {
+        assert_eq!(reader.next().await.expect("a frame")["n"], n);
+    }
+    let answer = world.get("/api/v1/tail?query=n:in(n%3E7)").await;
+    assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    world.pipeline.app().drain.cancel();
+}

@@ -145,7 +145,7 @@ impl Ident {
         }
     }
 
-    fn is_same(a: &Value, b: &Value) -> bool {
+    pub fn is_same(a: &Value, b: &Value) -> bool {
         match (a, b) {
             (Value::Text(a), Value::Text(b)) => a == b,
             (a, b) => Ident::of(a) == Ident::of(b),

@@ -118,13 +118,13 @@ impl<'r> Search<'r, '_, '_> {
         let mut earlier: HashMap<String, Row> = HashMap::new();
         for (_, row) in self.ask(&query, "compare", request, JOIN_ROWS_MAX)? {
             let key: Vec<Value> = keys.iter().map(|name| shifted(&value_of(&row, name))).collect();
-            earlier.insert(dedup_key(key.into_iter()), row);
+            earlier.insert(join_key(key.into_iter()), row);
         }
         let mut columns = table.columns.clone();
         columns.extend(measures.iter().flat_map(|name| [format!("{name}_prev"), format!("{name}_delta")]));
         let rows = table.rows.iter().map(|row| {
             let value = |name: &String| table.column(name).map_or(Value::Null, |place| row.values[place].clone());
-            let past = earlier.get(&dedup_key(keys.iter().map(value)));
+            let past = earlier.get(&join_key(keys.iter().map(value)));
             let mut values = row.values.clone();
             for name in &measures {
                 let previous = past.map_or(Value::Null, |past| value_of(past, name));
@@ -186,7 +186,7 @@ impl<'r> Search<'r, '_, '_> {
                 let mut joined = wide.clone();
                 for (name, value) in other {
                     if let Some(place) = places.get(name) {
-                        joined.values[*place] = Value::of_json(name, value);
+                        joined.values[*place] = answered(name, value);
                     }
                 }
                 rows.push(joined);
@@ -228,7 +228,7 @@ fn field_named(name: &str) -> Field {
 }
 
 fn value_of(row: &Row, name: &str) -> Value {
-    row.get(name).map_or(Value::Null, |value| Value::of_json(name, value))
+    row.get(name).map_or(Value::Null, |value| answered(name, value))
 }
 
 fn table_of_events(events: impl IntoIterator<Item = (EventId, Row)>) -> Table {
@@ -242,7 +242,15 @@ fn table_of_events(events: impl IntoIterator<Item = (EventId, Row)>) -> Table {
     Table::of_events(events.into_iter().map(typed).collect())
 }
 
-/// Keys are compared as they are printed: 500 and "500" are the same user to whoever joins them.
+/// A value of the answer to another query, whose lists are those of `values(…)`.
+fn answered(name: &str, value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Array(values) => Value::List(values.iter().map(|value| answered(name, value)).collect()),
+        value => Value::of_json(name, value),
+    }
+}
+
+/// Keys are compared as they are printed: 500 and "500" are the same user to whoever joins or compares them.
 fn join_key(values: impl Iterator<Item = Value>) -> String {
     dedup_key(values.map(|value| match value {
         Value::Null => Value::Null,

@@ -20,7 +20,7 @@ use crate::search::filter::Filter;
 use crate::search::mask::Mask;
 use crate::search::pipes::{self, Gather, Ground};
 use crate::search::plan::{self, First};
-use crate::search::rows::Show;
+use crate::search::rows::{Show, field_names};
 use crate::search::scan::{BlockRef, Coverage, Reader, Scan, TimeRange};
 use crate::search::table::Table;
 
@@ -232,7 +232,11 @@ fn each_gathered(
         let of_segment = || gather.columns(scan.reader().segment(&block));
         let columns = wanted.entry(block.segment).or_insert_with(of_segment);
         if let Some((batch, mask)) = scan.select(&block, &columns.iter().map(String::as_str).collect()) {
-            add(gather, &batch, &mask, columns);
+            // What pipes have made is in no segment.
+            let made =
+                scan.steps().into_iter().flat_map(|_| field_names(&batch)).filter(|name| !columns.contains(name));
+            let columns: Vec<String> = columns.iter().cloned().chain(made).collect();
+            add(gather, &batch, &mask, &columns);
         }
     }
     scan.finish(false)

@@ -36,7 +36,8 @@ struct Folded {
     lower: memmem::Finder<'static>,
     /// One bit a letter that it has.
     letters: u32,
-    regex: bytes::Regex,
+    /// A part of a needle has none: then more rows are hits than have it.
+    regex: Option<bytes::Regex>,
 }
 
 /// Where in a literal of many rows a needle is.
@@ -106,11 +107,19 @@ impl Needle {
         if !text.is_ascii() {
             return Ok(Needle { search: Search::Regex(regex), text: None, ends: None, memo: Memo::default() });
         }
-        let lower = text.to_ascii_lowercase();
-        let letters = lower.bytes().filter_map(letter).fold(0, |all, letter| all | letter);
-        let finder = memmem::Finder::new(&lower).into_owned();
+        Ok(Needle::of_folded(text.to_ascii_lowercase().as_bytes(), Some(regex)))
+    }
+
+    fn of_folded(lower: &[u8], regex: Option<bytes::Regex>) -> Needle {
+        let letters = lower.iter().filter_map(|byte| letter(*byte)).fold(0, |all, letter| all | letter);
+        let finder = memmem::Finder::new(lower).into_owned();
         let search = Search::Folded(Box::new(Folded { lower: finder, letters, regex }));
-        Ok(Needle { search, text: Some(lower.into_bytes().into()), ends: None, memo: Memo::default() })
+        Needle { search, text: Some(lower.into()), ends: None, memo: Memo::default() }
+    }
+
+    /// What finds at least the rows that have this part of its text.
+    pub fn part(&self, part: &[u8]) -> Needle {
+        if self.is_folded() { Needle::of_folded(part, None) } else { Needle::literal(part, None) }
     }
 
     pub fn text(&self) -> Option<&[u8]> {
@@ -143,7 +152,10 @@ impl Needle {
                 literal_rows(&folded.lower, texts, within, &verify, &mut found);
                 folded.other_rows(texts, within, &verify, &mut found);
             }
-            Search::Folded(folded) => regex_rows(&folded.regex, texts, within, &verify, &mut found),
+            Search::Folded(folded) => match &folded.regex {
+                Some(regex) => regex_rows(regex, texts, within, &verify, &mut found),
+                None => found = Mask::valid(array).and(within),
+            },
             Search::Regex(regex) => regex_rows(regex, texts, within, &verify, &mut found),
         }
         found
@@ -175,7 +187,7 @@ impl Needle {
                 let start = at + finder.find(&data[at..])?;
                 Some((start, start + finder.needle().len()))
             }
-            Search::Folded(folded) => folded.regex.find_at(data, at).map(|hit| (hit.start(), hit.end())),
+            Search::Folded(folded) => folded.regex.as_ref()?.find_at(data, at).map(|hit| (hit.start(), hit.end())),
             Search::Regex(regex) => regex.find_at(data, at).map(|hit| (hit.start(), hit.end())),
         }
     }

@@ -18,15 +18,18 @@ use crate::store::split::derived::{Piece, Template};
 /// When more than one row in this many may match, all messages are put together, and kept.
 const WHOLE_ONE_IN: usize = 2;
 
+/// Parts of a text that are looked for in one column.
+const CROSSINGS_MAX: usize = 3;
+
 /// What the parts of a template say about its rows.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Judged {
     /// All of them pass.
     All,
     /// All of them must be looked at.
     Unsure,
-    /// Those in whose columns the needle is; the places of these pieces.
-    Columns(Vec<usize>),
+    /// Those in whose columns the needle is, or this part of it; the places of these pieces.
+    Columns(Vec<(usize, Option<Needle>)>),
 }
 
 /// The rows of `within` whose message passes; `None` when the messages had better be put together, all of them.
@@ -48,9 +51,10 @@ pub fn scan(test: &TextTest, parts: &dyn Parts, within: &Mask) -> Result<Option<
             Judged::All => found = found.or(&rows),
             Judged::Unsure => unsure = unsure.or(&rows),
             Judged::Columns(places) => {
-                for place in places {
+                for (place, part) in places {
                     if let Some(Piece::Column(key)) = template.get(place) {
-                        unsure = unsure.or(&hits(needle, &parts.column(key)?, &rows)?);
+                        let part = part.as_ref().unwrap_or(needle);
+                        unsure = unsure.or(&hits(part, &parts.column(key)?, &rows)?);
                     }
                 }
             }
@@ -71,8 +75,8 @@ pub fn scan(test: &TextTest, parts: &dyn Parts, within: &Mask) -> Result<Option<
 }
 
 fn judge(needle: &Needle, text: &[u8], template: &Template) -> Judged {
-    let mut is_unsure = may_cross(text, needle.is_folded(), template);
     let mut columns = Vec::new();
+    let mut is_unsure = false;
     for (place, piece) in template.iter().enumerate() {
         match piece {
             Piece::Literal(literal) => match needle.in_literal(literal, place == 0, place + 1 == template.len()) {
@@ -81,8 +85,16 @@ fn judge(needle: &Needle, text: &[u8], template: &Template) -> Judged {
                 InLiteral::Nowhere => {}
             },
             Piece::Column(key) => {
-                if key.kind == Kind::Str || is_of_numbers(text) {
-                    columns.push(place);
+                let may_have = |part: &[u8]| key.kind == Kind::Str || is_of_numbers(part);
+                if may_have(text) {
+                    columns.push((place, None));
+                }
+                match crossing(text, needle.is_folded(), template, place) {
+                    Some(parts) => {
+                        let parts = parts.into_iter().filter(|part| may_have(part));
+                        columns.extend(parts.map(|part| (place, Some(needle.part(part)))));
+                    }
+                    None => is_unsure = true,
                 }
             }
         }
@@ -95,28 +107,35 @@ fn is_of_numbers(text: &[u8]) -> bool {
     text.iter().all(|byte| b"0123456789+-.einfaty".contains(&byte.to_ascii_lowercase()))
 }
 
-/// Whether the text may begin in one piece and end in another: of each border one side at least is known.
-fn may_cross(text: &[u8], folded: bool, template: &Template) -> bool {
+/// Parts of the text one of which the value of a column has when the text begins or ends in it and runs over into the
+/// literal beside it; `None` when it may run over on both sides, or nothing is known of one.
+fn crossing<'t>(text: &'t [u8], folded: bool, template: &Template, place: usize) -> Option<Vec<&'t [u8]>> {
     let is_same = |a: &[u8], b: &[u8]| if folded { a.eq_ignore_ascii_case(b) } else { a == b };
-    // Beyond ASCII there are letters that fold to ASCII.
-    let is_unclear = |literal: &str| folded && !literal.is_ascii();
-    template.windows(2).any(|pair| match pair {
-        [Piece::Literal(before), Piece::Column(_)] => {
-            let ends_so = |start: &[u8]| {
-                let len = start.len().min(before.len());
-                is_same(&start[start.len() - len..], &before.as_bytes()[before.len() - len..])
-            };
-            is_unclear(before) || (1..text.len()).any(|cut| ends_so(&text[..cut]))
-        }
-        [Piece::Column(_), Piece::Literal(after)] => {
-            let begins_so = |end: &[u8]| {
-                let len = end.len().min(after.len());
-                is_same(&end[..len], &after.as_bytes()[..len])
-            };
-            is_unclear(after) || (1..text.len()).any(|cut| begins_so(&text[cut..]))
-        }
-        _ => true,
-    })
+    let beside = |place: Option<usize>| match place.and_then(|place| template.get(place)) {
+        // Beyond ASCII there are letters that fold to ASCII.
+        Some(Piece::Literal(literal)) if literal.is_empty() || folded && !literal.is_ascii() => None,
+        Some(Piece::Literal(literal)) => Some(literal.as_bytes()),
+        Some(Piece::Column(_)) => None,
+        // Beyond the ends of the message there is nothing to run over into.
+        None => Some(&[][..]),
+    };
+    let (before, after) = (beside(place.checked_sub(1))?, beside(Some(place + 1))?);
+    let ends_so = |start: &[u8]| {
+        let len = start.len().min(before.len());
+        len > 0 && is_same(&start[start.len() - len..], &before[before.len() - len..])
+    };
+    let begins_so = |end: &[u8]| {
+        let len = end.len().min(after.len());
+        len > 0 && is_same(&end[..len], &after[..len])
+    };
+    let cuts = || 1..text.len();
+    let begun: Vec<&[u8]> = cuts().filter(|cut| ends_so(&text[..*cut])).map(|cut| &text[cut..]).collect();
+    let ended: Vec<&[u8]> = cuts().filter(|cut| begins_so(&text[*cut..])).map(|cut| &text[..cut]).collect();
+    match (begun.is_empty(), ended.is_empty()) {
+        (false, false) => None,
+        _ if begun.len() + ended.len() > CROSSINGS_MAX => None,
+        _ => Some([begun, ended].concat()),
+    }
 }
 
 /// The rows of `within` that have the needle in this column.

@@ -12,7 +12,7 @@ use crate::search::Error;
 use crate::search::aggregate::Aggregator;
 use crate::search::aggregate::group::floor;
 use crate::search::cell::Value;
-use crate::search::filter::Filter;
+use crate::search::filter::{Context, Filter, Subquery};
 use crate::search::mask::Mask;
 use crate::search::pipes::{self, Gather, Ground};
 use crate::search::plan::{First, Plan};
@@ -60,8 +60,13 @@ enum Open {
 }
 
 impl Windows {
-    /// `None` when the query has no aggregation.
-    pub fn compile(query: &Query, every_ns: Option<i64>, now_ns: i64) -> Result<Option<Windows>, Error> {
+    /// `None` when the query has no aggregation. The queries of `in(…)` before it run once, now.
+    pub fn compile(
+        query: &Query,
+        every_ns: Option<i64>,
+        now_ns: i64,
+        subquery: &mut Subquery<'_>,
+    ) -> Result<Option<Windows>, Error> {
         let plan = Plan::new(query, TimeRange::ALL, Order::Asc);
         let First::Aggregate(pipe) = plan.first else { return Ok(None) };
         if matches!(pipe, PipeKind::Patterns { new_ns: Some(_), .. }) {
@@ -73,7 +78,8 @@ impl Windows {
             _ => WINDOW_DEFAULT_NS,
         };
         let width_ns = width_ns.clamp(WINDOW_MIN_NS, WINDOW_MAX_NS);
-        let mut compile = |filter: &ast::Filter| Filter::compile_simple(filter, now_ns);
+        let mut context = Context { now_ns, subquery };
+        let mut compile = |filter: &ast::Filter| Filter::compile(filter, &mut context);
         let range = window_of(now_ns, width_ns);
         let mut windows = Windows {
             filter: compile(&plan.filter)?,

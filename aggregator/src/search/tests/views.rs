@@ -8,7 +8,8 @@ use super::{many, segments};
 use crate::search::context::{Around, context, event};
 use crate::search::execute::{Request, explain};
 use crate::search::facets::{Shown, facets};
-use crate::search::fields::list;
+use crate::search::fields::{estimate, list};
+use crate::search::filter::refuse;
 use crate::search::hits::hits;
 use crate::search::live::Matcher;
 use crate::search::scan::TimeRange;
@@ -83,7 +84,7 @@ fn a_live_matcher_shows_fresh_rows() {
     let segment = MemorySegment::new("fresh", rows, 10, &[]);
     let batch = segment.batch(0);
     let query = parse("level>=warn | where status>=500 | fields message, raw").expect("a query");
-    let matcher = Matcher::compile(&query, None, NOW_NS).expect("row by row");
+    let matcher = Matcher::compile(&query, None, NOW_NS, &mut refuse).expect("row by row");
     let picked = matcher.matches(batch);
     assert_eq!(picked, [1]);
     assert!(matcher.wants_raw());
@@ -94,7 +95,7 @@ fn a_live_matcher_shows_fresh_rows() {
         .assert_eq(&serde_json::to_string(&rows[0].1).expect("a row"));
     assert!(matcher.rows(batch, &[7], None).is_empty());
     for text in ["* | stats count", "* | sort level", "a:in(b:1 | fields a)"] {
-        assert!(Matcher::compile(&parse(text).expect("a query"), None, NOW_NS).is_err(), "{text}");
+        assert!(Matcher::compile(&parse(text).expect("a query"), None, NOW_NS, &mut refuse).is_err(), "{text}");
     }
 }
 
@@ -124,7 +125,10 @@ fn an_event_is_found_by_its_id_with_its_neighbours() {
 
 #[test]
 fn fields_are_listed_with_types_and_coverage() {
-    let lines: Vec<String> = list(&segments(), TimeRange::ALL)
+    let mut infos = list(&segments(), TimeRange::ALL);
+    estimate(&mut infos, &segments(), TimeRange::ALL);
+    assert!(infos.iter().all(|info| info.distinct.is_some_and(|distinct| distinct <= info.rows)), "{infos:?}");
+    let lines: Vec<String> = infos
         .iter()
         .map(|info| format!("{} {} {} {:.0}%", info.name, info.types.join("|"), info.rows, info.coverage))
         .collect();

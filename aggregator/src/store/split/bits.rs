@@ -83,13 +83,12 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next 57 bits at the top of the word, zeros behind the end.
+    #[inline]
     fn peek(&self) -> u64 {
         let from = self.at / 8;
-        let word = match self.bytes.get(from..from + 8) {
-            Some(eight) => eight.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)),
-            None => {
-                (from..from + 8).fold(0, |word, i| (word << 8) | u64::from(self.bytes.get(i).copied().unwrap_or(0)))
-            }
+        let word = match self.bytes.get(from..).and_then(<[u8]>::first_chunk) {
+            Some(eight) => u64::from_be_bytes(*eight),
+            None => self.last_word(from),
         };
         word << (self.at % 8)
     }
@@ -126,6 +125,35 @@ impl<'a> BitReader<'a> {
         Some(upper.checked_shl(k)? | self.take(k)?)
     }
 
+    #[cold]
+    fn last_word(&self, from: usize) -> u64 {
+        (from..from + 8).fold(0, |word, i| (word << 8) | u64::from(self.bytes.get(i).copied().unwrap_or(0)))
+    }
+
+    /// A Rice code, a `1` and a number of so many bits at once; `None`, and nothing is taken, where something else
+    /// follows or they are too long for one look.
+    #[inline]
+    pub fn take_rice_and_one(&mut self, k: u32, bits: u32) -> Option<(u64, u64)> {
+        const SEEN_BITS: u32 = 57;
+        if k > NUMBER_BITS_MAX || bits > NUMBER_BITS_MAX {
+            return None;
+        }
+        let word = self.peek();
+        let zeros = word.leading_zeros();
+        let all = zeros + 1 + k + 1 + bits;
+        if all > SEEN_BITS || self.left() < all as usize {
+            return None;
+        }
+        let rest = word << (zeros + 1);
+        let lower = rest.checked_shr(64 - k).unwrap_or(0);
+        let rest = rest << k;
+        if rest >> 63 == 0 {
+            return None;
+        }
+        self.at += all as usize;
+        Some((u64::from(zeros) << k | lower, (rest << 1).checked_shr(64 - bits).unwrap_or(0)))
+    }
+
     pub fn take_gamma(&mut self) -> Option<u64> {
         let bits = u32::try_from(self.take_zeros()?).ok().filter(|bits| *bits <= NUMBER_BITS_MAX)?;
         Some((1 << bits) | self.take(bits)?)
@@ -160,6 +188,28 @@ mod tests {
                 prop_assert_eq!(found, Some(want));
             }
             prop_assert!(reader.left() < 8);
+        }
+
+        #[test]
+        fn pairs_are_taken_at_once_or_not_at_all(
+            numbers in prop::collection::vec((0u64..1 << 12, any::<bool>(), 0u64..64), 0..60),
+            k in 0u32..12,
+        ) {
+            let mut writer = BitWriter::default();
+            for (number, one, block) in &numbers {
+                writer.put_rice(*number, k);
+                writer.put(u64::from(*one), 1);
+                writer.put(*block, 6);
+            }
+            let bytes = writer.finish();
+            let mut reader = BitReader::new(&bytes);
+            for (number, one, block) in &numbers {
+                let found = match reader.take_rice_and_one(k, 6) {
+                    Some((number, block)) => (number, true, block),
+                    None => (reader.take_rice(k).unwrap(), reader.take(1).unwrap() == 1, reader.take(6).unwrap()),
+                };
+                prop_assert_eq!(found, (*number, *one, *block));
+            }
         }
 
         #[test]

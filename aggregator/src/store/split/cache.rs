@@ -9,6 +9,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::columns::Columns;
 use super::footer::SplitMeta;
+use super::gate::{GATES_BYTES_MAX, Gate, Gates};
 use super::reader::OpenSplit;
 use crate::store::objects::Objects;
 use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, FieldStat, Parts, Probe, Projection, Segment, SegmentError};
@@ -19,6 +20,7 @@ pub struct SplitCache {
     objects: Objects,
     bytes_max: u64,
     columns: Arc<Columns>,
+    gates: Gates,
     inner: Mutex<Inner>,
 }
 
@@ -39,7 +41,13 @@ struct Entry {
 impl SplitCache {
     /// `bytes_max` is for what is known of splits, `column_bytes_max` for their decoded columns.
     pub fn new(objects: Objects, bytes_max: u64, column_bytes_max: u64) -> SplitCache {
-        SplitCache { objects, bytes_max, columns: Arc::new(Columns::new(column_bytes_max)), inner: Mutex::default() }
+        SplitCache {
+            objects,
+            bytes_max,
+            columns: Arc::new(Columns::new(column_bytes_max)),
+            gates: Gates::new(GATES_BYTES_MAX),
+            inner: Mutex::default(),
+        }
     }
 
     /// The open split of this name. Two readers may open it at once; one of the two is kept.
@@ -52,8 +60,19 @@ impl SplitCache {
         Ok(split)
     }
 
+    /// The gate of the split of this name. The split is opened only when it has none.
+    pub fn gate(&self, path: &str) -> Result<Arc<Gate>, String> {
+        if let Some(gate) = self.gates.get(path) {
+            return Ok(gate);
+        }
+        let gate = Arc::new(self.get(path)?.gate()?);
+        self.gates.insert(path, &gate);
+        Ok(gate)
+    }
+
     /// Forgets a split that was removed.
     pub fn remove(&self, path: &str) {
+        self.gates.remove(path);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = inner.open.remove(path) {
             inner.bytes -= entry.bytes;
@@ -145,6 +164,12 @@ impl Segment for SplitSegment {
 
     fn fields(&self) -> &BTreeMap<String, FieldStat> {
         self.open().map_or(&self.no_fields, |open| &open.known().footer.fields)
+    }
+
+    fn rules_out(&self, probe: &dyn Fn(&BTreeMap<String, FieldStat>) -> Probe) -> bool {
+        // Where that cannot be told the search opens the split, and tells why that fails.
+        let may_match = |gate: Arc<Gate>| gate.may_match(&probe(gate.fields()));
+        self.cache.gate(&self.meta.path).and_then(may_match).is_ok_and(|may| !may)
     }
 
     fn candidates(&self, probe: &Probe) -> Result<Vec<bool>, SegmentError> {

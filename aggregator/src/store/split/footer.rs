@@ -13,8 +13,8 @@ use crate::store::column::{ColumnKey, Kind, Layout};
 use crate::store::segment::{BlockStat, Counts, FieldStat};
 
 /// The version that is written. Those from 1 on are read; 2 brought [`Footer::derived`] and the packed hash
-/// list, 3 the pages of the hash list.
-pub const VERSION: u32 = 3;
+/// list, 3 the pages of the hash list, 4 their groups.
+pub const VERSION: u32 = 4;
 
 /// Bytes of the rows section that share a checksum: what is read at least.
 pub const GRANULE_BYTES: u64 = 16 << 10;
@@ -73,7 +73,7 @@ pub struct SplitMeta {
 pub type BlockCounts = Vec<Option<Counts>>;
 
 /// The footer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Footer {
     /// As in the catalogue, except that `bytes` is 0: the footer is written before the end is known.
     pub meta: SplitMeta,

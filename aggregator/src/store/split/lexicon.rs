@@ -13,6 +13,7 @@ use tantivy::directory::{Directory, RamDirectory};
 use tantivy::schema::{Field, IndexRecordOption, Schema, TantivyDocument, TextFieldIndexing, TextOptions};
 use tantivy::{DocSet, Index, InvertedIndexReader, SegmentReader, TERMINATED};
 
+use super::gate::Terms;
 use super::hashes::Seeded;
 
 /// What a term is, its first byte. The same bytes are hashed for the hash list.
@@ -194,6 +195,17 @@ impl Lexicon {
             }
         }
         Ok(())
+    }
+
+    /// All terms, for [`super::gate::Gate`].
+    pub fn filter(&self) -> Result<Terms, LexiconError> {
+        let terms = self.index.terms();
+        let mut filter = Terms::new(terms.num_terms());
+        let mut stream = terms.stream()?;
+        while stream.advance() {
+            filter.add(stream.key());
+        }
+        Ok(filter)
     }
 
     fn flag(&self, info: &tantivy::postings::TermInfo, blocks: &mut [bool]) -> Result<(), LexiconError> {

@@ -2,7 +2,7 @@
 
 use super::footer::Footer;
 use super::indexer::{FRONT_CHARS, WORD_FIELDS, front, put_value_term};
-use super::lexicon::{Lexicon, class};
+use super::lexicon::class;
 use crate::store::segment::Probe;
 use crate::store::token::{self, WORD_BYTES_MAX};
 use logweir_proto::record::field;
@@ -10,7 +10,12 @@ use logweir_proto::record::field;
 /// The indexes of a split, to be loaded when a probe needs them.
 pub trait Indexes {
     fn footer(&self) -> &Footer;
-    fn lexicon(&self) -> Result<std::sync::Arc<Lexicon>, String>;
+
+    /// Flags the blocks that the lexicon has for a term.
+    fn find_term(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String>;
+
+    /// Flags the blocks that the lexicon has for terms that begin so.
+    fn find_prefix(&self, prefix: &[u8], flags: &mut [bool]) -> Result<(), String>;
 
     /// Flags the blocks that the hash list has for a term.
     fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String>;
@@ -70,21 +75,20 @@ fn word(indexes: &dyn Indexes, folded: &str) -> Result<Vec<bool>, String> {
         term.clear();
         term.push(class::FRONT);
         term.extend_from_slice(front(folded).as_bytes());
-        indexes.lexicon()?.find(&term, &mut flags).map_err(|error| error.to_string())?;
+        indexes.find_term(&term, &mut flags)?;
     } else if token::is_variable(folded) {
         indexes.find_hash(&term, &mut flags)?;
     } else {
-        indexes.lexicon()?.find(&term, &mut flags).map_err(|error| error.to_string())?;
+        indexes.find_term(&term, &mut flags)?;
     }
     Ok(flags)
 }
 
 fn word_prefix(indexes: &dyn Indexes, folded: &str) -> Result<Vec<bool>, String> {
     let mut flags = scanned_words(indexes);
-    let lexicon = indexes.lexicon()?;
     let mut term = vec![class::WORD];
     term.extend_from_slice(folded.as_bytes());
-    lexicon.find_prefix(&term, &mut flags).map_err(|error| error.to_string())?;
+    indexes.find_prefix(&term, &mut flags)?;
     // A word in the hash list is known by its front alone. The front of a longer word is the same when it ends at a
     // digit or is complete, else it goes on.
     let front = front(folded);
@@ -92,8 +96,11 @@ fn word_prefix(indexes: &dyn Indexes, folded: &str) -> Result<Vec<bool>, String>
     term.push(class::FRONT);
     term.extend_from_slice(front.as_bytes());
     let complete = front.len() < folded.len() || front.chars().count() >= FRONT_CHARS;
-    let found = if complete { lexicon.find(&term, &mut flags) } else { lexicon.find_prefix(&term, &mut flags) };
-    found.map_err(|error| error.to_string())?;
+    if complete {
+        indexes.find_term(&term, &mut flags)?;
+    } else {
+        indexes.find_prefix(&term, &mut flags)?;
+    }
     Ok(flags)
 }
 
@@ -117,7 +124,7 @@ fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, S
     }
     let mut term = Vec::new();
     put_value_term(&mut term, name, folded);
-    indexes.lexicon()?.find(&term, &mut flags).map_err(|error| error.to_string())?;
+    indexes.find_term(&term, &mut flags)?;
     indexes.find_hash(&term, &mut flags)?;
     let scanned = footer.scan_values.iter().filter(|(_, field)| field == name).map(|(block, _)| block);
     for block in scanned.chain(&footer.extra_blocks) {
@@ -159,7 +166,7 @@ fn exists(indexes: &dyn Indexes, name: &str) -> Result<Vec<bool>, String> {
     if footer.fields.contains_key(name) {
         let mut term = vec![class::FIELD];
         term.extend_from_slice(name.as_bytes());
-        indexes.lexicon()?.find(&term, &mut flags).map_err(|error| error.to_string())?;
+        indexes.find_term(&term, &mut flags)?;
     }
     Ok(flags)
 }

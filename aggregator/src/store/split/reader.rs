@@ -22,6 +22,7 @@ use super::checked::{Lazy, Pages, Rows};
 use super::columns::{ColumnAt, Columns};
 use super::derived;
 use super::footer::{Footer, Known, PARQUET_TAIL_BYTES, Section, TRAILER_BYTES, Trailer, check_section};
+use super::gate::{self, Gate};
 use super::hashes::{HashList, Needs, OPEN_BYTES};
 use super::indexer::WORD_FIELDS;
 use super::lexicon::Lexicon;
@@ -144,8 +145,11 @@ impl OpenSplit {
         let (mut fields, mut arrays) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
         for column in columns {
             let array = self.column(block, column, stat.rows as usize)?;
-            let field = self.known.layout.schema().field(column);
-            fields.push(Field::new(field.name(), array.data_type().clone(), field.is_nullable()));
+            let field = &self.known.layout.schema().fields()[column];
+            fields.push(match field.data_type() == array.data_type() {
+                true => Arc::clone(field),
+                false => Arc::new(Field::new(field.name(), array.data_type().clone(), field.is_nullable())),
+            });
             arrays.push(array);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(stat.rows as usize));
@@ -464,12 +468,6 @@ impl OpenSplit {
     fn section(&self, name: &str, section: Section) -> Result<Bytes, String> {
         self.rows.section(name, section)
     }
-}
-
-impl lookup::Indexes for OpenSplit {
-    fn footer(&self) -> &Footer {
-        &self.known.footer
-    }
 
     fn lexicon(&self) -> Result<Arc<Lexicon>, String> {
         self.lexicon.get(|| {
@@ -478,10 +476,10 @@ impl lookup::Indexes for OpenSplit {
         })
     }
 
-    fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
+    fn hashes(&self) -> Result<Arc<HashList>, String> {
         let section = self.known.footer.sections.hashes;
         let damaged = || "the hashes section is damaged".to_owned();
-        let list = self.hashes.get(|| {
+        self.hashes.get(|| {
             let first = self.rows.piece(section, 0..OPEN_BYTES.min(section.bytes))?;
             let bytes = match HashList::needs(&first).ok_or_else(damaged)? {
                 Needs::All => self.section("hashes", section)?,
@@ -489,8 +487,34 @@ impl lookup::Indexes for OpenSplit {
                 Needs::Bytes(_) => first,
             };
             HashList::open(bytes, section.bytes).map(Arc::new).ok_or_else(damaged)
-        })?;
-        list.find(term, flags, |span| self.rows.piece(section, span))?.ok_or_else(damaged)
+        })
+    }
+
+    /// What is kept of it when it is open no more.
+    pub fn gate(&self) -> Result<Gate, String> {
+        let terms = self.lexicon()?.filter().map_err(|error| error.to_string())?;
+        let rows = Arc::clone(&self.rows);
+        Ok(Gate::new(gate::Parts { footer: &self.known.footer, terms, hashes: self.hashes()?, rows }))
+    }
+}
+
+impl lookup::Indexes for OpenSplit {
+    fn footer(&self) -> &Footer {
+        &self.known.footer
+    }
+
+    fn find_term(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        self.lexicon()?.find(term, flags).map_err(|error| error.to_string())
+    }
+
+    fn find_prefix(&self, prefix: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        self.lexicon()?.find_prefix(prefix, flags).map_err(|error| error.to_string())
+    }
+
+    fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        let section = self.known.footer.sections.hashes;
+        let found = self.hashes()?.find(term, flags, |span| self.rows.piece(section, span))?;
+        found.ok_or_else(|| "the hashes section is damaged".to_owned())
     }
 }
 

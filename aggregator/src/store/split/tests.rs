@@ -264,6 +264,34 @@ fn the_cache_keeps_to_its_bytes() {
 }
 
 #[test]
+fn a_gate_rules_out_only_what_no_block_has() {
+    let place = place();
+    let line = |i: u64| match i % 3 {
+        0 => format!("trace_id={:016x} user=u{} \"failed to connect {i}\"", hashes::hash64(&[i as u8]), i % 7),
+        1 => format!("service=api status={} \"took {i} ms\" x{}=1", 200 + i % 5, i % 50),
+        _ => "level=error \"disk full\"".to_owned(),
+    };
+    let rows: Vec<Row> = (0..600).map(|i| row(i as i64, i, &line(i))).collect();
+    let file = split_of(fixture::blocks(&rows, 100));
+    let split = segment(&place, &file);
+    let gate = place.cache.gate(&file.meta.path).expect("a gate");
+    let value = |field: &str, folded: &str| Probe::Value { field: field.into(), folded: folded.into() };
+    let mut probes = fixture::probes();
+    probes.extend((0..300u64).map(|i| value("trace_id", &format!("{:016x}", hashes::hash64(&[i as u8, 1])))));
+    probes.extend((0..300u64).map(|i| value("trace_id", &format!("{:016x}", hashes::hash64(&[i as u8])))));
+    probes.extend((0..20).map(|i| value("user", &format!("u{i}"))));
+    let mut ruled_out = 0;
+    for probe in probes {
+        let found = split.candidates(&probe).expect("candidates").contains(&true);
+        let may_match = gate.may_match(&probe).expect("an answer");
+        assert!(may_match || !found, "{probe:?}");
+        ruled_out += usize::from(!may_match);
+        assert_eq!(split.rules_out(&|_| probe.clone()), !may_match);
+    }
+    assert!(ruled_out > 250, "{ruled_out}");
+}
+
+#[test]
 fn a_needle_reads_one_page_of_each_of_many_splits() {
     let place = place();
     let id = |split: usize, i: u64| format!("{:016x}", hashes::hash64(format!("{split} {i}").as_bytes()));
@@ -424,8 +452,12 @@ impl lookup::Indexes for Bare {
         &self.footer
     }
 
-    fn lexicon(&self) -> Result<Arc<Lexicon>, String> {
-        Ok(Arc::clone(&self.lexicon))
+    fn find_term(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        self.lexicon.find(term, flags).map_err(|error| error.to_string())
+    }
+
+    fn find_prefix(&self, prefix: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        self.lexicon.find_prefix(prefix, flags).map_err(|error| error.to_string())
     }
 
     fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {

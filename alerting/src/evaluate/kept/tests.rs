@@ -131,7 +131,9 @@ async fn a_step_asks_once_for_all_signals_of_one_filter() {
 async fn what_is_too_wide_is_not_kept() {
     let group = group(RULES);
     let hosts: Vec<&'static str> = (0..CELLS_MAX / 8).map(|i| &*Box::leak(i.to_string().into_boxed_str())).collect();
-    let minute = |minute: i64| hosts.iter().map(move |host| line(T0 + minute * MINUTE_NS, &[("host", host), ("level", "error")]));
+    let minute = |minute: i64| {
+        hosts.iter().map(move |host| line(T0 + minute * MINUTE_NS, &[("host", host), ("level", "error")]))
+    };
     let source = LineStore::new((0..10).flat_map(minute).collect());
     let mut kept = Kept::default();
     let query = rule(&group).queries().next().map(|(_, query)| query.clone()).expect("a query");

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fixture::{S, StandIn, T0, check_slack, episode, hostile_message, message, poster, secret};
+use crate::notify::policy::Outcome;
 use crate::state::Sample;
 
 #[test]

@@ -68,15 +68,22 @@ fn rules(group: usize) -> anyhow::Result<String> {
         let filter = format!("service:svc-{service} AND duration_ms>={}", group * 4 + rule % 4);
         writeln!(text, "      - alert: Rule{group}x{rule}")?;
         writeln!(text, "        summary: '{{{{ labels.host }}}}'")?;
-        let count = |agg: &str, window: &str| format!("{{filter: '{filter}', agg: {agg}, window: {window}, by: [host]}}");
+        let count =
+            |agg: &str, window: &str| format!("{{filter: '{filter}', agg: {agg}, window: {window}, by: [host]}}");
         match rule {
             0..12 => {
                 writeln!(text, "        signals: {{hits: {}}}", count("count", "5m"))?;
-                writeln!(text, "        levels: {{critical: {{when: hits >= 100000}}, warning: {{when: hits >= 50000, for: 5m}}}}")?;
+                writeln!(
+                    text,
+                    "        levels: {{critical: {{when: hits >= 100000}}, warning: {{when: hits >= 50000, for: 5m}}}}"
+                )?;
             }
             12..15 => {
                 writeln!(text, "        signals:")?;
-                writeln!(text, "          bad: {{filter: '{filter} AND status>=500', agg: count, window: 10m, by: [host]}}")?;
+                writeln!(
+                    text,
+                    "          bad: {{filter: '{filter} AND status>=500', agg: count, window: 10m, by: [host]}}"
+                )?;
                 writeln!(text, "          total: {}", count("count", "10m"))?;
                 writeln!(text, "          ratio: {{expr: bad / total}}")?;
                 writeln!(text, "        levels: {{critical: {{when: ratio > 0.99 and bad > 1000}}}}")?;
@@ -169,7 +176,7 @@ fn lines(number: &mut u64, from: i64, seconds: u64) -> String {
         let (host, service) = (n % HOSTS, n / HOSTS % SERVICES);
         // Durations follow no pattern of hosts and services; one in twenty fails.
         let mixed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-        let status = if mixed % 20 == 0 { 500 } else { 200 };
+        let status = if mixed.is_multiple_of(20) { 500 } else { 200 };
         let ms = 200 + mixed % 800;
         // Writing to a string cannot fail.
         let _ = writeln!(

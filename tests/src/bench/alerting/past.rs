@@ -36,8 +36,10 @@ pub struct PastFigures {
 pub(super) async fn measure(scratch: &Scratch) -> anyhow::Result<PastFigures> {
     let folder = scratch.folder("month")?;
     std::fs::write(folder.join("burn.yaml"), rules(true))?;
-    let settings =
-        format!("retention: {{ days: 35 }}\nlimits: {{ ingest_bytes_per_s: 4GiB }}\nalerting: {{ rules: [{}] }}\n", folder.display());
+    let settings = format!(
+        "retention: {{ days: 35 }}\nlimits: {{ ingest_bytes_per_s: 4GiB }}\nalerting: {{ rules: [{}] }}\n",
+        folder.display()
+    );
     let mut server = Server::serve(scratch, "backtest", &settings).await?;
     let mut figures = PastFigures { rules: RULES, lines: fill(&server).await?, ..PastFigures::default() };
     server.wait_count("*", figures.lines, KEPT_WITHIN).await?;

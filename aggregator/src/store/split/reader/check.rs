@@ -5,7 +5,6 @@ use arrow::datatypes::UInt64Type;
 
 use super::OpenSplit;
 use crate::store::split::hashes::HashList;
-use crate::store::split::lookup::Indexes;
 
 /// Bytes of the rows section that are read at once.
 const PIECE_BYTES: u64 = 4 << 20;

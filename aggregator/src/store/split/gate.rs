@@ -1,0 +1,221 @@
+//! What is kept of a split to tell, without opening it, that a search has nothing to find in it.
+//!
+//! An open split takes some hundred KiB of memory, so a few hundred stay open; a store may have thousands. A gate takes
+//! some ten. It answers as if all rows of the split were one block: a Bloom filter has the terms of the lexicon, the
+//! table of the hash list is here, and of the list itself one page is read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::checked::Rows;
+use super::footer::{Footer, Section};
+use super::hashes::{HashList, Seeded, hash64};
+use super::lookup::{self, Indexes};
+use crate::store::segment::{BlockStat, FieldStat, Probe};
+
+/// Memory of all gates: those of some thousand splits.
+pub const GATES_BYTES_MAX: u64 = 128 << 20;
+
+/// Bits of the filter for each term, and how many of them are set: one term in 1,700 is taken for one that is there.
+const TERM_BITS: usize = 16;
+const TERM_PROBES: u32 = 8;
+
+/// A gate.
+#[derive(Debug)]
+pub struct Gate {
+    /// As far as lookups ask for it, as if all rows were one block.
+    footer: Footer,
+    terms: Terms,
+    hashes: Arc<HashList>,
+    hashes_at: Section,
+    rows: Arc<Rows>,
+    blocks: usize,
+}
+
+/// What a gate is made of.
+pub struct Parts<'a> {
+    pub footer: &'a Footer,
+    pub terms: Terms,
+    pub hashes: Arc<HashList>,
+    pub rows: Arc<Rows>,
+}
+
+impl Gate {
+    pub fn new(parts: Parts<'_>) -> Gate {
+        let Parts { footer, terms, hashes, rows } = parts;
+        let once = |some: bool| if some { vec![0] } else { Vec::new() };
+        let mut scan_values: Vec<(u32, String)> =
+            footer.scan_values.iter().map(|(_, field)| (0, field.clone())).collect();
+        scan_values.sort_unstable();
+        scan_values.dedup();
+        let whole = BlockStat {
+            rows: footer.meta.rows.min(u64::from(u32::MAX)) as u32,
+            min_time_ns: footer.meta.min_time_ns,
+            max_time_ns: footer.meta.max_time_ns,
+        };
+        Gate {
+            hashes_at: footer.sections.hashes,
+            blocks: footer.blocks.len(),
+            footer: Footer {
+                fields: footer.fields.clone(),
+                blocks: vec![whole],
+                extra_blocks: once(!footer.extra_blocks.is_empty()),
+                scan_words: once(!footer.scan_words.is_empty()),
+                scan_values,
+                ..Footer::default()
+            },
+            terms,
+            hashes,
+            rows,
+        }
+    }
+
+    pub fn fields(&self) -> &BTreeMap<String, FieldStat> {
+        &self.footer.fields
+    }
+
+    /// Whether some row may match.
+    pub fn may_match(&self, probe: &Probe) -> Result<bool, String> {
+        Ok(lookup::candidates(self, probe)?.contains(&true))
+    }
+
+    fn bytes(&self) -> u64 {
+        let fields = self.footer.fields.keys().map(|name| 128 + name.len()).sum::<usize>();
+        (fields + self.terms.words.len() * 8 + self.hashes.memory_bytes() + size_of::<Gate>() + 256) as u64
+    }
+}
+
+impl Indexes for Gate {
+    fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    fn find_term(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        if self.terms.may_have(term) {
+            flags.fill(true);
+        }
+        Ok(())
+    }
+
+    fn find_prefix(&self, _prefix: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        flags.fill(true);
+        Ok(())
+    }
+
+    fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
+        let mut blocks = vec![false; self.blocks];
+        let read = |span| self.rows.piece(self.hashes_at, span);
+        self.hashes.find(term, &mut blocks, read)?.ok_or("the hashes section is damaged")?;
+        if blocks.contains(&true) {
+            flags.fill(true);
+        }
+        Ok(())
+    }
+}
+
+/// A Bloom filter of terms.
+#[derive(Debug)]
+pub struct Terms {
+    words: Vec<u64>,
+}
+
+impl Terms {
+    /// For so many terms.
+    pub fn new(terms: usize) -> Terms {
+        Terms { words: vec![0; (terms * TERM_BITS).div_ceil(64).max(1)] }
+    }
+
+    pub fn add(&mut self, term: &[u8]) {
+        let bits = self.words.len() as u64 * 64;
+        for place in places(term, bits) {
+            self.words[(place / 64) as usize] |= 1 << (place % 64);
+        }
+    }
+
+    fn may_have(&self, term: &[u8]) -> bool {
+        let bits = self.words.len() as u64 * 64;
+        places(term, bits).all(|place| self.words[(place / 64) as usize] >> (place % 64) & 1 == 1)
+    }
+}
+
+/// The bits of a term among `bits`.
+fn places(term: &[u8], bits: u64) -> impl Iterator<Item = u64> {
+    let hash = hash64(term);
+    // An odd step leads to different places.
+    let step = hash.rotate_left(32) | 1;
+    (0..u64::from(TERM_PROBES)).map(move |i| {
+        let spread = u128::from(hash.wrapping_add(i.wrapping_mul(step))) * u128::from(bits);
+        (spread >> 64) as u64
+    })
+}
+
+/// The gates of splits by their names. Two generations stand for the order of use.
+#[derive(Debug)]
+pub struct Gates {
+    bytes_max: u64,
+    inner: Mutex<Generations>,
+}
+
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashMap<String, Arc<Gate>, Seeded>,
+    bytes: u64,
+    old: HashMap<String, Arc<Gate>, Seeded>,
+}
+
+impl Gates {
+    pub fn new(bytes_max: u64) -> Gates {
+        Gates { bytes_max, inner: Mutex::default() }
+    }
+
+    pub fn get(&self, path: &str) -> Option<Arc<Gate>> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = inner.young.get(path) {
+            return Some(Arc::clone(gate));
+        }
+        let gate = inner.old.remove(path)?;
+        self.put(&mut inner, path, &gate);
+        Some(gate)
+    }
+
+    pub fn insert(&self, path: &str, gate: &Arc<Gate>) {
+        self.put(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner), path, gate);
+    }
+
+    /// Forgets a split that was removed.
+    pub fn remove(&self, path: &str) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.old.remove(path);
+        if let Some(gate) = inner.young.remove(path) {
+            inner.bytes -= gate.bytes();
+        }
+    }
+
+    fn put(&self, inner: &mut Generations, path: &str, gate: &Arc<Gate>) {
+        let bytes = gate.bytes();
+        if inner.bytes + bytes > self.bytes_max / 2 {
+            inner.old = std::mem::take(&mut inner.young);
+            inner.bytes = 0;
+        }
+        if let Some(before) = inner.young.insert(path.to_owned(), Arc::clone(gate)) {
+            inner.bytes -= before.bytes();
+        }
+        inner.bytes += bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_that_are_there_are_found_and_few_others() {
+        let term = |i: usize| format!("w{i}").into_bytes();
+        let mut terms = Terms::new(5000);
+        (0..5000).for_each(|i| terms.add(&term(i)));
+        assert!((0..5000).all(|i| terms.may_have(&term(i))));
+        let wrong = (5000..105_000).filter(|i| terms.may_have(&term(*i))).count();
+        assert!(wrong < 200, "{wrong} of 100,000");
+        assert!(!Terms::new(0).may_have(b"w"));
+    }
+}
