@@ -33,7 +33,7 @@ mod generate;
 use generate::Generator;
 
 const REQUEST_BYTES: usize = 4 << 20;
-const DAY_NS: i64 = 1_795_132_800_000_000_000;
+const NS_PER_DAY: i64 = 86_400_000_000_000;
 const COMBINED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
 
 fn main() {
