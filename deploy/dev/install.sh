@@ -38,6 +38,7 @@ if [ "$scope" = test ]; then
   need_package dockerd docker.io
   need_package chromium chromium
   need_package logrotate logrotate
+  need_package strace strace
   need_package prometheus-alertmanager prometheus-alertmanager
   need_package prometheus prometheus
   need_package openssl openssl

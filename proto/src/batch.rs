@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{DecompressError, decompress};
-use crate::json_len::json_len;
 use crate::record::EVENTS_PER_BATCH_MAX;
 use crate::varint;
 
@@ -393,8 +392,7 @@ impl BodyBuilder {
 
     fn frame(self, mut header: Header, zstd_level: i32) -> Result<Whole, BatchError> {
         header.chunks = self.chunks;
-        // Counted and then written where it belongs: with a thousand watermarks it is most of a batch.
-        let head_len = json_len(&header)?;
+        let head_len = crate::json_len::json_len(&header)?;
         check_size("header", head_len, HEADER_BYTES_MAX)?;
         let mut body = zstd::bulk::compress(&self.raw, zstd_level).map_err(DecompressError::Zstd)?;
         if body.len() > BODY_BYTES_MAX {
@@ -403,12 +401,10 @@ impl BodyBuilder {
             check_size("body", body.len(), BODY_BYTES_MAX)?;
         }
         let mut out = Vec::with_capacity(head_len + body.len() + 32);
-        out.extend_from_slice(&MAGIC);
-        out.push(VERSION);
+        out.extend(MAGIC.iter().chain([&VERSION]));
         put_u32(&mut out, head_len);
-        let head_at = out.len();
         serde_json::to_writer(&mut out, &header)?;
-        let head_crc = crc32fast::hash(&out[head_at..]);
+        let head_crc = crc32fast::hash(&out[out.len() - head_len..]);
         out.extend_from_slice(&head_crc.to_le_bytes());
         put_u32(&mut out, self.raw.len());
         put_u32(&mut out, body.len());

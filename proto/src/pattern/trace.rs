@@ -202,12 +202,12 @@ mod tests {
     fn type_and_own_frames_tell_a_trace() {
         let all: Vec<String> = TRACES.iter().map(|t| identity(None, t).unwrap_or_default()).collect();
         expect_test::expect![[r#"
-            TypeError in checkout (cart.js),  (server.js)
+            TypeError in checkout (cart.js), server.js
             Error in Module._load (loader)
             java.io.IOException in shop.Cart.pay (Cart.java)
             KeyError in main (w.py)
             panic in main.pay (pay.go)
-            cart.rb in pay': gone (RuntimeError) (cart.rb), <main> (app.rb)
+            RuntimeError in pay (cart.rb), <main> (app.rb)
             PDOException in Cart->pay (cart.php)
             System.NullReferenceException in Shop.Cart.Pay (Cart.cs)"#]]
         .assert_eq(&all.join("\n"));

@@ -51,11 +51,35 @@ fn line(random: &mut Random, template: u64) -> String {
 fn main() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let mut random = Random(7);
+    patterns(&mut out, &mut random)?;
+    detectors(&mut out, &mut random)
+}
+
+fn patterns(out: &mut impl Write, random: &mut Random) -> anyhow::Result<()> {
+    // First, while nothing was freed that could be used again.
+    let pid = std::process::id();
+    let mut miner = Miner::with_patterns_max(TEMPLATES);
+    let empty_mib = usage::memory_mib(pid)?;
+    let before = Usage::of_self()?;
+    for template in 0..TEMPLATES as u64 {
+        let line = line(random, template);
+        miner.learn(&line);
+    }
+    let cpu_s = Usage::of_self()?.cpu_s - before.cpu_s;
+    let held = usage::memory_mib(pid)? - empty_mib;
+    writeln!(
+        out,
+        "miner: {} templates hold {held:.0} MiB, {:.0} us to learn each",
+        miner.len(),
+        cpu_s * 1e6 / TEMPLATES as f64
+    )?;
+    drop(miner);
+
     // A service has few templates, and most lines are of the first of them.
     let lines: Vec<String> = (0..LINES)
         .map(|_| {
             let template = random.below(200).min(random.below(200));
-            line(&mut random, template)
+            line(random, template)
         })
         .collect();
     let bytes: usize = lines.iter().map(String::len).sum();
@@ -72,25 +96,10 @@ fn main() -> anyhow::Result<()> {
         bytes as f64 / cpu_s / 1e6,
         miner.len()
     )?;
-    drop((lines, miner));
+    Ok(())
+}
 
-    let pid = std::process::id();
-    let mut miner = Miner::with_patterns_max(TEMPLATES);
-    let empty_mib = usage::memory_mib(pid)?;
-    let before = Usage::of_self()?;
-    for template in 0..TEMPLATES as u64 {
-        let line = line(&mut random, template);
-        miner.learn(&line);
-    }
-    let cpu_s = Usage::of_self()?.cpu_s - before.cpu_s;
-    let held = usage::memory_mib(pid)? - empty_mib;
-    writeln!(
-        out,
-        "miner: {} templates hold {held:.0} MiB, {:.0} us to learn each",
-        miner.len(),
-        cpu_s * 1e6 / TEMPLATES as f64
-    )?;
-
+fn detectors(out: &mut impl Write, random: &mut Random) -> anyhow::Result<()> {
     let mut record = Record::new(Some(288));
     let before = Usage::of_self()?;
     let sum: f64 = (0..VALUES).map(|_| record.push(random.below(1_000) as f64)).sum();

@@ -5,6 +5,7 @@
 mod amtool;
 mod anomaly;
 mod commands;
+mod deployed;
 mod disk;
 mod drills;
 mod export;
