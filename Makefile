@@ -1,5 +1,5 @@
 # What a person runs; the scripts are in deploy/dev/.
-.PHONY: run test bench drill fuzz fmt
+.PHONY: run test bench drill fuzz model days faults fmt
 
 # Builds Logweir and starts it with demo traffic on http://127.0.0.1:7171: make run ARGS='--alerting my.yaml'
 run:
@@ -20,6 +20,14 @@ drill:
 # Feeds hostile bytes to every decoder and says how many: make fuzz ARGS='--seconds 300 batch'
 fuzz:
 	@deploy/dev/fuzz.sh $(ARGS)
+
+# The engine against a naive one, for hours: make model ARGS=100000; the 24 days: make days; each step of the store: make faults
+model:
+	@deploy/dev/model.sh storm $(ARGS)
+days:
+	@deploy/dev/model.sh days $(ARGS)
+faults:
+	@deploy/dev/model.sh faults $(ARGS)
 
 fmt:
 	cargo fmt --all

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use logweir_proto::batch::{BatchError, BodyBuilder, ChunkBuilder, Envelope, Gap, Header, SourceInfo};
+use logweir_proto::json_len::json_len;
 
 use crate::tail::checkpoint::PlannedRange;
 
@@ -11,7 +12,7 @@ use crate::tail::checkpoint::PlannedRange;
 pub const ZSTD_LEVEL: i32 = 1;
 
 /// Beyond this the sources of a header wait for the next: one source, the watermarks and the gaps fit above it.
-pub const SOURCES_BYTES_GOAL: usize = 256 << 10;
+pub const SOURCES_BYTES_GOAL: usize = 128 << 10;
 /// What a chunk adds to the header at most.
 const CHUNK_INFO_BYTES_MAX: usize = 160;
 /// Cuts a text to so many bytes or fewer.
@@ -25,7 +26,7 @@ pub fn cut(text: &mut String, bytes_max: usize) {
 
 /// Bytes that something takes in a header.
 pub fn json_bytes<T: serde::Serialize>(part: &T) -> usize {
-    serde_json::to_vec(part).map_or(0, |json| json.len() + 1)
+    json_len(part).map_or(0, |len| len + 1)
 }
 
 /// Chunks that are collected.

@@ -60,6 +60,8 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
     pub discover: Discover,
     pub roots: Roots,
+    /// Globs of the labels of containers that become fields; all but those of the machinery when `None`.
+    pub container_labels: Option<Vec<String>>,
     pub files: Vec<FileRule>,
     /// What is left out, of files that are named and of those that are found.
     pub rules: Vec<SourceRule>,
@@ -227,6 +229,7 @@ impl Config {
             labels: BTreeMap::new(),
             discover: Discover::ALL,
             roots: Roots::default(),
+            container_labels: None,
             files: Vec::new(),
             rules: Vec::new(),
             redact: redact::Settings::default(),

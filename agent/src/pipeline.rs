@@ -301,7 +301,7 @@ impl Run {
     fn changed(&mut self) {
         let changes = self.parts.watch.take();
         let now = Instant::now();
-        if changes.directories {
+        if changes.directories || self.parts.discovery.reads(&changes.paths) {
             self.directories_at = now;
             self.rescan_at = self.rescan_at.min((self.rescanned_at + RESCAN_PAUSE).max(now));
         }
@@ -393,7 +393,8 @@ impl Run {
         let discovery = Arc::clone(&self.parts.discovery);
         let (dirs, state) = self
             .with_tail(move |tail, now| {
-                let found = candidates(discovery.find());
+                let mut found = candidates(discovery.find());
+                tail.take_formats(&mut found);
                 tail.rescan(&found, now);
                 tail.refresh(&found);
                 let mut dirs: HashSet<PathBuf> = tail.directories();

@@ -120,6 +120,13 @@ impl TokenFile {
         self.path.is_file()
     }
 
+    /// Makes it the file of another data directory.
+    pub fn move_to(&self, data_dir: &Path) -> std::io::Result<()> {
+        let there = TokenFile::new(data_dir).path;
+        std::fs::rename(&self.path, &there)?;
+        durable::sync_parent(&there)
+    }
+
     pub fn read(&self) -> Result<Vec<TokenRecord>, TokenError> {
         match std::fs::read(&self.path) {
             Ok(bytes) => serde_json::from_slice(&bytes)

@@ -9,6 +9,7 @@ use logweir_proto::batch::{SourceInfo, Stream};
 use logweir_proto::record::seq_of;
 
 use crate::names::Names;
+use crate::parse::formats::Formats;
 use crate::parse::line::Line;
 use crate::parse::{Input, Parser};
 use crate::store::block::BlockBuilder;
@@ -31,6 +32,8 @@ pub enum OfflineError {
 #[derive(Default)]
 pub struct Offline {
     names: Names,
+    /// Those of this build when nothing is said.
+    formats: Option<Arc<Formats>>,
     parsers: HashMap<String, Parser>,
     line: Line,
     builder: BlockBuilder,
@@ -40,6 +43,11 @@ pub struct Offline {
 }
 
 impl Offline {
+    /// Reads by these formats, those of users among them.
+    pub fn with_formats(formats: Arc<Formats>) -> Offline {
+        Offline { formats: Some(formats), ..Offline::default() }
+    }
+
     /// Parses one line of `source`; `received_ns` is its time if it tells none.
     pub fn push(
         &mut self,
@@ -54,7 +62,8 @@ impl Offline {
             return Err(OfflineError::TooMuch);
         }
         if !self.parsers.contains_key(&source.id) {
-            let parser = Parser::new(source, host, &mut self.names);
+            let formats = self.formats.get_or_insert_with(Formats::built_in);
+            let parser = Parser::with_formats(source, host, formats, &mut self.names);
             self.parsers.insert(source.id.clone(), parser);
         }
         let Some(parser) = self.parsers.get_mut(&source.id) else { return Ok(()) };

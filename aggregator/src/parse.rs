@@ -29,7 +29,7 @@ mod w3c;
 
 use std::sync::Arc;
 
-use logweir_proto::batch::{SourceInfo, SourceKind, Stream};
+use logweir_proto::batch::{FORMAT_SEPARATOR, SourceInfo, SourceKind, Stream};
 use logweir_proto::record::Level;
 
 use self::detect::{Aids, Detector};
@@ -44,6 +44,9 @@ use self::piece::{Context, Piece};
 use self::pm2::{Daemon, Envelope};
 use self::syslog::Syslog;
 use crate::names::{NameId, Names};
+
+/// Formats by which one access log is read: what is in force, and those before it.
+pub const ACCESS_FORMATS_MAX: usize = 4;
 
 /// One record as it came.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +87,8 @@ pub struct Parser {
 
 #[derive(Debug)]
 enum Engine {
-    Access(Box<Access>),
+    /// By the format in force, and by those before it what is not of that.
+    Access(Vec<Access>),
     NginxError(ErrorLog),
     Pm2(Box<Pm2>),
     Daemon(Daemon),
@@ -115,9 +119,10 @@ impl Parser {
         let choice = formats.choice(info);
         let engine = match info.kind {
             SourceKind::NginxAccess | SourceKind::NginxError if choice != Choice::Auto => Engine::Any,
-            SourceKind::NginxAccess => {
-                Access::compile(&info.format, names).map_or(Engine::Any, |access| Engine::Access(Box::new(access)))
-            }
+            SourceKind::NginxAccess => match accesses(&info.format, names) {
+                accesses if accesses.is_empty() => Engine::Any,
+                accesses => Engine::Access(accesses),
+            },
             SourceKind::NginxError => Engine::NginxError(ErrorLog::new(names)),
             SourceKind::Pm2 => Engine::Pm2(Box::new(Pm2 {
                 envelope: Envelope::new(names),
@@ -163,7 +168,7 @@ impl Parser {
             json_lines: 0,
         };
         let known = match &mut self.engine {
-            Engine::Access(access) => access.parse(piece, context, line),
+            Engine::Access(accesses) => accesses.iter_mut().any(|access| access.parse(piece, context, line)),
             Engine::NginxError(error) => error.parse(piece, context, line),
             Engine::Daemon(daemon) => daemon.parse(piece, context, line),
             Engine::Pm2(pm2) => pm2.parse(piece, &mut text, line),
@@ -225,6 +230,12 @@ impl Parser {
             utf8::mend(input.text, line, &mut self.buffer);
         }
     }
+}
+
+/// A parser for each format of an access log.
+fn accesses(formats: &str, names: &mut Names) -> Vec<Access> {
+    let formats = formats.split(FORMAT_SEPARATOR).take(ACCESS_FORMATS_MAX);
+    formats.filter_map(|format| Access::compile(format, names)).collect()
 }
 
 /// Reads what a program wrote: JSON, a line of some format, or text.

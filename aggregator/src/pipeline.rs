@@ -3,6 +3,8 @@
 pub mod classes;
 pub mod fsck;
 pub mod index;
+#[cfg(test)]
+mod walk;
 mod watch;
 
 use std::num::NonZeroUsize;

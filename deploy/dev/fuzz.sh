@@ -42,7 +42,7 @@ mkdir -p target/fuzz/found
 for target in "${targets[@]}"; do
   grown=target/fuzz/$target seeds=fuzz/corpus/$target log=target/fuzz/$target.log
   mkdir -p "$grown" "$seeds"
-  if fuzz "$target" "$grown" "$seeds" -- -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=65536 \
+  if fuzz "$target" "$grown" "$seeds" -- -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=4096 \
     -print_final_stats=1 -artifact_prefix=target/fuzz/found/"$target"- >"$log" 2>&1; then
     awk -v target="$target" '/number_of_executed_units/ { n = $2 } /DONE/ { for (i = 1; i < NF; i++) if ($i == "cov:") cov = $(i + 1) }
       END { printf "%-12s %12d inputs, %6d edges, nothing found\n", target, n, cov }' "$log"

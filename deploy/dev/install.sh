@@ -38,9 +38,14 @@ if [ "$scope" = test ]; then
   need_package dockerd docker.io
   need_package chromium chromium
   need_package logrotate logrotate
+  need_package strace strace
   need_package prometheus-alertmanager prometheus-alertmanager
   need_package prometheus prometheus
   need_package openssl openssl
+  # A file system of which the kernel tells nothing, and the journal with its journald.
+  need_package bindfs bindfs
+  need_package journalctl systemd
+  need_package systemd-analyze systemd
   # A real SMTP server, for the machine's own Python.
   /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || packages+=(python3-aiosmtpd)
   # A shared busybox would not run in an image that holds nothing else.

@@ -4,6 +4,7 @@
 //! [`target!`] below it. Its seeds are the files of `corpus/NAME/`: found inputs go there too, and stay.
 
 pub mod decoding;
+pub mod lines;
 
 use std::fs;
 use std::io;

@@ -1,6 +1,8 @@
 //! Every kept input again, through the same functions as the fuzzer: a seed is never dead.
 
-logweir_fuzz::seeds!(batch, cri, docker, frames, journald, lines, multiline, packed, syslog, utf16);
+logweir_fuzz::seeds!(
+    batch, cri, docker, frames, journald, lines, multiline, packed, parse, query, split, syslog, utf16
+);
 
 #[test]
 fn every_target_is_replayed_and_every_folder_of_seeds_has_one() {

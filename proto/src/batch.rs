@@ -35,6 +35,9 @@ pub const RAW_BYTES_MAX: usize = 32 << 20;
 /// Longest line that a record carries; the agent cuts longer ones and marks the rest.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
+/// Between the formats of an NGINX access log that has had several: the one in force first, then those before it.
+pub const FORMAT_SEPARATOR: char = '\u{1e}';
+
 /// The `format` of a source whose file is a row of frames: Docker's `local` driver, and the spool of an agent.
 pub const SPOOL_FORMAT: &str = "frames";
 
@@ -84,7 +87,8 @@ pub struct SourceInfo {
     pub kind: SourceKind,
     /// Where the lines come from, as a person would name it: a path.
     pub path: String,
-    /// The `log_format` of an NGINX access log, so that any format parses; or [`SPOOL_FORMAT`]; else empty.
+    /// The `log_format` of an NGINX access log, so that any format parses, or several ([`FORMAT_SEPARATOR`]); or
+    /// [`SPOOL_FORMAT`]; else empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub format: String,
     /// Canonical fields that hold for every line: `service`, `container`, `image`, `pm2_app`, `stream`, labels.
@@ -388,20 +392,20 @@ impl BodyBuilder {
 
     fn frame(self, mut header: Header, zstd_level: i32) -> Result<Whole, BatchError> {
         header.chunks = self.chunks;
-        let head = serde_json::to_vec(&header)?;
-        check_size("header", head.len(), HEADER_BYTES_MAX)?;
+        let head_len = crate::json_len::json_len(&header)?;
+        check_size("header", head_len, HEADER_BYTES_MAX)?;
         let mut body = zstd::bulk::compress(&self.raw, zstd_level).map_err(DecompressError::Zstd)?;
         if body.len() > BODY_BYTES_MAX {
             // A fast level was too fast for this one.
             body = zstd::bulk::compress(&self.raw, ZSTD_LEVEL_SMALL).map_err(DecompressError::Zstd)?;
             check_size("body", body.len(), BODY_BYTES_MAX)?;
         }
-        let mut out = Vec::with_capacity(head.len() + body.len() + 32);
-        out.extend_from_slice(&MAGIC);
-        out.push(VERSION);
-        put_u32(&mut out, head.len());
-        out.extend_from_slice(&head);
-        out.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
+        let mut out = Vec::with_capacity(head_len + body.len() + 32);
+        out.extend(MAGIC.iter().chain([&VERSION]));
+        put_u32(&mut out, head_len);
+        serde_json::to_writer(&mut out, &header)?;
+        let head_crc = crc32fast::hash(&out[out.len() - head_len..]);
+        out.extend_from_slice(&head_crc.to_le_bytes());
         put_u32(&mut out, self.raw.len());
         put_u32(&mut out, body.len());
         out.extend_from_slice(&body);

@@ -9,6 +9,7 @@ pub mod batch;
 pub mod csv;
 pub mod formats;
 pub mod frame;
+pub mod json_len;
 pub mod pattern;
 pub mod query;
 pub mod record;

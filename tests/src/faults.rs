@@ -9,9 +9,11 @@ use crate::harness::programs;
 
 pub mod dice;
 pub mod gate;
+pub mod mirror;
 
 pub use dice::Dice;
 pub use gate::{Gate, Mood};
+pub use mirror::Mirror;
 
 /// A file system of a fixed size in memory, unmounted when dropped. Needs root.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ pub mod client;
 pub mod desk;
 pub mod docker;
 pub mod events;
+pub mod journald;
 pub mod ledger;
 pub mod nginx;
 pub mod pm2;

@@ -43,6 +43,9 @@ fn read(mut fields: Fields<'_>, problems: &mut Problems) -> Config {
     config.labels = labels.map(|(name, value, _)| (name, value)).collect::<BTreeMap<_, _>>();
     config.discover = discover(&mut fields, problems).unwrap_or(config.discover);
     config.roots = roots(fields.section("discover_roots", problems), problems);
+    let mut docker = fields.section("docker", problems);
+    config.container_labels = globs(&mut docker, "labels", problems);
+    docker.finish(problems);
     for rule in fields.sections("files", problems) {
         let rule = file_rule(rule, &mut config.rules, problems);
         config.files.push(rule);

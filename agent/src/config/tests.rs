@@ -47,6 +47,7 @@ fn servers_rules_and_actions() {
 server: { urls: ["https://a:1/", "https://b:1"], cert_file: /c, key_file: /k, proxy: "http://p:3128", no_proxy: .local }
 listen: none
 host_stats: false
+docker: { labels: ["com.example.*", team] }
 files:
   - { paths: [/srv/*.log], exclude: [x*], drop: '\$$', sample: 0.5 }
 rules:
@@ -60,6 +61,7 @@ redact:
     let config = Config::parse("agent.yaml", text, &env).expect("it is right");
     assert_eq!(config.server_url.as_deref(), Some("https://a:1"));
     assert_eq!(config.server_fallbacks, ["https://b:1"]);
+    assert_eq!(config.container_labels.as_deref(), Some(&["com.example.*".to_owned(), "team".to_owned()][..]));
     assert!(config.client_cert.is_some() && config.listen.is_none() && !config.host_stats);
     assert_eq!(config.proxies.expect("given").except.as_deref(), Some(".local"));
     assert_eq!((config.rules[0].drop[0].as_str(), config.rules[0].sample), (r"\$$", Some(0.5)));

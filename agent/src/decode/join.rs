@@ -100,12 +100,18 @@ pub fn decode(
     let decoded = Decoded { consumed: 0, open: None, truncated: 0, interleaved: false };
     let mut joiner = Joiner { format, buffers, event: None, out, decoded };
     let mut at = 0;
+    // What begins within a line is the rest of a foreign one that was cut, or shipped before its end.
+    let mut mid_line = window.mid_line && envelope != Envelope::Frames;
     while let Some(len) = next_len(envelope, &window.bytes[at..], window.close) {
         let end = at + len;
         let line = &window.bytes[at..end];
         // A frame may well end in the byte of a newline.
         let line = if envelope == Envelope::Frames { line } else { line.strip_suffix(b"\n").unwrap_or(line) };
-        joiner.line(envelope, line, at..end);
+        if std::mem::take(&mut mid_line) {
+            joiner.raw(trim_cr(line), at..end, true);
+        } else {
+            joiner.line(envelope, line, at..end);
+        }
         at = end;
     }
     joiner.finish(window.close);
@@ -148,22 +154,22 @@ impl Joiner<'_, '_> {
         };
         match opened {
             Some(opened) => self.piece(opened, &line, range),
-            None => self.raw(trim_cr(raw), range),
+            None => self.raw(trim_cr(raw), range, false),
         }
         self.buffers.line = line;
     }
 
-    /// A line that is no envelope is a record as it is.
-    fn raw(&mut self, text: &[u8], range: Range<usize>) {
+    /// A line that is no envelope is a record as it is; with `mid_line` the rest of one.
+    fn raw(&mut self, text: &[u8], range: Range<usize>, mid_line: bool) {
         let mut at = 0;
         while text.len() - at > self.format.line_bytes {
             let cut = cut_at(&text[at..], self.format.line_bytes);
-            self.decoded.truncated += u64::from(at == 0);
+            self.decoded.truncated += u64::from(at == 0 && !mid_line);
             let end = range.start + at + cut;
             self.whole(&text[at..at + cut], (Stream::None, None, true), range.start + at..end);
             at += cut;
         }
-        self.whole(&text[at..], (Stream::None, None, at > 0), range.start + at..range.end);
+        self.whole(&text[at..], (Stream::None, None, mid_line || at > 0), range.start + at..range.end);
     }
 
     /// A piece goes to the others of its stream; a line that grows over the limit is cut between two pieces.

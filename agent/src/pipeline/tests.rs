@@ -41,6 +41,9 @@ struct Fake {
     patience: Mutex<Option<u32>>,
     /// More records than this are refused with 413.
     records_max: Option<u32>,
+    /// Each so many-th request is refused with 413, whatever it holds, and how many there were.
+    too_large_each: Option<u32>,
+    requests: Mutex<u32>,
     news: Notify,
 }
 
@@ -58,6 +61,14 @@ async fn receive(State(fake): State<Arc<Fake>>, headers: HeaderMap, body: Bytes)
 fn take(fake: &Fake, headers: &HeaderMap, body: &[u8]) -> Response {
     let token = headers.get("authorization").map(|value| value.to_str().expect("ascii").to_owned());
     fake.tokens.lock().expect("no panic").extend(token);
+    let requests = {
+        let mut requests = fake.requests.lock().expect("no panic");
+        *requests += 1;
+        *requests
+    };
+    if fake.too_large_each.is_some_and(|each| requests % each == 0) {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    }
     let fault = fake.faults.lock().expect("no panic").pop_front();
     match fault {
         Some(Fault::Status(status)) => {
@@ -242,6 +253,37 @@ async fn a_batch_that_is_too_large_is_halved() {
     world.fake.until(|fake| fake.lines().len() == 100).await;
     end(&drain, agent).await;
     assert_eq!(world.fake.server.lock().unwrap().streams(), [numbered(0..100).into_bytes()]);
+}
+
+/// Some door on the way says it of any batch. A record that was refused alone is tried again behind an empty batch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_413_now_and_then_loses_nothing() {
+    let world = World::new(Fake { too_large_each: Some(3), ..Fake::default() }).await;
+    world.write("app.log", &numbered(0..40));
+    let (drain, agent) = world.start(world.config());
+    world.fake.until(|fake| fake.lines().len() == 40).await;
+    world.write("app.log", &numbered(40..80));
+    world.fake.until(|fake| fake.lines().len() == 80).await;
+    end(&drain, agent).await;
+    let server = world.fake.server.lock().unwrap();
+    assert!(server.gaps.is_empty());
+    assert_eq!(server.streams(), [numbered(0..80).into_bytes()]);
+}
+
+/// Every second answer hits the same record twice, with a batch between them that is taken: it is given up, and told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_413_every_other_time_costs_what_is_told() {
+    let world = World::new(Fake { too_large_each: Some(2), ..Fake::default() }).await;
+    world.write("app.log", &numbered(0..40));
+    let (drain, agent) = world.start(world.config());
+    let told = |fake: &Fake| -> u64 {
+        let server = fake.server.lock().unwrap();
+        server.gaps.iter().map(|((_, start), end)| end.expect("it is known") - start).sum()
+    };
+    let all = numbered(0..40).len() as u64;
+    let stored = |fake: &Fake| fake.lines().iter().map(|line| line.len() as u64 + 1).sum::<u64>();
+    world.fake.until(|fake| stored(fake) + told(fake) == all).await;
+    end(&drain, agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

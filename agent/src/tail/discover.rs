@@ -31,7 +31,7 @@ pub const METADATA_BYTES_MAX: u64 = 8 << 20;
 pub struct Candidate {
     pub path: PathBuf,
     pub kind: SourceKind,
-    /// The `log_format` of an NGINX access log, else empty.
+    /// The `log_format` of an NGINX access log, or several ([`formats`](super::formats)); else what `SourceInfo` says.
     pub format: Arc<str>,
     pub labels: Labels,
     pub multiline: Multiline,
@@ -89,13 +89,12 @@ impl Candidate {
 #[derive(Debug)]
 pub struct Discovery {
     config: Config,
-    nginx: nginx::Asked,
+    nginx: nginx::Nginx,
 }
 
 impl Discovery {
     pub fn new(config: Config) -> Discovery {
-        let nginx = if config.discover.nginx { nginx::ask(&config.roots) } else { nginx::Asked::default() };
-        Discovery { config, nginx }
+        Discovery { nginx: nginx::Nginx::new(&config.roots), config }
     }
 
     /// Everything that is there now. A path that several rules name belongs to the first: the configuration goes first.
@@ -108,10 +107,10 @@ impl Discovery {
             pm2::find(&self.config, &mut all);
         }
         if self.config.discover.nginx {
-            nginx::find(&self.nginx, &mut all);
+            self.nginx.find(&mut all);
         }
         if self.config.discover.docker {
-            docker::find(&self.config.roots, &mut all);
+            docker::find(&self.config, &mut all);
         }
         if self.config.discover.kubernetes {
             kubernetes::find(&self.config.roots, &mut all);
@@ -145,8 +144,16 @@ impl Discovery {
         if self.config.discover.kubernetes {
             dirs.insert(kubernetes::pods_dir(&self.config.roots));
         }
+        if self.config.discover.nginx {
+            dirs.extend(self.nginx.directories());
+        }
         dirs.extend(spooled::directories(&self.config));
         dirs
+    }
+
+    /// Whether one of these is read to know what there is: their change is worth a look at once.
+    pub fn reads(&self, paths: &HashSet<PathBuf>) -> bool {
+        self.config.discover.nginx && paths.iter().any(|path| self.nginx.is_configuration(path))
     }
 }
 

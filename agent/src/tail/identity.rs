@@ -40,7 +40,7 @@ impl Stat {
 }
 
 /// Hash of the first `len` bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     pub len: u32,
     pub hash: u64,

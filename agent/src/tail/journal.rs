@@ -9,16 +9,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use logweir_runtime::durable;
 
-use super::checkpoint::{Checkpoint, SavedSource};
+use super::checkpoint::{Checkpoint, SavedSource, Stage};
 use super::reader::Source;
 use crate::error::Result;
+use crate::filter::mix;
 
 /// Records up to here; then the checkpoint is replaced. Some seconds of a busy log.
 pub const JOURNAL_BYTES_MAX: u64 = 512 << 10;
@@ -174,7 +175,8 @@ fn open(dir: &Path) -> io::Result<File> {
     let path = path(dir);
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
     if file.metadata()?.len() < JOURNAL_BYTES_MAX {
-        let zeros = vec![0; 64 << 10];
+        // Block by block: what is written at once, the kernel may keep and write back as one piece.
+        let zeros = [0; 4 << 10];
         for at in (0..JOURNAL_BYTES_MAX).step_by(zeros.len()) {
             file.write_all_at(&zeros, at)?;
         }
@@ -187,9 +189,18 @@ fn open(dir: &Path) -> io::Result<File> {
 /// What may change of a source while its name and labels stay.
 fn mark(saved: &SavedSource<'_>) -> u64 {
     let SavedSource { info: _, multiline: _, stage, id, fingerprint, path_now, acked, size, end } = saved;
-    let mut hasher = DefaultHasher::new();
-    (stage, id, fingerprint, path_now.as_os_str(), acked, size, end).hash(&mut hasher);
-    hasher.finish()
+    let stage = match stage {
+        Stage::Live => 0,
+        Stage::Rotated => 1,
+        Stage::Finished => 2,
+    };
+    let end = [u64::from(end.is_some()), end.unwrap_or_default()];
+    let fingerprint = [u64::from(fingerprint.len), fingerprint.hash];
+    let numbers = [stage, id.ino, id.dev, *acked, *size].into_iter().chain(end).chain(fingerprint);
+    let path = path_now.as_os_str().as_bytes().chunks(8);
+    let path = path.map(|part| part.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+    // A thousand of them are looked at for each plan.
+    numbers.chain(path).fold(path_now.as_os_str().len() as u64, |mark, word| mix(mark ^ word))
 }
 
 #[cfg(test)]

@@ -20,8 +20,10 @@ use super::info::Info;
 use crate::decode::encoding::Encoding;
 use crate::decode::{Close, Format, Multiline, Open, Scratch, Window, decode};
 
-/// First size of a window; it grows when one record needs more.
+/// The window of a file that has much to read; it grows when one record needs more.
 pub const WINDOW_BYTES: usize = 256 << 10;
+/// The first window of a step: most of the time no more was appended.
+pub const WINDOW_BYTES_MIN: usize = 16 << 10;
 /// A line without its newline, or a record without its last piece, is shipped after this time without growth.
 pub const PIECE_QUIET: Duration = Duration::from_secs(2);
 
@@ -279,7 +281,7 @@ impl Source {
         to: Option<u64>,
         now: Now,
     ) -> Step {
-        let mut want = WINDOW_BYTES;
+        let mut want = WINDOW_BYTES_MIN;
         let mut total = Step::Took { truncated: 0, interleaved: false };
         while chunk.bytes() < budget && chunk.records() < RECORDS_PER_CHUNK_MAX && to.is_none_or(|to| self.pos < to) {
             let limit = to.map_or(want, |to| want.min((to - self.pos) as usize));

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, UInt64Array};
 use arrow::record_batch::RecordBatch;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use logweir_proto::api::Row;
 use logweir_proto::record::{EventId, field};
 
@@ -11,6 +13,9 @@ use super::cell::{Column, EXTRA, FieldColumns, Value, canonical, field_of_column
 
 /// The name under which the line as it was written is asked for.
 pub const RAW: &str = "raw";
+
+/// Beside a line that is no UTF-8: its bytes, which JSON has no other way to carry.
+pub const RAW_BASE64: &str = "raw_base64";
 
 /// Which fields of an event are shown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -101,6 +106,9 @@ pub fn rows(batch: &RecordBatch, show: &Show, raw: Option<&[Vec<u8>]>) -> Vec<Ro
         for (row, line) in rows.iter_mut().zip(lines) {
             // An event may have a field of that name: the line wins, since it was asked for.
             row.insert(RAW.to_owned(), printable(line).into());
+            if std::str::from_utf8(line).is_err() {
+                row.insert(RAW_BASE64.to_owned(), STANDARD.encode(line).into());
+            }
         }
     }
     rows
@@ -177,6 +185,16 @@ pub fn printable(line: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_is_no_text_comes_with_its_bytes() {
+        let time: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::Int64Array::from(vec![1, 2]));
+        let batch = RecordBatch::try_from_iter([("time", time)]).expect("a batch");
+        let show = Show::Only(vec![RAW.to_owned()]);
+        let rows = rows(&batch, &show, Some(&[b"plain \\xFF".to_vec(), b"a\xff".to_vec()]));
+        let shown: Vec<String> = rows.iter().map(|row| serde_json::to_string(row).expect("JSON")).collect();
+        assert_eq!(shown, [r#"{"raw":"plain \\xFF"}"#, r#"{"raw":"a\\xFF","raw_base64":"Yf8="}"#]);
+    }
 
     #[test]
     fn bytes_that_are_no_text_are_shown() {

@@ -127,9 +127,24 @@ impl Journal {
         Some(from)
     }
 
-    fn knew(&self, rule: &str, labels: &Labels, from: i64, to: i64) -> bool {
-        let same = |life: &&Life| life.rule == rule && life.labels == *labels;
-        self.lives.iter().filter(same).any(|life| life.from <= to && from <= life.to)
+    /// Whether it was told that an instance fired at some time between the two. What is found to have gone on for
+    /// longer, as more lines come, stays one episode.
+    fn knew(&mut self, rule: &str, labels: &Labels, (from, to): (i64, i64), cursor: i64) -> bool {
+        let own = |life: &&mut Life| life.rule == rule && life.labels == *labels && life.from <= to && from <= life.to;
+        let mut known = false;
+        for life in self.lives.iter_mut().filter(own) {
+            life.to = life.to.max(to.min(cursor));
+            known = true;
+        }
+        known
+    }
+
+    /// The states of the second run are those from which a third begins.
+    fn renew(&mut self, rule: &str, states: Vec<(i64, RuleState)>) {
+        for (at, state) in states {
+            let own = self.checkpoints.iter_mut().find(|(known, _)| *known == at);
+            own.into_iter().for_each(|(_, all)| drop(all.insert(rule.to_owned(), state.clone())));
+        }
     }
 }
 
@@ -147,7 +162,7 @@ pub(super) async fn again(runner: &mut Runner, shared: &Shared, from: i64, curso
     for rule in &group.rules {
         past.load(&*shared.source, &group, rule, (begin, cursor)).await.ok()?;
         let mut state = states.get(&rule.name).cloned().unwrap_or_default();
-        let mut transitions = Vec::new();
+        let (mut transitions, mut passed) = (Vec::new(), Vec::new());
         let mut at = schedule::next_after(begin, group.every_ns, offset_ns);
         while at <= cursor {
             let mut counted = Counted::Past(&past);
@@ -157,9 +172,13 @@ pub(super) async fn again(runner: &mut Runner, shared: &Shared, from: i64, curso
             }
             let scene = Scene::look(&marks, &group, at, shared.clock.now_ns(), shared.started_wall);
             transitions.extend(decide(rule, &mut state, at, &given, &scene).transitions);
+            if runner.journal.checkpoints.iter().any(|(known, _)| *known == at) {
+                passed.push((at, state.clone()));
+            }
             at = schedule::next_after(at, group.every_ns, offset_ns);
         }
-        let new = unknown(&runner.journal, rule, transitions, runner.states.get(&rule.name));
+        runner.journal.renew(&rule.name, passed);
+        let new = unknown(&mut runner.journal, rule, transitions, (runner.states.get(&rule.name), cursor));
         let first = runner.states.get(&rule.name).cloned().unwrap_or_default();
         let state = merged(first, state, &new);
         found.rules.insert(rule.name.clone(), LateRule { state, transitions: new });
@@ -168,7 +187,12 @@ pub(super) async fn again(runner: &mut Runner, shared: &Shared, from: i64, curso
 }
 
 /// The episodes of the second run that the first did not have: where each began, and where it ended.
-fn unknown(journal: &Journal, rule: &Rule, transitions: Vec<Transition>, first: Option<&RuleState>) -> Vec<Transition> {
+fn unknown(
+    journal: &mut Journal,
+    rule: &Rule,
+    transitions: Vec<Transition>,
+    (first, cursor): (Option<&RuleState>, i64),
+) -> Vec<Transition> {
     let mut new = Vec::new();
     for transition in &transitions {
         let Some(from) = transition.fired_at.filter(|_| transition.change == Change::Fired) else { continue };
@@ -177,7 +201,7 @@ fn unknown(journal: &Journal, rule: &Rule, transitions: Vec<Transition>, first: 
         });
         let to = end.map_or(i64::MAX, |end| end.at);
         let fires = first.and_then(|state| state.instances.get(&transition.labels));
-        let known = journal.knew(&rule.name, &transition.labels, from, to)
+        let known = journal.knew(&rule.name, &transition.labels, (from, to), cursor)
             || fires.and_then(|instance| instance.fired_at).is_some_and(|fired| fired <= to);
         if !known {
             new.push(transition.clone());

@@ -1,9 +1,13 @@
 //! A store of logs for tests: lines that arrive when they arrive, and the few queries that rules ask.
 
+pub(crate) mod filter;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
+use logweir_proto::query::ast::{Agg, AggFunc, Group, PipeKind, Query};
+use logweir_proto::query::parse::parse;
 use logweir_runtime::clock::rfc3339;
 use serde_json::{Value, json};
 
@@ -22,89 +26,101 @@ pub(crate) fn line(at: i64, fields: &[(&'static str, &str)]) -> TestLine {
     TestLine { at, arrives: at, fields }
 }
 
-/// Filters are `field=value` and `field:value` terms in parentheses, or everything.
+/// Lines, found by filters over their fields, counted and put in the order of their quantiles.
 #[derive(Debug, Default)]
 pub(crate) struct LineStore {
-    pub(crate) lines: Mutex<Vec<TestLine>>,
+    /// In the order of time.
+    pub(crate) lines: Vec<TestLine>,
+    arrivals: Vec<Arrival>,
     pub(crate) now: Mutex<Option<i64>>,
     pub(crate) marks: Mutex<Vec<HostMark>>,
     pub(crate) questions: Mutex<usize>,
 }
 
 impl LineStore {
-    pub(crate) fn new(lines: Vec<TestLine>) -> Arc<LineStore> {
-        let store = LineStore::default();
-        *store.lines.lock().expect("not poisoned") = lines;
-        Arc::new(store)
+    pub(crate) fn new(mut lines: Vec<TestLine>) -> Arc<LineStore> {
+        lines.sort_by_key(|line| line.at);
+        let mut came: Vec<(i64, i64)> = lines.iter().map(|line| (line.arrives, line.at)).collect();
+        came.sort_unstable();
+        let arrival = |(number, (wall, at)): (u64, (i64, i64))| Arrival { number, wall, oldest_ns: at, newest_ns: at };
+        let arrivals = (1..).zip(came).map(arrival).collect();
+        Arc::new(LineStore { lines, arrivals, ..LineStore::default() })
     }
 
     pub(crate) fn set_now(&self, now: i64) {
         *self.now.lock().expect("not poisoned") = Some(now);
     }
 
-    fn answer(&self, query: &str, from: i64, to: i64, limit: usize) -> Answer {
+    fn now(&self) -> i64 {
+        self.now.lock().expect("not poisoned").unwrap_or(i64::MAX)
+    }
+
+    fn answer(&self, query: &Query, from: i64, to: i64, limit: usize) -> Answer {
         *self.questions.lock().expect("not poisoned") += 1;
-        let now = self.now.lock().expect("not poisoned").unwrap_or(i64::MAX);
-        let (filter, pipes) = query.split_once(" | stats count as v").unwrap_or((query, "events"));
-        let terms: Vec<(String, String)> = filter
-            .split(['(', ')', ' '])
-            .filter_map(|term| term.split_once(['=', ':']))
-            .map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()))
-            .collect();
-        let lines = self.lines.lock().expect("not poisoned");
+        let (first, last) = (self.lines.partition_point(|l| l.at < from), self.lines.partition_point(|l| l.at < to));
+        let now = self.now();
         let fits = |line: &&TestLine| {
-            let field = |(name, value): &(String, String)| line.fields.get(name.as_str()) == Some(value);
-            (from..to).contains(&line.at) && line.arrives <= now && terms.iter().all(field)
+            let get = |name: &str| line.fields.get(name).map(String::as_str);
+            line.arrives <= now && filter::matches(&query.filter, &get)
         };
-        let mut found: Vec<&TestLine> = lines.iter().filter(fits).collect();
-        found.sort_by_key(|line| line.at);
-        let rows: Vec<Value> = if pipes == "events" {
-            let event = |line: &&TestLine| {
-                let mut row = json!({"time": rfc3339(line.at)});
-                for (name, value) in &line.fields {
-                    row[*name] = json!(value);
-                }
-                row
-            };
-            found.iter().rev().take(limit).map(event).collect()
-        } else {
-            grouped(&found, pipes).into_iter().take(limit).collect()
+        let found: Vec<&TestLine> = self.lines[first..last.max(first)].iter().filter(fits).collect();
+        let rows: Vec<Value> = match query.pipes.first().map(|pipe| &pipe.kind) {
+            None => {
+                let event = |line: &&TestLine| {
+                    let mut row = json!({"time": rfc3339(line.at)});
+                    for (name, value) in &line.fields {
+                        row[*name] = json!(value);
+                    }
+                    row
+                };
+                found.iter().rev().take(limit).map(event).collect()
+            }
+            Some(PipeKind::Stats { aggs, by }) => grouped(&found, &aggs[0], by).into_iter().take(limit).collect(),
+            Some(other) => panic!("not in the store of the tests: {other:?}"),
         };
         Answer { rows: serde_json::from_value(json!(rows)).expect("rows"), complete: true, reason: None }
     }
 }
 
-fn grouped(found: &[&TestLine], pipes: &str) -> Vec<Value> {
-    let by = pipes.trim().strip_prefix("by ").unwrap_or("");
-    let by = by.split(" | ").next().unwrap_or("");
-    let (width, names) = match by.strip_prefix("bin(time, ") {
-        Some(rest) => {
-            let (width, rest) = rest.split_once("s)").expect("a width in seconds");
-            (width.parse::<i64>().ok().map(|s| s * 1_000_000_000), rest.trim_start_matches(", "))
-        }
-        None => (None, by),
-    };
-    let names: Vec<&str> = names.split(", ").filter(|name| !name.is_empty()).collect();
-    let mut counts: BTreeMap<(Option<i64>, Vec<Option<String>>), u64> = BTreeMap::new();
+fn grouped(found: &[&TestLine], agg: &Agg, by: &[Group]) -> Vec<Value> {
+    let mut groups: BTreeMap<Vec<Option<String>>, Vec<&TestLine>> = BTreeMap::new();
     if by.is_empty() {
-        counts.insert((None, Vec::new()), 0);
+        groups.insert(Vec::new(), Vec::new());
     }
     for line in found {
-        let bucket = width.map(|width| line.at.div_euclid(width) * width);
-        let key = names.iter().map(|name| line.fields.get(name).cloned()).collect();
-        *counts.entry((bucket, key)).or_default() += 1;
+        let value = |group: &Group| match group {
+            Group::Bin { width, .. } => {
+                let width_s: i64 = width.text.strip_suffix('s').and_then(|s| s.parse().ok()).expect("seconds");
+                let width = width_s * 1_000_000_000;
+                Some(rfc3339(line.at.div_euclid(width) * width))
+            }
+            Group::Field(field) => line.fields.get(field.name.as_str()).cloned(),
+        };
+        groups.entry(by.iter().map(value).collect()).or_default().push(line);
     }
-    let row = |((bucket, values), count): ((Option<i64>, Vec<Option<String>>), u64)| {
-        let mut row = json!({"v": count});
-        if let Some(bucket) = bucket {
-            row["time"] = json!(rfc3339(bucket));
-        }
-        for (name, value) in names.iter().zip(values) {
-            row[*name] = json!(value);
+    let row = |(key, lines): (Vec<Option<String>>, Vec<&TestLine>)| {
+        let number = |name: &str| {
+            let mut all: Vec<f64> = lines.iter().filter_map(|l| l.fields.get(name)?.parse().ok()).collect();
+            all.sort_by(f64::total_cmp);
+            all
+        };
+        let value = match &agg.func {
+            AggFunc::Count(None) => json!(lines.len()),
+            AggFunc::Percentile(field, percent) => {
+                let all = number(&field.name);
+                let rank = (all.len() as f64 * percent / 100.0).ceil() as usize;
+                all.get(rank.saturating_sub(1)).map_or(Value::Null, |value| json!(value))
+            }
+            other => panic!("not in the store of the tests: {other:?}"),
+        };
+        let mut row = json!({});
+        row[agg.column()] = value;
+        for (group, value) in by.iter().zip(key) {
+            row[group.column()] = json!(value);
         }
         row
     };
-    counts.into_iter().map(row).collect()
+    groups.into_iter().map(row).collect()
 }
 
 impl QuerySource for LineStore {
@@ -113,13 +129,9 @@ impl QuerySource for LineStore {
     }
 
     fn arrivals(&self, after: u64) -> Vec<Arrival> {
-        let now = self.now.lock().expect("not poisoned").unwrap_or(i64::MAX);
-        let lines = self.lines.lock().expect("not poisoned");
-        let came = lines.iter().filter(|line| line.arrives <= now);
-        let mut all: Vec<(i64, i64)> = came.map(|line| (line.arrives, line.at)).collect();
-        all.sort_unstable();
-        let arrival = |(number, (wall, at)): (u64, (i64, i64))| Arrival { number, wall, oldest_ns: at, newest_ns: at };
-        (1..).zip(all).map(arrival).filter(|arrival| arrival.number > after).collect()
+        let now = self.now();
+        let new = self.arrivals.iter().skip(after as usize);
+        new.take_while(|arrival| arrival.wall <= now).copied().collect()
     }
 
     fn query<'a>(
@@ -129,8 +141,8 @@ impl QuerySource for LineStore {
         to_ns: i64,
         limit: usize,
     ) -> BoxFuture<'a, Result<Answer, QueryError>> {
-        logweir_proto::query::parse::parse(query).unwrap_or_else(|e| panic!("{query}: {e:?}"));
-        let answer = self.answer(query, from_ns, to_ns, limit);
+        let query = parse(query).unwrap_or_else(|e| panic!("{query}: {e:?}"));
+        let answer = self.answer(&query, from_ns, to_ns, limit);
         Box::pin(async move { Ok(answer) })
     }
 }

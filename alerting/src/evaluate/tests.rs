@@ -11,6 +11,7 @@ use serde_json::json;
 use super::*;
 use crate::check;
 use crate::check::tests::RULE;
+use crate::evaluate::testing::{LineStore, TestLine, line};
 use crate::fixture::{S, ScriptedSource, T0, answer};
 use crate::source::Answer;
 use crate::source::QueryError;
@@ -258,4 +259,55 @@ fn episode_ids_are_ulids_of_their_identity() {
     assert_ne!(id, episode_id("Other", &labels, T0));
     assert_eq!(id.len(), 26);
     assert!(id < episode_id("Errors", &labels, T0 + 60 * S), "ids sort by time");
+}
+
+const QUICK: &str = r#"version: 1
+groups:
+  - name: quick
+    every: 1s
+    rules:
+      - alert: Quick
+        signals: {failed: {filter: 'level=error', agg: count, window: 10s, by: [order]}}
+        levels: {critical: {when: failed >= 1}}
+        summary: "x"
+  - name: default
+    rules:
+      - alert: Default
+        signals: {failed: {filter: 'level=error', agg: count, window: 2m, by: [order]}}
+        levels: {critical: {when: failed >= 1}}
+        summary: "x"
+"#;
+
+/// With half a second from the file to the store: what is left of the two seconds, five and forty that people are
+/// promised from the line to the message.
+#[tokio::test]
+async fn a_line_is_an_alert_within_seconds() {
+    let lines = (0..120).map(|i: i64| {
+        let order: &'static str = Box::leak(i.to_string().into_boxed_str());
+        let mut line = line(T0 + (i * 1_370 + 31) * 1_000_000, &[("level", "error"), ("order", order)]);
+        line.arrives += 500_000_000;
+        line
+    });
+    let lines = LineStore::new(lines.collect());
+    let dir = tempfile::tempdir().expect("a directory");
+    let clock = Clock::manual(T0);
+    let mut evaluator = open(dir.path(), &clock, Arc::clone(&lines) as Arc<dyn QuerySource>).await;
+    evaluator.set_rules(rules(QUICK)).await.expect("takes the rules");
+    let mut known = BTreeMap::new();
+    for tick in 0..2_100 {
+        clock.set(T0 + tick * S / 10);
+        lines.set_now(clock.now_ns());
+        evaluator.round().await.expect("a round");
+        for state in evaluator.states() {
+            for labels in state.1.instances.into_keys() {
+                known.entry((state.0.clone(), labels["order"].clone())).or_insert(clock.now_ns());
+            }
+        }
+    }
+    for (rule, half, nearly_all) in [("Quick", 2 * S, 5 * S), ("Default", 40 * S, 40 * S)] {
+        let wait = |line: &TestLine| known[&(rule.to_owned(), line.fields["order"].clone())] - line.at;
+        let mut waits: Vec<i64> = lines.lines.iter().map(wait).collect();
+        waits.sort_unstable();
+        assert!(waits[60] < half && waits[119] < nearly_all, "{rule}: {waits:?}");
+    }
 }

@@ -199,6 +199,30 @@ time_intervals: [{{name: now, time_intervals: [{{times: [{{start_time: '{}', end
     assert!(world.why_not("e1")[0].starts_with("muted: route 0 is muted by 'now' until"), "{:?}", world.why_not("e1"));
 }
 
+#[test]
+fn a_muted_rule_is_quiet_at_its_own_times_and_its_end_is_not() {
+    let mut world = World::new(
+        "
+route: {receiver: ops, group_by: ['...'], group_wait: 0s, group_interval: 1s}
+receivers: [{name: ops, webhook: [{url: 'https://ops.example/'}]}]
+time_intervals: [{name: freeze, time_intervals: [{years: ['2000:2100']}]}]
+",
+    );
+    let loud = alert("e1", "X", "a", Severity::Critical);
+    let mut quiet = alert("e2", "Y", "a", Severity::Critical);
+    quiet.extra.mute = vec!["freeze".to_owned()];
+    world.open(&loud, T0);
+    world.open(&quiet, T0);
+    world.fine(0, 60);
+    assert_eq!(world.told(), ["0 ops e1+"]);
+    assert_eq!(world.why_not("e2"), ["muted: its rule is muted by 'freeze'"]);
+    // Nobody heard of it, so nobody hears of its end.
+    world.close(&quiet, T0 + 70 * S);
+    world.close(&loud, T0 + 70 * S);
+    world.fine(70, 100);
+    assert_eq!(world.told(), ["0 ops e1+", "70 ops e1-"]);
+}
+
 const ESCALATING: &str = "
 route: {receiver: ops, group_by: ['...'], group_wait: 0s, group_interval: 1s, repeat_interval: 5m, escalate: [{after: 10m, unless: acked, receiver: boss}]}
 receivers:

@@ -166,6 +166,14 @@ async fn wrong_files_are_refused_whole_and_close_nothing() {
     assert!(problem.contains("r.yaml:16:23: unknown signal 'erors'"), "{problem}");
     assert_eq!(handle.problem(), None, "logs are taken and the last good rules run: the server is ready");
     assert_eq!(shown["groups"][0]["rules"][0]["name"], "Errors", "the last good set stays");
+    let rejected = async |handle: &Handle| {
+        let (_, alerts) = get(handle, "/api/v1/alerts").await;
+        let all = alerts["alerts"].as_array().expect("alerts").iter();
+        let own = all.map(|alert| alert["summary"].as_str().unwrap_or_default().to_owned());
+        own.filter(|summary| summary.starts_with("rule or routing files are refused")).collect::<Vec<_>>()
+    };
+    let told = rejected(&handle).await;
+    assert!(told.len() == 1 && told[0].contains("r.yaml:16:23"), "{told:?}");
     drop((service, handle));
 
     // A start with wrong files: nothing is evaluated, nothing that fires is closed.
@@ -173,10 +181,13 @@ async fn wrong_files_are_refused_whole_and_close_nothing() {
     service.reload().await;
     clock.set(T0 + 100 * S);
     service.evaluator.round().await.expect("a round");
-    assert_eq!(get(&handle, "/api/v1/alerts").await.1["alerts"][0]["state"], "firing");
+    let (_, alerts) = get(&handle, "/api/v1/alerts").await;
+    assert!(alerts["alerts"].as_array().expect("alerts").iter().all(|alert| alert["state"] == "firing"), "{alerts}");
+    assert_eq!(rejected(&handle).await.len(), 1, "told once, over a restart");
     std::fs::write(&rules, RULE).expect("rules");
     service.reload().await;
     assert_eq!(get(&handle, "/api/v1/rules").await.1["problems"], json!([]));
+    assert_eq!(rejected(&handle).await, Vec::<String>::new(), "over when the files are right");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Arguments of the commands that ask a server.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ pub enum OutputFormat {
 }
 
 /// How lines on stdin are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StdinFormat {
     /// Found out from the lines
     Auto,
@@ -73,6 +74,21 @@ pub enum StdinFormat {
     Docker,
     /// Text, with the level guessed
     Plain,
+    /// A format of docs/parsers.md, or of a file of `--parsers`
+    Named(String),
+}
+
+/// Any name: which there are is known when the files of `--parsers` are read.
+fn stdin_format(text: &str) -> Result<StdinFormat, Infallible> {
+    Ok(match text {
+        "auto" => StdinFormat::Auto,
+        "nginx" => StdinFormat::Nginx,
+        "nginx-error" | "nginx_error" => StdinFormat::NginxError,
+        "json" => StdinFormat::Json,
+        "docker" => StdinFormat::Docker,
+        "plain" => StdinFormat::Plain,
+        name => StdinFormat::Named(name.to_owned()),
+    })
 }
 
 /// Find events, count them, make tables of them
@@ -111,9 +127,12 @@ pub struct SearchArgs {
     /// How to print
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Pretty, help_heading = "Result")]
     pub output: OutputFormat,
-    /// Search lines from stdin instead of a server
-    #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Source")]
+    /// Search lines from stdin instead of a server: auto, nginx, nginx-error, json, docker, plain, or the name of any other format (haproxy, logfmt, …)
+    #[arg(long, value_name = "FORMAT", value_parser = stdin_format, help_heading = "Source")]
     pub stdin: Option<StdinFormat>,
+    /// A file of parsers of one's own, for `--stdin NAME`
+    #[arg(long, value_name = "FILE", requires = "stdin", help_heading = "Source")]
+    pub parsers: Vec<PathBuf>,
     /// Give up after this long with what there is: 30s
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Source")]
     pub timeout: Option<Duration>,
@@ -126,8 +145,9 @@ impl SearchArgs {
     pub fn of(query: String, range: RangeArgs, limit: u64, output: OutputFormat, server: ServerArgs) -> SearchArgs {
         // Rows that a pipe made have no line that was written.
         let output = if output == OutputFormat::Raw { OutputFormat::Pretty } else { output };
-        let (fields, stdin, timeout) = (Vec::new(), None, None);
-        SearchArgs { query, range, limit, all: false, asc: false, count: false, fields, output, stdin, timeout, server }
+        let (fields, parsers, stdin, timeout) = (Vec::new(), Vec::new(), None, None);
+        let (all, asc, count) = (false, false, false);
+        SearchArgs { query, range, limit, all, asc, count, fields, output, stdin, parsers, timeout, server }
     }
 }
 

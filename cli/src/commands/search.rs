@@ -21,8 +21,8 @@ const DEFAULT_SINCE: Duration = Duration::from_secs(3600);
 pub async fn run(args: &SearchArgs, console: &mut Console) -> Result<Exit> {
     let plan = Plan::of(args, &Clock::system());
     let mut session = Session::new(args);
-    if let Some(format) = args.stdin {
-        stdin::search(format, &plan.first(), &mut |frame| session.frame(frame, console))?;
+    if let Some(format) = &args.stdin {
+        stdin::search(format, &args.parsers, &plan.first(), &mut |frame| session.frame(frame, console))?;
     } else {
         let client = Client::new(&args.server)?;
         pages(&client, &plan, &mut session, console).await?;

@@ -3,6 +3,7 @@
 mod engine;
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use logweir_proto::api::{Frame, QueryRequest};
 use logweir_runtime::clock::Clock;
@@ -20,19 +21,19 @@ pub trait StdinEngine {
     fn search(
         &self,
         input: &mut dyn Read,
-        format: StdinFormat,
+        format: &StdinFormat,
         request: &QueryRequest,
         sink: FrameSink<'_>,
     ) -> Result<()>;
 }
 
 /// Searches what comes on stdin.
-pub fn search(format: StdinFormat, request: &QueryRequest, sink: FrameSink<'_>) -> Result<()> {
-    let engine = engine();
+pub fn search(format: &StdinFormat, parsers: &[PathBuf], request: &QueryRequest, sink: FrameSink<'_>) -> Result<()> {
+    let engine = engine(parsers);
     let done = engine.search(&mut std::io::stdin().lock(), format, request, sink);
     done.map_err(|error| about_query(error, &request.query))
 }
 
-fn engine() -> Box<dyn StdinEngine> {
-    Box::new(engine::InMemory { clock: Clock::system() })
+fn engine(parsers: &[PathBuf]) -> Box<dyn StdinEngine> {
+    Box::new(engine::InMemory { clock: Clock::system(), parsers: parsers.to_vec() })
 }

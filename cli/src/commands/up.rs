@@ -4,8 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use logweir_agent::config::{Discover, Roots};
+use logweir_aggregator::auth::TokenFile;
 use logweir_aggregator::config::Config;
 use logweir_runtime::clock::Clock;
+use logweir_runtime::durable;
 use logweir_runtime::loopback::is_loopback;
 use logweir_runtime::telemetry;
 
@@ -24,6 +26,7 @@ pub async fn run(args: UpArgs) -> Result<Exit> {
     }
     let data = args.data.unwrap_or_else(|| default_data_dir(args.demo));
     let mut config = Config::local(args.listen, data.join("server"));
+    adopt_tokens(&data, &config.data_dir)?;
     config.alerting.rules.extend(args.rules);
     config.alerting.config = args.alerting;
     let library = config.alerting.rules.is_empty();
@@ -45,6 +48,16 @@ pub async fn run(args: UpArgs) -> Result<Exit> {
     let extras = Extras { library, agents, demo };
     server::run(config, extras).await.map_err(CliError::Server)?;
     Ok(Exit::Ok)
+}
+
+/// Tokens that were made before the first start lie where `--data` says: no server had said yet where it keeps them.
+fn adopt_tokens(data: &Path, server: &Path) -> Result<()> {
+    let early = TokenFile::new(data);
+    if !early.exists() || TokenFile::new(server).exists() {
+        return Ok(());
+    }
+    let moved = durable::create_private_dir(server).and_then(|()| early.move_to(server));
+    moved.map_err(|source| CliError::Read { path: data.to_owned(), source })
 }
 
 /// The demo is a host of its own: its logs never mix with those of this machine.
@@ -79,4 +92,28 @@ fn announce(config: &Config, demo: bool) {
         );
     }
     let _ = writeln!(out, "  try:  logweir search 'status>=500 | stats count by path'");
+}
+
+#[cfg(test)]
+mod tests {
+    use logweir_aggregator::auth::Scope;
+
+    use super::*;
+
+    #[test]
+    fn tokens_that_were_made_before_the_first_start_are_those_of_the_server() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let server = dir.path().join("server");
+        adopt_tokens(dir.path(), &server).expect("there is nothing yet");
+        assert!(!server.exists());
+        let create = |dir| TokenFile::new(dir).create("ci", &[Scope::Query], String::new()).expect("a token").0.id;
+        let id = create(dir.path());
+        adopt_tokens(dir.path(), &server).expect("they are moved");
+        let ids = || TokenFile::new(&server).read().expect("tokens").into_iter().map(|token| token.id);
+        assert_eq!(ids().collect::<Vec<_>>(), [id.clone()]);
+        // Those of a server that has some are not replaced.
+        create(dir.path());
+        adopt_tokens(dir.path(), &server).expect("they stay");
+        assert_eq!(ids().collect::<Vec<_>>(), [id]);
+    }
 }

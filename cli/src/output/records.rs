@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use logweir_proto::api::Row;
 use logweir_proto::record::EventId;
 use logweir_proto::text::visible;
@@ -18,9 +20,13 @@ impl Printer for Raw {
     }
 
     fn row(&mut self, _id: Option<EventId>, row: &Row, console: &mut Console) -> io::Result<()> {
-        let raw = row.get("raw").or_else(|| row.get("message")).and_then(|raw| raw.as_str()).unwrap_or_default();
-        console.out.write_all(raw.as_bytes())?;
-        if raw.ends_with('\n') { Ok(()) } else { console.out.write_all(b"\n") }
+        let text = |name: &str| row.get(name).and_then(|raw| raw.as_str());
+        // What is no UTF-8 comes as it is beside what can be shown of it.
+        let bytes = text("raw_base64").and_then(|bytes| STANDARD.decode(bytes).ok());
+        let raw = bytes.as_deref().or_else(|| text("raw").or_else(|| text("message")).map(str::as_bytes));
+        let raw = raw.unwrap_or_default();
+        console.out.write_all(raw)?;
+        if raw.ends_with(b"\n") { Ok(()) } else { console.out.write_all(b"\n") }
     }
 
     fn finish(&mut self, _console: &mut Console) -> io::Result<()> {

@@ -106,6 +106,16 @@ fn raw_is_what_was_written() {
 }
 
 #[test]
+fn raw_of_a_line_that_is_no_text_is_its_bytes() {
+    let (mut console, out, _) = console();
+    let mut printer = printer(OutputFormat::Raw, &[], "timed");
+    for row in [json!({"raw": "a\\xFF", "raw_base64": "Yf8="}), json!({"raw": "plain \\xFF"})] {
+        printer.row(None, row.as_object().expect("an object"), &mut console).expect("prints");
+    }
+    assert_eq!(*out.0.lock().expect("not poisoned"), b"a\xff\nplain \\xFF\n");
+}
+
+#[test]
 fn json_is_one_object_a_line_with_its_id() {
     check(
         OutputFormat::Json,

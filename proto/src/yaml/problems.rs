@@ -40,11 +40,13 @@ pub struct Problems {
     file: Arc<str>,
     lines: Vec<String>,
     list: Vec<Problem>,
+    /// Mistakes beyond [`PROBLEMS_MAX`].
+    more: usize,
 }
 
 impl Problems {
     pub fn new(file: &str, source: &str) -> Problems {
-        Problems { file: file.into(), lines: source.lines().map(str::to_owned).collect(), list: Vec::new() }
+        Problems { file: file.into(), lines: source.lines().map(str::to_owned).collect(), list: Vec::new(), more: 0 }
     }
 
     /// The name of the file.
@@ -75,6 +77,8 @@ impl Problems {
     pub(super) fn push(&mut self, at: Option<At>, message: String, hint: Option<String>) {
         if self.list.len() < PROBLEMS_MAX {
             self.list.push(Problem { file: Arc::clone(&self.file), at, message, hint });
+        } else {
+            self.more += 1;
         }
     }
 
@@ -96,9 +100,13 @@ impl Problems {
         self.list.is_empty()
     }
 
-    /// All mistakes in the order of the file.
+    /// The mistakes in the order of the file; the last says how many more there are.
     pub fn into_sorted(mut self) -> Vec<Problem> {
         self.list.sort_by_key(|p| p.at);
+        if self.more > 0 {
+            let message = format!("{} more mistakes are not shown: only the first {PROBLEMS_MAX} are", self.more);
+            self.list.push(Problem { file: Arc::clone(&self.file), at: None, message, hint: None });
+        }
         self.list
     }
 

@@ -158,3 +158,14 @@ proptest::proptest! {
         assert!(root.is_some());
     }
 }
+
+#[test]
+fn mistakes_that_are_too_many_are_counted() {
+    let mut problems = Problems::new("f", "");
+    for line in 1..=PROBLEMS_MAX as u32 + 7 {
+        problems.add(At { line, column: 1 }, "wrong");
+    }
+    let all = problems.into_sorted();
+    assert_eq!(all.len(), PROBLEMS_MAX + 1);
+    assert_eq!(all[PROBLEMS_MAX].to_string(), "f: 7 more mistakes are not shown: only the first 200 are");
+}

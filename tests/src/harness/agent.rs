@@ -23,8 +23,16 @@ impl Agent {
         Ok(Agent { config: scratch.file("agent.yaml", config)?, process: None })
     }
 
-    fn command(&self) -> anyhow::Result<Command> {
-        let mut command = Command::new(programs::ours("logweir-agent")?);
+    fn command(&self, under: &[&str]) -> anyhow::Result<Command> {
+        let agent = programs::ours("logweir-agent")?;
+        let mut command = match under {
+            [] => Command::new(agent),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(programs::installed(program)?);
+                command.args(arguments).arg(agent);
+                command
+            }
+        };
         command
             .arg("--config")
             .arg(&self.config)
@@ -36,7 +44,12 @@ impl Agent {
 
     /// Starts it, or starts it again with the state that it left.
     pub fn start(&mut self, scratch: &Scratch) -> anyhow::Result<()> {
-        self.process = Some(Process::spawn(scratch, "agent", self.command()?)?);
+        self.start_under(scratch, &[])
+    }
+
+    /// The same through a program that takes something from it and becomes it.
+    pub fn start_under(&mut self, scratch: &Scratch, under: &[&str]) -> anyhow::Result<()> {
+        self.process = Some(Process::spawn(scratch, "agent", self.command(under)?)?);
         Ok(())
     }
 
@@ -53,7 +66,7 @@ impl Agent {
 
     /// Runs it to its end with one argument: `discover` or `--once`.
     pub async fn run(&self, argument: &str) -> anyhow::Result<Outcome> {
-        let mut command = self.command()?;
+        let mut command = self.command(&[])?;
         command.arg(argument);
         process::output(command).await
     }

@@ -181,7 +181,7 @@ async fn take(
 ) -> (StatusCode, &'static str) {
     let mut seen = lock(&seen);
     seen.requests += 1;
-    if seen.requests % REFUSED_EVERY == 0 {
+    if seen.requests.is_multiple_of(REFUSED_EVERY) {
         return (StatusCode::SERVICE_UNAVAILABLE, "busy");
     }
     let (taken, code, answer) = match service.as_str() {

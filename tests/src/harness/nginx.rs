@@ -59,6 +59,16 @@ impl Nginx {
         self.prefix.join("nginx.conf")
     }
 
+    /// Changes the configuration and has it read, as `nginx -s reload` does; the log goes on in the same file.
+    pub async fn reconfigure(&self, from: &str, to: &str) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(self.config())?;
+        ensure!(text.contains(from), "the configuration has no {from}");
+        std::fs::write(self.config(), text.replace(from, to))?;
+        let mut reload = command(&self.prefix)?;
+        reload.args(["-s", "reload"]);
+        process::succeed(reload).await.map(drop)
+    }
+
     /// One request, one line in the log once this has returned.
     pub async fn get(&self, path: &str) -> anyhow::Result<()> {
         let response = self.http.get(format!("http://127.0.0.1:{}{path}", self.port)).send().await?;

@@ -116,6 +116,32 @@ fn what_is_no_envelope_is_a_line() {
     );
 }
 
+/// Found by the fuzzer: the last piece was not marked when a read ended before it.
+#[test]
+fn every_piece_of_a_long_foreign_line_is_marked_wherever_the_reads_end() {
+    let input = b"a foreign line of twice the limit and more\nnext\n";
+    let format = Format::new(SourceKind::Docker, "", &Multiline::Auto, 20);
+    let marked = |window: usize| {
+        let mut chunk = ChunkBuilder::new(0);
+        let (mut at, mut buffers, mut truncated) = (0, Buffers::default(), 0);
+        while at < input.len() {
+            let end = (at + window).min(input.len());
+            let close = if end == input.len() { Close::All } else { Close::Nothing };
+            let mid_line = at > 0 && input[at - 1] != b'\n';
+            let window = Window { bytes: &input[at..end], mid_line, close };
+            let decoded =
+                decode(Envelope::Docker, format, window, &mut buffers, &mut Sink::new(&mut chunk, None, None));
+            at += decoded.consumed;
+            truncated += decoded.truncated;
+        }
+        let marks: Vec<bool> = records(&chunk).iter().map(|record| record.truncated).collect();
+        (marks, truncated)
+    };
+    for window in 43..=input.len() {
+        assert_eq!(marked(window), (vec![true, true, true, false], 1), "{window}");
+    }
+}
+
 #[test]
 fn cri_lines() {
     let time = "2026-11-20T09:18:45.235954239+00:00";

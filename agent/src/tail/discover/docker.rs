@@ -1,13 +1,15 @@
 //! Docker: `containers/ID/ID-json.log`, with name, image and labels from `config.v2.json` and the driver from
-//! `hostconfig.json`.
+//! `hostconfig.json`. A label becomes the field `label.NAME`: those that `docker.labels` chooses, or without that key
+//! all but what the machinery around containers says of itself.
 
 use std::path::{Path, PathBuf};
 
+use glob::Pattern;
 use logweir_proto::batch::SourceKind;
 use serde_json::Value;
 
 use super::{Candidate, Finding, read_small};
-use crate::config::Roots;
+use crate::config::{Config, Roots};
 use crate::decode::frames;
 
 /// Labels of one container that become fields.
@@ -17,17 +19,19 @@ pub(super) fn containers_dir(roots: &Roots) -> PathBuf {
     roots.docker.clone().unwrap_or_else(|| PathBuf::from("/var/lib/docker")).join("containers")
 }
 
-pub(super) fn find(roots: &Roots, all: &mut Vec<Finding>) {
-    let Ok(entries) = std::fs::read_dir(containers_dir(roots)) else { return };
+pub(super) fn find(config: &Config, all: &mut Vec<Finding>) {
+    let Ok(entries) = std::fs::read_dir(containers_dir(&config.roots)) else { return };
+    let chosen: Option<Vec<Pattern>> =
+        config.container_labels.as_ref().map(|globs| globs.iter().filter_map(|glob| Pattern::new(glob).ok()).collect());
     let mut dirs: Vec<PathBuf> =
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|dir| dir.is_dir()).collect();
     dirs.sort();
     for dir in dirs {
-        all.extend(container(&dir));
+        all.extend(container(&dir, chosen.as_deref()));
     }
 }
 
-fn container(dir: &Path) -> Option<Finding> {
+fn container(dir: &Path, chosen: Option<&[Pattern]>) -> Option<Finding> {
     let config: Value = serde_json::from_str(&read_small(&dir.join("config.v2.json"))?).ok()?;
     let host: Value =
         read_small(&dir.join("hostconfig.json")).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -55,7 +59,11 @@ fn container(dir: &Path) -> Option<Finding> {
         .label("container", name)
         .label("image", config["Config"]["Image"].as_str().unwrap_or_default())
         .label("compose_project", label("com.docker.compose.project"));
-    let own = labels.into_iter().flatten().filter(|(key, _)| !is_machinery(key)).take(CONTAINER_LABELS_MAX);
+    let is_chosen = |key: &str| match chosen {
+        Some(globs) => globs.iter().any(|glob| glob.matches(key)),
+        None => !is_machinery(key),
+    };
+    let own = labels.into_iter().flatten().filter(|(key, _)| is_chosen(key)).take(CONTAINER_LABELS_MAX);
     for (key, value) in own {
         candidate = candidate.label(&format!("label.{key}"), value.as_str().unwrap_or_default());
     }

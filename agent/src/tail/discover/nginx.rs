@@ -2,31 +2,56 @@
 //!
 //! `include` is followed, `log_format` parts are joined, `access_log` and `error_log` are taken from every level (a
 //! level without them uses those of the level above, so all that are written are in use), `off`, `syslog:`, devices and
-//! memory are passed over with a reason, a path with variables becomes a glob.
+//! memory are passed over with a reason, a path with variables becomes a glob. All of it is read again at each look, and
+//! the processes are looked at every few seconds: one that is started later, with a configuration of its own, is found.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use logweir_proto::batch::SourceKind;
+use tokio::time::Instant;
 
 use super::{Candidate, Finding, read_small};
 use crate::config::{COMBINED, Roots};
+use crate::tail::formats;
 
 /// Files that one configuration may include.
 pub const INCLUDES_MAX: usize = 1_000;
 /// Depth of includes: deeper ones are a circle.
 pub const INCLUDE_DEPTH_MAX: usize = 16;
+/// Between two looks at the processes.
+pub const ASK_EVERY: Duration = Duration::from_secs(10);
 /// Processes that are looked at for a running NGINX.
 pub const PROCESSES_MAX: usize = 50_000;
 
-/// What is asked once: which configurations there are, and what was compiled in.
+/// The NGINX of this host: which configurations are in use is asked again and again, what was compiled in once.
+#[derive(Debug)]
+pub(super) struct Nginx {
+    /// Where the settings name them, only these configurations are read.
+    named: Option<Vec<PathBuf>>,
+    proc: PathBuf,
+    seen: Mutex<Seen>,
+}
+
+/// What the last looks have shown.
 #[derive(Debug, Default)]
-pub struct Asked {
-    /// Configuration file, and the prefix that the process was started with.
-    configs: Vec<(PathBuf, Option<PathBuf>)>,
+struct Seen {
+    asked_at: Option<Instant>,
     compiled: Compiled,
+    running: Vec<Master>,
+    /// The files of all configurations.
+    files: HashSet<PathBuf>,
+}
+
+/// A master process: its configuration and its prefix, where it was started with them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Master {
+    conf: Option<PathBuf>,
+    prefix: Option<PathBuf>,
 }
 
 /// The paths of `nginx -V`.
@@ -38,48 +63,89 @@ pub struct Compiled {
     pub error_log: Option<PathBuf>,
 }
 
-pub(super) fn ask(roots: &Roots) -> Asked {
-    let compiled = Command::new("nginx").arg("-V").stdin(Stdio::null()).output();
-    let compiled =
-        compiled.map_or_else(|_| Compiled::default(), |out| Compiled::parse(&String::from_utf8_lossy(&out.stderr)));
-    if let Some(configs) = &roots.nginx {
+impl Nginx {
+    pub(super) fn new(roots: &Roots) -> Nginx {
+        Nginx { named: roots.nginx.clone(), proc: PathBuf::from("/proc"), seen: Mutex::default() }
+    }
+
+    pub(super) fn find(&self, all: &mut Vec<Finding>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let configs = self.configs(&mut seen);
         // What was compiled in says nothing about a configuration of somebody's own, but for the paths it leaves open.
-        return Asked {
-            configs: configs.iter().map(|path| (path.clone(), None)).collect(),
-            compiled: Compiled::default(),
-        };
-    }
-    let default = compiled.conf_path.clone().unwrap_or_else(|| PathBuf::from("/etc/nginx/nginx.conf"));
-    let mut configs = vec![(default.clone(), None)];
-    for (conf, prefix) in running() {
-        let conf = conf.unwrap_or_else(|| default.clone());
-        match configs.iter_mut().find(|(path, _)| *path == conf) {
-            Some((_, known)) => *known = known.take().or(prefix),
-            None => configs.push((conf, prefix)),
+        let none = Compiled::default();
+        let compiled = if self.named.is_some() { &none } else { &seen.compiled };
+        let mut files = HashSet::new();
+        for (path, prefix) in &configs {
+            files.extend(find_in(path, prefix.as_deref(), compiled, all));
         }
+        seen.files = files;
     }
-    Asked { configs, compiled }
+
+    /// Whether a log or its format may be another one after a change of this file.
+    pub(super) fn is_configuration(&self, path: &Path) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).files.contains(path)
+    }
+
+    /// Where a configuration changes, or a file is put that it includes.
+    pub(super) fn directories(&self) -> HashSet<PathBuf> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.files.iter().filter_map(|file| file.parent().map(Path::to_path_buf)).collect()
+    }
+
+    /// Configuration files, each with the prefix that its process was started with.
+    fn configs(&self, seen: &mut Seen) -> Vec<(PathBuf, Option<PathBuf>)> {
+        if let Some(named) = &self.named {
+            return named.iter().map(|path| (path.clone(), None)).collect();
+        }
+        if seen.asked_at.is_none_or(|at| at.elapsed() >= ASK_EVERY) {
+            seen.asked_at = Some(Instant::now());
+            let running = running(&self.proc);
+            if seen.compiled == Compiled::default() && (seen.running != running || !running.is_empty()) {
+                seen.compiled = ask();
+            }
+            seen.running = running;
+        }
+        let compiled = &seen.compiled;
+        let default = compiled.conf_path.clone().unwrap_or_else(|| PathBuf::from("/etc/nginx/nginx.conf"));
+        let mut configs = vec![(default.clone(), None)];
+        for master in &seen.running {
+            // A relative path begins at the prefix.
+            let base = master.prefix.as_ref().or(compiled.prefix.as_ref());
+            let conf = match (&master.conf, base) {
+                (None, _) => default.clone(),
+                (Some(conf), Some(base)) => base.join(conf),
+                (Some(conf), None) => conf.clone(),
+            };
+            match configs.iter_mut().find(|(path, _)| *path == conf) {
+                Some((_, known)) => *known = known.take().or_else(|| master.prefix.clone()),
+                None => configs.push((conf, master.prefix.clone())),
+            }
+        }
+        configs
+    }
 }
 
-pub(super) fn find(asked: &Asked, all: &mut Vec<Finding>) {
-    for (path, prefix) in &asked.configs {
-        let Some(text) = read_small(path) else { continue };
-        let conf_dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
-        let mut reader = Reader { conf_dir: conf_dir.clone(), ..Reader::default() };
-        reader.read(&text, 0);
-        let bases: Vec<PathBuf> = prefix
-            .iter()
-            .chain(asked.compiled.prefix.iter())
-            .chain([&conf_dir])
-            .cloned()
-            .chain(conf_dir.parent().map(Path::to_path_buf))
-            .collect();
-        let found = Found { asked, conf: path, bases, formats: &reader.formats };
-        for log in &reader.logs {
-            found.log(log, all);
-        }
-        found.defaults(&reader, all);
+fn ask() -> Compiled {
+    let said = Command::new("nginx").arg("-V").stdin(Stdio::null()).output();
+    said.map_or_else(|_| Compiled::default(), |out| Compiled::parse(&String::from_utf8_lossy(&out.stderr)))
+}
+
+/// The logs of one configuration; returns the files that it consists of.
+fn find_in(path: &Path, prefix: Option<&Path>, compiled: &Compiled, all: &mut Vec<Finding>) -> HashSet<PathBuf> {
+    // It may appear, or become readable.
+    let files = HashSet::from([path.to_path_buf()]);
+    let Some(text) = read_small(path) else { return files };
+    let conf_dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
+    let mut reader = Reader { conf_dir: conf_dir.clone(), files, ..Reader::default() };
+    reader.read(&text, 0);
+    let above = conf_dir.parent().map(Path::to_path_buf);
+    let bases = prefix.map(Path::to_path_buf).into_iter().chain(compiled.prefix.clone()).chain([conf_dir]).chain(above);
+    let found = Found { compiled, conf: path, bases: bases.collect(), formats: &reader.formats };
+    for log in &reader.logs {
+        found.log(log, all);
     }
+    found.defaults(&reader, all);
+    reader.files
 }
 
 impl Compiled {
@@ -97,9 +163,10 @@ impl Compiled {
     }
 }
 
-/// `-c` and `-p` of the NGINX masters that run.
-fn running() -> Vec<(Option<PathBuf>, Option<PathBuf>)> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+/// The NGINX masters that run as root or as we do: anybody else could call his process one, and have us read what we may.
+fn running(proc: &Path) -> Vec<Master> {
+    let Ok(entries) = std::fs::read_dir(proc) else { return Vec::new() };
+    let ours = rustix::process::geteuid().as_raw();
     let mut found = Vec::new();
     for entry in entries.take(PROCESSES_MAX).filter_map(|entry| entry.ok()) {
         if !entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()) {
@@ -107,20 +174,27 @@ fn running() -> Vec<(Option<PathBuf>, Option<PathBuf>)> {
         }
         let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if let Some(arguments) = line.strip_prefix("nginx: master process ") {
-            found.push(arguments_of(arguments));
+        if let Some(arguments) = line.strip_prefix("nginx: master process ")
+            && entry.metadata().is_ok_and(|meta| [0, ours].contains(&meta.uid()))
+        {
+            found.push(Master::of(arguments));
         }
     }
+    found.sort_by(|a, b| (&a.conf, &a.prefix).cmp(&(&b.conf, &b.prefix)));
+    found.dedup();
     found
 }
 
-fn arguments_of(line: &str) -> (Option<PathBuf>, Option<PathBuf>) {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let after = |flag: &str| {
-        let at = words.iter().position(|word| *word == flag)?;
-        words.get(at + 1).map(PathBuf::from)
-    };
-    (after("-c").filter(|path| path.is_absolute()), after("-p"))
+impl Master {
+    /// `-c` and `-p`.
+    fn of(line: &str) -> Master {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let after = |flag: &str| {
+            let at = words.iter().position(|word| *word == flag)?;
+            words.get(at + 1).map(PathBuf::from)
+        };
+        Master { conf: after("-c"), prefix: after("-p").filter(|prefix| prefix.is_absolute()) }
+    }
 }
 
 /// One `access_log` or `error_log`.
@@ -136,6 +210,8 @@ pub struct LogDirective {
 #[derive(Debug, Default)]
 pub struct Reader {
     conf_dir: PathBuf,
+    /// What was read, and beside it the patterns of includes that match nothing yet.
+    files: HashSet<PathBuf>,
     /// Joined text by name.
     pub formats: HashMap<String, String>,
     pub logs: Vec<LogDirective>,
@@ -201,12 +277,14 @@ impl Reader {
 
     fn include(&mut self, target: &str, depth: usize) {
         let pattern = self.conf_dir.join(target);
+        self.files.insert(pattern.clone());
         let Ok(paths) = glob::glob(&pattern.to_string_lossy()) else { return };
         for path in paths.filter_map(|path| path.ok()) {
             self.includes += 1;
             if depth >= INCLUDE_DEPTH_MAX || self.includes > INCLUDES_MAX {
                 return;
             }
+            self.files.insert(path.clone());
             if let Some(text) = read_small(&path) {
                 self.read(&text, depth + 1);
             }
@@ -215,7 +293,7 @@ impl Reader {
 }
 
 struct Found<'a> {
-    asked: &'a Asked,
+    compiled: &'a Compiled,
     conf: &'a Path,
     bases: Vec<PathBuf>,
     formats: &'a HashMap<String, String>,
@@ -245,6 +323,14 @@ impl Found<'_> {
             },
         };
         for path in self.paths(&log.target) {
+            // Several directives may write to one file, each in a format of its own.
+            let same = |finding: &&mut Finding| !finding.skipped && finding.candidate.path == path;
+            if log.access
+                && !log.target.contains('$')
+                && let Some(known) = all.iter_mut().find(same)
+            {
+                known.candidate.format = formats::join(&known.candidate.format, &format).into();
+            }
             let mut candidate = Candidate::new(path, kind).label("service", "nginx");
             candidate.format = Arc::clone(&format);
             let name = if log.format.is_empty() { "combined" } else { log.format.as_str() };
@@ -255,13 +341,13 @@ impl Found<'_> {
 
     /// What NGINX writes where nothing is said.
     fn defaults(&self, reader: &Reader, all: &mut Vec<Finding>) {
-        let access = &self.asked.compiled.access_log;
+        let access = &self.compiled.access_log;
         if let Some(path) = access.as_ref().filter(|path| reader.http && !reader.http_access && path.exists()) {
             let mut candidate = Candidate::new(path, SourceKind::NginxAccess).label("service", "nginx");
             candidate.format = COMBINED.into();
             all.push(Finding::follow(candidate, "the access_log that was compiled in, format combined"));
         }
-        let error = &self.asked.compiled.error_log;
+        let error = &self.compiled.error_log;
         if let Some(path) = error.as_ref().filter(|path| !reader.main_error && path.exists()) {
             let candidate = Candidate::new(path, SourceKind::NginxError).label("service", "nginx");
             all.push(Finding::follow(candidate, "the error_log that was compiled in"));
@@ -349,3 +435,6 @@ fn tokens(text: &str) -> Vec<Token> {
     }
     tokens
 }
+
+#[cfg(test)]
+mod tests;

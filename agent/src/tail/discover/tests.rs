@@ -185,6 +185,21 @@ fn docker_containers() {
             + /containers/cc/local-logs/container.log docker container=quiet image=shop:7 service=quiet [frames]: container quiet, local log driver; not there yet, followed when it appears
         "#]],
     );
+    // What is chosen is there, machinery or not; the project of compose is a field of its own in any case.
+    let labels = |globs: &[&str]| {
+        let globs = globs.iter().map(|glob| (*glob).to_owned()).collect();
+        let found = discover(&Config { container_labels: Some(globs), ..settings.clone() });
+        let of = |finding: &Finding| -> Vec<String> {
+            let labels =
+                finding.candidate.labels.iter().filter(|(name, _)| name.contains("label") || name.contains("project"));
+            labels.map(|(name, value)| format!("{name}={value}")).collect()
+        };
+        found.iter().flat_map(of).collect::<Vec<String>>()
+    };
+    assert_eq!(labels(&[]), ["compose_project=shop"]);
+    assert_eq!(labels(&["com.example.*"]), ["label.com.example.team=pay", "compose_project=shop"]);
+    let all = labels(&["*"]);
+    assert_eq!(all.iter().filter(|label| label.starts_with("label.")).count(), 4, "{all:?}");
 }
 
 #[test]

@@ -59,6 +59,25 @@ fn truncated_and_grown_past_the_old_size_at_once() {
     world.check();
 }
 
+/// A drill lost 4,000 lines here: the file under the new name is the old inode, and not the old log.
+#[test]
+fn truncated_and_then_renamed_while_the_agent_is_dead() {
+    for lines in [1, 2, 30] {
+        let mut world = world();
+        world.lines(3);
+        world.drain();
+        world.kill();
+        world.lines(4);
+        world.copy_truncate();
+        // Shorter than what was read, about as long, and longer.
+        world.lines(lines);
+        world.rename();
+        world.lines(2);
+        world.check();
+        assert_eq!(gaps(&world), []);
+    }
+}
+
 #[test]
 fn deleted_while_it_is_open_is_read_to_its_end() {
     let mut world = world();

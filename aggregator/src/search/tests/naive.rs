@@ -167,11 +167,7 @@ pub(super) fn run(query: &Query, world: World<'_>) -> Vec<Row> {
     if let Some(until) = query.until {
         world.to_ns = Some(until.resolve(world.now_ns));
     }
-    let filters = match &query.filter {
-        Filter::And(filters) => filters.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    filters.iter().for_each(|filter| world.bound(filter));
+    world.bound(&query.filter);
     let mut rows: Vec<Row> = world.in_range().filter(|row| world.passes(&query.filter, row)).cloned().collect();
     if world.order == Order::Desc {
         rows.reverse();
@@ -204,6 +200,9 @@ impl<'a> World<'a> {
 
     /// A time that every row has to be before or behind bounds the range of the query.
     fn bound(&mut self, filter: &Filter) {
+        if let Filter::And(filters) = filter {
+            filters.iter().for_each(|filter| self.bound(filter));
+        }
         let Filter::Field { field, test: Test::Cmp(op, literal) } = filter else { return };
         if name_of(field) == "time"
             && let Some(at) = filter::wanted_time(literal, self.now_ns)

@@ -47,8 +47,22 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What was compared.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Checks {
+    pub(super) answers: usize,
+    /// Stored rows that the naive reader looked at for them.
+    pub(super) rows: usize,
+}
+
+impl std::ops::AddAssign for Checks {
+    fn add_assign(&mut self, more: Checks) {
+        *self = Checks { answers: self.answers + more.answers, rows: self.rows + more.rows };
+    }
+}
+
 /// Runs `test` with a seed that is printed. The cases are few of those that the environment names: each is long.
-pub(super) fn check<S: Strategy>(what: &str, strategy: S, one_in: u32, test: impl Fn(S::Value) -> usize)
+pub(super) fn check<S: Strategy>(what: &str, strategy: S, one_in: u32, test: impl Fn(S::Value) -> Checks)
 where
     S::Value: std::fmt::Debug,
 {
@@ -60,12 +74,15 @@ where
     let cases = (config.cases / one_in).max(4);
     let config = ProptestConfig { cases, rng_seed: RngSeed::Fixed(seed), max_shrink_iters: 400, ..config };
     println!("{what}: PROPTEST_RNG_SEED={seed}, {cases} cases");
-    let answers = Cell::new(0);
+    let checks = Cell::new(Checks::default());
     let result = TestRunner::new(config).run(&strategy, |value| {
-        answers.set(answers.get() + test(value));
+        let mut sum = checks.get();
+        sum += test(value);
+        checks.set(sum);
         Ok(())
     });
-    println!("{what}: {} answers compared", answers.get());
+    let Checks { answers, rows } = checks.get();
+    println!("{what}: {answers} answers compared, {rows} rows judged");
     if let Err(error) = result {
         panic!("PROPTEST_RNG_SEED={seed}: {error}");
     }
@@ -81,7 +98,7 @@ fn whatever_happens_to_the_store_a_query_finds_what_a_naive_reader_finds() {
     check("storm", prop::collection::vec(any_step(), 20..70), 50, |steps| {
         let mut world = World::new(RETENTION);
         let mut store = world.open();
-        let mut answers = 0;
+        let mut checks = Checks::default();
         for step in steps {
             match step {
                 Step::Write(lines) => world.write(&store, lines),
@@ -102,7 +119,7 @@ fn whatever_happens_to_the_store_a_query_finds_what_a_naive_reader_finds() {
                     for asked in &asked {
                         world.judge(&store, &events, asked).unwrap_or_else(|wrong| panic!("{wrong}"));
                     }
-                    answers += asked.len();
+                    checks += Checks { answers: asked.len(), rows: asked.len() * events.len() };
                 }
             }
         }
@@ -110,6 +127,6 @@ fn whatever_happens_to_the_store_a_query_finds_what_a_naive_reader_finds() {
         world.retire(&store);
         let all = Asked { text: "*".to_owned(), order: Order::Desc, limit: 1000, from_ns: None, to_ns: None };
         world.judge(&store, &world.events(), &all).unwrap_or_else(|wrong| panic!("{wrong}"));
-        answers + 1
+        checks
     });
 }

@@ -27,7 +27,7 @@ use crate::search::testing::{NOW_NS, ask, request};
 use crate::store::block::{Block, BlockBuilder};
 use crate::store::commit::MemoryCommits;
 use crate::store::objects::Objects;
-use crate::store::segment::Projection;
+use crate::store::segment::{BLOCK_ROWS_MAX, Projection};
 use crate::store::service::{Store, StoreConfig};
 
 pub(super) const DAY_NS: i64 = 24 * 3600 * 1_000_000_000;
@@ -51,21 +51,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(retention: &str) -> World {
-        let read = Config::parse("f", retention, &|_| None).expect("a configuration");
         World {
             runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
             objects: Arc::new(InMemory::new()),
             commits: MemoryCommits::default(),
             clock: Clock::manual(NOW_NS),
-            config: StoreConfig {
-                seal_bytes: 1 << 30,
-                seal_age: Duration::from_secs(1 << 40),
-                compaction_bytes_per_s: u64::MAX,
-                column_cache_bytes: 1 << 20,
-                retention_days: read.retention.days,
-                retention_bytes: None,
-                classes: classes(&read).expect("classes"),
-            },
+            config: config(retention),
             wal: Vec::new(),
             lines: BTreeMap::new(),
         }
@@ -252,6 +243,20 @@ fn json_of(fields: Fields) -> Vec<(String, Json)> {
     fields.into_iter().map(|(name, value)| (name, value.to_json())).collect()
 }
 
+/// Of a store that is sealed by hand.
+pub(super) fn config(retention: &str) -> StoreConfig {
+    let read = Config::parse("f", retention, &|_| None).expect("a configuration");
+    StoreConfig {
+        seal_bytes: 1 << 30,
+        seal_age: Duration::from_secs(1 << 40),
+        compaction_bytes_per_s: u64::MAX,
+        column_cache_bytes: 1 << 20,
+        retention_days: read.retention.days,
+        retention_bytes: None,
+        classes: classes(&read).expect("classes"),
+    }
+}
+
 /// What the source adds to every line.
 fn source() -> SourceInfo {
     let (kind, path) = (SourceKind::Json, "/var/log/shop.log".to_owned());
@@ -276,13 +281,13 @@ fn fields_of(id: EventId, line: &str) -> Fields {
     fields
 }
 
-fn append(store: &Store, record: usize, rows: &[(EventId, String)]) {
+pub(super) fn append(store: &Store, record: usize, rows: &[(EventId, String)]) {
     let mut ranges = SourceRanges::default();
     ranges.insert(&SourceKey::new("agent", "file"), record as u64 * 100, record as u64 * 100 + 100);
     let mut names = Names::default();
     let mut parser = Parser::new(&source(), "web-1", &mut names);
     let mut line = Line::default();
-    let blocks = rows.chunks(64).map(|rows| {
+    let blocks = rows.chunks(if rows.len() > 1000 { BLOCK_ROWS_MAX } else { 64 }).map(|rows| {
         let mut builder = BlockBuilder::default();
         for (id, text) in rows {
             line.clear();

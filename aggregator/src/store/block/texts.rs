@@ -157,6 +157,10 @@ impl Numbering {
     }
 
     pub(in crate::store) fn append_nulls(&mut self, rows: usize) {
+        if rows == 1 {
+            self.keys.push(0);
+            return self.nulls.append_null();
+        }
         self.keys.resize(self.keys.len() + rows, 0);
         self.nulls.append_n_nulls(rows);
     }

@@ -539,6 +539,28 @@ mod tests {
             .assert_eq(&format!("{hashes:x?}"));
     }
 
+    #[test]
+    fn long_lists_are_sorted_by_digits_and_find_every_term() {
+        let term = |i: u32| format!("term{i}").into_bytes();
+        let blocks_of = |i: u32| [i % 7, 20 - i % 5];
+        let mut entries: Vec<u64> = (0..20_000).flat_map(|i| blocks_of(i).map(|b| entry(&term(i), b))).collect();
+        assert!(entries.len() > SORTED_MIN);
+        let (mut sorted, mut want) = (entries.clone(), entries.clone());
+        sort(&mut sorted);
+        want.sort_unstable();
+        let bits = |entries: &[u64]| entries.iter().map(|entry| entry >> 31).collect::<Vec<_>>();
+        assert_eq!(bits(&sorted), bits(&want));
+        let bytes = Bytes::from(encode(&mut entries));
+        let Some(Needs::Bytes(first)) = HashList::needs(&bytes) else { panic!("a list of pages") };
+        let list = HashList::open(bytes.slice(..first as usize), bytes.len() as u64).expect("a list");
+        for i in (0..20_000).step_by(37) {
+            let mut found = [false; 21];
+            let read = |span: Range<u64>| Ok::<_, ()>(bytes.slice(span.start as usize..span.end as usize));
+            assert_eq!(list.find(&term(i), &mut found, read), Ok(Some(())));
+            assert!(blocks_of(i).iter().all(|block| found[*block as usize]), "term {i}");
+        }
+    }
+
     /// With no more entries than a group has, the forms differ in what is before them only.
     #[test]
     fn lists_of_the_second_and_third_form_are_read() {

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use logweir_proto::query::ast::{AggFunc, CmpOp, Filter, Pattern, PipeKind, Test};
+use logweir_proto::query::ast::{AggFunc, PipeKind};
 use logweir_proto::query::parse::parse;
-use logweir_proto::record::Level;
 use regex::Regex;
 
 use super::*;
+use crate::evaluate::testing::filter::matches;
 
 #[derive(Default)]
 pub(super) struct MiniEngine {
@@ -27,7 +27,8 @@ impl LineEngine for MiniEngine {
         assert!(matches!(aggs[0].func, AggFunc::Count(None)), "only count");
         let mut counts: BTreeMap<Vec<Option<String>>, u64> = BTreeMap::new();
         for (at, event) in &self.events {
-            if (from_ns..to_ns).contains(at) && matches(&query.filter, event) {
+            let get = |name: &str| event.get(name).map(String::as_str);
+            if (from_ns..to_ns).contains(at) && matches(&query.filter, &get) {
                 *counts.entry(by.iter().map(|group| event.get(group.column()).cloned()).collect()).or_default() += 1;
             }
         }
@@ -71,39 +72,4 @@ fn fields(line: &TestLine) -> BTreeMap<String, String> {
         }
     }
     out
-}
-
-fn matches(filter: &Filter, event: &BTreeMap<String, String>) -> bool {
-    let has = |field: &str, text: &str| {
-        event.get(field).is_some_and(|value| value.to_lowercase().contains(&text.to_lowercase()))
-    };
-    match filter {
-        Filter::All => true,
-        Filter::And(all) => all.iter().all(|one| matches(one, event)),
-        Filter::Or(any) => any.iter().any(|one| matches(one, event)),
-        Filter::Not(inner) => !matches(inner, event),
-        Filter::Text(Pattern::Phrase(text)) => has("message", text),
-        Filter::Field { field, test } => match test {
-            Test::Exists => event.contains_key(&field.name),
-            Test::Match(literal) if field.name == "message" => has("message", &literal.text),
-            Test::Match(literal) | Test::Exact(literal) => event.get(&field.name) == Some(&literal.text),
-            Test::Cmp(op, literal) => event.get(&field.name).is_some_and(|value| compare(value, *op, &literal.text)),
-            other => panic!("not in the small engine: {other:?}"),
-        },
-        other => panic!("not in the small engine: {other:?}"),
-    }
-}
-
-fn compare(value: &str, op: CmpOp, limit: &str) -> bool {
-    let ordering = match (value.parse::<f64>(), limit.parse::<f64>()) {
-        (Ok(value), Ok(limit)) => value.partial_cmp(&limit),
-        _ => Some(Level::parse(value.as_bytes()).cmp(&Level::parse(limit.as_bytes()))),
-    };
-    let Some(ordering) = ordering else { return false };
-    match op {
-        CmpOp::Lt => ordering.is_lt(),
-        CmpOp::Le => ordering.is_le(),
-        CmpOp::Gt => ordering.is_gt(),
-        CmpOp::Ge => ordering.is_ge(),
-    }
 }

@@ -1,5 +1,7 @@
 //! Lines that come late, against the run in which they came in time.
 
+mod examples;
+
 use std::sync::Arc;
 
 use logweir_runtime::clock::Clock;

@@ -176,7 +176,7 @@ fn lines(number: &mut u64, from: i64, seconds: u64) -> String {
         let (host, service) = (n % HOSTS, n / HOSTS % SERVICES);
         // Durations follow no pattern of hosts and services; one in twenty fails.
         let mixed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-        let status = if mixed % 20 == 0 { 500 } else { 200 };
+        let status = if mixed.is_multiple_of(20) { 500 } else { 200 };
         let ms = 200 + mixed % 800;
         // Writing to a string cannot fail.
         let _ = writeln!(

@@ -159,3 +159,37 @@ fn a_format_that_fits_in_many_ways_is_given_up() {
     fixture.parse(text.as_bytes());
     assert_eq!(fixture.field(text.as_bytes(), "a"), None);
 }
+
+/// The log went on after its format was changed: both travel with it, the newer first.
+#[test]
+fn a_line_is_read_by_the_first_of_its_formats_that_it_fits() {
+    let newer = r#"$remote_addr "$request" $status rt=$request_time"#;
+    let older = r#"$remote_addr "$request" $status"#;
+    let formats = format!("{newer}\u{1e}{older}");
+    check(
+        &formats,
+        r#"1.2.3.4 "GET /a HTTP/1.1" 200 rt=0.250"#,
+        &expect![[r#"
+        client_ip "1.2.3.4" |
+        message "GET /a HTTP/1.1" |
+        method "GET"
+        path "/a"
+        protocol "HTTP/1.1"
+        status 200 |
+        duration_ms 250.0 |
+        route "/a""#]],
+    );
+    check(
+        &formats,
+        r#"1.2.3.4 "GET /a HTTP/1.1" 404"#,
+        &expect![[r#"
+        client_ip "1.2.3.4" |
+        message "GET /a HTTP/1.1" |
+        method "GET"
+        path "/a"
+        protocol "HTTP/1.1"
+        status 404 |
+        route "/a""#]],
+    );
+    check(&formats, "no line of either", &expect![[r#"message "no line of either" |"#]]);
+}
