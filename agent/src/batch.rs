@@ -12,7 +12,7 @@ use crate::tail::checkpoint::PlannedRange;
 pub const ZSTD_LEVEL: i32 = 1;
 
 /// Beyond this the sources of a header wait for the next: one source, the watermarks and the gaps fit above it.
-pub const SOURCES_BYTES_GOAL: usize = 256 << 10;
+pub const SOURCES_BYTES_GOAL: usize = 128 << 10;
 /// What a chunk adds to the header at most.
 const CHUNK_INFO_BYTES_MAX: usize = 160;
 /// Cuts a text to so many bytes or fewer.

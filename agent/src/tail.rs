@@ -13,6 +13,7 @@ pub mod formats;
 pub mod identity;
 pub mod info;
 pub mod journal;
+mod looks;
 mod missed;
 mod names;
 pub mod reader;

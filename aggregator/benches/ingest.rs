@@ -4,7 +4,7 @@
 //! `POST /api/v1/ingest`, NGINX lines through `POST /api/v1/batches`.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
@@ -17,6 +17,7 @@ use logweir_proto::batch::{
 };
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
+use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
 #[path = "../../tests/src/faults/dice.rs"]
@@ -32,7 +33,7 @@ mod generate;
 use generate::Generator;
 
 const REQUEST_BYTES: usize = 4 << 20;
-const DAY_NS: i64 = 1_795_132_800_000_000_000;
+const NS_PER_DAY: i64 = 86_400_000_000_000;
 const COMBINED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
 
 fn main() {
@@ -44,11 +45,11 @@ fn main() {
     config.limits.ingest_bytes_per_s = 4 << 30;
     let pipeline = Pipeline::build(&config, Vec::new(), Clock::system(), Drain::new()).expect("it starts");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime").block_on(measure(&pipeline, set, megabytes));
+    measure(&runtime.expect("a runtime"), &pipeline, set, megabytes);
     pipeline.shutdown();
 }
 
-async fn measure(pipeline: &Pipeline, set: &str, megabytes: u64) {
+fn measure(runtime: &Runtime, pipeline: &Pipeline, set: &str, megabytes: u64) {
     let app = pipeline.app();
     let router = api::finish(api::router(app.clone(), &[]));
     let lines = megabytes * 1_000_000 / if set == "nginx" { 189 } else { 277 };
@@ -66,13 +67,13 @@ async fn measure(pipeline: &Pipeline, set: &str, megabytes: u64) {
             let uri = if sender.nginx { "/api/v1/batches" } else { "/api/v1/ingest" };
             let request = Request::post(uri).header(CONTENT_TYPE, batch::CONTENT_TYPE);
             let request = request.body(Body::from(body.clone())).expect("a request");
-            let status = router.clone().oneshot(request).await.expect("an answer").status();
+            let status = runtime.block_on(router.clone().oneshot(request)).expect("an answer").status();
             if status == StatusCode::OK {
                 break;
             }
             assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
             again += 1;
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            std::thread::park_timeout(Duration::from_secs(1));
         }
     }
     let acked_s = begin.elapsed().as_secs_f64();
@@ -81,15 +82,10 @@ async fn measure(pipeline: &Pipeline, set: &str, megabytes: u64) {
         view.segments.iter().flat_map(|segment| segment.blocks()).map(|block| u64::from(block.rows)).sum::<u64>()
     };
     while rows() < lines {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        std::thread::park_timeout(Duration::from_millis(5));
     }
     let searchable = cpu_s() - cpu - made_s;
-    tokio::task::spawn_blocking({
-        let store = app.store.clone();
-        move || store.seal_now().expect("it is sealed")
-    })
-    .await
-    .expect("it ends");
+    app.store.seal_now().expect("it is sealed");
     let gb = sender.offset as f64 / 1e9;
     eprintln!(
         "{set}: {:.0} MB; CPU-s per GB until searchable {:.2}, sealed {:.2} (this thread {:.2}, bodies {:.2}); {:.0} MB/s \

@@ -5,13 +5,12 @@
 //! The store is made once for each format version and size, below `target/bench-query`. The first run finds nothing
 //! decoded; of those behind it wall time is the median and CPU time the mean, over all threads.
 //!
-//! - `--cold` asks the kernel to forget its pages and opens the store anew before each run.
+//! - `--cold` asks the kernel to forget the pages of the store and opens it anew before each run.
 //! - `--fresh` asks for another text in each run, so that no answer to an earlier one helps.
 //! - `--times N` is the growth: only needles and the newest rows, over N times as many splits. N - 1 of N are those of a
 //!   set of the same size without the rare lines, as hard links under other names, and catalogued a day earlier each.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -156,6 +155,19 @@ fn fresh(text: &str, run: usize) -> String {
         .replace("[0-9]+", &format!("[0-9]{{1,{}}}", run + 9))
 }
 
+/// Asks the kernel to forget the pages of all files below a folder.
+fn forget(folder: &Path) {
+    for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            forget(&entry);
+        } else {
+            let file = std::fs::File::open(&entry).expect("a file");
+            file.sync_all().expect("a sync");
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("it forgets");
+        }
+    }
+}
+
 fn measure(dir: &Path, name: &str, text: &str, args: &Args) {
     // Opened anew, so that the first run finds nothing decoded and nothing known.
     let mut store = open(dir);
@@ -163,7 +175,7 @@ fn measure(dir: &Path, name: &str, text: &str, args: &Args) {
     for number in 0..=args.runs {
         if args.cold {
             store = open(dir);
-            Command::new("sh").args(["-c", "sync; echo 3 > /proc/sys/vm/drop_caches"]).status().expect("sh runs");
+            forget(dir);
         }
         let text = if args.fresh { fresh(text, number) } else { text.to_owned() };
         let query = parse(&text).expect("a query");

@@ -29,7 +29,8 @@ mod w3c;
 
 use std::sync::Arc;
 
-use logweir_proto::batch::{FORMAT_SEPARATOR, SourceInfo, SourceKind, Stream};
+use logweir_proto::batch::{SourceInfo, SourceKind, Stream};
+use logweir_proto::formats::FORMAT_SEPARATOR;
 use logweir_proto::record::Level;
 
 use self::detect::{Aids, Detector};

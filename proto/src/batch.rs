@@ -18,9 +18,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{DecompressError, decompress};
-use crate::json_len::json_len;
 use crate::record::EVENTS_PER_BATCH_MAX;
 use crate::varint;
+
+mod bytes;
+
+use bytes::{put_u32, take_bytes, take_u32};
 
 pub const MAGIC: [u8; 3] = *b"LWB";
 pub const VERSION: u8 = 1;
@@ -35,9 +38,6 @@ pub const BODY_BYTES_MAX: usize = 16 << 20;
 pub const RAW_BYTES_MAX: usize = 32 << 20;
 /// Longest line that a record carries; the agent cuts longer ones and marks the rest.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
-
-/// Between the formats of an NGINX access log that has had several: the one in force first, then those before it.
-pub const FORMAT_SEPARATOR: char = '\u{1e}';
 
 /// The `format` of a source whose file is a row of frames: Docker's `local` driver, and the spool of an agent.
 pub const SPOOL_FORMAT: &str = "frames";
@@ -88,8 +88,7 @@ pub struct SourceInfo {
     pub kind: SourceKind,
     /// Where the lines come from, as a person would name it: a path.
     pub path: String,
-    /// The `log_format` of an NGINX access log, so that any format parses, or several ([`FORMAT_SEPARATOR`]); or
-    /// [`SPOOL_FORMAT`]; else empty.
+    /// The `log_format` of an NGINX access log, or several ([`crate::formats`]); or [`SPOOL_FORMAT`]; else empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub format: String,
     /// Canonical fields that hold for every line: `service`, `container`, `image`, `pm2_app`, `stream`, labels.
@@ -393,8 +392,7 @@ impl BodyBuilder {
 
     fn frame(self, mut header: Header, zstd_level: i32) -> Result<Whole, BatchError> {
         header.chunks = self.chunks;
-        // Counted and then written where it belongs: with a thousand watermarks it is most of a batch.
-        let head_len = json_len(&header)?;
+        let head_len = crate::json_len::json_len(&header)?;
         check_size("header", head_len, HEADER_BYTES_MAX)?;
         let mut body = zstd::bulk::compress(&self.raw, zstd_level).map_err(DecompressError::Zstd)?;
         if body.len() > BODY_BYTES_MAX {
@@ -403,12 +401,10 @@ impl BodyBuilder {
             check_size("body", body.len(), BODY_BYTES_MAX)?;
         }
         let mut out = Vec::with_capacity(head_len + body.len() + 32);
-        out.extend_from_slice(&MAGIC);
-        out.push(VERSION);
+        out.extend(MAGIC.iter().chain([&VERSION]));
         put_u32(&mut out, head_len);
-        let head_at = out.len();
         serde_json::to_writer(&mut out, &header)?;
-        let head_crc = crc32fast::hash(&out[head_at..]);
+        let head_crc = crc32fast::hash(&out[out.len() - head_len..]);
         out.extend_from_slice(&head_crc.to_le_bytes());
         put_u32(&mut out, self.raw.len());
         put_u32(&mut out, body.len());
@@ -582,24 +578,6 @@ fn take_record<'a>(meta: &mut &[u8], text: &mut &'a [u8], start: u64, time: &mut
         _ => return None,
     };
     Some(RecordRef { start, advance, time_ns, stream, truncated: flags & FLAG_TRUNCATED != 0, text: line })
-}
-
-fn put_u32(out: &mut Vec<u8>, value: usize) {
-    out.extend_from_slice(&(value as u32).to_le_bytes());
-}
-
-fn take_bytes<'a>(input: &mut &'a [u8], len: usize, what: &'static str) -> Result<&'a [u8], BatchError> {
-    if input.len() < len {
-        return Err(BatchError::Truncated(what));
-    }
-    let (taken, rest) = input.split_at(len);
-    *input = rest;
-    Ok(taken)
-}
-
-fn take_u32(input: &mut &[u8], what: &'static str) -> Result<usize, BatchError> {
-    let bytes = take_bytes(input, 4, what)?;
-    Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize)
 }
 
 fn check_size(what: &'static str, bytes: usize, max: usize) -> Result<(), BatchError> {

@@ -21,3 +21,6 @@ pub const TEXT_FORMATS: [&str; 18] = [
     "syslog_file",
     "leveled",
 ];
+
+/// Between the formats of an NGINX access log that has had several: the one in force first, then those before it.
+pub const FORMAT_SEPARATOR: char = '\u{1e}';

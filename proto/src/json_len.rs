@@ -1,4 +1,5 @@
-//! How long something is as JSON, without writing it down.
+//! How long something is as JSON, without writing it down: a header with a thousand watermarks is counted and then
+//! written where it belongs, and is never there twice.
 
 use std::io::{Result, Write};
 

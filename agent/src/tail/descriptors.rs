@@ -63,7 +63,7 @@ impl Tail {
 
     /// The hand goes round: whoever was opened stays open for a whole turn.
     fn next_to_park(&mut self, choice: Choice) -> Option<u64> {
-        let fits = |(_, source): &(&u64, &Box<Source>)| {
+        let fits = |source: &Source| {
             let fits = match choice {
                 Choice::Idle => source.stage == Stage::Live && !source.dirty && source.pending.is_none(),
                 Choice::Live => source.stage == Stage::Live,
@@ -73,7 +73,7 @@ impl Tail {
         };
         let looks = if choice == Choice::Idle { IDLE_LOOKS_MAX } else { usize::MAX };
         let round = self.sources.range(self.hand..).chain(self.sources.range(..self.hand));
-        let key = *round.take(looks).find(fits)?.0;
+        let key = *round.take(looks).find(|(_, source)| fits(source))?.0;
         self.hand = key + 1;
         Some(key)
     }

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use logweir_proto::batch::{FORMAT_SEPARATOR, SourceKind};
+use logweir_proto::batch::SourceKind;
+use logweir_proto::formats::FORMAT_SEPARATOR;
 
 use super::checkpoint::Stage;
 use super::discover::Candidate;

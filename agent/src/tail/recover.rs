@@ -81,8 +81,8 @@ impl Tail {
         tail.truncated_lines = checkpoint.truncated_lines;
         tail.restore(checkpoint.sources, now);
         let waits = |planned: &PlannedRange| {
-            let of = |source: &Box<Source>| source.waiting_since.is_some() && *source.info.id == *planned.source;
-            tail.sources.values().any(of)
+            let of = |source: &Source| source.waiting_since.is_some() && *source.info.id == *planned.source;
+            tail.sources.values().any(|source| of(source))
         };
         (tail.held, tail.replays) = checkpoint.in_flight.into_iter().partition(waits);
         tail.in_flight.clone_from(&tail.replays);

@@ -65,7 +65,8 @@ impl LineStore {
         };
         let found: Vec<&TestLine> = self.lines[first..last.max(first)].iter().filter(fits).collect();
         let rows: Vec<Value> = match query.pipes.first().map(|pipe| &pipe.kind) {
-            None => {
+            // A choice of columns: what is too much of a row does no harm.
+            None | Some(PipeKind::Fields { .. }) => {
                 let event = |line: &&TestLine| {
                     let mut row = json!({"time": rfc3339(line.at)});
                     for (name, value) in &line.fields {

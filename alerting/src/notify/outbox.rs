@@ -132,6 +132,7 @@ impl RowDraft<'_> {
             thread: self.group.thread(),
             owed_since_wall: self.now_wall,
             fell_back: false,
+            firing: Vec::new(),
             repeat_ns: self.group.repeat_ns,
         }
     }
@@ -337,11 +338,28 @@ fn take(
         return Ok(None);
     }
     let doubtful = row.recent.iter().any(|attempt| attempt.in_doubt);
+    let firing: Vec<String> = episodes.iter().filter(|e| e.is_firing()).map(|e| e.id.clone()).collect();
+    if doubtful && row.firing != firing {
+        row = renamed(tx, row, &firing, now_wall)?;
+    }
+    row.firing = firing;
     row.state = RowState::Sending;
     row.attempts += 1;
     tx.put(OUTBOX, &row.id, &row)?;
     let place = tx.get(THREADS, &thread_key(channel_key, &row.thread))?;
     Ok(Some(Job { row, episodes, channel: channel.clone(), place, doubtful, fresh }))
+}
+
+/// A message that may have arrived says something else by now: who has it would take the news for a repetition, so it
+/// gets another id.
+fn renamed(tx: &Tx, row: OutboxRow, firing: &[String], now_wall: i64) -> Result<OutboxRow, StoreError> {
+    let parts: Vec<&str> = std::iter::once(&row.id).chain(firing).map(String::as_str).collect();
+    let id = hash_id(&parts);
+    let new = OutboxRow { id: id.clone(), recent: Vec::new(), ..row.clone() };
+    let note = format!("it may have arrived, and is not true any more: replaced by {id}");
+    finish(tx, row, RowState::Superseded, Some(note), now_wall)?;
+    insert(tx, &new)?;
+    Ok(new)
 }
 
 /// Records how an attempt ended, and where the message went if it can be edited.

@@ -421,6 +421,9 @@ pub struct OutboxRow {
     /// The fallback receiver was told.
     #[serde(default)]
     pub fell_back: bool,
+    /// The episodes that fired in its last attempt.
+    #[serde(default)]
+    pub firing: Vec<String>,
     #[serde(default)]
     pub repeat_ns: i64,
 }

@@ -34,6 +34,7 @@ pub struct Seen {
     pub mails: BTreeMap<String, BTreeSet<String>>,
     /// Incident and whether it fires: messages.
     pub slack: BTreeMap<(String, bool), u64>,
+    ids: BTreeSet<String>,
     /// What no service would have taken.
     pub broken: Vec<String>,
     requests: u64,
@@ -125,6 +126,10 @@ impl Seen {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let id = header("webhook-id");
         verify(id, header("webhook-timestamp"), header("webhook-signature"), body).map_err(anyhow::Error::msg)?;
+        if !self.ids.insert(id.to_owned()) {
+            // Who knows the id has the message, whatever it says now.
+            return Ok(());
+        }
         let body: Value = serde_json::from_slice(body)?;
         for alert in body["alerts"].as_array().context("alerts")? {
             let incident = incident(alert["annotations"]["summary"].as_str().unwrap_or_default())?;

@@ -46,7 +46,7 @@ pub fn parse_all<'a>(files: impl Iterator<Item = &'a TextFile>) -> Vec<RustFile>
 fn parse(path: &str, text: &str) -> RustFile {
     let (code, comments) = split(text);
     let test_ranges = test_ranges(&code);
-    let is_test = path.contains("/tests/") || path.contains("/benches/") || path.contains("/fuzz/");
+    let is_test = path.contains("/tests/") || path.contains("/benches/") || path.starts_with("fuzz/targets/");
     RustFile { path: path.to_owned(), text: text.to_owned(), code, comments, is_test, test_ranges }
 }
 

@@ -312,7 +312,10 @@ fn sort(rows: &mut [Row], keys: &[SortKey], is_cut: bool) {
             && name_of(&key.field) == "time"
         {
             // The one order of all events: equal times are told apart, too.
-            return if key.descending { () } else { rows.reverse() };
+            if !key.descending {
+                rows.reverse();
+            }
+            return;
         }
     }
     rows.sort_by(|a, b| {

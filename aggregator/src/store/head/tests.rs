@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::block::texts::numbered;
 use crate::store::fixture::{self, row};
 
 #[test]
@@ -42,6 +43,37 @@ fn more_formats_than_the_table_holds_cost_space_and_no_line() {
     }
     let merged = Merge::new(head.blocks()).expect("merge").blocks().expect("blocks");
     fixture::check(&HeadSegment::new("merged", merged.into_iter().map(Arc::new).collect()), &rows);
+}
+
+/// Ids that never come again are held plainly, names as numbers; one block lacks the column.
+#[test]
+fn blocks_that_hold_a_column_differently_are_merged() {
+    let line = |i: u64| match i / 900 {
+        0 => format!("user=u{i} status={}", i % 5),
+        1 => format!("user=name{} status=ok", i % 9),
+        2 => format!("status={i}"),
+        _ => format!("user=name{}", i % 200),
+    };
+    for step in [1, 1583] {
+        let rows: Vec<_> = (0..3600u64).map(|i| row((i * step % 3600) as i64, i, &line(i))).collect();
+        let blocks: Vec<_> = fixture::blocks(&rows, 900).into_iter().map(Arc::new).collect();
+        let held = |block: &Arc<Block>| {
+            let place = block.layout().columns_of("user").next()?.0;
+            Some(numbered(block.batch().column(place)).is_some())
+        };
+        assert_eq!(blocks.iter().map(held).collect::<Vec<_>>(), [Some(false), Some(true), None, Some(true)]);
+        for some in [&blocks[..], &blocks[1..], &blocks[..2]] {
+            let merged = Merge::new(some).expect("merge").blocks().expect("blocks");
+            let want: Vec<_> = rows[3600 - some.len() * 900..].to_vec();
+            let want = if some.len() == 2 { &rows[..1800] } else { &want[..] };
+            fixture::check(&HeadSegment::new("merged", merged.into_iter().map(Arc::new).collect()), want);
+        }
+        let mut head = Head::default();
+        blocks.into_iter().for_each(|block| head.append(block).expect("append"));
+        let memory: usize = head.blocks().iter().map(|block| block.memory_bytes()).sum();
+        assert_eq!(head.memory_bytes(), memory as u64);
+        fixture::check(&head.snapshot("head"), &rows);
+    }
 }
 
 proptest! {

@@ -17,7 +17,7 @@ use arrow::datatypes::{DataType, UInt16Type};
 pub const WIDE_BYTES: u64 = 96 << 10;
 
 /// The share of wide columns is one part of so many.
-const WIDE_PART: u64 = 4;
+const WIDE_PART: u64 = 2;
 
 /// The share of answers is one part of so many.
 const ANSWER_PART: u64 = 8;
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn what_is_used_stays_and_what_is_held_is_bounded() {
         let array = |len: usize| Arc::new(Int64Array::from(vec![7; len])) as ArrayRef;
-        let columns = Columns::new(400 << 10);
+        let columns = Columns::new(800 << 10);
         let split = columns.split();
         let used = ColumnAt::block(split, 0, 0);
         columns.insert(used, &array(1000));
@@ -199,7 +199,7 @@ mod tests {
         columns.insert(answer, &array(64));
         for block in 1..200 {
             columns.insert(ColumnAt::block(split, 1, block), &array(1000));
-            columns.insert(ColumnAt::block(split, 2, block), &array(20_000));
+            columns.insert(ColumnAt::block(split, 2, block), &array(30_000));
             assert!(columns.get(used).is_some(), "after {block}");
         }
         let held = (1..200).filter(|block| columns.get(ColumnAt::block(split, 1, *block)).is_some()).count();

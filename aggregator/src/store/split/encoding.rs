@@ -24,6 +24,9 @@ const CONSTANT_BYTES_MAX: usize = 64;
 /// A dictionary surely pays when a value comes again so often within a row group.
 const CERTAIN_TIMES: f64 = 16.0;
 
+/// Else it has to be surely smaller: what a sample says of it is rather too little.
+const DICTIONARY_GAIN: f64 = 0.8;
+
 /// How the columns of `rows` rows in groups of `group_rows` are encoded, of which `sample` is a part.
 pub fn plans(layout: &Layout, sample: &RecordBatch, rows: usize, group_rows: usize) -> Vec<Plan> {
     let plan = |i: usize| {
@@ -64,7 +67,7 @@ fn plan_of(kind: Kind, prose: bool, values: &Values) -> Plan {
     // Messages are looked into, so they are kept as text unless they are but a few.
     let certain = values.distinct * CERTAIN_TIMES <= values.present;
     let again = kind == Kind::Str && !prose && values.distinct * 5.0 < values.present * 3.0;
-    let dictionary = certain || (again && values.dictionary_bytes < values.plain_bytes);
+    let dictionary = certain || (again && values.dictionary_bytes < DICTIONARY_GAIN * values.plain_bytes);
     Plan { dictionary, plain, bounds, compressed: true }
 }
 

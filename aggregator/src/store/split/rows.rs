@@ -65,14 +65,19 @@ pub struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    /// Each number that occurs, and how often, in the order of the dictionary.
+    /// Each number that occurs, and how often, in the order of their first rows.
     pub fn occurring(&self) -> Vec<(u32, u32)> {
         let mut times = vec![0u32; self.dictionary.len()];
+        let mut found = Vec::new();
         for number in self.numbers {
-            times[*number as usize] += 1;
+            let times = &mut times[*number as usize];
+            if *times == 0 {
+                found.push((*number, 0));
+            }
+            *times += 1;
         }
-        let found = times.into_iter().enumerate().filter(|(_, times)| *times > 0);
-        found.map(|(number, times)| (number as u32, times)).collect()
+        found.iter_mut().for_each(|(number, occurs)| *occurs = times[*number as usize]);
+        found
     }
 
     /// A value as the indexes and counts spell it; `None` for types that they do not have.

@@ -99,6 +99,25 @@ fn a_crash_between_sending_and_recording_sends_again_under_the_same_id() {
 }
 
 #[test]
+fn what_may_have_arrived_and_is_over_by_now_is_told_under_another_id() {
+    let world = World::new();
+    world.event(&episode("e1"), Event::Opened, T0);
+    let first = world.claim(T0).pop().expect("a message");
+    // It arrived, the process died before it could note that, and the alert ended before the message was sent again.
+    let world = world.restart(T0 + S);
+    world.event(&closed(episode("e1"), T0 + 2 * S), Event::Closed, T0 + 2 * S);
+    let again = world.claim(T0 + 2 * S).pop().expect("the end");
+    assert!(!again.episodes[0].is_firing());
+    assert_ne!(first.row.id, again.row.id, "whoever has the first takes the end for something else");
+    // The same over another crash, because it says the same.
+    let world = world.restart(T0 + 3 * S);
+    let third = world.claim(T0 + 3 * S).pop().expect("the end");
+    assert_eq!(again.row.id, third.row.id);
+    assert_eq!(world.settle(&third, &status(200), T0 + 3 * S), Verdict::Sent);
+    assert!(world.claim(T0 + 60 * S).is_empty(), "told once");
+}
+
+#[test]
 fn a_crash_at_every_moment_loses_no_message() {
     for crash_after in 0..4 {
         let mut world = World::new();

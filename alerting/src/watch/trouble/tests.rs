@@ -82,7 +82,7 @@ fn each_trouble_has_its_cause_and_its_words() {
     // Our own heartbeat stops when a group is late, or when nobody's lines arrive.
     assert_eq!(stalled(&fine, T0, now), None);
     assert!(stalled(&bad, T0, now).is_some_and(|why| why.contains("group g ")), "{:?}", stalled(&bad, T0, now));
-    let stuck = Seen { statuses: fine.statuses.clone(), ..bad };
+    let stuck = Seen { statuses: fine.statuses, ..bad };
     assert_eq!(stalled(&stuck, T0, now).as_deref(), Some("agents speak, but nobody's lines arrive"));
     let bad = Seen { statuses: [("Errors".to_owned(), status(now - 10 * M, None, 0))].into(), ..stuck };
     // A server that has just begun knows nothing yet, and has had no time to evaluate.

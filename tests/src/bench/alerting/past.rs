@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use logweir_proto::api::QueryRequest;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -42,7 +43,15 @@ pub(super) async fn measure(scratch: &Scratch) -> anyhow::Result<PastFigures> {
     );
     let mut server = Server::serve(scratch, "backtest", &settings).await?;
     let mut figures = PastFigures { rules: RULES, lines: fill(&server).await?, ..PastFigures::default() };
-    server.wait_count("*", figures.lines, KEPT_WITHIN).await?;
+    let all = async || {
+        let query = "* | stats count as n".to_owned();
+        let request = QueryRequest { query, from: Some("-35d".to_owned()), ..QueryRequest::default() };
+        let rows = server.client().query(&request).await?.rows;
+        let count = rows.first().and_then(|row| row.get("n")?.as_u64()).unwrap_or(0);
+        ensure!(count >= figures.lines, "{count} lines are there");
+        Ok(Some(()))
+    };
+    eventually(KEPT_WITHIN, "all lines", all).await?;
     // A start with all of the past there: the rules count it once, and keep it.
     server.process().terminate(KEPT_WITHIN).await?;
     server.restart(scratch).await?;

@@ -2,6 +2,9 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+/// Words below this one are numbered without a hash: states, durations, numbers of shapes.
+const SMALL_WORDS: u64 = 4096;
+
 /// Slots of a table that is kept for the next row group.
 const SLOTS_KEPT_MAX: usize = 1 << 16;
 
@@ -16,22 +19,27 @@ pub struct Dictionary {
     /// Where each text begins in `values`, and where the last ends.
     starts: Vec<u32>,
     words: Vec<u64>,
+    /// By small word the number plus one; empty until there is one.
+    small: Vec<u32>,
 }
 
 impl Default for Dictionary {
     fn default() -> Dictionary {
         let seed = std::collections::hash_map::RandomState::new().build_hasher().finish();
-        Dictionary { seed, slots: vec![(0, 0); 64], values: Vec::new(), starts: vec![0], words: Vec::new() }
+        let slots = vec![(0, 0); 64];
+        Dictionary { seed, slots, values: Vec::new(), starts: vec![0], words: Vec::new(), small: Vec::new() }
     }
 }
 
 impl Dictionary {
     /// How many values there are.
+    #[inline]
     pub(in crate::store) fn len(&self) -> usize {
         self.words.len().max(self.starts.len() - 1)
     }
 
     /// The text with a number.
+    #[inline]
     pub fn text(&self, number: u32) -> &[u8] {
         let at = number as usize;
         &self.values[self.starts[at] as usize + 4..self.starts[at + 1] as usize]
@@ -62,6 +70,7 @@ impl Dictionary {
         self.values.clear();
         self.starts.truncate(1);
         self.words.clear();
+        self.small.clear();
     }
 
     /// Forgets the values behind the first `len`; nothing can be added after that.
@@ -90,6 +99,9 @@ impl Dictionary {
     /// The number of a word.
     #[inline]
     pub(super) fn number_word(&mut self, word: u64) -> u32 {
+        if word < SMALL_WORDS {
+            return self.number_small(word);
+        }
         let hash = fold(self.seed ^ word, MULTIPLIER);
         match self.find(hash, |dictionary, number| dictionary.words[number as usize] == word) {
             Ok(number) => number,
@@ -98,6 +110,19 @@ impl Dictionary {
                 self.put(slot, hash, self.words.len() as u32 - 1)
             }
         }
+    }
+
+    #[inline]
+    fn number_small(&mut self, word: u64) -> u32 {
+        if self.small.is_empty() {
+            self.small.resize(SMALL_WORDS as usize, 0);
+        }
+        let number = &mut self.small[word as usize];
+        if *number == 0 {
+            self.words.push(word);
+            *number = self.words.len() as u32;
+        }
+        *number - 1
     }
 
     /// The number of a value, or the slot where it is to be put.
