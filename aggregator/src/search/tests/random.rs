@@ -363,7 +363,7 @@ pub(super) fn any_query() -> impl Strategy<Value = String> {
         Just("tail 2 | context 2 by level".to_owned()),
         Just("head 4 | trace".to_owned()),
         Just("trace by user_id".to_owned()),
-        Just("head 20 | join on user_id (level:error | stats count as n, last(plan) as p by user_id)".to_owned()),
+        Just("head 20 | join on user_id (level:error | stats count as hits, last(plan) as p by user_id)".to_owned()),
         Just("head 9 | join left on service, level (status>=500 | count by service, level)".to_owned()),
         Just("count by service | join left on service (timeout | stats dc(user_id) as users by service)".to_owned()),
     ]
