@@ -53,8 +53,13 @@ fn measure(runtime: &Runtime, pipeline: &Pipeline, set: &str, megabytes: u64) {
     let app = pipeline.app();
     let router = api::finish(api::router(app.clone(), &[]));
     let lines = megabytes * 1_000_000 / if set == "nginx" { 189 } else { 277 };
-    let mut sender =
-        Sender { generator: Generator::new(DAY_NS, lines), nginx: set == "nginx", lines, offset: 0, seq: 0 };
+    let mut sender = Sender {
+        generator: Generator::new(20_000 * NS_PER_DAY, lines),
+        nginx: set == "nginx",
+        lines,
+        offset: 0,
+        seq: 0,
+    };
     let (mut made_s, mut again) = (0.0, 0);
     let (begin, cpu, own) = (Instant::now(), cpu_s(), thread_cpu_s());
     while let Some(body) = {
