@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use jiff::Timestamp;
+use logweir_runtime::clock::Clock;
 use logweir_tests::harness::server::cli;
 use logweir_tests::harness::{Outcome, Server, eventually, run};
 use serde_json::{Value, json};
@@ -60,7 +61,8 @@ fn a_new_pattern_is_told_and_ends_when_somebody_says_that_it_is_known() -> anyho
         for env in ["prod", "test"] {
             say(&server, env, "usual thing 1", None).await?;
         }
-        evaluated(&server, Timestamp::now() + Duration::from_secs(4)).await?;
+        let now = Timestamp::from_nanosecond(Clock::system().now_ns().into())?;
+        evaluated(&server, now + Duration::from_secs(4)).await?;
         ensure!(alerts(&server).await?.is_empty(), "a scope learns in silence");
         // Two traces of one place are one pattern, whatever they say; another environment has none of it.
         say(&server, "prod", "order 7 of ann", Some("ShopError: order 7\n    at pay (/srv/shop/cart.js:1:2)")).await?;
