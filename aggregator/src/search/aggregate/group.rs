@@ -224,7 +224,7 @@ impl Groups {
 
     /// How many there are, the one of the rest among them.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.keys.count()
     }
 
     pub fn is_empty(&self) -> bool {

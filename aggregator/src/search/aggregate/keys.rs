@@ -41,7 +41,7 @@ pub enum Known<'a> {
 }
 
 impl Keys {
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.keys.len()
     }
 
@@ -113,6 +113,6 @@ mod tests {
         for (place, values) in all.iter().enumerate() {
             assert_eq!(&keys.values(place as u32), values);
         }
-        assert_eq!(keys.len(), all.len());
+        assert_eq!(keys.count(), all.len());
     }
 }

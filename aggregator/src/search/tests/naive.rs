@@ -234,7 +234,7 @@ impl<'a> World<'a> {
             PipeKind::Where(filter) => rows.retain(|row| self.passes(filter, row)),
             PipeKind::Eval(assignments) => {
                 for (field, expr) in assignments {
-                    rows.iter_mut().for_each(|row| set(row, &field.name, expr::value(expr, &row.fields, self.now_ns)));
+                    rows.iter_mut().for_each(|row| set(row, &field.name, expr::value(expr, &row.fields)));
                 }
             }
             PipeKind::Rename(pairs) => pairs.iter().filter(|(from, to)| from != to).for_each(|(from, to)| {

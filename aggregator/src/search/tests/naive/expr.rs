@@ -6,8 +6,8 @@ use logweir_proto::query::ast::{ArithOp, CmpOp, Expr, ExprFunc, Literal, Relatio
 
 use super::{Fields, Val, decimal, name_of, order_of};
 
-pub(super) fn value(expr: &Expr, row: &Fields, now_ns: i64) -> Option<Val> {
-    let of = |expr: &Expr| value(expr, row, now_ns);
+pub(super) fn value(expr: &Expr, row: &Fields) -> Option<Val> {
+    let of = |expr: &Expr| value(expr, row);
     let truth = |expr: &Expr| of(expr) == Some(Val::Bool(true));
     match expr {
         Expr::Literal(literal) => Some(constant(literal)),
