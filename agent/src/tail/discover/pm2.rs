@@ -1,6 +1,7 @@
 //! PM2: the homes (`$PM2_HOME`, every user's `~/.pm2`), the apps of `dump.pm2` with their paths, and else file names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use logweir_proto::batch::SourceKind;
@@ -44,9 +45,10 @@ fn find_home(home: &Path, all: &mut Vec<Finding>) {
         let candidate = Candidate::new(daemon, SourceKind::Pm2Daemon).label("service", "pm2");
         all.push(Finding::follow(candidate, "the log of the PM2 daemon: restarts and crash loops"));
     }
+    let owner = std::fs::metadata(home).map_or(0, |meta| meta.uid());
     let dumped = read_dump(&home.join("dump.pm2"));
     for (path, of) in &dumped {
-        all.push(from_dump(path, of));
+        all.push(if is_believed(owner, path) { from_dump(path, of) } else { foreign(path) });
     }
     let Ok(entries) = std::fs::read_dir(home.join("logs")) else { return };
     let mut names: BTreeMap<String, PathBuf> = BTreeMap::new();
@@ -57,9 +59,20 @@ fn find_home(home: &Path, all: &mut Vec<Finding>) {
     }
     for (name, path) in &names {
         if !dumped.contains_key(path) {
-            all.extend(from_name(name, path, &names));
+            all.extend(if is_believed(owner, path) { from_name(name, path, &names) } else { Some(foreign(path)) });
         }
     }
+}
+
+/// The agent may read what the owner of a home may not: nobody shall have it read and ship another's file by naming it
+/// in a dump or by a link. What is not there yet is looked at again.
+fn is_believed(owner: u32, path: &Path) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    owner == 0 || owner == own || std::fs::metadata(path).map_or(true, |meta| meta.uid() == owner)
+}
+
+fn foreign(path: &Path) -> Finding {
+    Finding::skip(path, SourceKind::Pm2, "it belongs to another user than the PM2 that names it: list it under files")
 }
 
 fn read_dump(path: &Path) -> BTreeMap<PathBuf, Dumped> {
@@ -146,4 +159,25 @@ fn is_rotated(stem: &str) -> bool {
             && date.starts_with("20")
             && date.bytes().all(|byte| byte.is_ascii_digit() || b"-_".contains(&byte))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_user_has_only_his_own_files_shipped() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let log = dir.path().join("web-out.log");
+        fs::write(&log, "").expect("a log");
+        let own = fs::metadata(&log).expect("its metadata").uid();
+        assert!(is_believed(own, &log) && is_believed(0, &log));
+        // Another user's home names it, through a link as well.
+        let link = dir.path().join("link.log");
+        std::os::unix::fs::symlink(&log, &link).expect("a link");
+        assert!(!is_believed(own + 1, &log) && !is_believed(own + 1, &link));
+        assert!(is_believed(own + 1, &dir.path().join("not-there-yet.log")));
+    }
 }
