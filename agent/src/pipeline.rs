@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
+use logweir_runtime::open_files;
 use logweir_runtime::pool::Pool;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
@@ -569,17 +570,9 @@ fn follow_settings(config: &Config) -> Settings {
     }
 }
 
-/// A service starts with 1,024 descriptors and may take more: each followed file holds one.
+/// Each followed file holds a descriptor.
 fn raise_open_files(wanted: usize) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = (wanted as u64).saturating_add(OTHER_FILES);
-    let goal = limit.maximum.map_or(wanted, |maximum| wanted.min(maximum));
-    if limit.current.is_some_and(|current| current < goal)
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(goal), maximum: limit.maximum })
-    {
-        tracing::warn!(error = %error, wanted = goal, "cannot raise the number of open files");
-    }
+    open_files::raise((wanted as u64).saturating_add(OTHER_FILES));
 }
 
 /// What tells this machine from its clones. A container often has no machine id: its host name changes at will and

@@ -6,6 +6,7 @@ pub mod drain;
 pub mod durable;
 pub mod http_error;
 pub mod loopback;
+pub mod open_files;
 pub mod pool;
 mod prometheus;
 pub mod secrets;

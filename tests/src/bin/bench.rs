@@ -47,11 +47,13 @@ fn main() -> anyhow::Result<()> {
         if args.only.as_deref().is_none_or(|only| only == kind.name()) {
             let set = Dataset::generate(kind, args.megabytes)?;
             run("bench", async |scratch| measure(scratch, &set, args.times, &mut report).await)?;
+            keep(&args, &report)?;
         }
     }
     if args.only.as_deref().is_none_or(|only| only == "agent") {
         let set = Dataset::generate(Kind::Nginx, args.megabytes)?;
         run("bench-agent", async |scratch| report.agent(set.zstd()?, agent::measure(scratch, &set).await?))?;
+        keep(&args, &report)?;
     }
     if args.only.as_deref().is_none_or(|only| only == "alerts") {
         let part = args.part.as_deref();
@@ -61,6 +63,14 @@ fn main() -> anyhow::Result<()> {
     out.write_all(report.text().as_bytes())?;
     if !args.no_write {
         writeln!(out, "\nwritten to {}", report.write()?.display())?;
+    }
+    Ok(())
+}
+
+/// What was measured is not lost with what comes after it.
+fn keep(args: &Args, report: &Report) -> anyhow::Result<()> {
+    if !args.no_write {
+        report.write()?;
     }
     Ok(())
 }

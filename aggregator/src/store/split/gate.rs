@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use logweir_runtime::open_files;
 
 use super::checked::Rows;
 use super::footer::{Footer, Section};
@@ -21,7 +21,7 @@ pub const GATES_BYTES_MAX: u64 = 128 << 20;
 /// Of the files that the process may open gates hold one part in so many: each holds its split.
 const GATES_FILES_PART: usize = 4;
 
-/// Files that the process is to be allowed to open, if it may raise its limit so far: it starts with 1,024.
+/// Files that the process is to be allowed to open, if it may raise its limit so far.
 pub const OPEN_FILES_WANTED: u64 = 65_536;
 
 /// Bits of the filter for each term, and how many of them are set: one term in 1,700 is taken for one that is there.
@@ -157,16 +157,6 @@ fn places(term: &[u8], bits: u64) -> impl Iterator<Item = u64> {
     })
 }
 
-/// How many files the process may open, once its limit is raised.
-fn open_files() -> usize {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let (Some(current), goal) = (current, maximum.map_or(OPEN_FILES_WANTED, |most| most.min(OPEN_FILES_WANTED))) else {
-        return OPEN_FILES_WANTED as usize;
-    };
-    let raised = current < goal && setrlimit(Resource::Nofile, Rlimit { current: Some(goal), maximum }).is_ok();
-    (if raised { goal } else { current }) as usize
-}
-
 /// The gates of splits by their names. Two generations stand for the order of use.
 #[derive(Debug)]
 pub struct Gates {
@@ -184,7 +174,8 @@ struct Generations {
 
 impl Gates {
     pub fn new(bytes_max: u64) -> Gates {
-        Gates { bytes_max, count_max: open_files() / GATES_FILES_PART, inner: Mutex::default() }
+        let files = usize::try_from(open_files::raise(OPEN_FILES_WANTED)).unwrap_or(usize::MAX);
+        Gates { bytes_max, count_max: files / GATES_FILES_PART, inner: Mutex::default() }
     }
 
     pub fn get(&self, path: &str) -> Option<Arc<Gate>> {
