@@ -1,5 +1,5 @@
 //! What the agent remembers: `checkpoint.json` in the state directory, replaced whole (write, fsync, rename, fsync), and
-//! what changed since, in the [journal](super::journal).
+//! what changed since, in the [journal].
 //!
 //! One JSON object, `version` first: `generation` (new each time it is replaced, and named by the records of the journal
 //! that go on from it), `agent_id`, `machine` (on another one it is a clone's, which takes a new `agent_id`), `next_source` (the counter behind source ids), `saved_ns` (when the last rescan
