@@ -35,6 +35,8 @@ pub struct HostMark {
     pub heard_wall: i64,
     /// Everything of its sources up to this time is searchable; `None`: it has none that are read.
     pub watermark_ns: Option<i64>,
+    /// Only agents that end by themselves were heard there: nobody waits for them, and nobody misses them.
+    pub passing: bool,
 }
 
 /// Lines that became searchable together.

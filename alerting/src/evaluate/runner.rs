@@ -59,7 +59,7 @@ impl Shared {
         let mut marks = self.source.hosts();
         for (host, heard_wall) in &self.hosts {
             if !marks.iter().any(|mark| mark.host == *host) {
-                marks.push(HostMark { host: host.clone(), heard_wall: *heard_wall, watermark_ns: None });
+                marks.push(HostMark { host: host.clone(), heard_wall: *heard_wall, watermark_ns: None, passing: false });
             }
         }
         let marks: Arc<[HostMark]> = marks.into();
@@ -277,7 +277,8 @@ impl Runner {
         work.rollups = kept.seal(at);
         if self.hosts_wall.saturating_add(CURSOR_EVERY_NS) <= now_wall {
             self.hosts_wall = now_wall;
-            work.hosts = marks.iter().map(|mark| (mark.host.clone(), mark.heard_wall)).collect();
+            let staying = marks.iter().filter(|mark| !mark.passing);
+            work.hosts = staying.map(|mark| (mark.host.clone(), mark.heard_wall)).collect();
         }
         if at.div_euclid(HOUR_NS) != at.saturating_sub(self.group.every_ns).div_euclid(HOUR_NS) {
             work.forget_before = Some(at.saturating_sub(HISTORY_KEEP_NS));

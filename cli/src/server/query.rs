@@ -53,9 +53,15 @@ impl QuerySource for Engine {
     fn hosts(&self) -> Vec<HostMark> {
         let mut hosts: BTreeMap<String, HostMark> = BTreeMap::new();
         for (_, agent) in self.app.sources.agents() {
-            let new = HostMark { host: agent.host.clone(), heard_wall: agent.last_seen_ns, watermark_ns: None };
-            let mark = hosts.entry(agent.host).or_insert(new);
-            mark.heard_wall = mark.heard_wall.max(agent.last_seen_ns);
+            let (host, heard_wall, passing) = (agent.host, agent.last_seen_ns, agent.heartbeat.passing);
+            let new = HostMark { host: host.clone(), heard_wall, watermark_ns: None, passing };
+            let mark = hosts.entry(host).or_insert_with(|| new.clone());
+            match (mark.passing, passing) {
+                // One that stays counts, whatever else runs there for a moment.
+                (true, false) => *mark = new,
+                (false, true) => {}
+                _ => mark.heard_wall = mark.heard_wall.max(heard_wall),
+            }
         }
         for (_, source) in self.app.sources.snapshot() {
             let Some(mark) = hosts.get_mut(&source.host) else { continue };
