@@ -101,6 +101,11 @@ pub trait QuerySource: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The time of the oldest event.
+    fn oldest_ns(&self) -> Option<i64> {
+        None
+    }
+
     /// What became searchable within the last hour, in the order of arrival, after the one with this number.
     fn arrivals(&self, _after: u64) -> Vec<Arrival> {
         Vec::new()

@@ -27,6 +27,9 @@ pub struct Scene {
     pub hosts: BTreeMap<String, SourceState>,
     pub reported: usize,
     pub expected: usize,
+    /// Nothing is known of the time before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_since: Option<i64>,
 }
 
 impl Scene {
@@ -49,6 +52,11 @@ impl Scene {
             scene.hosts.insert(mark.host.clone(), state);
         }
         scene
+    }
+
+    /// The same in an installation that knows nothing of the time before.
+    pub fn knowing(self, known_since: Option<i64>) -> Scene {
+        Scene { known_since, ..self }
     }
 
     pub fn sources(&self) -> Option<Sources> {
@@ -99,7 +107,12 @@ mod tests {
     }
 
     fn mark(host: &str, heard: i64, watermark: i64) -> HostMark {
-        HostMark { host: host.to_owned(), heard_wall: T0 + heard * S, watermark_ns: Some(T0 + watermark * S), passing: false }
+        HostMark {
+            host: host.to_owned(),
+            heard_wall: T0 + heard * S,
+            watermark_ns: Some(T0 + watermark * S),
+            passing: false,
+        }
     }
 
     #[test]

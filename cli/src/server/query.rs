@@ -75,6 +75,11 @@ impl QuerySource for Engine {
         hosts.into_values().collect()
     }
 
+    fn oldest_ns(&self) -> Option<i64> {
+        let view = self.app.store.view();
+        view.segments.iter().filter_map(|segment| segment.time_range()).map(|(oldest, _)| oldest).min()
+    }
+
     fn arrivals(&self, after: u64) -> Vec<Arrival> {
         let own = |new: live::Arrival| Arrival {
             number: new.number,
