@@ -80,6 +80,8 @@ pub struct Live {
     pub(crate) broken: Mutex<Option<String>>,
     /// Why what is evaluated is not what happens: a group is late, or no lines arrive.
     stalled: Mutex<Option<String>>,
+    /// Why the last canary line did not come through.
+    canary: Mutex<Option<String>>,
     /// When rules were last evaluated.
     round_wall: AtomicI64,
     /// The commit of the rule files, when they are in a git checkout.
@@ -106,6 +108,7 @@ impl Live {
             base_url: base_url.to_owned(),
             signer: Signer::new(base_url, link_key),
             stalled: Mutex::default(),
+            canary: Mutex::default(),
             round_wall: AtomicI64::new(i64::MIN),
             commit: RwLock::default(),
             wake: Notify::new(),
@@ -154,6 +157,10 @@ impl Live {
 
     pub(crate) fn set_stalled(&self, stalled: Option<String>) {
         *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = stalled;
+    }
+
+    pub(crate) fn set_canary(&self, lost: Option<String>) {
+        *self.canary.lock().unwrap_or_else(PoisonError::into_inner) = lost;
     }
 
     pub(crate) fn status(&self, rule: &str) -> RuleStatus {
@@ -226,7 +233,10 @@ impl Live {
             Some(reason) => Some(reason),
             None if !self.may_send() => Some("the past is not caught up".to_owned()),
             None if age_ns > EVALUATION_AGE_MAX_NS => Some("rules are not evaluated".to_owned()),
-            None => self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            None => {
+                let stalled = self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                stalled.or_else(|| self.canary.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            }
         }
     }
 
@@ -297,6 +307,9 @@ impl Service {
         let (store, live, clock) = (self.store.clone(), Arc::clone(&self.live), self.clock.clone());
         let watcher = Watcher::new(self.store.clone(), Arc::clone(&self.live), self.source.clone(), self.clock.clone());
         let watching = tokio::spawn(watcher.run(self.drain.clone()));
+        let testing =
+            canary::run(store.clone(), Arc::clone(&live), self.source.clone(), clock.clone(), self.drain.clone());
+        let testing = tokio::spawn(testing);
         let beating = tokio::spawn(heartbeat::run(store, live, clock, self.drain.clone()));
         let held_until = Instant::now() + HOLD_MAX;
         let mut next_reload = Instant::now();
@@ -330,6 +343,7 @@ impl Service {
         }
         let _ = sending.await;
         let _ = beating.await;
+        let _ = testing.await;
         let _ = watching.await;
         Ok(())
     }

@@ -111,6 +111,11 @@ pub trait QuerySource: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Takes an event of Logweir's own, as lines are taken; it is durable when this answers.
+    fn say(&self, _event: serde_json::Value) -> BoxFuture<'_, Result<(), QueryError>> {
+        Box::pin(async { Err(QueryError::Unavailable("it takes no lines".to_owned())) })
+    }
+
     /// How well the server is, and the agents of the hosts that it hears.
     fn health(&self) -> Health {
         Health::default()

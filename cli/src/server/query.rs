@@ -9,11 +9,13 @@ use logweir_aggregator::api::App;
 use logweir_aggregator::api::error::ApiError;
 use logweir_aggregator::api::query::{ALERTING, Asked, collect, start};
 use logweir_aggregator::live;
+use logweir_aggregator::receive::{DEFAULT_TENANT, Received, json};
 use logweir_aggregator::search::execute::LIMIT_MAX;
 use logweir_alerting::source::{
     AgentHealth, Ahead, Answer, Arrival, Health, HostMark, LowDisk, QueryError, QuerySource,
 };
 use logweir_proto::api::{ErrorCode, QueryRequest};
+use logweir_proto::record::field;
 
 /// An agent speaks of each of its sources with every heartbeat; one that it left out for so long has ended.
 const SOURCE_ENDED_NS: i64 = 20 * 1_000_000_000;
@@ -88,6 +90,26 @@ impl QuerySource for Engine {
             newest_ns: new.newest_ns,
         };
         self.app.live.arrivals.after(after).into_iter().map(own).collect()
+    }
+
+    fn say(&self, event: serde_json::Value) -> BoxFuture<'_, Result<(), QueryError>> {
+        async move {
+            let unavailable = |reason: String| QueryError::Unavailable(reason);
+            let mut event = event;
+            event[field::SERVICE] = "logweir".into();
+            event[field::SOURCE] = "logweir".into();
+            event[field::HOST] = self.host.as_str().into();
+            let sender = json::Sender { host: self.host.clone(), ..json::Sender::default() };
+            let text = event.to_string();
+            let batch = json::batch(&sender, &[text.as_bytes()]).map_err(|error| unavailable(error.to_string()))?;
+            let now_ns = self.app.clock.now_ns();
+            let ticket =
+                self.app.admission.enter(now_ns).map_err(|refusal| unavailable(refusal.reason().into_owned()))?;
+            let received = Received::built(DEFAULT_TENANT.to_owned(), now_ns, batch, ticket);
+            let received = received.map_err(|error| unavailable(error.to_string()))?;
+            self.app.writer.append(received).await.map(drop).map_err(|error| unavailable(error.to_string()))
+        }
+        .boxed()
     }
 
     fn health(&self) -> Health {
