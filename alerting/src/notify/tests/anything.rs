@@ -11,8 +11,17 @@ use crate::route::channel::{Email, Payload, SmtpServer, SmtpTls};
 use crate::state::Sample;
 
 /// What a rule file may do with a text.
-const FILTERS: [&str; 9] =
-    ["", " | upper", " | lower", " | truncate(3)", " | default('-')", " | percent", " | duration", " | round(1)", " | nothing"];
+const FILTERS: [&str; 9] = [
+    "",
+    " | upper",
+    " | lower",
+    " | truncate(3)",
+    " | default('-')",
+    " | percent",
+    " | duration",
+    " | round(1)",
+    " | nothing",
+];
 
 /// One channel of each kind. A kind that is missing here does not build: see [`check`].
 fn kinds() -> Vec<Kind> {
@@ -26,7 +35,13 @@ fn kinds() -> Vec<Kind> {
         password: None,
         ca_file: None,
     };
-    let bot = SlackBot { token: secret("xoxb-hush"), channel: "C1".into(), thread: true, signing_secret: None, api_url: "https://x.example".into() };
+    let bot = SlackBot {
+        token: secret("xoxb-hush"),
+        channel: "C1".into(),
+        thread: true,
+        signing_secret: None,
+        api_url: "https://x.example".into(),
+    };
     vec![
         Kind::Webhook(Webhook { url: url(), secrets: vec![], bearer: None, headers: vec![], payload: None }),
         Kind::Slack(Slack { access: SlackAccess::Webhook(url()), buttons: true }),
@@ -96,7 +111,14 @@ fn alert(line: &[u8], template: &str) -> Episode {
     let labels = Labels::from([("host".to_owned(), text.clone()), ("alertname".to_owned(), "Errors".to_owned())]);
     let texts = [("template".to_owned(), text.clone())].into();
     let values = Values::from([("n".to_owned(), line.len() as f64 / 3.0)]);
-    let facts = Facts { rule: &rule, group: "g", labels: &labels, values: &values, texts: &texts, severity: Severity::Critical };
+    let facts = Facts {
+        rule: &rule,
+        group: "g",
+        labels: &labels,
+        values: &values,
+        texts: &texts,
+        severity: Severity::Critical,
+    };
     let rendered = Renderer::default().render(&Template { text: template.to_owned(), at: At::default() }, facts);
     let mut alert = episode("e");
     (alert.labels, alert.values) = (labels, values);
