@@ -102,7 +102,8 @@ time_intervals:
             'team page' is never reached: 'page' takes all of it and does not continue
             no route leads to the receiver 'nobody'
             no route names the time interval 'christmas': only a rule's 'mute' may
-            no route names the time interval 'never': only a rule's 'mute' may"#]].assert_eq(&doubts(&routing()).join("\n"));
+            no route names the time interval 'never': only a rule's 'mute' may"#]]
+        .assert_eq(&doubts(&routing()).join("\n"));
     }
 
     #[test]
@@ -120,13 +121,15 @@ time_intervals:
             - 2026-09-22T04:00:00.000000000Z
             + 2026-09-22T20:00:00.000000000Z
             - 2026-09-23T04:00:00.000000000Z
-            + 2026-09-23T20:00:00.000000000Z"#]].assert_eq(&show("night"));
+            + 2026-09-23T20:00:00.000000000Z"#]]
+        .assert_eq(&show("night"));
         expect_test::expect![[r#"
             + 2026-12-24T00:00:00.000000000Z
             - 2026-12-27T00:00:00.000000000Z
             + 2027-12-24T00:00:00.000000000Z
             - 2027-12-27T00:00:00.000000000Z
-            + 2028-12-24T00:00:00.000000000Z"#]].assert_eq(&show("christmas"));
+            + 2028-12-24T00:00:00.000000000Z"#]]
+        .assert_eq(&show("christmas"));
         assert_eq!(show("never"), "");
     }
 }

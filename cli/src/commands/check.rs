@@ -68,7 +68,8 @@ fn outlook(routing: &Routing, console: &mut Console) -> Result<()> {
     let now_ns = Clock::system().now_ns();
     for interval in &routing.intervals {
         let changes = outlook::changes(interval, now_ns, outlook::CHANGES_SHOWN);
-        let show = |(at, begins): &(i64, bool)| format!("{} {}", if *begins { "begins" } else { "ends" }, rfc3339(*at));
+        let show =
+            |(at, begins): &(i64, bool)| format!("{} {}", if *begins { "begins" } else { "ends" }, time_text(*at));
         let next = if changes.is_empty() {
             "does not change within a year".to_owned()
         } else {

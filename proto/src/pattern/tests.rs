@@ -1,6 +1,6 @@
 //! Grouping on a labelled set of many kinds of logs, ids that last, bounded memory, hostile input.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::*;
 
