@@ -60,12 +60,16 @@ impl SplitCache {
         Ok(split)
     }
 
-    /// The gate of the split of this name. The split is opened only when it has none.
+    /// The gate of the split of this name. The split is opened only when it stores none, or none that can be read.
     pub fn gate(&self, path: &str) -> Result<Arc<Gate>, String> {
         if let Some(gate) = self.gates.get(path) {
             return Ok(gate);
         }
-        let gate = Arc::new(self.get(path)?.gate()?);
+        let stored = Gate::open(&self.objects, path).unwrap_or_else(|error| {
+            tracing::warn!(split = path, error = %error, "the gate of a split could not be read");
+            None
+        });
+        let gate = Arc::new(stored.map_or_else(|| self.get(path)?.gate(), Ok)?);
         self.gates.insert(path, &gate);
         Ok(gate)
     }

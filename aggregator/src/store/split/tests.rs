@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use super::cache::{SplitCache, SplitSegment};
 use super::columns::Columns;
 use super::footer::{Footer, SplitMeta, TRAILER_BYTES, Trailer};
+use super::gate::Gate;
 use super::hashes::{self, HashList};
 use super::indexer::{Indexer, Rows};
 use super::lexicon::Lexicon;
@@ -308,7 +309,8 @@ fn a_gate_rules_out_only_what_no_block_has() {
     let rows: Vec<Row> = (0..600).map(|i| row(i as i64, i, &line(i))).collect();
     let file = split_of(fixture::blocks(&rows, 100));
     let split = segment(&place, &file);
-    let gate = place.cache.gate(&file.meta.path).expect("a gate");
+    let gate = Gate::open(&place.objects, &file.meta.path).expect("a gate").expect("it is stored");
+    let made = place.cache.get(&file.meta.path).expect("a split").gate().expect("a gate");
     let value = |field: &str, folded: &str| Probe::Value { field: field.into(), folded: folded.into() };
     let mut probes = fixture::probes();
     probes.extend((0..300u64).map(|i| value("trace_id", &format!("{:016x}", hashes::hash64(&[i as u8, 1])))));
@@ -319,10 +321,34 @@ fn a_gate_rules_out_only_what_no_block_has() {
         let found = split.candidates(&probe).expect("candidates").contains(&true);
         let may_match = gate.may_match(&probe).expect("an answer");
         assert!(may_match || !found, "{probe:?}");
+        assert_eq!(made.may_match(&probe), Ok(may_match), "{probe:?}");
         ruled_out += usize::from(!may_match);
         assert_eq!(split.rules_out(&|_| probe.clone()), !may_match);
     }
     assert!(ruled_out > 250, "{ruled_out}");
+}
+
+#[test]
+fn a_gate_that_is_damaged_or_not_there_is_made_from_its_split() {
+    let place = place();
+    let mut file = split_of(fixture::blocks(&service_rows(300), 100));
+    let gate = Footer::decode(&footer_of(&file)).expect("a footer").sections.gate;
+    for (at, bit) in [(0, 1), (gate.bytes / 2, 9), (gate.bytes - 1, 255), (gate.bytes - 5, 3)] {
+        let mut bytes = file.bytes.to_vec();
+        bytes[(gate.offset + at) as usize] ^= bit;
+        file.meta.path = format!("splits/{at}");
+        let split = segment(&place, &SplitFile { meta: file.meta.clone(), bytes: bytes.into() });
+        assert!(Gate::open(&place.objects, &file.meta.path).is_err());
+        assert!(
+            split.rules_out(&|_| Probe::Word("nowhere".into())) && !split.rules_out(&|_| Probe::Word("users".into()))
+        );
+        let open = place.cache.get(&file.meta.path).expect("a split");
+        assert!(open.check_sections().iter().any(|error| error.contains("gate")), "{:?}", open.check_sections());
+    }
+    let old = Bytes::from_static(include_bytes!("fixtures/v1.split"));
+    place.objects.put("splits/old", old).expect("put");
+    assert!(matches!(Gate::open(&place.objects, "splits/old"), Ok(None)));
+    assert!(place.cache.gate("splits/old").expect("a gate").may_match(&Probe::Any).expect("an answer"));
 }
 
 #[test]

@@ -13,7 +13,8 @@ use parquet::errors::ParquetError;
 
 use super::derived::{DERIVED, Deriver};
 use super::encoding::{self, SAMPLE_ROWS};
-use super::footer::{Footer, GRANULE_BYTES, PARQUET_TAIL_BYTES, Section, Sections, SplitMeta, Trailer};
+use super::footer::{Footer, GRANULE_BYTES, PARQUET_TAIL_BYTES, Section, Sections, SplitMeta, Trailer, VERSION};
+use super::gate::stored;
 use super::hashes;
 use super::indexer::{Indexer, Rows, Told};
 use super::lexicon::LexiconError;
@@ -180,17 +181,23 @@ fn assemble(mut file: Vec<u8>, indexer: Indexer, shapes: &[u8], mut footer: Foot
     let mut indexes = indexer.finish();
     footer.scan_words = indexes.scans.words;
     footer.scan_values = indexes.scans.values;
+    let hashes = hashes::encode(&mut indexes.hashes);
+    let (tally, terms) = (indexes.lexicon.tally(), indexes.lexicon.filter());
+    // What is small comes last, so that one read has it with the footer.
     footer.sections = Sections {
         rows_bytes,
+        hashes: append(&mut file, &hashes),
         sums: append(&mut file, &sums),
-        tally: append(&mut file, &indexes.lexicon.tally()),
         lexicon: append(&mut file, &indexes.lexicon.finish()?),
-        hashes: append(&mut file, &hashes::encode(&mut indexes.hashes)),
+        tally: append(&mut file, &tally),
         shapes: append(&mut file, shapes),
+        gate: Section::default(),
     };
+    footer.sections.gate = append(&mut file, &stored::encode(&footer, &terms, &hashes));
     let footer_section = append(&mut file, &footer.encode()?);
     let metadata = &parquet[..parquet_bytes as usize];
-    let trailer = Trailer { footer: footer_section, parquet_bytes, parquet_crc: crc32fast::hash(metadata) };
+    let (version, parquet_crc) = (VERSION, crc32fast::hash(metadata));
+    let trailer = Trailer { version, footer: footer_section, parquet_bytes, parquet_crc };
     file.extend_from_slice(&trailer.encode());
     file.extend_from_slice(&parquet);
     footer.meta.bytes = file.len() as u64;
