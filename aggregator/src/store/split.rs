@@ -32,6 +32,7 @@ pub mod derived;
 pub mod encoding;
 pub mod footer;
 pub mod gate;
+pub mod grams;
 pub mod hashes;
 pub mod indexer;
 pub mod lexicon;

@@ -11,6 +11,7 @@ use logweir_runtime::open_files;
 
 use super::checked::Rows;
 use super::footer::{Footer, GATE_VERSION, Section};
+use super::grams::Grams;
 use super::hashes::{HashList, Seeded, hash64};
 use super::lookup::{self, Indexes};
 use super::tail::Tail;
@@ -39,6 +40,8 @@ pub struct Gate {
     told: Told,
     terms: Terms,
     hashes: Arc<HashList>,
+    /// By field.
+    grams: BTreeMap<String, Grams>,
     rows: Rows,
 }
 
@@ -85,14 +88,15 @@ impl Gate {
         let end = tail.piece(to.checked_sub(stored::END_BYTES).ok_or_else(damaged)?, stored::END_BYTES)?;
         let bytes = stored::len(&end).ok_or_else(damaged)? + stored::END_BYTES;
         let section = tail.piece(to.checked_sub(bytes).ok_or_else(damaged)?, bytes)?;
-        let Some((told, terms, hashes)) = stored::decode(&section)? else { return Ok(None) };
+        let Some(read) = stored::decode(&section)? else { return Ok(None) };
+        let stored::Read { told, terms, hashes, grams } = read;
         let (object, _) = tail.into_parts();
-        Ok(Some(Gate { told, terms, hashes: Arc::new(hashes), rows: Rows::of_object(object) }))
+        Ok(Some(Gate { told, terms, hashes: Arc::new(hashes), grams, rows: Rows::of_object(object) }))
     }
 
     /// A gate made from an open split, whose object is `rows`.
     pub fn new(footer: &Footer, terms: Terms, hashes: Arc<HashList>, rows: Rows) -> Gate {
-        Gate { told: Told::of(footer), terms, hashes, rows }
+        Gate { told: Told::of(footer), terms, hashes, grams: BTreeMap::new(), rows }
     }
 
     pub fn fields(&self) -> &BTreeMap<String, FieldStat> {
@@ -106,7 +110,8 @@ impl Gate {
 
     fn bytes(&self) -> u64 {
         let fields = self.told.footer.fields.keys().map(|name| 128 + name.len()).sum::<usize>();
-        (fields + self.terms.words.len() * 8 + self.hashes.memory_bytes() + size_of::<Gate>() + 256) as u64
+        let grams = self.grams.iter().map(|(name, grams)| 96 + name.len() + grams.bytes()).sum::<usize>();
+        (fields + grams + self.terms.words.len() * 8 + self.hashes.memory_bytes() + size_of::<Gate>() + 256) as u64
     }
 }
 
@@ -135,6 +140,10 @@ impl Indexes for Gate {
             flags.fill(true);
         }
         Ok(())
+    }
+
+    fn find_part(&self, field: &str, part: &[u8], _flags: &mut [bool]) -> Result<bool, String> {
+        Ok(self.grams.get(field).is_some_and(|grams| !grams.may_have(part)))
     }
 }
 

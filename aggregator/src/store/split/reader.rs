@@ -15,7 +15,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::page_index::offset_index::PageLocation;
 
 use super::checked::{Lazy, Pages, Rows};
@@ -23,6 +23,7 @@ use super::columns::{ColumnAt, Columns};
 use super::derived;
 use super::footer::{Footer, Known, Section};
 use super::gate::{Gate, stored};
+use super::grams::Grams;
 use super::hashes::{HashList, Needs, OPEN_BYTES};
 use super::indexer::WORD_FIELDS;
 use super::lexicon::Lexicon;
@@ -39,6 +40,7 @@ use crate::store::segment::{BLOCK_ROWS_MAX, Probe, Projection};
 use crate::store::skeleton::{self, Skeleton};
 
 mod check;
+mod part;
 
 /// A split whose footer is in memory.
 #[derive(Debug)]
@@ -53,6 +55,7 @@ pub struct OpenSplit {
     lexicon: Lazy<Arc<Lexicon>>,
     hashes: Lazy<Arc<HashList>>,
     tally: Lazy<Tally>,
+    grams: Lazy<Arc<BTreeMap<String, Grams>>>,
     shapes: Lazy<Arc<[Arc<Skeleton>]>>,
     derived: derived::Reading,
 }
@@ -78,6 +81,7 @@ impl OpenSplit {
             lexicon: Lazy::default(),
             hashes: Lazy::default(),
             tally: Lazy::default(),
+            grams: Lazy::default(),
             shapes: Lazy::default(),
         })
     }
@@ -254,12 +258,7 @@ impl OpenSplit {
         if !next.is_none_or(begins(end)) {
             return Ok(None);
         }
-        let schema = self.known.layout.schema();
-        let storage = Storage {
-            data_type: schema.fields().get(column).map_or(&DataType::Int64, |field| field.data_type()),
-            nullable: chunk.column_descr().max_def_level() > 0,
-            compression: chunk.compression(),
-        };
+        let storage = self.storage(chunk, column);
         let bytes = self.rows.read_span(head.offset, tail.offset + i64::from(tail.compressed_page_size))?;
         let page = |place: &PageLocation| {
             let from = usize::try_from(place.offset - head.offset).ok()?;
@@ -275,6 +274,15 @@ impl OpenSplit {
             None => None,
         };
         known(storage.rows(&pages, dictionary.as_ref()))
+    }
+
+    fn storage(&self, chunk: &ColumnChunkMetaData, column: usize) -> Storage<'_> {
+        let schema = self.known.layout.schema();
+        Storage {
+            data_type: schema.fields().get(column).map_or(&DataType::Int64, |field| field.data_type()),
+            nullable: chunk.column_descr().max_def_level() > 0,
+            compression: chunk.compression(),
+        }
     }
 
     /// The values that the numbers of a column in a row group stand for.
@@ -476,9 +484,9 @@ impl OpenSplit {
             let gate = self.known.footer.sections.gate;
             // What is read to open the list stands there, too, and was read with the footer.
             if gate.bytes > stored::END_BYTES
-                && let Ok(Some((_, _, list))) = self.section("gate", gate).and_then(|gate| stored::decode(&gate))
+                && let Ok(Some(read)) = self.section("gate", gate).and_then(|gate| stored::decode(&gate))
             {
-                return Ok(Arc::new(list));
+                return Ok(Arc::new(read.hashes));
             }
             let first = self.rows.piece(section, 0..OPEN_BYTES.min(section.bytes))?;
             let bytes = match HashList::needs(&first).ok_or_else(damaged)? {
@@ -514,6 +522,10 @@ impl lookup::Indexes for OpenSplit {
         let section = self.known.footer.sections.hashes;
         let found = self.hashes()?.find(term, flags, |span| self.rows.piece(section, span))?;
         found.ok_or_else(|| "the hashes section is damaged".to_owned())
+    }
+
+    fn find_part(&self, field: &str, part: &[u8], flags: &mut [bool]) -> Result<bool, String> {
+        self.blocks_with(field, part, flags)
     }
 }
 

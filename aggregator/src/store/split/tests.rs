@@ -21,7 +21,7 @@ use super::lookup;
 use super::writer::{SplitFile, SplitSource, write};
 use crate::ranges::{SourceKey, SourceRanges};
 use crate::store::block::Block;
-use crate::store::column::add_stats;
+use crate::store::column::{ColumnKey, Kind, add_stats};
 use crate::store::fixture::{self, Row, row};
 use crate::store::objects::Objects;
 use crate::store::segment::{Probe, Projection, Segment};
@@ -321,11 +321,52 @@ fn a_gate_rules_out_only_what_no_block_has() {
         let found = split.candidates(&probe).expect("candidates").contains(&true);
         let may_match = gate.may_match(&probe).expect("an answer");
         assert!(may_match || !found, "{probe:?}");
-        assert_eq!(made.may_match(&probe), Ok(may_match), "{probe:?}");
+        // What the texts of columns have is only in the stored one.
+        let made_may_match = made.may_match(&probe).expect("an answer");
+        let is_part = matches!(probe, Probe::Part { .. });
+        assert!(made_may_match == may_match || is_part && made_may_match, "{probe:?}");
         ruled_out += usize::from(!may_match);
         assert_eq!(split.rules_out(&|_| probe.clone()), !may_match);
     }
     assert!(ruled_out > 250, "{ruled_out}");
+}
+
+#[test]
+fn a_part_of_a_text_is_looked_for_only_where_it_can_be() {
+    let place = place();
+    let line = |i: u64| match i {
+        7000 => "path=/API/Products/zq81kfo2 \"shown\"".to_owned(),
+        8000 => "extra=1 path=12 \"shown\"".to_owned(),
+        _ => format!(
+            "path=/api/orders/{} id={:016x} \"got /api/orders/{} in {i} ms\"",
+            i % 90,
+            hashes::hash64(&i.to_le_bytes()),
+            i % 90
+        ),
+    };
+    let rows: Vec<Row> = (0..12_000).map(|i| row(i as i64, i, &line(i))).collect();
+    let file = split_of(fixture::blocks(&rows, 3000));
+    let split = segment(&place, &file);
+    let part = |field: &str, part: &str| Probe::Part { field: field.into(), part: part.into() };
+    for (probe, want) in [
+        (part("path", "q81kf"), [false, true, false]),
+        (part("path", "I/PROD"), [false, true, false]),
+        (part("path", "orders/89"), [true; 3]),
+        (part("path", "q82kf"), [false; 3]),
+        (part("path", "nowhere"), [false; 3]),
+        (part("id", "zzz"), [true; 3]),
+        (part("message", "nowhere"), [true; 3]),
+        (part("nothing", "nowhere"), [false; 3]),
+    ] {
+        assert_eq!(split.candidates(&probe).expect("candidates"), want, "{probe:?}");
+        let is_out = split.rules_out(&|_| probe.clone());
+        assert!(!(is_out && want.contains(&true)), "{probe:?}");
+    }
+    assert!(split.rules_out(&|_| part("path", "q82kf")) && !split.rules_out(&|_| part("path", "q81kf")));
+    let open = place.cache.get(&file.meta.path).expect("a split");
+    let key = |field: &str, kind: Kind| ColumnKey { field: field.into(), kind };
+    assert!(!open.may_have(&key("path", Kind::Str), b"declined") && open.may_have(&key("path", Kind::Str), b"ORDERS"));
+    assert!(open.may_have(&key("path", Kind::Int), b"declined") && open.may_have(&key("id", Kind::Str), b"declined"));
 }
 
 #[test]
@@ -518,6 +559,10 @@ impl lookup::Indexes for Bare {
 
     fn find_prefix(&self, prefix: &[u8], flags: &mut [bool]) -> Result<(), String> {
         self.lexicon.find_prefix(prefix, flags).map_err(|error| error.to_string())
+    }
+
+    fn find_part(&self, _field: &str, _part: &[u8], _flags: &mut [bool]) -> Result<bool, String> {
+        Ok(false)
     }
 
     fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {

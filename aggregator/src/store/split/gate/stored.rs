@@ -12,9 +12,12 @@
 //! | offset, bytes | of the hashes section |
 //! | head: its bytes, then they | all of the hash list before its pages ([`crate::store::split::hashes`]) |
 //! | terms: number of words, and each as u64 | a Bloom filter of the terms of the lexicon ([`super::Terms`]) |
+//! | grams: their number, and each | name of the field, `k` u8, 2^k bits ([`crate::store::split::grams`]) |
 //! | 4, 4 | crc32 of all that is before, and its length |
 //!
 //! Without anything before these eight bytes the split has no stored gate.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use logweir_proto::varint;
@@ -23,6 +26,7 @@ use super::{Terms, Told};
 use crate::store::column::Kind;
 use crate::store::segment::{BlockStat, FieldStat};
 use crate::store::split::footer::{Footer, Section};
+use crate::store::split::grams::Grams;
 use crate::store::split::hashes::{HashList, Needs};
 
 /// Bytes of the length and the checksum.
@@ -34,16 +38,25 @@ pub const GATE_BYTES_MAX: usize = 4 << 20;
 const EXTRA: u8 = 1;
 const SCAN_WORDS: u8 = 2;
 
-/// The section. `hashes` are the bytes of the hash list.
-pub fn encode(footer: &Footer, terms: &Terms, hashes: &[u8]) -> Vec<u8> {
-    let mut out = payload(footer, terms, hashes).filter(|payload| payload.len() <= GATE_BYTES_MAX).unwrap_or_default();
+/// What a gate is made of beside the footer.
+pub struct Stored<'a> {
+    pub terms: Terms,
+    /// The bytes of the hash list.
+    pub hashes: &'a [u8],
+    pub grams: BTreeMap<String, Grams>,
+}
+
+/// The section.
+pub fn encode(footer: &Footer, stored: &Stored<'_>) -> Vec<u8> {
+    let mut out = payload(footer, stored).filter(|payload| payload.len() <= GATE_BYTES_MAX).unwrap_or_default();
     let (crc, len) = (crc32fast::hash(&out), out.len() as u32);
     out.extend_from_slice(&crc.to_le_bytes());
     out.extend_from_slice(&len.to_le_bytes());
     out
 }
 
-fn payload(footer: &Footer, terms: &Terms, hashes: &[u8]) -> Option<Vec<u8>> {
+fn payload(footer: &Footer, stored: &Stored<'_>) -> Option<Vec<u8>> {
+    let Stored { terms, hashes, grams } = stored;
     let Needs::Bytes(head) = HashList::needs(hashes)? else { return None };
     let head = hashes.get(..usize::try_from(head).ok()?)?;
     let told = Told::of(footer);
@@ -65,6 +78,11 @@ fn payload(footer: &Footer, terms: &Terms, hashes: &[u8]) -> Option<Vec<u8>> {
     put_bytes(&mut out, head);
     varint::put(&mut out, terms.words.len() as u64);
     terms.words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    varint::put(&mut out, grams.len() as u64);
+    for (name, grams) in grams {
+        put_bytes(&mut out, name.as_bytes());
+        grams.put(&mut out);
+    }
     Some(out)
 }
 
@@ -79,8 +97,16 @@ pub fn len(end: &Bytes) -> Option<u64> {
     (len <= GATE_BYTES_MAX as u64).then_some(len)
 }
 
-/// What a section tells; `None` when it tells nothing.
-pub fn decode(section: &Bytes) -> Result<Option<(Told, Terms, HashList)>, String> {
+/// What a section tells.
+pub struct Read {
+    pub told: Told,
+    pub terms: Terms,
+    pub hashes: HashList,
+    pub grams: BTreeMap<String, Grams>,
+}
+
+/// `None` when the section tells nothing.
+pub fn decode(section: &Bytes) -> Result<Option<Read>, String> {
     let damaged = || "the gate section is damaged".to_owned();
     let (payload, end) = section.split_last_chunk::<8>().ok_or_else(damaged)?;
     let crc = u32::from_le_bytes([end[0], end[1], end[2], end[3]]);
@@ -94,7 +120,7 @@ pub fn decode(section: &Bytes) -> Result<Option<(Told, Terms, HashList)>, String
     read(payload).map(Some).ok_or_else(damaged)
 }
 
-fn read(mut input: &[u8]) -> Option<(Told, Terms, HashList)> {
+fn read(mut input: &[u8]) -> Option<Read> {
     let input = &mut input;
     let flags = take(input, 1)?[0];
     let blocks = usize::try_from(varint::take(input)?).ok()?;
@@ -124,11 +150,12 @@ fn read(mut input: &[u8]) -> Option<(Told, Terms, HashList)> {
     let words = usize::try_from(varint::take(input)?).ok()?;
     let (words, _) = take(input, words.checked_mul(8)?)?.as_chunks::<8>();
     let terms = Terms { words: words.iter().map(|word| u64::from_le_bytes(*word)).collect() };
-    (blocks <= super::BLOCKS_MAX && !terms.words.is_empty()).then_some((
-        Told { footer, hashes_at, blocks },
-        terms,
-        hashes,
-    ))
+    let mut grams = BTreeMap::new();
+    for _ in 0..varint::take(input)? {
+        grams.insert(take_name(input)?, Grams::take(input)?);
+    }
+    let told = Told { footer, hashes_at, blocks };
+    (blocks <= super::BLOCKS_MAX && !terms.words.is_empty()).then_some(Read { told, terms, hashes, grams })
 }
 
 fn take<'a>(input: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
