@@ -132,6 +132,11 @@ pub trait Segment: Send + Sync {
     /// The fields by name.
     fn fields(&self) -> &BTreeMap<String, FieldStat>;
 
+    /// Whether nothing has to be read to ask it for candidates.
+    fn is_open(&self) -> bool {
+        true
+    }
+
     /// Whether it is known, without opening it, to have no match; `probe` makes the question from its fields.
     fn rules_out(&self, _probe: &dyn Fn(&BTreeMap<String, FieldStat>) -> Probe) -> bool {
         false

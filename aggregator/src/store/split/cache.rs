@@ -83,6 +83,10 @@ impl SplitCache {
         }
     }
 
+    fn is_open(&self, path: &str) -> bool {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).open.contains_key(path)
+    }
+
     fn find(&self, path: &str) -> Option<Arc<OpenSplit>> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.clock += 1;
@@ -168,6 +172,10 @@ impl Segment for SplitSegment {
 
     fn fields(&self) -> &BTreeMap<String, FieldStat> {
         self.open().map_or(&self.no_fields, |open| &open.known().footer.fields)
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.get().is_some() || self.cache.is_open(&self.meta.path)
     }
 
     fn rules_out(&self, probe: &dyn Fn(&BTreeMap<String, FieldStat>) -> Probe) -> bool {

@@ -18,6 +18,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::page_index::offset_index::PageLocation;
 
+use self::ahead::Ahead;
 use super::checked::{Lazy, Pages, Rows};
 use super::columns::{ColumnAt, Columns};
 use super::derived;
@@ -39,6 +40,7 @@ use crate::store::objects::Objects;
 use crate::store::segment::{BLOCK_ROWS_MAX, Probe, Projection};
 use crate::store::skeleton::{self, Skeleton};
 
+mod ahead;
 mod check;
 mod part;
 
@@ -47,6 +49,7 @@ mod part;
 pub struct OpenSplit {
     known: Known,
     rows: Arc<Rows>,
+    ahead: Ahead,
     parquet: Lazy<ArrowReaderMetadata>,
     parquet_bytes: Bytes,
     columns: Arc<Columns>,
@@ -74,6 +77,7 @@ impl OpenSplit {
             derived: derived::Reading::new(&footer.derived, &layout),
             known: Known { footer, layout },
             rows,
+            ahead: Ahead::default(),
             parquet: Lazy::default(),
             parquet_bytes,
             columns: Arc::clone(columns),
@@ -259,7 +263,10 @@ impl OpenSplit {
             return Ok(None);
         }
         let storage = self.storage(chunk, column);
-        let bytes = self.rows.read_span(head.offset, tail.offset + i64::from(tail.compressed_page_size))?;
+        let wanted = head.offset..tail.offset.saturating_add(i64::from(tail.compressed_page_size));
+        let (from, len) = chunk.byte_range();
+        let end = i64::try_from(from.saturating_add(len)).unwrap_or(i64::MAX);
+        let bytes = self.pages_of((column, group), wanted, end)?;
         let page = |place: &PageLocation| {
             let from = usize::try_from(place.offset - head.offset).ok()?;
             bytes.get(from..from.checked_add(usize::try_from(place.compressed_page_size).ok()?)?)
