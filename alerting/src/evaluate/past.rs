@@ -8,7 +8,7 @@ use logweir_rules::schedule;
 use logweir_rules::signal::Table;
 
 use super::ask;
-use super::counts::{Counts, Grid, gcd};
+use super::counts::{Counts, Grid, Window, gcd};
 use super::kept::{self, HOUR_NS, MINUTE_NS};
 use crate::source::{QueryError, QuerySource};
 use crate::state::store::Store;
@@ -130,44 +130,22 @@ impl Past {
         counts.extend(source, &presence(filter), to).await
     }
 
-    /// One table per signal with a query, in the order of the rule.
-    pub(super) async fn tables(
-        &self,
-        source: &dyn QuerySource,
-        rule: &Rule,
-        at: i64,
-    ) -> Result<Vec<Table>, QueryError> {
+    /// What a rule looks at, step after step. All of the rule must be loaded.
+    pub(crate) fn windows<'a>(&'a self, rule: &'a Rule) -> Windows<'a> {
         let plan = self.plans.get(&rule.name).map_or(&[][..], Vec::as_slice);
-        let mut tables = Vec::with_capacity(plan.len());
-        for ((_, query), index) in rule.queries().zip(plan) {
-            let (from, to) = query.range(at);
-            let table = match index.and_then(|index| self.counts.get(index)) {
-                Some(counts) => counts.table(query, at),
-                None if self.is_empty(&query.filter, from, to) => Table::new(),
-                None => ask::table(source, query, at).await?,
-            };
-            tables.push(table);
-        }
-        Ok(tables)
-    }
-
-    /// Whether the tables of a rule are the same at every step of a minute.
-    pub(crate) fn by_minutes(&self, rule: &Rule) -> bool {
-        let plan = self.plans.get(&rule.name).map_or(&[][..], Vec::as_slice);
-        matches!(self.grain, Grain::Minutes(_))
-            && plan.iter().all(|index| index.is_some_and(|i| self.counts[i].width_ns() == MINUTE_NS))
+        let own = |index: &Option<usize>| Some((self.counts.get((*index)?)?, Window::default()));
+        let of: Vec<_> = rule.queries().zip(plan).map(|((_, query), index)| (query, own(index))).collect();
+        let minutes = |(_, own): &(_, Option<(&Counts, _)>)| {
+            own.as_ref().is_some_and(|(counts, _)| counts.width_ns() == MINUTE_NS)
+        };
+        let by_minutes = matches!(self.grain, Grain::Minutes(_)) && of.iter().all(minutes);
+        Windows { past: self, of, by_minutes, spare: Vec::new() }
     }
 
     fn is_empty(&self, filter: &str, from: i64, to: i64) -> bool {
         let Some(counts) = self.quiet.get(filter) else { return false };
         let to = floor(to.saturating_add(MINUTE_NS - 1));
         counts.from() <= floor(from) && to <= counts.until() && !counts.any(floor(from), to)
-    }
-
-    /// Whether a pattern rule has no line to look at.
-    pub(super) fn is_quiet(&self, group: &Group, rule: &Rule, at: i64) -> bool {
-        let Kind::Pattern(pattern) = &rule.kind else { return true };
-        self.is_empty(&pattern.filter, at.saturating_sub(group.every_ns), at)
     }
 
     /// Lines behind a rule in a range, over all label sets: the shape of what was there.
@@ -178,5 +156,47 @@ impl Past {
         let Some(counts) = own.and_then(|(_, index)| self.counts.get((*index)?)) else { return 0 };
         let sum = |(_, slots): &(Labels, Vec<(i64, u64)>)| slots.iter().map(|(_, count)| count).sum::<u64>();
         counts.piece(from, to).series.iter().map(sum).sum()
+    }
+}
+
+/// The windows of one rule over the counts of a past period.
+pub(crate) struct Windows<'a> {
+    past: &'a Past,
+    of: Vec<(&'a SignalQuery, Option<(&'a Counts, Window)>)>,
+    by_minutes: bool,
+    /// Tables that are not needed any more, to be written over.
+    spare: Vec<Table>,
+}
+
+impl Windows<'_> {
+    /// One table per signal with a query, in the order of the rule.
+    pub(super) async fn tables(&mut self, source: &dyn QuerySource, at: i64) -> Result<Vec<Table>, QueryError> {
+        let mut tables = std::mem::take(&mut self.spare);
+        tables.resize_with(self.of.len(), Table::new);
+        for ((query, counted), table) in self.of.iter_mut().zip(&mut tables) {
+            let (from, to) = query.range(at);
+            *table = match counted {
+                Some((counts, window)) => window.table(counts, query, at, std::mem::take(table)),
+                None if self.past.is_empty(&query.filter, from, to) => Table::new(),
+                None => ask::table(source, query, at).await?,
+            };
+        }
+        Ok(tables)
+    }
+
+    /// Takes back what was looked at.
+    pub(crate) fn recycle(&mut self, tables: Vec<Table>) {
+        self.spare = tables;
+    }
+
+    /// Whether the tables are the same at every step of a minute.
+    pub(crate) const fn by_minutes(&self) -> bool {
+        self.by_minutes
+    }
+
+    /// Whether a pattern rule has no line to look at.
+    pub(super) fn is_quiet(&self, group: &Group, rule: &Rule, at: i64) -> bool {
+        let Kind::Pattern(pattern) = &rule.kind else { return true };
+        self.past.is_empty(&pattern.filter, at.saturating_sub(group.every_ns), at)
     }
 }

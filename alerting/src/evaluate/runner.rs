@@ -106,11 +106,10 @@ pub(crate) fn decide(
 ) -> Outcome {
     match given {
         Ok(given) => {
-            let sources = scene.sources();
             let observation = Observation {
                 tables: &given.tables,
                 lines: &given.lines,
-                sources: sources.as_ref(),
+                sources: scene.sources(),
                 coverage: scene.coverage(),
                 deploys: &given.deploys,
             };

@@ -154,7 +154,13 @@ proptest::proptest! {
         proptest::prop_assume!(text.len() <= CONDITION_BYTES_MAX);
         let facts = values(&FACTS);
         match parse_condition(&text, &known()) {
-            Ok(condition) => proptest::prop_assert_eq!(condition.holds(&facts), holds, "{}", text),
+            Ok(mut condition) => {
+                proptest::prop_assert_eq!(condition.holds(&facts), holds, "{}", text);
+                let names: Vec<String> = known().into_iter().map(|known| known.name).collect();
+                condition.bind(&|name| names.iter().position(|own| own == name).expect("a known name"));
+                let places: Vec<f64> = names.iter().map(|name| *facts.get(name).unwrap_or(&f64::NAN)).collect();
+                proptest::prop_assert_eq!(condition.is_true(&places), holds, "{} by places", text);
+            }
             // Units of two sides may not fit, and nesting is limited.
             Err(error) => proptest::prop_assert!(error.span.end <= text.len(), "{text}: {error}"),
         }
