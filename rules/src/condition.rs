@@ -157,6 +157,10 @@ pub struct ConditionError {
 /// The numbers that a condition is asked about.
 pub type Values = BTreeMap<String, f64>;
 
+/// Of each number in its place whether it is not known for good, and then whether it can only become greater. Empty:
+/// all are known.
+pub(crate) type Doubts = Vec<Option<bool>>;
+
 impl Condition {
     pub(crate) fn new(text: String, root: Expr) -> Condition {
         // Until it is bound no number is known to it.
@@ -182,6 +186,24 @@ impl Condition {
     /// Whether it holds for numbers in their places; NaN is absent.
     pub(crate) fn is_true(&self, numbers: &[f64]) -> bool {
         eval::truth(&self.bound, &eval::placed(numbers))
+    }
+
+    /// Whether it holds whatever the doubtful numbers turn out to be; `None`: that depends on them.
+    pub(crate) fn decided(&self, numbers: &[f64], doubts: &Doubts) -> Option<bool> {
+        if doubts.is_empty() {
+            return Some(self.is_true(numbers));
+        }
+        let doubt = |slot: &Slot| doubts.get(*slot).copied().flatten();
+        eval::decided(&self.bound, &eval::placed(numbers), &doubt)
+    }
+
+    /// Whether it would hold if chance did not explain the difference.
+    pub(crate) fn is_chance(&self, numbers: &[f64]) -> bool {
+        let of = eval::placed(numbers);
+        match &self.bound {
+            Expr::And(a, b) if matches!(**b, Expr::Significant(_)) => eval::truth(a, &of) && !eval::truth(b, &of),
+            _ => false,
+        }
     }
 
     /// The number that it computes of numbers in their places; NaN when an input is absent.
@@ -253,7 +275,7 @@ fn collect<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
     });
 }
 
-fn walk<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
+fn walk<'a, N>(expr: &'a Expr<N>, visit: &mut dyn FnMut(&'a Expr<N>)) {
     visit(expr);
     match expr {
         Expr::Negate(inner) | Expr::Not(inner) => walk(inner, visit),

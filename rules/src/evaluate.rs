@@ -5,6 +5,7 @@
 //! same states at the same times as one that was not.
 
 mod facts;
+mod filled;
 mod instance;
 mod look;
 mod observe;
@@ -226,7 +227,7 @@ fn evaluated(rule: &Rule, state: &mut RuleState, at: i64, observation: &Observat
     let mut candidates = candidates(rule, state, at, observation);
     join(&mut candidates, open.keys());
     let mut view = View { rule, at, observation, open, reader: Reader::new(rule, observation.tables) };
-    let mut facts = Facts::default();
+    let mut facts = Facts::of(rule, at, observation);
     for labels in &candidates {
         if is_error(labels) && state.instances.contains_key(&**labels) {
             facts.clear();

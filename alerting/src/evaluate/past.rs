@@ -73,39 +73,16 @@ impl Past {
         rule: &Rule,
         (from, to): (i64, i64),
     ) -> Result<(), QueryError> {
-        let mut plan = Vec::new();
-        for (_, query) in rule.queries() {
+        let mut plan = vec![None; rule.queries().count()];
+        // The longest window of a feed is loaded first: the others are in it.
+        let mut queries: Vec<(usize, &SignalQuery)> = rule.queries().map(|(_, query)| query).enumerate().collect();
+        queries.sort_by_key(|(_, query)| std::cmp::Reverse(query.window_ns.saturating_add(query.shift_ns)));
+        for (place, query) in queries {
             let back = query.window_ns.saturating_add(query.shift_ns).saturating_add(MINUTE_NS);
-            let begin = floor(from.saturating_sub(back));
-            let end = floor(to).saturating_add(MINUTE_NS);
+            let range = (floor(from.saturating_sub(back)), floor(to).saturating_add(MINUTE_NS));
             match width_ns(group, query, &self.grain).filter(|_| query.is_counted()) {
-                Some(width) => {
-                    let index = *self.feeds.entry((query.buckets_text(width), width)).or_insert(self.counts.len());
-                    if index == self.counts.len() {
-                        self.counts.push(Counts::new(Grid::of(width), begin));
-                    }
-                    let counts = &mut self.counts[index];
-                    if counts.from() > begin {
-                        *counts = Counts::new(Grid::of(width), begin);
-                    }
-                    if let Grain::Minutes(Some(store)) = &self.grain
-                        && width == MINUTE_NS
-                    {
-                        let (store, own, from) = (store.clone(), query.clone(), counts.until());
-                        let stored = tokio::task::spawn_blocking(move || kept::stored(&store, &own, (from, end)));
-                        // What is not stored is asked for.
-                        for (hour, piece) in stored.await.ok().and_then(Result::ok).unwrap_or_default() {
-                            counts.extend(source, query, hour).await?;
-                            counts.append(piece, hour.saturating_add(HOUR_NS));
-                        }
-                    }
-                    counts.extend(source, query, end).await?;
-                    plan.push(Some(index));
-                }
-                None => {
-                    self.load_presence(source, &query.filter, begin, end).await?;
-                    plan.push(None);
-                }
+                Some(width) => plan[place] = Some(self.load_counts(source, query, width, range).await?),
+                None => self.load_presence(source, &query.filter, range.0, range.1).await?,
             }
         }
         self.plans.insert(rule.name.clone(), plan);
@@ -114,6 +91,40 @@ impl Past {
             self.load_presence(source, &pattern.filter, begin, floor(to).saturating_add(MINUTE_NS)).await?;
         }
         Ok(())
+    }
+
+    /// Counts the feed of a signal; answers where its counts are.
+    async fn load_counts(
+        &mut self,
+        source: &dyn QuerySource,
+        query: &SignalQuery,
+        width: i64,
+        (begin, end): (i64, i64),
+    ) -> Result<usize, QueryError> {
+        let index = *self.feeds.entry((query.buckets_text(width), width)).or_insert(self.counts.len());
+        if index == self.counts.len() {
+            self.counts.push(Counts::new(Grid::of(width), begin));
+        }
+        let counts = &mut self.counts[index];
+        if counts.from() > begin {
+            *counts = Counts::new(Grid::of(width), begin);
+        }
+        if counts.until() >= end {
+            return Ok(index);
+        }
+        if let Grain::Minutes(Some(store)) = &self.grain
+            && width == MINUTE_NS
+        {
+            let (store, own, from) = (store.clone(), query.clone(), counts.until());
+            let stored = tokio::task::spawn_blocking(move || kept::stored(&store, &own, (from, end)));
+            // What is not stored is asked for.
+            for (hour, piece) in stored.await.ok().and_then(Result::ok).unwrap_or_default() {
+                counts.extend(source, query, hour).await?;
+                counts.append(piece, hour.saturating_add(HOUR_NS));
+            }
+        }
+        counts.extend(source, query, end).await?;
+        Ok(index)
     }
 
     async fn load_presence(

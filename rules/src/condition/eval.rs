@@ -2,7 +2,7 @@
 //!
 //! A number that is absent is NaN in here: arithmetic keeps it, and no comparison holds with it.
 
-use super::{CompareOp, Expr, MathOp, Proportions, Slot, Values};
+use super::{CompareOp, Expr, MathOp, Proportions, Slot, Values, walk};
 
 /// Numbers by their names.
 pub(super) fn named(values: &Values) -> impl Fn(&String) -> f64 {
@@ -37,6 +37,55 @@ pub(super) fn truth<N>(expr: &Expr<N>, of: &impl Fn(&N) -> f64) -> bool {
         Expr::Significant(proportions) => significant(proportions, of),
         Expr::Number(_) | Expr::Duration(_) | Expr::Name(_) | Expr::Prev(_) | Expr::Negate(_) | Expr::Math(..) => false,
     }
+}
+
+/// What is true of every number that the doubtful ones may still become. `doubt`: whether a number is doubtful, and
+/// then whether it can only grow.
+pub(super) fn decided<N>(expr: &Expr<N>, of: &impl Fn(&N) -> f64, doubt: &impl Fn(&N) -> Option<bool>) -> Option<bool> {
+    match expr {
+        Expr::And(a, b) => match (decided(a, of, doubt), decided(b, of, doubt)) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        },
+        Expr::Or(a, b) => match (decided(a, of, doubt), decided(b, of, doubt)) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), Some(false)) => Some(false),
+            _ => None,
+        },
+        Expr::Not(inner) => decided(inner, of, doubt).map(|truth| !truth),
+        other if !is_doubtful(other, doubt) => Some(truth(other, of)),
+        Expr::Compare(op, a, b) => match (&**a, &**b) {
+            (Expr::Name(name), limit) if doubt(name) == Some(true) && !is_doubtful(limit, doubt) => {
+                lower_bound(*op, number(a, of), number(limit, of))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A number that is at least `a`, against `b`.
+fn lower_bound(op: CompareOp, a: f64, b: f64) -> Option<bool> {
+    match op {
+        CompareOp::Greater if a > b => Some(true),
+        CompareOp::GreaterOrEqual if a >= b => Some(true),
+        CompareOp::NotEqual if a > b => Some(true),
+        CompareOp::Less if a >= b => Some(false),
+        CompareOp::LessOrEqual | CompareOp::Equal if a > b => Some(false),
+        _ => None,
+    }
+}
+
+fn is_doubtful<N>(expr: &Expr<N>, doubt: &impl Fn(&N) -> Option<bool>) -> bool {
+    let mut found = false;
+    walk(expr, &mut |part| match part {
+        Expr::Name(name) | Expr::Truth(name) => found |= doubt(name).is_some(),
+        Expr::Prev(shift) => found |= doubt(&shift.key).is_some(),
+        Expr::Significant(of) => found |= of.hits.iter().chain(&of.trials).any(|name| doubt(name).is_some()),
+        _ => {}
+    });
+    found
 }
 
 pub(super) fn number<N>(expr: &Expr<N>, of: &impl Fn(&N) -> f64) -> f64 {

@@ -166,3 +166,31 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_number_that_may_still_grow_decides_what_growing_cannot_change() {
+    let known: Vec<Known> = ["n", "ratio", "other"].map(|name| Known::of(name, NameKind::Number)).into();
+    let (numbers, doubts) = ([5.0, 0.5, 1.0], vec![Some(true), Some(false), None]);
+    for (text, wanted) in [
+        ("n >= 5", Some(true)),
+        ("n > 5", None),
+        ("n < 5", Some(false)),
+        ("n <= 5", None),
+        ("n == 0", Some(false)),
+        ("n == 5", None),
+        ("n != 0", Some(true)),
+        ("not (n < 5)", Some(true)),
+        ("n > other", Some(true)),
+        ("n / other > 1", None),
+        ("ratio > 10%", None),
+        ("n >= 3 and ratio > 10%", None),
+        ("n >= 3 or ratio > 10%", Some(true)),
+        ("other > 2 and ratio > 10%", Some(false)),
+        ("other == 1", Some(true)),
+    ] {
+        let mut condition = parse_condition(text, &known).unwrap_or_else(|e| panic!("{text}: {e}"));
+        condition.bind(&|name| known.iter().position(|known| known.name == name).expect("a known name"));
+        assert_eq!(condition.decided(&numbers, &doubts), wanted, "{text}");
+        assert_eq!(condition.decided(&numbers, &Doubts::new()), Some(condition.is_true(&numbers)), "{text}");
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::instance::Weight;
 use super::observe::{Observation, source_of};
 use super::patterns::{self, Novelty};
-use super::{Facts, Reason, RuleState};
+use super::{Facts, Reason, RuleState, filled};
 use crate::anomaly::{Detector, Series};
 use crate::file::SOURCE_STATE;
 use crate::model::{Agg, Anomaly, Kind, Labels, OnEmpty, OnUndecided, Rule, SignalQuery, SignalSource, Slo};
@@ -104,7 +104,7 @@ impl View<'_> {
         facts.forced = (empty && rule.on_empty == OnEmpty::Fire).then_some(Reason::NoLines);
         facts.frozen = empty && rule.on_empty == OnEmpty::Keep;
         facts.empty = empty;
-        undecided(rule, facts);
+        undecided(rule, facts, self.observation.known_since);
         facts.blank = facts.numbers.iter().all(|number| number.is_nan());
     }
 
@@ -160,9 +160,23 @@ impl View<'_> {
 }
 
 /// What is not decided is not decided by its numbers.
-fn undecided(rule: &Rule, facts: &mut Facts) {
-    let Some(require) = rule.require.as_ref().filter(|require| !require.is_true(&facts.numbers)) else { return };
-    let reason = format!("{} is not met", require.text);
+fn undecided(rule: &Rule, facts: &mut Facts, known_since: Option<i64>) {
+    let since = || {
+        let known = known_since.and_then(|at| jiff::Timestamp::from_nanosecond(i128::from(at)).ok());
+        let known = known.map_or_else(String::new, |at| format!("{at:.0}"));
+        format!("less than half of its window is known: there is nothing from before {known}")
+    };
+    let required = rule.require.as_ref().map(|require| (require, require.decided(&facts.numbers, &facts.doubts)));
+    let reason = match required {
+        Some((require, Some(false))) => format!("{} is not met", require.text),
+        Some((_, None)) => since(),
+        _ if filled::is_open(rule, facts) => since(),
+        // The numbers decide as ever: more traffic would not have to change anything.
+        _ => {
+            facts.undecided = filled::within_chance(rule, facts);
+            return;
+        }
+    };
     match rule.on_undecided {
         OnUndecided::Keep => facts.frozen = true,
         OnUndecided::Ok => {

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Reason, Texts, Transition};
-use crate::condition::Values;
+use super::observe::Observation;
+use super::{Change, Reason, Texts, Transition, filled};
+use crate::condition::{Condition, Doubts, Values};
 use crate::model::{Labels, Rule, Severity};
 use crate::slots::Slots;
 
@@ -80,14 +81,27 @@ pub(super) struct Facts {
     pub(super) weight: Weight,
     /// Why there is no decision.
     pub(super) undecided: Option<String>,
+    /// Numbers that are not known for good yet, of all instances of the rule.
+    pub(super) doubts: Doubts,
 }
 
 impl Facts {
-    /// Nothing is known, and what was allocated stays.
+    /// Of an instance of the rule nothing is known yet.
+    pub(super) fn of(rule: &Rule, at: i64, observation: &Observation<'_>) -> Facts {
+        let doubts = filled::doubts(rule, at, observation.known_since);
+        Facts { blank: true, doubts, ..Facts::default() }
+    }
+
+    /// The next instance; what was allocated stays.
     pub(super) fn clear(&mut self) {
-        let mut numbers = std::mem::take(&mut self.numbers);
+        let (mut numbers, doubts) = (std::mem::take(&mut self.numbers), std::mem::take(&mut self.doubts));
         numbers.clear();
-        *self = Facts { numbers, blank: true, ..Facts::default() };
+        *self = Facts { numbers, doubts, blank: true, ..Facts::default() };
+    }
+
+    /// Whether a condition is known to hold.
+    pub(super) fn hold(&self, condition: &Condition) -> bool {
+        condition.decided(&self.numbers, &self.doubts) == Some(true)
     }
 
     pub(super) fn put(&mut self, slots: &Slots, name: &str, number: f64) {
@@ -190,7 +204,7 @@ impl Instance {
             }
             _ => {}
         }
-        let recovered = facts.empty || rule.recover_when.as_ref().is_none_or(|when| when.is_true(&facts.numbers));
+        let recovered = facts.empty || rule.recover_when.as_ref().is_none_or(|when| facts.hold(when));
         if truth.worst_true.is_some() || !recovered {
             self.clear_since = None;
             if self.phase == Phase::Recovering {
@@ -274,7 +288,7 @@ fn timers(rule: &Rule, before: &[Timer], at: i64, facts: &Facts) -> Vec<Timer> {
     }
     for level in &rule.levels {
         for (alternative, condition) in level.any.iter().enumerate() {
-            if condition.when.is_true(&facts.numbers) {
+            if facts.hold(&condition.when) {
                 let severity = level.severity;
                 let running = before.iter().find(|t| t.severity == severity && t.alternative == alternative);
                 timers.push(Timer { severity, alternative, since: running.map_or(at, |timer| timer.since) });

@@ -46,18 +46,18 @@ pub fn look(rule: &Rule, state: &RuleState, at: i64, observation: &Observation<'
     join(&mut about, open.keys());
     let mut view = View { rule, at, observation, open, reader: Reader::new(rule, observation.tables) };
     let one = |labels: Arc<Labels>| {
-        let mut facts = Facts::default();
+        let mut facts = Facts::of(rule, at, observation);
         view.facts(&state, &labels, &mut facts);
         let branch = |severity: Severity, alternative: &crate::model::Alternative| Branch {
             severity,
             when: alternative.when.text.clone(),
             for_ns: alternative.for_ns,
-            holds: alternative.when.is_true(&facts.numbers),
+            holds: facts.hold(&alternative.when),
         };
         let levels = rule.levels.iter();
         Looked {
             branches: levels.flat_map(|level| level.any.iter().map(move |one| branch(level.severity, one))).collect(),
-            recovers: rule.recover_when.as_ref().map(|when| when.is_true(&facts.numbers)),
+            recovers: rule.recover_when.as_ref().map(|when| facts.hold(when)),
             labels: Arc::unwrap_or_clone(labels),
             values: rule.slots.shown(&facts.numbers).map(|(name, number)| (name.to_owned(), number)).collect(),
             texts: facts.texts,
