@@ -2,13 +2,12 @@
 //!
 //! The writer of the `parquet` crate takes what any program may have in an Arrow array. Here each column has one plan
 //! ([`Plan`]) for the whole split, values that come again are numbered once, and the numbers serve the indexes, too:
-//! whoever asks for the values of a block looks at each different one once ([`RowsWriter::numbers`]). One compressor
-//! serves all pages; its tables are larger than most of them. What is known of the pages (metadata, page indexes,
+//! whoever asks for the values of a block looks at each different one once ([`RowsWriter::numbers`]). What is known of the pages (metadata, page indexes,
 //! schema) is still written by the crate.
 //!
 //! Pages are data pages of the first version: for a column that may be null the levels behind their length, then the
-//! values in one of `PLAIN`, `DELTA_LENGTH_BYTE_ARRAY`, `DELTA_BINARY_PACKED`, `BYTE_STREAM_SPLIT`, or their numbers
-//! (`RLE_DICTIONARY`). A block begins a page. A dictionary that grows too large serves the blocks until then.
+//! values in one of `PLAIN`, `DELTA_LENGTH_BYTE_ARRAY`, `DELTA_BYTE_ARRAY` (all texts but the first share as much of it
+//! as all of the page do), `DELTA_BINARY_PACKED`, `BYTE_STREAM_SPLIT`, or their numbers (`RLE_DICTIONARY`). A block begins a page. A dictionary that grows too large serves the blocks until then.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,6 +25,7 @@ use crate::store::column::{COUNTED_VALUES_MAX, Kind, sort_counts};
 use crate::store::segment::Counts;
 
 mod chunk;
+pub(super) mod compressor;
 pub(super) mod dictionary;
 pub(super) mod encode;
 
@@ -48,7 +48,7 @@ pub struct Plan {
 pub enum Plain {
     /// Their bytes, texts each behind its length.
     Bytes,
-    /// Texts behind the lengths of all of them.
+    /// Texts behind the lengths of all of them; what all of a page begin with stands once.
     Lengths,
     /// Integers by their differences.
     Deltas,

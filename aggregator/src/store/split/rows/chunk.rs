@@ -13,6 +13,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetInd
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 
+use super::compressor::Compressor;
 use super::dictionary::Dictionary;
 use super::encode;
 use super::{Plain, Plan, ZSTD_LEVEL};
@@ -26,16 +27,21 @@ const DICTIONARY_BYTES_MAX: usize = 2 << 20;
 
 /// What is reused from page to page.
 pub(super) struct Scratch {
-    zstd: zstd::bulk::Compressor<'static>,
+    compressor: Compressor,
     body: Vec<u8>,
-    packed: Vec<u8>,
+    /// Where in the body something of another kind begins.
+    cuts: Vec<usize>,
     words: Vec<u64>,
 }
 
 impl Scratch {
     pub(super) fn new() -> Result<Scratch, ParquetError> {
-        let zstd = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
-        Ok(Scratch { zstd, body: Vec::new(), packed: Vec::new(), words: Vec::new() })
+        Ok(Scratch { compressor: Compressor::new()?, body: Vec::new(), cuts: Vec::new(), words: Vec::new() })
+    }
+
+    fn begin(&mut self) {
+        self.body.clear();
+        self.cuts.clear();
     }
 
     /// The body as it is stored.
@@ -43,10 +49,7 @@ impl Scratch {
         if !compressed {
             return Ok(&self.body);
         }
-        self.packed.clear();
-        self.packed.reserve(zstd::zstd_safe::compress_bound(self.body.len()));
-        self.zstd.compress_to_buffer(&self.body, &mut self.packed)?;
-        Ok(&self.packed)
+        Ok(self.compressor.compress(&self.body, &self.cuts)?)
     }
 }
 
@@ -258,7 +261,7 @@ impl Chunk {
         scratch: &mut Scratch,
     ) -> Result<(), ParquetError> {
         let present = nulls.map_or(rows.len(), |nulls| rows.len() - nulls.slice(rows.start, rows.len()).null_count());
-        scratch.body.clear();
+        scratch.begin();
         if self.descr.max_def_level() > 0 {
             put_levels(nulls, rows.clone(), present, &mut scratch.body);
         }
@@ -301,14 +304,20 @@ impl Chunk {
         rows: Range<usize>,
         scratch: &mut Scratch,
     ) -> Encoding {
-        let Scratch { body, words, .. } = scratch;
+        let Scratch { body, cuts, words, .. } = scratch;
         words.clear();
         match (cells, self.plan.plain) {
             (Cells::Texts(offsets, data), Plain::Lengths) => {
-                for_each_present(nulls, rows.clone(), |row| words.push((offsets[row + 1] - offsets[row]) as u64));
-                encode::deltas(words, body);
-                for_each_present(nulls, rows, |row| body.extend_from_slice(text(offsets, data, row)));
-                Encoding::DELTA_LENGTH_BYTE_ARRAY
+                let text = |row: usize| text(offsets, data, row);
+                let (texts_at, fronts) = match nulls {
+                    None => encode::texts_apart(|| rows.clone().map(text), words, body),
+                    Some(nulls) => {
+                        let nulls = nulls.slice(rows.start, rows.len());
+                        encode::texts_apart(|| nulls.valid_indices().map(|row| text(rows.start + row)), words, body)
+                    }
+                };
+                cuts.push(texts_at);
+                if fronts { Encoding::DELTA_BYTE_ARRAY } else { Encoding::DELTA_LENGTH_BYTE_ARRAY }
             }
             (Cells::Texts(offsets, data), _) => {
                 body.reserve((offsets[rows.end] - offsets[rows.start]) as usize + 4 * rows.len());
@@ -328,7 +337,9 @@ impl Chunk {
                         Encoding::DELTA_BINARY_PACKED
                     }
                     Plain::Streams | Plain::Deltas => {
+                        let at = body.len();
                         encode::byte_streams(words, body);
+                        cuts.extend((1..8).map(|plane| at + plane * words.len()));
                         Encoding::BYTE_STREAM_SPLIT
                     }
                     Plain::Bytes | Plain::Lengths => {
@@ -396,7 +407,7 @@ impl Chunk {
     pub(super) fn close(&mut self, scratch: &mut Scratch) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
         let mut bytes = Vec::with_capacity(self.pages.len() + self.dictionary.bytes() / 2);
         if self.has_numbers {
-            scratch.body.clear();
+            scratch.begin();
             self.dictionary.put_page(if self.descr.physical_type() == Type::INT32 { 4 } else { 8 }, &mut scratch.body);
             let uncompressed = scratch.body.len();
             let stored = scratch.stored(self.plan.compressed)?;
@@ -532,6 +543,7 @@ fn code(encoding: Encoding) -> i64 {
         Encoding::RLE => 3,
         Encoding::DELTA_BINARY_PACKED => 5,
         Encoding::DELTA_LENGTH_BYTE_ARRAY => 6,
+        Encoding::DELTA_BYTE_ARRAY => 7,
         Encoding::RLE_DICTIONARY => 8,
         Encoding::BYTE_STREAM_SPLIT => 9,
         _ => 0,

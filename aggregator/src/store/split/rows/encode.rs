@@ -107,6 +107,51 @@ pub(in crate::store::split) fn deltas(values: &[u64], out: &mut Vec<u8>) {
     }
 }
 
+/// Texts behind the lengths of all of them, or, where all begin alike, behind the lengths of their fronts, which stand
+/// once, and of what follows. Where the texts begin, and whether there are fronts.
+pub(in crate::store::split) fn texts_apart<'a, I: Iterator<Item = &'a [u8]>>(
+    texts: impl Fn() -> I,
+    words: &mut Vec<u64>,
+    out: &mut Vec<u8>,
+) -> (usize, bool) {
+    let front = common_front(texts());
+    words.clear();
+    words.extend(texts().map(|text| text.len() as u64));
+    let mut skipped = 0;
+    if front > 0 {
+        let mut fronts = vec![front as u64; words.len()];
+        fronts[0] = 0;
+        deltas(&fronts, out);
+        words[1..].iter_mut().for_each(|length| *length -= front as u64);
+    }
+    deltas(words, out);
+    let at = out.len();
+    for text in texts() {
+        out.extend_from_slice(&text[skipped..]);
+        skipped = front;
+    }
+    (at, front > 0)
+}
+
+/// How many bytes all texts begin with, whole characters.
+fn common_front<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> usize {
+    let Some(first) = texts.next() else { return 0 };
+    let mut front = first.len();
+    for text in texts {
+        if !text.starts_with(&first[..front]) {
+            front = first[..front].iter().zip(text).take_while(|(a, b)| a == b).count();
+            if front == 0 {
+                break;
+            }
+        }
+    }
+    let is_within = |at: usize| first.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    while front > 0 && is_within(front) {
+        front -= 1;
+    }
+    front
+}
+
 /// Eight-byte values whose first bytes come first, then their second bytes, and so on.
 pub(super) fn byte_streams(values: &[u64], out: &mut Vec<u8>) {
     for place in 0..8 {

@@ -24,7 +24,10 @@ fn plan() -> impl Strategy<Value = Plan> {
 
 /// Columns of all types with as many values as there are `values`.
 fn arrays(values: &[Option<u64>]) -> Vec<ArrayRef> {
-    let text = |value: &Option<u64>| value.map(|value| "x".repeat((value % 40) as usize) + &(value >> 6).to_string());
+    // With a front that all have, but for some in the middle of a character.
+    let front = |value: u64| if value.is_multiple_of(50) { "id-ñ" } else { "id-ö" };
+    let text = |value: u64| front(value).to_owned() + &"x".repeat((value % 40) as usize) + &(value >> 6).to_string();
+    let text = |value: &Option<u64>| value.map(text);
     let texts: Vec<_> = values.iter().map(text).collect();
     vec![
         Arc::new(StringArray::from(texts.clone())),
