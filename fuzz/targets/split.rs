@@ -22,8 +22,8 @@ logweir_fuzz::target!(run);
 
 /// A split of a few lines, taken apart.
 struct Parts {
-    /// Rows, sums, lexicon, hashes, shapes, Parquet metadata.
-    sections: [Vec<u8>; 6],
+    /// Rows, sums, lexicon, hashes, tally, shapes, Parquet metadata.
+    sections: [Vec<u8>; 7],
     footer: Footer,
 }
 
@@ -43,7 +43,15 @@ static GOOD: LazyLock<Parts> = LazyLock::new(|| {
     let sections = footer.sections;
     let rows = bytes[..sections.rows_bytes as usize].to_vec();
     let metadata = bytes[metadata_end - parquet..metadata_end].to_vec();
-    let sections = [rows, of(sections.sums), of(sections.lexicon), of(sections.hashes), of(sections.shapes), metadata];
+    let sections = [
+        rows,
+        of(sections.sums),
+        of(sections.lexicon),
+        of(sections.hashes),
+        of(sections.tally),
+        of(sections.shapes),
+        metadata,
+    ];
     Parts { sections, footer }
 });
 
@@ -62,7 +70,7 @@ fn damaged(edits: &[u8]) -> Bytes {
     for edit in edits.chunks_exact(6).take(64) {
         let &[section, low, high, length, byte, how] = edit else { continue };
         let offset = usize::from(low) | usize::from(high) << 8;
-        match sections.get_mut(usize::from(section % 8)) {
+        match sections.get_mut(usize::from(section % 9)) {
             Some(bytes) => change(bytes, offset, usize::from(length), byte, how),
             None => change_footer(&mut footer, offset, length, byte, how),
         }
@@ -72,7 +80,7 @@ fn damaged(edits: &[u8]) -> Bytes {
         let sums = sections[0].chunks(GRANULE_BYTES as usize).flat_map(|part| crc32fast::hash(part).to_le_bytes());
         sections[1] = sums.collect();
     }
-    let [rows, sums, lexicon, hashes, shapes, metadata] = sections;
+    let [rows, sums, lexicon, hashes, tally, shapes, metadata] = sections;
     let mut file = rows;
     let rows_bytes = file.len() as u64;
     let mut append = |bytes: &[u8]| {
@@ -80,8 +88,9 @@ fn damaged(edits: &[u8]) -> Bytes {
         file.extend_from_slice(bytes);
         section
     };
-    let (sums, lexicon, hashes, shapes) = (append(&sums), append(&lexicon), append(&hashes), append(&shapes));
-    footer.sections = Sections { rows_bytes, sums, lexicon, hashes, shapes };
+    let (sums, lexicon, hashes) = (append(&sums), append(&lexicon), append(&hashes));
+    let (tally, shapes) = (append(&tally), append(&shapes));
+    footer.sections = Sections { rows_bytes, sums, lexicon, hashes, tally, shapes };
     let footer = append(&footer.encode().expect("a footer"));
     let parquet_bytes = metadata.len() as u32;
     let trailer = Trailer { footer, parquet_bytes, parquet_crc: crc32fast::hash(&metadata) };
@@ -147,7 +156,7 @@ fn read(bytes: Bytes) {
     for probe in &probes {
         drop(split.candidates(probe));
     }
-    drop((split.check_sections(), split.check_rows()));
+    drop((split.check_sections(), split.check_rows(), split.word_rows("connection")));
     for block in 0..split.known().footer.blocks.len().min(4) {
         let some = [0u32, 3];
         drop(split.read(block, &Projection::All, Some(&some)));

@@ -127,10 +127,26 @@ pub struct ConditionError {
 /// The numbers that a condition is asked about.
 pub type Values = BTreeMap<String, f64>;
 
+/// Numbers that are not known for good, and whether they can only become greater.
+pub type Doubts = BTreeMap<String, bool>;
+
 impl Condition {
     /// Whether it holds.
     pub fn holds(&self, values: &Values) -> bool {
         eval::truth(&self.root, values)
+    }
+
+    /// Whether it holds whatever the doubtful numbers turn out to be; `None`: that depends on them.
+    pub fn decided(&self, values: &Values, doubts: &Doubts) -> Option<bool> {
+        if doubts.is_empty() { Some(self.holds(values)) } else { eval::decided(&self.root, values, doubts) }
+    }
+
+    /// Whether it would hold if chance did not explain the difference.
+    pub(crate) fn is_chance(&self, values: &Values) -> bool {
+        match &self.root {
+            Expr::And(a, b) if matches!(**b, Expr::Significant(_)) => eval::truth(a, values) && !eval::truth(b, values),
+            _ => false,
+        }
     }
 
     /// The number that it computes; `None` when an input is absent.

@@ -5,6 +5,7 @@
 //! same states at the same times as one that was not.
 
 mod facts;
+mod filled;
 mod instance;
 mod look;
 mod observe;

@@ -405,6 +405,8 @@ pub struct TestCase {
     pub series: Vec<TestSeries>,
     pub agents: Vec<TestAgent>,
     pub deploys: Vec<TestDeploy>,
+    /// Nothing is known of the time before, as in a new installation.
+    pub known_since_ns: Option<i64>,
     pub expect: Vec<Expectation>,
 }
 

@@ -85,6 +85,23 @@ impl Filter {
         }
     }
 
+    /// The folded word, if that is all there is to it.
+    pub fn word(&self) -> Option<&str> {
+        let mut parts = match &self.root {
+            Node::And(nodes) => nodes.as_slice(),
+            node => std::slice::from_ref(node),
+        }
+        .iter()
+        .filter(|part| !matches!(part, Node::All));
+        match (parts.next()?, parts.next()) {
+            (Node::Text { test: TextTest::Phrase(finder), .. }, None) => match finder.words() {
+                [word] => Some(word),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     pub fn compile(filter: &ast::Filter, context: &mut Context<'_>) -> Result<Filter, Error> {
         Ok(Filter { root: Node::compile(filter, context)? })
     }

@@ -126,6 +126,8 @@ pub(crate) fn any_line() -> impl Strategy<Value = Vec<u8>> {
         "seq=3",
         "b#int=4",
         "message=12",
+        "exception.stack=Connection",
+        "exception.stack=x.refused/x",
         "host=web-1",
         "_raw=z",
     ]);
@@ -282,6 +284,15 @@ fn check_candidates(segment: &dyn Segment) {
             let batch = &blocks[block];
             let found = || (0..batch.num_rows()).any(|row| matches(batch, row, &probe));
             assert!(*flag || !found(), "block {block} of {} was left out for {probe:?}", segment.name());
+        }
+        if let Probe::Word(word) = &probe
+            && let Some(told) = segment.word_rows(word)
+        {
+            assert_eq!(told.len(), blocks.len());
+            for (batch, told) in blocks.iter().zip(told).filter(|(_, told)| *told > 0) {
+                let found = (0..batch.num_rows()).filter(|row| matches(batch, *row, &probe)).count();
+                assert_eq!(told as usize, found, "rows with {word:?} in a block of {}", segment.name());
+            }
         }
     }
     let mut rows: BTreeMap<String, u64> = BTreeMap::new();

@@ -140,6 +140,12 @@ pub trait Segment: Send + Sync {
     /// block, if that is known without reading it.
     fn counts(&self, block: usize, field: &str) -> Option<&[(String, u32)]>;
 
+    /// In how many rows of each block a folded word stands in `message` or `exception.stack`, if that is known without
+    /// reading them; 0 for a block where it is not.
+    fn word_rows(&self, _word: &str) -> Option<Vec<u32>> {
+        None
+    }
+
     /// The messages of a block in their parts, where these say more cheaply which messages may match.
     fn parts(&self, _block: usize) -> Result<Option<Box<dyn Parts + '_>>, SegmentError> {
         Ok(None)

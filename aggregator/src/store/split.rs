@@ -9,6 +9,7 @@
 //! | | `sums` section | a crc32 (4 bytes) of every [`footer::GRANULE_BYTES`] of the rows section, the last may be shorter |
 //! | | `lexicon` section | [`lexicon`]: words of sentences, small values, field names → blocks |
 //! | | `hashes` section | [`hashes`]: variable words and values → blocks |
+//! | | `tally` section | [`tally`]: in how many rows of each block a word stands |
 //! | | `shapes` section | [`super::skeleton`]: the table of skeletons |
 //! | | footer | zstd of JSON, [`footer::Footer`]: sections with crc32, time range, rows, columns, blocks, counts, … |
 //! | | trailer, 40 bytes | `LWSPLIT1`, version u32, footer offset u64, footer length u32, crc32 of the footer, length and crc32 of the Parquet metadata, crc32 of the trailer so far, each u32 |
@@ -38,6 +39,7 @@ pub mod pages;
 pub mod parted;
 pub mod reader;
 pub mod rows;
+pub mod tally;
 pub mod writer;
 
 #[cfg(test)]

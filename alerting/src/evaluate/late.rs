@@ -171,6 +171,7 @@ pub(super) async fn again(runner: &mut Runner, shared: &Shared, from: i64, curso
                 return None;
             }
             let scene = Scene::look(&marks, &group, at, shared.clock.now_ns(), shared.started_wall);
+            let scene = scene.knowing(shared.live.known_since());
             transitions.extend(decide(rule, &mut state, at, &given, &scene).transitions);
             if runner.journal.checkpoints.iter().any(|(known, _)| *known == at) {
                 passed.push((at, state.clone()));

@@ -1,6 +1,6 @@
 //! What a condition says about given numbers. Depth is bounded by the parser, so recursion is.
 
-use super::{CompareOp, Expr, MathOp, Proportions, Values};
+use super::{CompareOp, Doubts, Expr, MathOp, Proportions, Values, walk};
 
 pub(super) fn truth(expr: &Expr, values: &Values) -> bool {
     match expr {
@@ -22,6 +22,55 @@ pub(super) fn truth(expr: &Expr, values: &Values) -> bool {
         Expr::Significant(proportions) => significant(proportions, values),
         Expr::Number(_) | Expr::Duration(_) | Expr::Name(_) | Expr::Prev(_) | Expr::Negate(_) | Expr::Math(..) => false,
     }
+}
+
+/// What is true of every number that the doubtful ones may still become.
+pub(super) fn decided(expr: &Expr, values: &Values, doubts: &Doubts) -> Option<bool> {
+    match expr {
+        Expr::And(a, b) => match (decided(a, values, doubts), decided(b, values, doubts)) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        },
+        Expr::Or(a, b) => match (decided(a, values, doubts), decided(b, values, doubts)) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), Some(false)) => Some(false),
+            _ => None,
+        },
+        Expr::Not(inner) => decided(inner, values, doubts).map(|truth| !truth),
+        other if !is_doubtful(other, doubts) => Some(truth(other, values)),
+        Expr::Compare(op, a, b) => match (&**a, &**b) {
+            (Expr::Name(name), limit) if doubts.get(name) == Some(&true) && !is_doubtful(limit, doubts) => {
+                lower_bound(*op, number(a, values), number(limit, values))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A number that is at least `a`, against `b`.
+fn lower_bound(op: CompareOp, a: Option<f64>, b: Option<f64>) -> Option<bool> {
+    let (a, b) = (a?, b?);
+    match op {
+        CompareOp::Greater if a > b => Some(true),
+        CompareOp::GreaterOrEqual if a >= b => Some(true),
+        CompareOp::NotEqual if a > b => Some(true),
+        CompareOp::Less if a >= b => Some(false),
+        CompareOp::LessOrEqual | CompareOp::Equal if a > b => Some(false),
+        _ => None,
+    }
+}
+
+fn is_doubtful(expr: &Expr, doubts: &Doubts) -> bool {
+    let mut found = false;
+    walk(expr, &mut |part| match part {
+        Expr::Name(name) | Expr::Truth(name) => found |= doubts.contains_key(name),
+        Expr::Prev(shift) => found |= doubts.contains_key(&shift.key),
+        Expr::Significant(of) => found |= of.hits.iter().chain(&of.trials).any(|name| doubts.contains_key(name)),
+        _ => {}
+    });
+    found
 }
 
 pub(super) fn number(expr: &Expr, values: &Values) -> Option<f64> {

@@ -160,3 +160,31 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_number_that_may_still_grow_decides_what_growing_cannot_change() {
+    let known: Vec<Known> = ["n", "ratio", "other"].map(|name| Known::of(name, NameKind::Number)).into();
+    let values = Values::from([("n".to_owned(), 5.0), ("ratio".to_owned(), 0.5), ("other".to_owned(), 1.0)]);
+    let doubts = Doubts::from([("n".to_owned(), true), ("ratio".to_owned(), false)]);
+    for (text, wanted) in [
+        ("n >= 5", Some(true)),
+        ("n > 5", None),
+        ("n < 5", Some(false)),
+        ("n <= 5", None),
+        ("n == 0", Some(false)),
+        ("n == 5", None),
+        ("n != 0", Some(true)),
+        ("not (n < 5)", Some(true)),
+        ("n > other", Some(true)),
+        ("n / other > 1", None),
+        ("ratio > 10%", None),
+        ("n >= 3 and ratio > 10%", None),
+        ("n >= 3 or ratio > 10%", Some(true)),
+        ("other > 2 and ratio > 10%", Some(false)),
+        ("other == 1", Some(true)),
+    ] {
+        let condition = parse_condition(text, &known).unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!(condition.decided(&values, &doubts), wanted, "{text}");
+        assert_eq!(condition.decided(&values, &Doubts::new()), Some(condition.holds(&values)), "{text}");
+    }
+}

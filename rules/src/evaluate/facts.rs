@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::instance::Weight;
 use super::observe::Observation;
 use super::patterns::{self, Novelty};
-use super::{Facts, Reason, RuleState, Texts};
+use super::{Facts, Reason, RuleState, Texts, filled};
 use crate::anomaly::{Detector, Series};
 use crate::condition::Values;
 use crate::file::{SOURCE_STATE, windowed};
@@ -109,8 +109,9 @@ impl View<'_> {
             texts,
             weight,
             undecided: None,
+            doubts: filled::doubts(rule, self.at, self.observation.known_since),
         };
-        undecided(rule, facts)
+        undecided(rule, facts, self.observation.known_since)
     }
 
     /// When the last line came, and whether the agent is to blame.
@@ -168,12 +169,23 @@ impl View<'_> {
 }
 
 /// What is not decided is not decided by its numbers.
-fn undecided(rule: &Rule, mut facts: Facts) -> Facts {
-    let Some(require) = &rule.require else { return facts };
-    if require.holds(&facts.values) {
-        return facts;
-    }
-    let reason = format!("{} is not met", require.text);
+fn undecided(rule: &Rule, mut facts: Facts, known_since: Option<i64>) -> Facts {
+    let since = || {
+        let known = known_since.and_then(|at| jiff::Timestamp::from_nanosecond(i128::from(at)).ok());
+        let known = known.map_or_else(String::new, |at| format!("{at:.0}"));
+        format!("less than half of its window is known: there is nothing from before {known}")
+    };
+    let required = rule.require.as_ref().map(|require| (require, require.decided(&facts.values, &facts.doubts)));
+    let reason = match required {
+        Some((require, Some(false))) => format!("{} is not met", require.text),
+        Some((_, None)) => since(),
+        _ if filled::is_open(rule, &facts.values, &facts.doubts) => since(),
+        // The numbers decide as ever: more traffic would not have to change anything.
+        _ => {
+            facts.undecided = filled::within_chance(rule, &facts);
+            return facts;
+        }
+    };
     match rule.on_undecided {
         OnUndecided::Keep => facts.frozen = true,
         OnUndecided::Ok => {

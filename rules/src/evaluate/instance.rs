@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Reason, Texts, Transition};
-use crate::condition::Values;
+use crate::condition::{Condition, Doubts, Values};
 use crate::model::{Labels, Rule, Severity};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,9 +76,16 @@ pub(super) struct Facts {
     pub(super) weight: Weight,
     /// Why there is no decision.
     pub(super) undecided: Option<String>,
+    /// Numbers that are not known for good yet.
+    pub(super) doubts: Doubts,
 }
 
 impl Facts {
+    /// Whether a condition is known to hold.
+    pub(super) fn hold(&self, condition: &Condition) -> bool {
+        condition.decided(&self.values, &self.doubts) == Some(true)
+    }
+
     /// The values that people see: names with a colon are for conditions only.
     pub(super) fn shown(&self) -> Values {
         self.values.iter().filter(|(name, _)| !name.contains(':')).map(|(name, value)| (name.clone(), *value)).collect()
@@ -142,7 +149,7 @@ fn timers(rule: &Rule, before: Option<&Instance>, at: i64, facts: &Facts) -> Vec
     let mut timers = Vec::new();
     for level in &rule.levels {
         for (alternative, condition) in level.any.iter().enumerate() {
-            if facts.values.is_empty() || !condition.when.holds(&facts.values) {
+            if facts.values.is_empty() || !facts.hold(&condition.when) {
                 continue;
             }
             let running = before.into_iter().flat_map(|instance| &instance.timers);
@@ -213,7 +220,7 @@ fn firing(rule: &Rule, mut instance: Instance, at: i64, truth: &Truth, facts: &F
         }
         _ => {}
     }
-    let recovered = facts.empty || rule.recover_when.as_ref().is_none_or(|when| when.holds(&facts.values));
+    let recovered = facts.empty || rule.recover_when.as_ref().is_none_or(|when| facts.hold(when));
     if truth.worst_true.is_some() || !recovered {
         instance.clear_since = None;
         if instance.phase == Phase::Recovering {

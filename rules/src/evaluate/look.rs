@@ -50,12 +50,12 @@ pub fn look(rule: &Rule, state: &RuleState, at: i64, observation: &Observation<'
             severity,
             when: alternative.when.text.clone(),
             for_ns: alternative.for_ns,
-            holds: alternative.when.holds(&facts.values),
+            holds: facts.hold(&alternative.when),
         };
         let levels = rule.levels.iter();
         Looked {
             branches: levels.flat_map(|level| level.any.iter().map(move |one| branch(level.severity, one))).collect(),
-            recovers: rule.recover_when.as_ref().map(|when| when.holds(&facts.values)),
+            recovers: rule.recover_when.as_ref().map(|when| facts.hold(when)),
             labels,
             values: facts.shown(),
             texts: facts.texts,

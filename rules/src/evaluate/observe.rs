@@ -18,6 +18,8 @@ pub struct Observation<'a> {
     pub sources: Option<&'a Sources>,
     /// `None`: everything has reported.
     pub coverage: Option<Coverage>,
+    /// Nothing is known of the time before; `None`: everything is.
+    pub known_since: Option<i64>,
     pub deploys: &'a [Deploy],
 }
 

@@ -188,6 +188,15 @@ impl Segment for SplitSegment {
         self.open().ok()?.known().footer.counts.get(field)?.get(block)?.as_deref()
     }
 
+    fn word_rows(&self, word: &str) -> Option<Vec<u32>> {
+        let rows = self.open().ok()?.word_rows(word);
+        rows.unwrap_or_else(|error| {
+            // The texts are still there.
+            tracing::warn!(segment = self.name(), error = %error, "the tally of a segment could not be asked");
+            None
+        })
+    }
+
     fn parts(&self, block: usize) -> Result<Option<Box<dyn Parts + '_>>, SegmentError> {
         let parts = self.open()?.parts(block).map_err(|reason| self.error(reason))?;
         Ok(parts.map(|parts| Box::new(parts) as Box<dyn Parts>))

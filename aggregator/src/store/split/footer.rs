@@ -13,8 +13,8 @@ use crate::store::column::{ColumnKey, Kind, Layout};
 use crate::store::segment::{BlockStat, Counts, FieldStat};
 
 /// The version that is written. Those from 1 on are read; 2 brought [`Footer::derived`] and the packed hash
-/// list, 3 the pages of the hash list, 4 their groups.
-pub const VERSION: u32 = 4;
+/// list, 3 the pages of the hash list, 4 their groups, 5 [`Sections::tally`].
+pub const VERSION: u32 = 5;
 
 /// Bytes of the rows section that share a checksum: what is read at least.
 pub const GRANULE_BYTES: u64 = 16 << 10;
@@ -47,6 +47,9 @@ pub struct Sections {
     pub lexicon: Section,
     pub hashes: Section,
     pub shapes: Section,
+    /// Without bytes before version 5.
+    #[serde(default)]
+    pub tally: Section,
 }
 
 /// What the catalogue knows of a split: enough to find it, to leave it out by its time, and to retire it.

@@ -17,15 +17,19 @@ use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
 
+use self::distinct::Distinct;
 use super::derived::{self, Deriver, Piece};
 use super::hashes;
 use super::lexicon::{LexiconBuilder, class};
 use super::rows::{Numbers, dictionary};
+use super::tally::Cursor;
 use crate::store::block::{cell, texts};
 use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
-use crate::store::segment::{BLOCK_ROWS_MAX, Counts};
+use crate::store::segment::Counts;
 use crate::store::spell::Cell;
 use crate::store::token::{self, WORD_BYTES_MAX};
+
+mod distinct;
 
 /// A block with more distinct words is scanned.
 pub const BLOCK_WORDS_MAX: usize = 16_000;
@@ -73,6 +77,11 @@ pub struct Indexer {
     variable: Vec<u64>,
     fronts: Fronts,
     distinct: Distinct,
+    /// In which rows the words at hand stand.
+    at: Cursor,
+    /// Reused: the first row of each value of a column, and by its number in how many rows it stands.
+    firsts: Vec<(u32, u32)>,
+    times: Vec<u32>,
     /// Words after which a block is probed.
     probe_words: usize,
     seed: u64,
@@ -88,6 +97,9 @@ impl Default for Indexer {
             variable: Vec::new(),
             fronts: Fronts::default(),
             distinct: Distinct::default(),
+            at: Cursor::default(),
+            firsts: Vec::new(),
+            times: Vec::new(),
             probe_words: PROBE_WORDS,
             seed: RandomState::new().build_hasher().finish(),
         }
@@ -114,6 +126,28 @@ pub struct Rows<'a> {
     pub batch: &'a RecordBatch,
     /// The values of the columns that are numbered.
     pub numbers: &'a dyn Fn(usize) -> Option<Numbers<'a>>,
+}
+
+/// The texts of a block that are cut into words.
+struct Texts<'a>([Option<&'a StringArray>; 2]);
+
+impl<'a> Texts<'a> {
+    fn of(rows: &Rows<'a>) -> Texts<'a> {
+        Texts(WORD_FIELDS.map(|name| {
+            let column = rows.layout.columns_of(name).find(|(_, kind)| *kind == Kind::Str)?.0;
+            Some(rows.batch.column(column).as_string::<i32>()).filter(|texts| texts.null_count() < texts.len())
+        }))
+    }
+
+    fn of_row(&self, row: usize) -> [Option<&'a str>; 2] {
+        self.0.map(|texts| {
+            texts.filter(|texts| texts.is_valid(row)).map(|texts| texts.value(row)).filter(|text| !text.is_empty())
+        })
+    }
+
+    fn has_stack(&self, row: usize) -> bool {
+        self.0[1].is_some_and(|texts| texts.is_valid(row))
+    }
 }
 
 impl Indexer {
@@ -184,6 +218,7 @@ impl Indexer {
         let before = self.lexicon.block_terms();
         self.variable.clear();
         self.fronts.begin_block();
+        self.at = Cursor::default();
         let occurrences = self.add_texts(rows, told, block);
         let distinct = self.distinct_words(before);
         let too_many = |occurrences: usize| distinct > BLOCK_WORDS_MIN && distinct * 3 > occurrences;
@@ -206,35 +241,41 @@ impl Indexer {
 
     /// Adds the words of all texts; how many there were, or `None` as soon as they are surely too many.
     fn add_texts(&mut self, rows: &Rows<'_>, told: Option<&Told<'_>>, block: u32) -> Option<usize> {
-        let Rows { layout, batch, .. } = *rows;
         let before = self.lexicon.block_terms();
-        let mut occurrences = told.map_or(0, |told| self.add_told(told, rows, block));
         let by_words: Vec<bool> = told.iter().flat_map(|told| told.deriver.by_words()).map(|t| t.is_some()).collect();
+        let texts = Texts::of(rows);
+        let template = |row: usize| {
+            let number = told.filter(|told| told.numbers.is_valid(row)).map(|told| told.numbers.value(row) as usize)?;
+            (by_words.get(number) == Some(&true) && !texts.has_stack(row)).then_some(number)
+        };
+        let mut occurrences = told.map_or(0, |told| self.add_told(told, rows, &template, block));
         let mut probed = false;
-        for name in WORD_FIELDS {
-            for (column, _) in layout.columns_of(name).filter(|(_, kind)| *kind == Kind::Str) {
-                let texts = batch.column(column).as_string::<i32>();
-                let told = told.filter(|told| told.deriver.message() == column);
-                let is_added = |row: usize| {
-                    told.is_some_and(|told| told.numbers.is_valid(row) && by_words[told.numbers.value(row) as usize])
-                };
-                let mut last = None;
-                for (_, text) in texts.iter().enumerate().filter(|(row, _)| !is_added(*row)) {
-                    let Some(text) = text.filter(|text| !text.is_empty() && last != Some(*text)) else { continue };
-                    if text.len() > INDEXED_TEXT_BYTES_MAX {
-                        return None;
-                    }
-                    occurrences += self.add_text(text, block);
-                    last = Some(text);
-                    let probe = !probed && occurrences > self.probe_words;
-                    probed |= probe;
-                    let full = self.variable.len() > 4 * BLOCK_WORDS_MAX;
-                    if (full && self.distinct_words(before) > BLOCK_WORDS_MAX)
-                        || (probe && self.distinct_words(before) * 3 > occurrences * 2)
-                        || self.lexicon.block_terms() - before > BLOCK_WORDS_MAX
-                    {
-                        return None;
-                    }
+        let mut row = 0;
+        while row < rows.batch.num_rows() {
+            let from = row;
+            row += 1;
+            let found = texts.of_row(from);
+            if template(from).is_some() || found == [None, None] {
+                continue;
+            }
+            // The same text again is a row more of each of its words.
+            while row < rows.batch.num_rows() && template(row).is_none() && texts.of_row(row) == found {
+                row += 1;
+            }
+            self.at.begin_unit(row - from);
+            for text in found.into_iter().flatten() {
+                if text.len() > INDEXED_TEXT_BYTES_MAX {
+                    return None;
+                }
+                occurrences += self.add_text(text, block);
+                let probe = !probed && occurrences > self.probe_words;
+                probed |= probe;
+                let full = self.variable.len() > 4 * BLOCK_WORDS_MAX;
+                if (full && self.distinct_words(before) > BLOCK_WORDS_MAX)
+                    || (probe && self.distinct_words(before) * 3 > occurrences * 2)
+                    || self.lexicon.block_terms() - before > BLOCK_WORDS_MAX
+                {
+                    return None;
                 }
             }
         }
@@ -243,11 +284,17 @@ impl Indexer {
 
     /// Adds the words of the messages that are told: those of each template once, and those of the values in it. How
     /// many words the messages have, about.
-    fn add_told(&mut self, told: &Told<'_>, rows: &Rows<'_>, block: u32) -> usize {
+    fn add_told(
+        &mut self,
+        told: &Told<'_>,
+        rows: &Rows<'_>,
+        template: &dyn Fn(usize) -> Option<usize>,
+        block: u32,
+    ) -> usize {
         let mut occurrences = 0;
         let mut of_template: Vec<Vec<u32>> = Vec::new();
-        for (row, number) in told.numbers.iter().enumerate() {
-            let Some(number) = number.and_then(|number| usize::try_from(number).ok()) else { continue };
+        for row in 0..told.numbers.len() {
+            let Some(number) = template(row) else { continue };
             if of_template.len() <= number {
                 of_template.resize_with(number + 1, Vec::new);
             }
@@ -255,14 +302,20 @@ impl Indexer {
         }
         for (template, told_rows) in told.deriver.by_words().zip(&of_template) {
             let Some(template) = template.filter(|_| !told_rows.is_empty()) else { continue };
+            self.at.begin_unit(told_rows.len());
             for piece in template {
-                match piece {
-                    Piece::Literal(text) => occurrences += told_rows.len() * self.add_text(text, block),
-                    Piece::Column(key) => {
-                        let Some(column) = told.deriver.column(key) else { continue };
-                        occurrences += told_rows.len();
-                        self.add_told_values(rows, column, key.kind, told_rows, block);
-                    }
+                if let Piece::Literal(text) = piece {
+                    occurrences += told_rows.len() * self.add_text(text, block);
+                }
+            }
+            let mut done = Vec::new();
+            for piece in template {
+                let Piece::Column(key) = piece else { continue };
+                let Some(column) = told.deriver.column(key) else { continue };
+                occurrences += told_rows.len();
+                if !done.contains(&column) {
+                    done.push(column);
+                    self.add_told_values(rows, column, key.kind, told_rows, block);
                 }
             }
         }
@@ -271,38 +324,62 @@ impl Indexer {
 
     /// Adds the words of the values of a column in some rows.
     fn add_told_values(&mut self, rows: &Rows<'_>, column: usize, kind: Kind, told_rows: &[u32], block: u32) {
-        self.distinct.begin();
         let array = rows.batch.column(column);
         // Where every row has a value, its number is in the place of the row.
         let numbers = (rows.numbers)(column).filter(|numbers| numbers.numbers.len() == array.len());
-        let mut text = Vec::new();
-        for row in told_rows.iter().map(|row| *row as usize) {
-            if let Some(numbers) = numbers
-                && !self.distinct.insert(u64::from(numbers.numbers[row]))
-            {
-                continue;
+        let mut firsts = std::mem::take(&mut self.firsts);
+        firsts.clear();
+        match numbers {
+            Some(numbers) => {
+                if self.times.len() < numbers.dictionary.len() {
+                    self.times.resize(numbers.dictionary.len(), 0);
+                }
+                for row in told_rows {
+                    let times = &mut self.times[numbers.numbers[*row as usize] as usize];
+                    if *times == 0 {
+                        firsts.push((*row, 0));
+                    }
+                    *times += 1;
+                }
+                for (row, times) in &mut firsts {
+                    *times = std::mem::take(&mut self.times[numbers.numbers[*row as usize] as usize]);
+                }
             }
-            let Some(value) = cell(array, kind, row) else { continue };
-            let is_new = numbers.is_some()
-                || self.distinct.insert(match value {
-                    Cell::Str(text) => dictionary::hash(self.seed, text.as_bytes()),
-                    Cell::Int(number) => spread(number as u64),
-                    Cell::Float(number) => spread(number.to_bits()),
-                    Cell::Bool(bit) => u64::from(bit),
-                });
-            match value {
-                Cell::Str(text) if is_new => {
+            None => {
+                self.distinct.begin();
+                for row in told_rows {
+                    let Some(value) = cell(array, kind, *row as usize) else { continue };
+                    let (place, is_new) = self.distinct.number(match value {
+                        Cell::Str(text) => dictionary::hash(self.seed, text.as_bytes()),
+                        Cell::Int(number) => spread(number as u64),
+                        Cell::Float(number) => spread(number.to_bits()),
+                        Cell::Bool(bit) => u64::from(bit),
+                    });
+                    if is_new {
+                        firsts.push((*row, 0));
+                    }
+                    firsts[place].1 += 1;
+                }
+            }
+        }
+        self.at.begin_part();
+        let mut text = Vec::new();
+        for (row, times) in &firsts {
+            self.at.begin_value(*times as usize);
+            match cell(array, kind, *row as usize) {
+                Some(Cell::Str(text)) => {
                     self.add_text(text, block);
                 }
-                number if is_new => {
+                Some(number) => {
                     text.clear();
                     if derived::put(number, &mut text) {
                         self.add_text(std::str::from_utf8(&text).unwrap_or_default(), block);
                     }
                 }
-                _ => {}
+                None => {}
             }
         }
+        self.firsts = firsts;
     }
 
     /// Adds the words of a text; how many there were.
@@ -319,7 +396,7 @@ impl Indexer {
                 }
                 self.fronts.add(folded, &mut self.lexicon);
             } else {
-                self.lexicon.add(word);
+                self.lexicon.add_word(word, &self.at);
             }
         });
         words
@@ -502,90 +579,5 @@ const FOLDED: [u8; 256] = {
     table
 };
 
-/// A set of hashes that is emptied for every column of every block.
-#[derive(Debug, Default)]
-struct Distinct {
-    /// A hash, and in which round it was put there. The length is a power of two.
-    slots: Vec<(u64, u32)>,
-    round: u32,
-    len: usize,
-}
-
-impl Distinct {
-    fn begin(&mut self) {
-        self.len = 0;
-        self.round = self.round.wrapping_add(1);
-        if self.round == 0 || self.slots.is_empty() {
-            self.slots.clear();
-            self.slots.resize(4 * BLOCK_ROWS_MAX, (0, 0));
-            self.round = 1;
-        }
-    }
-
-    /// Whether the hash is new.
-    fn insert(&mut self, hash: u64) -> bool {
-        if 2 * self.len >= self.slots.len() {
-            let slots = std::mem::take(&mut self.slots);
-            self.slots = vec![(0, 0); (2 * slots.len()).max(64)];
-            self.len = 0;
-            let round = self.round;
-            for (hash, _) in slots.into_iter().filter(|(_, put)| *put == round) {
-                self.insert(hash);
-            }
-        }
-        let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
-        while self.slots[at].1 == self.round {
-            if self.slots[at].0 == hash {
-                return false;
-            }
-            at = (at + 1) & mask;
-        }
-        self.slots[at] = (hash, self.round);
-        self.len += 1;
-        true
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn words_are_those_of_the_token_module(text in "[a-zA-Z0-9_ .:/=-]{0,60}|\\PC{0,20}") {
-            let (mut fast, mut slow) = (Vec::new(), Vec::new());
-            for_each_word(&text, |word| fast.push(String::from_utf8(word[1..].to_vec()).unwrap()));
-            token::for_each_word(&text, &mut String::new(), |word| slow.push(word.to_owned()));
-            prop_assert_eq!(&fast, &slow);
-            for word in slow {
-                prop_assert_eq!(is_variable(word.as_bytes()), token::is_variable(&word));
-            }
-        }
-    }
-
-    #[test]
-    fn a_set_of_hashes_knows_each_once() {
-        let mut distinct = Distinct::default();
-        for count in [3, 20_000, 500] {
-            distinct.begin();
-            let hash = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            assert!((0..count).all(|i| distinct.insert(hash(i))));
-            assert!((0..count).all(|i| !distinct.insert(hash(i))));
-        }
-    }
-
-    #[test]
-    fn fronts_end_at_a_digit_or_after_three() {
-        for (word, want) in [("user42", "use"), ("a1", "a"), ("9f", ""), ("ünï", "ünï"), ("ünïc", "ünï"), ("ü1", "ü")]
-        {
-            assert_eq!(front(word), want);
-            let mut lexicon = LexiconBuilder::default();
-            lexicon.begin_block();
-            Fronts::default().add(word.as_bytes(), &mut lexicon);
-            assert!(!lexicon.add(format!("a{want}").as_bytes()), "{word} has the front {want}");
-        }
-    }
-}
+mod tests;

@@ -29,6 +29,7 @@ use super::lexicon::Lexicon;
 use super::lookup;
 use super::pages::{Storage, Undecoded, plain};
 use super::parted::Parted;
+use super::tally::Tally;
 use crate::store::block::{Block, BlockParts, Lines, pick};
 use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT};
 use crate::store::head::check_rows;
@@ -56,6 +57,7 @@ pub struct OpenSplit {
     number: u64,
     lexicon: Lazy<Arc<Lexicon>>,
     hashes: Lazy<Arc<HashList>>,
+    tally: Lazy<Tally>,
     shapes: Lazy<Arc<[Arc<Skeleton>]>>,
     derived: derived::Reading,
 }
@@ -107,6 +109,7 @@ impl OpenSplit {
             number: columns.split(),
             lexicon: Lazy::default(),
             hashes: Lazy::default(),
+            tally: Lazy::default(),
             shapes: Lazy::default(),
         })
     }
@@ -119,7 +122,7 @@ impl OpenSplit {
     pub fn memory_bytes(&self) -> u64 {
         let sections = &self.known.footer.sections;
         let footer = self.known.footer.blocks.len() as u64 * 512 + 4096;
-        let parts = [sections.sums, sections.lexicon, sections.shapes];
+        let parts = [sections.sums, sections.lexicon, sections.tally, sections.shapes];
         // Of the hash list its table: one part in three hundred.
         footer
             + sections.hashes.bytes / 256
@@ -134,6 +137,20 @@ impl OpenSplit {
     /// See [`crate::store::segment::Segment::candidates`].
     pub fn candidates(&self, probe: &Probe) -> Result<Vec<bool>, String> {
         lookup::candidates(self, probe)
+    }
+
+    /// See [`crate::store::segment::Segment::word_rows`].
+    pub fn word_rows(&self, word: &str) -> Result<Option<Vec<u32>>, String> {
+        let Some(mut rows) = self.tally()?.rows(word).filter(|rows| rows.len() == self.known.footer.blocks.len())
+        else {
+            return Ok(None);
+        };
+        for block in &self.known.footer.scan_words {
+            if let Some(rows) = rows.get_mut(*block as usize) {
+                *rows = 0;
+            }
+        }
+        Ok(Some(rows))
     }
 
     /// See [`crate::store::segment::Segment::read`].
@@ -473,6 +490,14 @@ impl OpenSplit {
         self.lexicon.get(|| {
             let bytes = self.section("lexicon", self.known.footer.sections.lexicon)?;
             Lexicon::open(&bytes).map(Arc::new).map_err(|error| error.to_string())
+        })
+    }
+
+    fn tally(&self) -> Result<Tally, String> {
+        self.tally.get(|| {
+            let section = self.known.footer.sections.tally;
+            let bytes = if section.bytes == 0 { Bytes::new() } else { self.section("tally", section)? };
+            Tally::open(bytes).ok_or_else(|| "the tally section is damaged".to_owned())
         })
     }
 

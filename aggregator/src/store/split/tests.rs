@@ -237,6 +237,40 @@ fn messages_that_columns_tell_come_back_from_a_split() {
 }
 
 #[test]
+fn rows_of_words_are_counted_when_a_split_is_written() {
+    let place = place();
+    let line = |i: u64| match i % 5 {
+        0 => format!("job={i} \"job job {} began\"", i / 50),
+        1 if i % 3 == 0 => format!("exception.stack=at.shop.js path=/shop/{i} ms={i} \"get /shop/{i} in {i} ms\""),
+        4 if i % 2 == 0 => {
+            let (from, to) = (["red", "green", "blue"][i as usize / 10 % 3], ["red", "white"][i as usize / 10 % 2]);
+            format!("from={from} to={to} \"get it from {from} over to {to}\"")
+        }
+        2 => format!("path=/get/{} ms={i} \"get /get/{} in {i} ms\"", i % 7, i % 7),
+        3 => format!("path=/shop/cart ms={i} host=shop \"from shop get /shop/cart in {i} ms\""),
+        _ => format!("path=/shop/{} ms={i} \"get /shop/{} in {i} ms\"", i % 900, i % 900),
+    };
+    let rows: Vec<Row> = (0..20_000).map(|i| row(i as i64, i, &line(i))).collect();
+    let file = split_of(fixture::blocks(&rows, 3000));
+    assert!(Footer::decode(&footer_of(&file)).expect("a footer").derived.len() > 1);
+    let split = segment(&place, &file);
+    for (word, known) in
+        [("get", 5), ("ms", 5), ("job", 5), ("began", 5), ("js", 5), ("cart", 5), ("shop", 5), ("white", 5), ("red", 0)]
+    {
+        let told = split.word_rows(word).unwrap_or_else(|| vec![0; 5]);
+        assert_eq!(told.iter().filter(|rows| **rows > 0).count(), known, "{word}");
+        for (block, told) in told.into_iter().enumerate().filter(|(_, told)| *told > 0) {
+            let batch = split.read(block, &Projection::All, None).expect("a block is read");
+            let probe = Probe::Word(word.into());
+            let found = (0..batch.num_rows()).filter(|row| fixture::matches(&batch, *row, &probe)).count();
+            assert_eq!(told as usize, found, "{word} in block {block}");
+        }
+    }
+    assert_eq!(split.word_rows("nowhere"), None);
+    assert_eq!(split.word_rows("4711"), None);
+}
+
+#[test]
 fn fields_beyond_the_limit_are_found_in_extra() {
     let place = place();
     let rows: Vec<Row> = (0..2500u64).map(|i| row(i as i64, i, &format!("f{i}=v{i} \"x\" a=1"))).collect();

@@ -183,6 +183,7 @@ fn assemble(mut file: Vec<u8>, indexer: Indexer, shapes: &[u8], mut footer: Foot
     footer.sections = Sections {
         rows_bytes,
         sums: append(&mut file, &sums),
+        tally: append(&mut file, &indexes.lexicon.tally()),
         lexicon: append(&mut file, &indexes.lexicon.finish()?),
         hashes: append(&mut file, &hashes::encode(&mut indexes.hashes)),
         shapes: append(&mut file, shapes),

@@ -15,6 +15,7 @@ impl OpenSplit {
         let parts = [
             self.lexicon().map(drop),
             self.check_hashes(),
+            self.tally().map(drop),
             self.shapes().map(drop),
             self.parquet().map(drop).map_err(|error| format!("Parquet metadata: {error}")),
         ];

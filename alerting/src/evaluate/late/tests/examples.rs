@@ -66,7 +66,7 @@ fn marks(lines: &[TestLine], now: i64) -> Vec<HostMark> {
     let mark = |host: &str| {
         let waiting = lines.iter().filter(|l| l.fields["host"] == host && l.at <= now && l.arrives > now);
         let watermark = waiting.map(|line| line.at).min().unwrap_or(now);
-        HostMark { host: host.to_owned(), heard_wall: now, watermark_ns: Some(watermark) }
+        HostMark { host: host.to_owned(), heard_wall: now, watermark_ns: Some(watermark), passing: false }
     };
     HOSTS.map(mark).into()
 }
