@@ -140,6 +140,7 @@ impl Learned {
                 extra_blocks: Vec::new(),
                 scan_words: Vec::new(),
                 scan_values: Vec::new(),
+                found_by_words: Vec::new(),
                 counts,
                 derived: Vec::new(),
             },
@@ -180,6 +181,7 @@ fn assemble(mut file: Vec<u8>, indexer: Indexer, shapes: &[u8], mut footer: Foot
     let mut indexes = indexer.finish();
     footer.scan_words = indexes.scans.words;
     footer.scan_values = indexes.scans.values;
+    footer.found_by_words = indexes.found_by_words;
     footer.sections = Sections {
         rows_bytes,
         sums: append(&mut file, &sums),
