@@ -28,6 +28,9 @@ const CERTAIN_TIMES: f64 = 16.0;
 /// Else it has to be surely smaller: what a sample says of it is rather too little.
 const DICTIONARY_GAIN: f64 = 0.8;
 
+/// So many texts are worth an order; that of fewer costs the pages more than it gives the dictionary.
+const ORDERED_VALUES_MIN: f64 = 1000.0;
+
 /// How the columns of `rows` rows in groups of `group_rows` are encoded, of which `sample` is a part.
 pub fn plans(layout: &Layout, sample: &RecordBatch, rows: usize, group_rows: usize) -> Vec<Plan> {
     let mut trial = Trial::new();
@@ -50,7 +53,7 @@ pub fn plans(layout: &Layout, sample: &RecordBatch, rows: usize, group_rows: usi
 }
 
 /// A column without any of it.
-const PLAIN: Plan = Plan { dictionary: false, plain: Plain::Bytes, compressed: true, bounds: false };
+const PLAIN: Plan = Plan { dictionary: false, ordered: false, plain: Plain::Bytes, compressed: true, bounds: false };
 
 /// Numbers of few different values.
 pub const NUMBERED: Plan = Plan { dictionary: true, ..PLAIN };
@@ -71,7 +74,8 @@ fn plan_of(kind: Kind, prose: bool, values: &Values) -> Plan {
     let certain = values.distinct * CERTAIN_TIMES <= values.present;
     let again = kind == Kind::Str && !prose && values.distinct * 5.0 < values.present * 3.0;
     let dictionary = certain || (again && values.dictionary_bytes < DICTIONARY_GAIN * values.plain_bytes);
-    Plan { dictionary, plain, bounds, compressed: true }
+    let ordered = dictionary && kind == Kind::Str && values.distinct >= ORDERED_VALUES_MIN;
+    Plan { dictionary, ordered, plain, bounds, compressed: true }
 }
 
 /// What a sample says of a column.

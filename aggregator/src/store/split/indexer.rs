@@ -20,13 +20,14 @@ use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
 
 use self::distinct::Distinct;
+use self::hashed::Hashed;
 use self::said::{Said, is_found_by_words};
 use self::words::{FOLDED, Fronts};
 pub use self::words::{FRONT_CHARS, for_each_word, front};
 use super::derived::{self, Deriver, Piece};
 use super::hashes;
 use super::lexicon::{LexiconBuilder, class};
-use super::rows::{Numbers, dictionary};
+use super::rows::{Dictionary, Numbers, dictionary};
 use super::tally::Cursor;
 use crate::store::block::{cell, texts};
 use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT, Kind, Layout};
@@ -35,6 +36,7 @@ use crate::store::spell::Cell;
 use crate::store::token::{self, WORD_BYTES_MAX};
 
 mod distinct;
+mod hashed;
 pub mod said;
 mod words;
 
@@ -78,8 +80,11 @@ pub struct Indexer {
     blocks: u32,
     scans: Scans,
     found_by_words: BTreeSet<String>,
-    /// Reused: hashes of the variable words of a block.
+    /// By place of a column.
+    hashed: Vec<Hashed>,
+    /// Reused: the entries of the variable words of a block, each once, and the hashes of these.
     variable: Vec<u64>,
+    words: Distinct,
     fronts: Fronts,
     distinct: Distinct,
     /// In which rows the words at hand stand.
@@ -100,7 +105,9 @@ impl Default for Indexer {
             blocks: 0,
             scans: Scans::default(),
             found_by_words: BTreeSet::new(),
+            hashed: Vec::new(),
             variable: Vec::new(),
+            words: Distinct::default(),
             fronts: Fronts::default(),
             distinct: Distinct::default(),
             at: Cursor::default(),
@@ -213,9 +220,13 @@ impl Indexer {
             for (at, _) in said.iter().flat_map(|said| said.unsaid(place, column)) {
                 alone[numbers.numbers[at] as usize] = true;
             }
+            let occurring = numbers.occurring(&mut self.times);
+            if occurring.len() > LEXICON_VALUES_MAX {
+                return self.add_many((key, place), numbers, (&occurring, &alone), block);
+            }
             let spelled =
                 |(number, _): &(u32, u32)| Some((alone[*number as usize], numbers.spelled(*number, key.kind)?));
-            let all: Vec<_> = numbers.occurring().iter().filter_map(spelled).collect();
+            let all: Vec<_> = occurring.iter().filter_map(spelled).collect();
             let values: Vec<&[u8]> =
                 all.iter().filter(|(alone, value)| *alone || !left_out(value)).map(|(_, value)| &**value).collect();
             return self.add_some(name, &values, all.len(), block);
@@ -257,6 +268,42 @@ impl Indexer {
         }
     }
 
+    /// Adds more values than the lexicon takes, but for those that messages say and no row has `alone`; how many went into
+    /// the hash list. A value that comes again in another block was hashed before.
+    fn add_many(
+        &mut self,
+        (key, place): (&ColumnKey, usize),
+        numbers: Numbers<'_>,
+        (occurring, alone): (&[(u32, u32)], &[bool]),
+        block: u32,
+    ) -> usize {
+        if self.hashed.len() <= place {
+            self.hashed.resize_with(place + 1, Hashed::default);
+        }
+        let known = &mut self.hashed[place];
+        known.begin(numbers.dictionary);
+        let mut term = Vec::new();
+        put_value_term(&mut term, &key.field, "");
+        let (value_at, before) = (term.len(), self.hashes.len());
+        for (number, _) in occurring {
+            let entry = &mut known.entries[*number as usize];
+            if *entry == 0 {
+                let Some(value) = numbers.spelled(*number, key.kind) else { continue };
+                put_folded(&mut term, value_at, &value);
+                let by_words = if is_found_by_words(&value) { Hashed::BY_WORDS } else { 0 };
+                *entry = hashes::in_block(hashes::entry(&term, 0), Hashed::KNOWN | by_words);
+            }
+            if alone[*number as usize] || *entry & u64::from(Hashed::BY_WORDS) == 0 {
+                self.hashes.push(hashes::in_block(*entry, block));
+            }
+        }
+        let hashed = self.hashes.len() - before;
+        if hashed < occurring.len() {
+            self.found_by_words.insert(key.field.to_string());
+        }
+        hashed
+    }
+
     /// Adds those of so many distinct values that are not left out; how many went into the hash list.
     fn add_some(&mut self, name: &str, values: &[&[u8]], distinct: usize, block: u32) -> usize {
         if values.len() < distinct {
@@ -276,6 +323,7 @@ impl Indexer {
         let said = told.map_or_else(Said::default, |told| Said::new(told, &texts));
         let before = self.lexicon.block_terms();
         self.variable.clear();
+        self.words.begin();
         self.fronts.begin_block();
         self.at = Cursor::default();
         let occurrences = self.add_texts(rows, &texts, told.map(|told| (told, &said)), block);
@@ -293,9 +341,7 @@ impl Indexer {
     }
 
     /// Distinct words of the block, of which the lexicon had `before` terms.
-    fn distinct_words(&mut self, before: usize) -> usize {
-        self.variable.sort_unstable();
-        self.variable.dedup();
+    fn distinct_words(&self, before: usize) -> usize {
         self.lexicon.block_terms() - before + self.variable.len()
     }
 
@@ -331,11 +377,8 @@ impl Indexer {
                 occurrences += self.add_text(text, block);
                 let probe = !probed && occurrences > self.probe_words;
                 probed |= probe;
-                let full = self.variable.len() > 4 * BLOCK_WORDS_MAX;
-                if (full && self.distinct_words(before) > BLOCK_WORDS_MAX)
-                    || (probe && self.distinct_words(before) * 3 > occurrences * 2)
-                    || self.lexicon.block_terms() - before > BLOCK_WORDS_MAX
-                {
+                let distinct = self.distinct_words(before);
+                if distinct > BLOCK_WORDS_MAX || (probe && distinct * 3 > occurrences * 2) {
                     return None;
                 }
             }
@@ -447,7 +490,10 @@ impl Indexer {
             let long = folded.len() > WORD_BYTES_MAX;
             if long || is_variable(folded) {
                 if !long {
-                    self.variable.push(hashes::entry(word, block));
+                    let entry = hashes::entry(word, block);
+                    if self.words.insert(hashes::hash_of(entry)) {
+                        self.variable.push(entry);
+                    }
                 }
                 self.fronts.add(folded, &mut self.lexicon);
             } else {
@@ -487,18 +533,9 @@ impl Indexer {
         let mut term = Vec::with_capacity(name.len() + 32);
         put_value_term(&mut term, name, "");
         let value_at = term.len();
-        let mut folded = String::new();
         let mut hashed = 0;
         for value in distinct {
-            term.truncate(value_at);
-            term.extend_from_slice(value);
-            if value.is_ascii() {
-                term[value_at..].make_ascii_lowercase();
-            } else {
-                token::fold(std::str::from_utf8(value).unwrap_or_default(), &mut folded);
-                term.truncate(value_at);
-                term.extend_from_slice(folded.as_bytes());
-            }
+            put_folded(&mut term, value_at, value);
             if small && !is_variable(&term[value_at..]) {
                 self.lexicon.add(&term);
             } else {
@@ -508,6 +545,19 @@ impl Indexer {
         }
         hashed
     }
+}
+
+/// Puts the folded value behind the beginning of its term.
+fn put_folded(term: &mut Vec<u8>, value_at: usize, value: &[u8]) {
+    term.truncate(value_at);
+    term.extend_from_slice(value);
+    if value.is_ascii() {
+        return term[value_at..].make_ascii_lowercase();
+    }
+    let mut folded = String::new();
+    token::fold(std::str::from_utf8(value).unwrap_or_default(), &mut folded);
+    term.truncate(value_at);
+    term.extend_from_slice(folded.as_bytes());
 }
 
 /// The keys that occur.

@@ -48,11 +48,12 @@ fn pack_run(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
     }
     let eights = numbers.len().div_ceil(8);
     varint::put(out, (eights as u64) << 1 | 1);
-    let padding = std::iter::repeat_n(0, eights * 8 - numbers.len());
-    pack(numbers.iter().map(|number| u64::from(*number)).chain(padding), width, out);
+    let at = out.len();
+    pack(numbers.iter().map(|number| u64::from(*number)), width, out);
+    out.resize(at + eights * width as usize, 0);
 }
 
-/// The lowest bits of the first number come first. As many bits as fill whole bytes.
+/// The lowest bits of the first number come first; what is missing of the last byte is zero.
 fn pack(numbers: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
     if width <= 32 {
         let (mut held, mut bits) = (0u64, 0);
@@ -101,8 +102,9 @@ pub(in crate::store::split) fn deltas(values: &[u64], out: &mut Vec<u8>) {
         for (part, differences) in differences.chunks(DELTA_PART).enumerate() {
             let width = u64::BITS - differences.iter().map(above).fold(0, |all, one| all | one).leading_zeros();
             out[widths_at + part] = width as u8;
-            let padding = std::iter::repeat_n(0, DELTA_PART - differences.len());
-            pack(differences.iter().map(above).chain(padding), width, out);
+            let at = out.len();
+            pack(differences.iter().map(above), width, out);
+            out.resize(at + DELTA_PART / 8 * width as usize, 0);
         }
     }
 }
@@ -134,7 +136,7 @@ pub(in crate::store::split) fn texts_apart<'a, I: Iterator<Item = &'a [u8]>>(
 }
 
 /// How many bytes all texts begin with, whole characters.
-fn common_front<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> usize {
+pub(super) fn common_front<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> usize {
     let Some(first) = texts.next() else { return 0 };
     let mut front = first.len();
     for text in texts {
