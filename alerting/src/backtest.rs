@@ -5,6 +5,7 @@
 
 pub mod api;
 mod budget;
+pub mod incidents;
 mod pages;
 mod replay;
 pub mod report;

@@ -13,6 +13,7 @@ use logweir_rules::model::{Rule, RuleSet, Template};
 use logweir_rules::{file, library, lint};
 use logweir_runtime::text_file;
 
+use crate::notify::canary;
 use crate::notify::template::Renderer;
 use crate::route::Routing;
 use crate::service::Settings;
@@ -84,11 +85,15 @@ pub struct Loaded {
 /// Everything right, or every mistake of every file.
 pub fn load(sources: &Sources, environment: Environment<'_>) -> Result<Loaded, Vec<Problem>> {
     let mut problems = sources.unreadable.clone();
-    let rules = marked_rules(&sources.rules, &sources.marks).map_err(|mut wrong| problems.append(&mut wrong)).ok();
     let routing = sources.routing.as_ref().and_then(|(name, text)| {
         let routing = crate::route::file::load(name, text, environment);
         routing.map_err(|mut wrong| problems.append(&mut wrong)).ok()
     });
+    let mut files = sources.rules.clone();
+    if routing.as_ref().is_some_and(|routing| routing.canary.is_some()) {
+        files.push((canary::FILE.to_owned(), canary::RULES.to_owned()));
+    }
+    let rules = marked_rules(&files, &sources.marks).map_err(|mut wrong| problems.append(&mut wrong)).ok();
     if let (Some(rules), Some(routing)) = (&rules, &routing) {
         problems.extend(unknown_intervals(rules, routing));
     }

@@ -2,6 +2,7 @@
 //! an answer means.
 
 pub mod alertmanager;
+pub mod canary;
 pub mod chart;
 pub mod discord;
 pub mod email;

@@ -6,7 +6,7 @@ mod commit;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use logweir_rules::model::RuleSet;
@@ -21,10 +21,10 @@ use crate::evaluate::{Draft, Evaluator};
 use crate::handle::Handle;
 use crate::notify::links::Signer;
 use crate::notify::sender::Sender;
-use crate::notify::{heartbeat, outbox};
+use crate::notify::{canary, heartbeat, outbox};
 use crate::route::Routing;
 use crate::source::{QuerySource, Shared};
-use crate::state::store::{KEYS, MARKS, Store, StoreError, Tx};
+use crate::state::store::{CURSORS, KEYS, MARKS, Store, StoreError, Tx};
 use crate::watch::Watcher;
 
 /// How often the files are looked at.
@@ -35,6 +35,8 @@ pub const HOLD_MAX: Duration = Duration::from_secs(30);
 const NAP_MAX: Duration = Duration::from_secs(1);
 /// After an error of the store.
 const STORE_RETRY: Duration = Duration::from_secs(2);
+/// Where the store says since when there is anything to know.
+const KNOWN_SINCE: &str = "known_since";
 /// Rules that were not looked at for this long are not evaluated.
 const EVALUATION_AGE_MAX_NS: i64 = 60 * 1_000_000_000;
 
@@ -78,11 +80,15 @@ pub struct Live {
     pub(crate) broken: Mutex<Option<String>>,
     /// Why what is evaluated is not what happens: a group is late, or no lines arrive.
     stalled: Mutex<Option<String>>,
+    /// Why the last canary line did not come through.
+    canary: Mutex<Option<String>>,
     /// When rules were last evaluated.
     round_wall: AtomicI64,
     /// The commit of the rule files, when they are in a git checkout.
     commit: RwLock<Option<String>>,
     released: AtomicBool,
+    /// Nothing is known of the time before.
+    known_since: OnceLock<i64>,
     /// What opened and closed while messages were held, and since when.
     caught_up: Mutex<CaughtUp>,
 }
@@ -102,6 +108,7 @@ impl Live {
             base_url: base_url.to_owned(),
             signer: Signer::new(base_url, link_key),
             stalled: Mutex::default(),
+            canary: Mutex::default(),
             round_wall: AtomicI64::new(i64::MIN),
             commit: RwLock::default(),
             wake: Notify::new(),
@@ -111,6 +118,7 @@ impl Live {
             statuses: Mutex::default(),
             broken: Mutex::default(),
             released: AtomicBool::new(false),
+            known_since: OnceLock::new(),
             caught_up: Mutex::default(),
         }
     }
@@ -149,6 +157,10 @@ impl Live {
 
     pub(crate) fn set_stalled(&self, stalled: Option<String>) {
         *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = stalled;
+    }
+
+    pub(crate) fn set_canary(&self, lost: Option<String>) {
+        *self.canary.lock().unwrap_or_else(PoisonError::into_inner) = lost;
     }
 
     pub(crate) fn status(&self, rule: &str) -> RuleStatus {
@@ -221,8 +233,15 @@ impl Live {
             Some(reason) => Some(reason),
             None if !self.may_send() => Some("the past is not caught up".to_owned()),
             None if age_ns > EVALUATION_AGE_MAX_NS => Some("rules are not evaluated".to_owned()),
-            None => self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            None => {
+                let stalled = self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                stalled.or_else(|| self.canary.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            }
         }
+    }
+
+    pub(crate) fn known_since(&self) -> Option<i64> {
+        self.known_since.get().copied()
     }
 
     pub(crate) fn may_send(&self) -> bool {
@@ -265,6 +284,9 @@ impl Service {
         }
         let key = store.write(link_key)?;
         let live = Arc::new(Live::new(&settings.base_url, key));
+        let oldest = source.oldest_ns().unwrap_or(now_wall).min(now_wall);
+        let known_since = store.write(|tx| known_since(tx, oldest))?;
+        live.known_since.get_or_init(|| known_since);
         let evaluator = Evaluator::load(store.clone(), Arc::clone(&source), clock.clone(), Arc::clone(&live))?;
         let handle = Handle {
             store: store.clone(),
@@ -285,6 +307,9 @@ impl Service {
         let (store, live, clock) = (self.store.clone(), Arc::clone(&self.live), self.clock.clone());
         let watcher = Watcher::new(self.store.clone(), Arc::clone(&self.live), self.source.clone(), self.clock.clone());
         let watching = tokio::spawn(watcher.run(self.drain.clone()));
+        let testing =
+            canary::run(store.clone(), Arc::clone(&live), self.source.clone(), clock.clone(), self.drain.clone());
+        let testing = tokio::spawn(testing);
         let beating = tokio::spawn(heartbeat::run(store, live, clock, self.drain.clone()));
         let held_until = Instant::now() + HOLD_MAX;
         let mut next_reload = Instant::now();
@@ -318,6 +343,7 @@ impl Service {
         }
         let _ = sending.await;
         let _ = beating.await;
+        let _ = testing.await;
         let _ = watching.await;
         Ok(())
     }
@@ -389,6 +415,17 @@ impl Service {
             }
         }
     }
+}
+
+/// Since when there is anything to know: said with the first start, and the same ever after.
+fn known_since(tx: &Tx, oldest: i64) -> Result<i64, StoreError> {
+    if let Some(known) = tx.get(KEYS, KNOWN_SINCE)?.and_then(|text| text.parse().ok()) {
+        return Ok(known);
+    }
+    // Rules were evaluated before anybody wrote this down: what they knew is not doubted now.
+    let since = if tx.scan(CURSORS, "")?.is_empty() { oldest } else { 0 };
+    tx.put(KEYS, KNOWN_SINCE, &since.to_string())?;
+    Ok(since)
 }
 
 /// The key of signed links: made once, kept in the store.

@@ -35,6 +35,8 @@ pub struct HostMark {
     pub heard_wall: i64,
     /// Everything of its sources up to this time is searchable; `None`: it has none that are read.
     pub watermark_ns: Option<i64>,
+    /// Only agents that end by themselves were heard there: nobody waits for them, and nobody misses them.
+    pub passing: bool,
 }
 
 /// Lines that became searchable together.
@@ -99,9 +101,19 @@ pub trait QuerySource: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The time of the oldest event.
+    fn oldest_ns(&self) -> Option<i64> {
+        None
+    }
+
     /// What became searchable within the last hour, in the order of arrival, after the one with this number.
     fn arrivals(&self, _after: u64) -> Vec<Arrival> {
         Vec::new()
+    }
+
+    /// Takes an event of Logweir's own, as lines are taken; it is durable when this answers.
+    fn say(&self, _event: serde_json::Value) -> BoxFuture<'_, Result<(), QueryError>> {
+        Box::pin(async { Err(QueryError::Unavailable("it takes no lines".to_owned())) })
     }
 
     /// How well the server is, and the agents of the hosts that it hears.

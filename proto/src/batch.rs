@@ -155,6 +155,9 @@ pub struct Heartbeat {
     /// Values that were masked, hashed or cut out since the agent started.
     #[serde(default)]
     pub redacted_values: u64,
+    /// The agent ends by itself once everything is stored (`--once`): its silence afterwards is no fault.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passing: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

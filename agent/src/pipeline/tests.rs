@@ -330,6 +330,8 @@ async fn once_ships_what_is_there_and_ends() {
     let (_, agent) = world.start(config);
     agent.await.expect("no panic").expect("a clean end");
     assert_eq!(world.fake.lines().len(), 61);
+    // Its end is announced: nobody misses it.
+    assert!(world.fake.headers.lock().unwrap().iter().all(|header| header.heartbeat.passing));
     assert!(world.fake.tokens.lock().unwrap().iter().all(|token| token == "Bearer s3cret"));
 }
 

@@ -370,6 +370,7 @@ impl Tail {
             truncated_lines: self.truncated_lines,
             filtered_lines: self.filter.counts().filtered_lines,
             redacted_values: self.filter.counts().redacted_values,
+            passing: self.settings.once,
         }
     }
 

@@ -85,6 +85,23 @@ impl Filter {
         }
     }
 
+    /// The folded word, if that is all there is to it.
+    pub fn word(&self) -> Option<&str> {
+        let mut parts = match &self.root {
+            Node::And(nodes) => nodes.as_slice(),
+            node => std::slice::from_ref(node),
+        }
+        .iter()
+        .filter(|part| !matches!(part, Node::All));
+        match (parts.next()?, parts.next()) {
+            (Node::Text { test: TextTest::Phrase(finder), .. }, None) => match finder.words() {
+                [word] => Some(word),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     pub fn compile(filter: &ast::Filter, context: &mut Context<'_>) -> Result<Filter, Error> {
         Ok(Filter { root: Node::compile(filter, context)? })
     }
@@ -252,6 +269,9 @@ impl Node {
                             .collect(),
                     ),
                     Hint::Words(words) if only_text => all_words(words),
+                    Hint::Exists if only_text && test.part().is_some() => {
+                        Probe::Part { field: name.clone(), part: test.part().unwrap_or_default().to_owned() }
+                    }
                     _ if matches!(name.as_str(), field::TIME | field::SEQ) => Probe::Any,
                     _ => Probe::Exists { field: name.clone() },
                 }

@@ -126,6 +126,8 @@ pub(crate) fn any_line() -> impl Strategy<Value = Vec<u8>> {
         "seq=3",
         "b#int=4",
         "message=12",
+        "exception.stack=Connection",
+        "exception.stack=x.refused/x",
         "host=web-1",
         "_raw=z",
     ]);
@@ -170,6 +172,20 @@ pub(crate) fn probes() -> Vec<Probe> {
         probes.push(value(field, folded));
     }
     probes.extend(["time", "a", "level", "message", "nothing", "_raw", "b#int"].map(exists));
+    for (field, part) in [
+        ("service", "web"),
+        ("service", "EB"),
+        ("service", "apx"),
+        ("trace_id", "86D081"),
+        ("trace_id", "86d082"),
+        ("user_id", "u-1"),
+        ("a", "ext"),
+        ("message", "ection ref"),
+        ("message", "12"),
+        ("nothing", "web"),
+    ] {
+        probes.push(Probe::Part { field: field.into(), part: part.into() });
+    }
     probes.push(Probe::And(vec![Probe::Word("get".into()), value("service", "api")]));
     probes.push(Probe::Or(vec![Probe::Word("refused".into()), value("level", "error")]));
     probes
@@ -204,6 +220,9 @@ pub(crate) fn matches(batch: &RecordBatch, row: usize, probe: &Probe) -> bool {
             let name = f.name();
             base(name) == field && !name.starts_with('_') && column.is_valid(row)
         }),
+        Probe::Part { field, part } => {
+            texts(field).is_some_and(|text| text.to_ascii_lowercase().contains(&part.to_ascii_lowercase()))
+        }
     }
 }
 
@@ -282,6 +301,15 @@ fn check_candidates(segment: &dyn Segment) {
             let batch = &blocks[block];
             let found = || (0..batch.num_rows()).any(|row| matches(batch, row, &probe));
             assert!(*flag || !found(), "block {block} of {} was left out for {probe:?}", segment.name());
+        }
+        if let Probe::Word(word) = &probe
+            && let Some(told) = segment.word_rows(word)
+        {
+            assert_eq!(told.len(), blocks.len());
+            for (batch, told) in blocks.iter().zip(told).filter(|(_, told)| *told > 0) {
+                let found = (0..batch.num_rows()).filter(|row| matches(batch, *row, &probe)).count();
+                assert_eq!(told as usize, found, "rows with {word:?} in a block of {}", segment.name());
+            }
         }
     }
     let mut rows: BTreeMap<String, u64> = BTreeMap::new();

@@ -67,6 +67,11 @@ pub enum Probe {
     Exists {
         field: String,
     },
+    /// The field is a text that has this in it, compared without regard to the case of ASCII letters.
+    Part {
+        field: String,
+        part: String,
+    },
 }
 
 /// Which columns to read.
@@ -99,6 +104,11 @@ pub trait Parts {
     /// A column that a template names.
     fn column(&self, key: &ColumnKey) -> Result<ArrayRef, String>;
 
+    /// Whether some value of a column may have this text in it, whatever the case of its ASCII letters.
+    fn may_have(&self, _key: &ColumnKey, _part: &[u8]) -> bool {
+        true
+    }
+
     /// The messages of some rows.
     fn put_together(&self, rows: &[usize]) -> Result<ArrayRef, String>;
 }
@@ -122,6 +132,11 @@ pub trait Segment: Send + Sync {
     /// The fields by name.
     fn fields(&self) -> &BTreeMap<String, FieldStat>;
 
+    /// Whether nothing has to be read to ask it for candidates.
+    fn is_open(&self) -> bool {
+        true
+    }
+
     /// Whether it is known, without opening it, to have no match; `probe` makes the question from its fields.
     fn rules_out(&self, _probe: &dyn Fn(&BTreeMap<String, FieldStat>) -> Probe) -> bool {
         false
@@ -139,6 +154,12 @@ pub trait Segment: Send + Sync {
     /// How often each value of a field with few values (`level`, `status`, `service`, `host`, `source`) occurs in a
     /// block, if that is known without reading it.
     fn counts(&self, block: usize, field: &str) -> Option<&[(String, u32)]>;
+
+    /// In how many rows of each block a folded word stands in `message` or `exception.stack`, if that is known without
+    /// reading them; 0 for a block where it is not.
+    fn word_rows(&self, _word: &str) -> Option<Vec<u32>> {
+        None
+    }
 
     /// The messages of a block in their parts, where these say more cheaply which messages may match.
     fn parts(&self, _block: usize) -> Result<Option<Box<dyn Parts + '_>>, SegmentError> {

@@ -66,7 +66,10 @@ pub(super) async fn explain(
         }
     }
     let mut seen = match &failed {
-        None => look(rule, &state, at, &Observation::of(&tables)),
+        None => {
+            let known_since = handle.live.known_since();
+            look(rule, &state, at, &Observation { known_since, ..Observation::of(&tables) })
+        }
         Some(_) => Vec::new(),
     };
     seen.sort_by_key(|one| (!one.branches.iter().any(|branch| branch.holds), one.labels.clone()));

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use logweir_rules::model::{Group, Rule};
 use serde::{Deserialize, Serialize};
 
+use super::incidents::Judged;
+
 /// Parts of the period in the little picture.
 pub const SPARKS: usize = 30;
 
@@ -16,6 +18,9 @@ pub struct Report {
     pub rules: Vec<RuleReport>,
     /// Messages by receiver, over all rules.
     pub receivers: BTreeMap<String, Told>,
+    /// How it stands to the incidents that were given with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
 }
 
 /// Messages to a receiver, after grouping, inhibition and mutes.

@@ -118,6 +118,7 @@ fn run_case(
                 lines: &given.lines,
                 sources: given.sources.as_ref(),
                 coverage: None,
+                known_since: case.known_since_ns.map(|since| START_NS.saturating_add(since)),
                 deploys: &inputs.deploys,
             };
             machine::step(rule, &mut state, at, Input::Observed(&observation));

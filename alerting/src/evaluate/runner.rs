@@ -59,7 +59,12 @@ impl Shared {
         let mut marks = self.source.hosts();
         for (host, heard_wall) in &self.hosts {
             if !marks.iter().any(|mark| mark.host == *host) {
-                marks.push(HostMark { host: host.clone(), heard_wall: *heard_wall, watermark_ns: None });
+                marks.push(HostMark {
+                    host: host.clone(),
+                    heard_wall: *heard_wall,
+                    watermark_ns: None,
+                    passing: false,
+                });
             }
         }
         let marks: Arc<[HostMark]> = marks.into();
@@ -106,12 +111,12 @@ pub(crate) fn decide(
 ) -> Outcome {
     match given {
         Ok(given) => {
-            let sources = scene.sources();
             let observation = Observation {
                 tables: &given.tables,
                 lines: &given.lines,
-                sources: sources.as_ref(),
+                sources: scene.sources(),
                 coverage: scene.coverage(),
+                known_since: scene.known_since,
                 deploys: &given.deploys,
             };
             machine::step(rule, state, at, Input::Observed(&observation))
@@ -147,7 +152,7 @@ impl Runner {
             let at = schedule::next_after(cursor, group.every_ns, offset_ns);
             let marks = shared.hosts();
             let scene = match ready(&group, &marks, at, now_wall, shared.started_wall) {
-                Ready::Now(scene) => scene,
+                Ready::Now(scene) => scene.knowing(shared.live.known_since()),
                 Ready::Wait { until_wall } => {
                     self.look_back(shared, now_wall).await?;
                     let waits = at.saturating_add(group.max_delay_ns.max(group.delay_ns)) < now_wall;
@@ -277,7 +282,8 @@ impl Runner {
         work.rollups = kept.seal(at);
         if self.hosts_wall.saturating_add(CURSOR_EVERY_NS) <= now_wall {
             self.hosts_wall = now_wall;
-            work.hosts = marks.iter().map(|mark| (mark.host.clone(), mark.heard_wall)).collect();
+            let staying = marks.iter().filter(|mark| !mark.passing);
+            work.hosts = staying.map(|mark| (mark.host.clone(), mark.heard_wall)).collect();
         }
         if at.div_euclid(HOUR_NS) != at.saturating_sub(self.group.every_ns).div_euclid(HOUR_NS) {
             work.forget_before = Some(at.saturating_sub(HISTORY_KEEP_NS));

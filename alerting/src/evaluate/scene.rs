@@ -2,8 +2,6 @@
 //!
 //! What a step saw is stored when it differs from the step before, so that a backtest sees the same.
 
-use std::collections::BTreeMap;
-
 use logweir_rules::evaluate::{Coverage, SourceState, Sources};
 use logweir_rules::model::Group;
 use serde::{Deserialize, Serialize};
@@ -24,9 +22,12 @@ const LOOK_EVERY_NS: i64 = 200_000_000;
 /// The hosts at one step. Without hosts nobody knows, and everything counts as reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scene {
-    pub hosts: BTreeMap<String, SourceState>,
+    pub hosts: Sources,
     pub reported: usize,
     pub expected: usize,
+    /// Nothing is known of the time before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_since: Option<i64>,
 }
 
 impl Scene {
@@ -43,15 +44,21 @@ impl Scene {
                 None if mark.heard_wall < started_wall => SourceState::Behind,
                 _ => SourceState::Alive,
             };
-            scene.expected += usize::from(state != SourceState::Dead || silent_ns <= MISSED_FOR_NS);
+            let missed = silent_ns <= MISSED_FOR_NS && !mark.passing;
+            scene.expected += usize::from(state != SourceState::Dead || missed);
             scene.reported += usize::from(state == SourceState::Alive);
             scene.hosts.insert(mark.host.clone(), state);
         }
         scene
     }
 
-    pub fn sources(&self) -> Option<Sources> {
-        (!self.hosts.is_empty()).then(|| Sources { hosts: self.hosts.clone() })
+    /// The same in an installation that knows nothing of the time before.
+    pub fn knowing(self, known_since: Option<i64>) -> Scene {
+        Scene { known_since, ..self }
+    }
+
+    pub fn sources(&self) -> Option<&Sources> {
+        (!self.hosts.is_empty()).then_some(&self.hosts)
     }
 
     pub fn coverage(&self) -> Option<Coverage> {
@@ -98,7 +105,12 @@ mod tests {
     }
 
     fn mark(host: &str, heard: i64, watermark: i64) -> HostMark {
-        HostMark { host: host.to_owned(), heard_wall: T0 + heard * S, watermark_ns: Some(T0 + watermark * S) }
+        HostMark {
+            host: host.to_owned(),
+            heard_wall: T0 + heard * S,
+            watermark_ns: Some(T0 + watermark * S),
+            passing: false,
+        }
     }
 
     #[test]
@@ -118,6 +130,7 @@ mod tests {
             at(&auto, std::slice::from_ref(&good), 1),
             at(&auto, &[good.clone(), behind.clone()], 1),
             at(&auto, &[good.clone(), dead.clone()], 1),
+            at(&auto, &[good.clone(), HostMark { passing: true, ..dead.clone() }], 1),
             at(&auto, &[good.clone(), mark("b", 100, -1)], 120),
             at(&fixed, &[good, behind, dead], 3),
         ];
@@ -128,6 +141,7 @@ mod tests {
             1/1 {"a": Alive}
             wait 1200 ms
             1/2 {"a": Alive, "c": Dead}
+            1/1 {"a": Alive, "c": Dead}
             0/2 {"a": Dead, "b": Behind}
             2/3 {"a": Alive, "b": Alive, "c": Dead}"#]]
         .assert_eq(&told.join("\n"));

@@ -15,11 +15,15 @@ use super::inhibit::Inhibit;
 use super::interval::TimeInterval;
 use super::matcher::Matcher;
 use super::tree::Route;
+use crate::notify::canary;
 
 const SECOND_NS: i64 = 1_000_000_000;
 /// Time windows of a storm.
 const STORM_WINDOW_MAX_NS: i64 = 3600 * SECOND_NS;
 const HEARTBEAT_EVERY_MIN_NS: i64 = 10 * SECOND_NS;
+const CANARY_EVERY_NS: i64 = 300 * SECOND_NS;
+/// A line and its message must have time to come through.
+const CANARY_EVERY_MIN_NS: i64 = 10 * SECOND_NS;
 
 #[derive(Debug, Clone)]
 pub struct Routing {
@@ -30,6 +34,7 @@ pub struct Routing {
     pub storm: Option<Storm>,
     pub heartbeat: Option<HeartbeatOut>,
     pub heartbeats: Vec<HeartbeatIn>,
+    pub canary: Option<Canary>,
     pub tests: Vec<RouteTest>,
 }
 
@@ -85,6 +90,8 @@ pub struct Receiver {
     /// By `webhook[0]`, `slack[0]`, ….
     pub channels: Vec<(String, Channel)>,
     pub fallback: Option<Fallback>,
+    /// A marked message once a month while nothing else is sent to it.
+    pub monthly_test: bool,
 }
 
 /// Who is told when a message to a receiver is not confirmed in time.
@@ -110,6 +117,13 @@ pub struct HeartbeatOut {
     pub url: SecretSource,
     pub every_ns: i64,
     pub net: NetRules,
+}
+
+/// A line of our own that is to come through to a receiver, again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canary {
+    pub every_ns: i64,
+    pub receiver: String,
 }
 
 /// A call that somebody else makes to us.
@@ -190,7 +204,8 @@ impl Reader<'_, '_> {
             let nodes = self.problems.list(node, "inhibit_rules");
             inhibit.extend(nodes.iter().enumerate().filter_map(|(i, node)| self.inhibit(i, node)));
         }
-        let storm = fields.get("storm").and_then(|node| self.storm(node));
+        let mut storm = fields.get("storm").and_then(|node| self.storm(node));
+        let canary = fields.get("canary").and_then(|node| self.canary(node, &names));
         let heartbeat = fields.get("heartbeat").and_then(|node| self.heartbeat_out(node));
         let mut heartbeats: Vec<HeartbeatIn> = Vec::new();
         if let Some(node) = fields.get("heartbeats") {
@@ -208,7 +223,12 @@ impl Reader<'_, '_> {
         }
         fields.unsupported(&["templates"], self.problems);
         fields.finish(self.problems);
-        Some(Routing { root: route?, receivers, inhibit, intervals, storm, heartbeat, heartbeats, tests })
+        let mut root = route?;
+        if let Some(canary) = &canary {
+            root.routes.insert(0, canary::route(canary));
+            storm.iter_mut().for_each(|storm| storm.always_pass.extend(canary::matchers()));
+        }
+        Some(Routing { root, receivers, inhibit, intervals, storm, heartbeat, heartbeats, canary, tests })
     }
 
     fn matchers(&mut self, fields: &mut Fields<'_>, key: &'static str) -> Vec<Matcher> {
@@ -262,6 +282,15 @@ impl Reader<'_, '_> {
         let net = self.net(&mut fields);
         fields.finish(self.problems);
         Some(HeartbeatOut { url: url?, every_ns, net })
+    }
+
+    fn canary(&mut self, node: &Node, names: &[&str]) -> Option<Canary> {
+        let mut fields = Fields::new(node, "canary", self.problems)?;
+        let every_ns = self.span(&mut fields, "every", CANARY_EVERY_MIN_NS).unwrap_or(CANARY_EVERY_NS);
+        let receiver = fields.require("receiver", self.problems);
+        let receiver = receiver.and_then(|node| tree::receiver_name(node, names, self.problems));
+        fields.finish(self.problems);
+        Some(Canary { every_ns, receiver: receiver? })
     }
 
     fn heartbeat_in(&mut self, node: &Node) -> Option<HeartbeatIn> {

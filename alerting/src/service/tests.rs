@@ -341,3 +341,48 @@ async fn twenty_minutes_down_are_the_same_episodes_and_one_digest() {
     // What came and went meanwhile is in the digest only; what goes on is told, and its end.
     assert_eq!(["a", "b", "c", "d", "e"].map(of), [2, 0, 0, 2, 2], "{told:?}");
 }
+
+/// A new installation knows nothing of the time before; it says so once, and an older one never doubts what it knows.
+#[test]
+fn since_when_there_is_anything_to_know_is_said_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(&dir.path().join("new")).expect("opens");
+    let said = |store: &Store, oldest: i64| store.write(|tx| known_since(tx, oldest)).expect("writes");
+    assert_eq!(said(&store, T0), T0);
+    assert_eq!(said(&store, T0 - 3600 * S), T0, "lines that were read later are not from before");
+    drop(store);
+    let store = Store::open(&dir.path().join("new")).expect("opens");
+    assert_eq!(said(&store, T0 + 600 * S), T0);
+    let store = Store::open(&dir.path().join("old")).expect("opens");
+    store.write(|tx| tx.put(CURSORS, "g", &T0)).expect("writes");
+    assert_eq!(said(&store, T0), 0);
+}
+
+/// The live engine, not only the tests of rules: an average of half a minute is not yet one of five.
+#[tokio::test]
+async fn a_young_installation_does_not_decide_on_less_than_half_a_window() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let rule = "version: 1\ngroups:\n  - name: g\n    every: 30s\n    defaults: {delay: 0s}\n    rules:\n      - {alert: Few, signals: {n: {filter: '*', agg: count, window: 5m}}, levels: {warning: {when: n < 10}}, summary: s}\n";
+    std::fs::write(dir.path().join("r.yaml"), rule).expect("writes");
+    let settings = Settings {
+        data_dir: dir.path().join("data"),
+        rules: vec![dir.path().join("r.yaml")],
+        library: false,
+        routing: None,
+        base_url: "http://logs.example".to_owned(),
+    };
+    let source = LineStore::new(vec![line(T0 + S, &[("message", "one")])]);
+    let clock = Clock::manual(T0);
+    let (mut service, handle) = Service::build(settings, source, clock.clone(), Drain::new()).expect("builds");
+    service.reload().await;
+    let mut firing_at = None;
+    for second in (0..=300).step_by(10) {
+        clock.set(T0 + second * S);
+        service.evaluator.round().await.expect("evaluates");
+        let alerts = handle.store.read(|view| view.scan(crate::state::store::EPISODES, "")).expect("reads");
+        if firing_at.is_none() && !alerts.is_empty() {
+            firing_at = Some(second);
+        }
+    }
+    assert!(firing_at.is_some_and(|second| (150..=190).contains(&second)), "{firing_at:?}");
+}

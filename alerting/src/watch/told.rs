@@ -128,9 +128,9 @@ fn own_episodes(view: &View) -> Result<Vec<Episode>, StoreError> {
     Ok(all.filter(|episode| episode.is_firing() && NAMES.contains(&&*episode.rule)).collect())
 }
 
-/// An agent that was away for long before it had settled begins anew.
+/// An agent that was away for long before it had settled begins anew; one that ends by itself is never missed.
 fn hear(agents: &mut BTreeMap<String, AgentMemory>, seen: &Seen, now_wall: i64) {
-    for mark in &seen.marks {
+    for mark in seen.marks.iter().filter(|mark| !mark.passing) {
         let heard_wall = mark.heard_wall.min(now_wall);
         let new = AgentMemory { since_wall: heard_wall, heard_wall };
         let memory = agents.entry(mark.host.clone()).or_insert(new);

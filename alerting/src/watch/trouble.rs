@@ -15,7 +15,7 @@ use crate::state::records::AgentMemory;
 const SECOND_NS: i64 = 1_000_000_000;
 const MINUTE_NS: i64 = 60 * SECOND_NS;
 
-/// An agent that speaks for so long is missed when it stops; one that runs once (`--once`) is not.
+/// An agent that speaks for so long is missed when it stops.
 pub(super) const SETTLED_NS: i64 = 5 * MINUTE_NS;
 /// An agent that is silent for so long was taken away.
 pub(super) const FORGET_NS: i64 = 7 * 24 * 3600 * SECOND_NS;

@@ -319,7 +319,7 @@ pub enum RulesCommand {
     Test(RulesTest),
     /// Replay rule files over the stored past: what would have fired, and whom it would have told
     #[command(
-        after_help = "Examples:\n  logweir rules backtest rules/ --since 30d\n  logweir rules backtest rules/ --diff main\n  logweir rules backtest rules/nginx.yaml --rule NginxErrors --budget 2/week"
+        after_help = "Examples:\n  logweir rules backtest rules/ --since 30d\n  logweir rules backtest rules/ --diff main\n  logweir rules backtest rules/nginx.yaml --rule NginxErrors --budget 2/week\n  logweir rules backtest rules/ --since 30d --incidents incidents.yaml"
     )]
     Backtest(RulesBacktest),
     /// List the rules that the server evaluates, or what is wrong with them
@@ -362,6 +362,9 @@ pub struct RulesBacktest {
     /// Suggest the lowest limit that stays within so many episodes, as 2/week
     #[arg(long, value_name = "N/TIME")]
     pub budget: Option<String>,
+    /// A file of incidents that happened: which are caught, by which rules, how soon
+    #[arg(long, value_name = "FILE")]
+    pub incidents: Option<PathBuf>,
     /// How to print
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = ListFormat::Pretty)]
     pub output: ListFormat,

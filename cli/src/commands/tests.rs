@@ -734,6 +734,39 @@ async fn the_hygiene_of_rules_is_told_by_finding() {
     );
 }
 
+#[tokio::test]
+async fn a_backtest_says_which_incidents_are_caught_and_what_a_mistake_in_their_file_is() {
+    let report = r#"{"from":0,"to":1,"rules":[],"receivers":{},"judged":{"beyond":1,
+        "incidents":[{"name":"db-down","by":{"Errors":-60000000000,"Slow":300000000000}},{"name":"net","by":{}}],
+        "rules":{"Errors":{"caught":1,"missed":0,"outside":2},"Idle":{"caught":0,"missed":0,"outside":0}}}}"#;
+    let body: &'static str = format!(r#"{{"after":{report},"before":null}}"#).leak();
+    let server = Server::start(vec![Answer(200, body)]).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| {
+        std::fs::write(dir.path().join(name), text).expect("a file");
+        dir.path().join(name).display().to_string()
+    };
+    let rules = write("r.yaml", "version: 1\n");
+    let good =
+        write("i.yaml", "incidents: [{name: db-down, from: '2026-11-01T10:00:00Z', to: '2026-11-01T10:30:00Z'}]\n");
+    check(
+        &server.run(&["rules", "backtest", &rules, "--incidents", &good]).await,
+        Exit::Ok,
+        &expect![[r#"
+            0 rules, 0 episodes, 0 pages
+            INCIDENT  CAUGHT BY
+            db-down   Errors 1m before, Slow 5m after
+            net       nobody
+            RULE    CAUGHT  MISSED  OUTSIDE
+            Errors  1       0       2
+            incidents caught: 1 of 2; 1 of the file lie outside the time
+        "#]],
+    );
+    let wrong = write("wrong.yaml", "incidents: [{name: db-down}]\n");
+    let (exit, text) = server.run(&["rules", "backtest", &rules, "--incidents", &wrong]).await;
+    assert!(exit == Exit::Usage && text.contains("wrong.yaml:1:13: an incident needs 'from'"), "{text}");
+}
+
 #[test]
 fn a_closed_pipe_is_not_an_error() {
     let error = CliError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));

@@ -9,11 +9,13 @@ use logweir_aggregator::api::App;
 use logweir_aggregator::api::error::ApiError;
 use logweir_aggregator::api::query::{ALERTING, Asked, collect, start};
 use logweir_aggregator::live;
+use logweir_aggregator::receive::{DEFAULT_TENANT, Received, json};
 use logweir_aggregator::search::execute::LIMIT_MAX;
 use logweir_alerting::source::{
     AgentHealth, Ahead, Answer, Arrival, Health, HostMark, LowDisk, QueryError, QuerySource,
 };
 use logweir_proto::api::{ErrorCode, QueryRequest};
+use logweir_proto::record::field;
 
 /// An agent speaks of each of its sources with every heartbeat; one that it left out for so long has ended.
 const SOURCE_ENDED_NS: i64 = 20 * 1_000_000_000;
@@ -53,9 +55,15 @@ impl QuerySource for Engine {
     fn hosts(&self) -> Vec<HostMark> {
         let mut hosts: BTreeMap<String, HostMark> = BTreeMap::new();
         for (_, agent) in self.app.sources.agents() {
-            let new = HostMark { host: agent.host.clone(), heard_wall: agent.last_seen_ns, watermark_ns: None };
-            let mark = hosts.entry(agent.host).or_insert(new);
-            mark.heard_wall = mark.heard_wall.max(agent.last_seen_ns);
+            let (host, heard_wall, passing) = (agent.host, agent.last_seen_ns, agent.heartbeat.passing);
+            let new = HostMark { host: host.clone(), heard_wall, watermark_ns: None, passing };
+            let mark = hosts.entry(host).or_insert_with(|| new.clone());
+            match (mark.passing, passing) {
+                // One that stays counts, whatever else runs there for a moment.
+                (true, false) => *mark = new,
+                (false, true) => {}
+                _ => mark.heard_wall = mark.heard_wall.max(heard_wall),
+            }
         }
         for (_, source) in self.app.sources.snapshot() {
             let Some(mark) = hosts.get_mut(&source.host) else { continue };
@@ -69,6 +77,11 @@ impl QuerySource for Engine {
         hosts.into_values().collect()
     }
 
+    fn oldest_ns(&self) -> Option<i64> {
+        let view = self.app.store.view();
+        view.segments.iter().filter_map(|segment| segment.time_range()).map(|(oldest, _)| oldest).min()
+    }
+
     fn arrivals(&self, after: u64) -> Vec<Arrival> {
         let own = |new: live::Arrival| Arrival {
             number: new.number,
@@ -77,6 +90,26 @@ impl QuerySource for Engine {
             newest_ns: new.newest_ns,
         };
         self.app.live.arrivals.after(after).into_iter().map(own).collect()
+    }
+
+    fn say(&self, event: serde_json::Value) -> BoxFuture<'_, Result<(), QueryError>> {
+        async move {
+            let unavailable = |reason: String| QueryError::Unavailable(reason);
+            let mut event = event;
+            event[field::SERVICE] = "logweir".into();
+            event[field::SOURCE] = "logweir".into();
+            event[field::HOST] = self.host.as_str().into();
+            let sender = json::Sender { host: self.host.clone(), ..json::Sender::default() };
+            let text = event.to_string();
+            let batch = json::batch(&sender, &[text.as_bytes()]).map_err(|error| unavailable(error.to_string()))?;
+            let now_ns = self.app.clock.now_ns();
+            let ticket =
+                self.app.admission.enter(now_ns).map_err(|refusal| unavailable(refusal.reason().into_owned()))?;
+            let received = Received::built(DEFAULT_TENANT.to_owned(), now_ns, batch, ticket);
+            let received = received.map_err(|error| unavailable(error.to_string()))?;
+            self.app.writer.append(received).await.map(drop).map_err(|error| unavailable(error.to_string()))
+        }
+        .boxed()
     }
 
     fn health(&self) -> Health {

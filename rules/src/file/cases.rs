@@ -46,8 +46,9 @@ fn read_case(node: &Node, names: &Names, problems: &mut Problems) -> Option<Test
     let series = list("series", problems).iter().filter_map(|n| read_series(n, names, problems)).collect();
     let agents = list("agents", problems).iter().filter_map(|n| read_agent(n, problems)).collect();
     let deploys = list("deploys", problems).iter().filter_map(|n| read_deploy(n, problems)).collect();
+    let known_since_ns = fields.get("known_since").and_then(|n| problems.duration_ns(n, "known_since"));
     fields.finish(problems);
-    Some(TestCase { name, at: node.at, parser, logs, counts, series, agents, deploys, expect })
+    Some(TestCase { name, at: node.at, parser, logs, counts, series, agents, deploys, known_since_ns, expect })
 }
 
 fn time(fields: &mut Fields<'_>, key: &'static str, problems: &mut Problems) -> Option<i64> {

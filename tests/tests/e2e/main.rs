@@ -4,6 +4,7 @@
 
 mod amtool;
 mod anomaly;
+mod canary;
 mod commands;
 mod deployed;
 mod disk;

@@ -109,10 +109,17 @@ impl<'r> Search<'r, '_, '_> {
         let empty = aggregator.clone();
         let counts_only = empty.counts_only().filter(|_| self.steps.is_empty());
         let columns = empty.columns();
-        let is_number = self.filter.is_all() && matches!(&counts_only, Some((by, None)) if by.is_empty());
-        let look = |aggregator: &mut Aggregator, reader: Reader<'_>, block: &BlockRef| {
-            if is_number && reader.range().contains(&block.stat) {
-                aggregator.add_events(u64::from(block.stat.rows));
+        let is_number = matches!(&counts_only, Some((by, None)) if by.is_empty());
+        let look = |(aggregator, words): &mut (Aggregator, WordRows), reader: Reader<'_>, block: &BlockRef| {
+            let mut events = || match reader.filter().word() {
+                Some(word) => words.of(reader, block, word),
+                None => reader.filter().is_all().then_some(block.stat.rows),
+            };
+            if is_number
+                && reader.range().contains(&block.stat)
+                && let Some(events) = events()
+            {
+                aggregator.add_events(u64::from(events));
                 return Ok(Look::Known);
             }
             let counted = counts_only.as_ref().and_then(|(by, width)| {
@@ -129,7 +136,7 @@ impl<'r> Search<'r, '_, '_> {
             }
             Ok(Look::Read)
         };
-        for more in crew::each_block(&mut scan, || empty.clone(), &look)? {
+        for (more, _) in crew::each_block(&mut scan, || (empty.clone(), WordRows::default()), &look)? {
             aggregator.merge(more)?;
         }
         let coverage = scan.finish(false);
@@ -218,6 +225,21 @@ impl<'r> Search<'r, '_, '_> {
             }
         }
         Outcome { warnings: std::mem::take(&mut self.warnings), ..Outcome::of(coverage, given, None) }
+    }
+}
+
+/// In how many rows of the blocks of one segment a word stands.
+#[derive(Default)]
+struct WordRows(Option<(usize, Option<Vec<u32>>)>);
+
+impl WordRows {
+    /// `None` when the block must be read.
+    fn of(&mut self, reader: Reader<'_>, block: &BlockRef, word: &str) -> Option<u32> {
+        if self.0.as_ref().is_none_or(|(segment, _)| *segment != block.segment) {
+            self.0 = Some((block.segment, reader.segment(block).word_rows(word)));
+        }
+        let (_, rows) = self.0.as_ref()?;
+        rows.as_ref()?.get(block.block).copied().filter(|rows| *rows > 0)
     }
 }
 

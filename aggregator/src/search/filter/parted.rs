@@ -54,6 +54,9 @@ pub fn scan(test: &TextTest, parts: &dyn Parts, within: &Mask) -> Result<Option<
                 for (place, part) in places {
                     if let Some(Piece::Column(key)) = template.get(place) {
                         let part = part.as_ref().unwrap_or(needle);
+                        if part.text().is_some_and(|text| !parts.may_have(key, text)) {
+                            continue;
+                        }
                         unsure = unsure.or(&hits(part, &parts.column(key)?, &rows)?);
                     }
                 }
@@ -76,7 +79,8 @@ pub fn scan(test: &TextTest, parts: &dyn Parts, within: &Mask) -> Result<Option<
 
 fn judge(needle: &Needle, text: &[u8], template: &Template) -> Judged {
     let mut columns = Vec::new();
-    let mut is_unsure = false;
+    // What runs from one literal over into another is in neither.
+    let mut is_unsure = template.windows(2).any(|pair| matches!(pair, [Piece::Literal(_), Piece::Literal(_)]));
     for (place, piece) in template.iter().enumerate() {
         match piece {
             Piece::Literal(literal) => match needle.in_literal(literal, place == 0, place + 1 == template.len()) {

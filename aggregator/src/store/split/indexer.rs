@@ -4,28 +4,41 @@
 //!   front into the lexicon, the others into the lexicon. Words over [`WORD_BYTES_MAX`] leave only their front.
 //! - Values of all other text columns, folded: small sets of words into the lexicon, everything else into the hash
 //!   list.
-//!   Where a field is text in some rows and an integer in others, integers are indexed as their text.
+//!   Where a field is text in some rows and an integer in others, integers are indexed as their text. What messages say
+//!   word by word is left to its words ([`said`]).
 //! - Names of fields into the lexicon.
 //!
 //! A block whose text has too many distinct words, or hardly any word twice, is marked to be scanned instead.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-use arrow::array::{Array, AsArray, Int64Array, StringArray, UInt16Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, UInt16Array};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
 
+use self::distinct::Distinct;
+use self::hashed::Hashed;
+use self::said::{Said, is_found_by_words};
+use self::words::{FOLDED, Fronts};
+pub use self::words::{FRONT_CHARS, for_each_word, front};
 use super::derived::{self, Deriver, Piece};
 use super::hashes;
 use super::lexicon::{LexiconBuilder, class};
-use super::rows::{Numbers, dictionary};
+use super::rows::{Dictionary, Numbers, dictionary};
+use super::tally::Cursor;
 use crate::store::block::{cell, texts};
-use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
-use crate::store::segment::{BLOCK_ROWS_MAX, Counts};
+use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT, Kind, Layout};
+use crate::store::segment::Counts;
 use crate::store::spell::Cell;
 use crate::store::token::{self, WORD_BYTES_MAX};
+
+mod distinct;
+mod hashed;
+pub mod said;
+mod words;
 
 /// A block with more distinct words is scanned.
 pub const BLOCK_WORDS_MAX: usize = 16_000;
@@ -47,9 +60,6 @@ pub const LEXICON_VALUES_MAX: usize = 256;
 /// Most values of a block in the hash list; the columns beyond are scanned.
 pub const BLOCK_VALUES_MAX: usize = 65_536;
 
-/// Letters of the front of a word.
-pub const FRONT_CHARS: usize = 3;
-
 /// The columns whose text is cut into words.
 pub const WORD_FIELDS: [&str; 2] = [field::MESSAGE, field::EXCEPTION_STACK];
 
@@ -69,10 +79,19 @@ pub struct Indexer {
     hashes: Vec<u64>,
     blocks: u32,
     scans: Scans,
-    /// Reused: hashes of the variable words of a block.
+    found_by_words: BTreeSet<String>,
+    /// By place of a column.
+    hashed: Vec<Hashed>,
+    /// Reused: the entries of the variable words of a block, each once, and the hashes of these.
     variable: Vec<u64>,
+    words: Distinct,
     fronts: Fronts,
     distinct: Distinct,
+    /// In which rows the words at hand stand.
+    at: Cursor,
+    /// Reused: the first row of each value of a column, and by its number in how many rows it stands.
+    firsts: Vec<(u32, u32)>,
+    times: Vec<u32>,
     /// Words after which a block is probed.
     probe_words: usize,
     seed: u64,
@@ -85,9 +104,15 @@ impl Default for Indexer {
             hashes: Vec::new(),
             blocks: 0,
             scans: Scans::default(),
+            found_by_words: BTreeSet::new(),
+            hashed: Vec::new(),
             variable: Vec::new(),
+            words: Distinct::default(),
             fronts: Fronts::default(),
             distinct: Distinct::default(),
+            at: Cursor::default(),
+            firsts: Vec::new(),
+            times: Vec::new(),
             probe_words: PROBE_WORDS,
             seed: RandomState::new().build_hasher().finish(),
         }
@@ -99,6 +124,8 @@ pub struct Indexes {
     pub lexicon: LexiconBuilder,
     pub hashes: Vec<u64>,
     pub scans: Scans,
+    /// Fields of which some values are found by the words of messages alone.
+    pub found_by_words: Vec<String>,
 }
 
 /// Which rows have messages that their other columns tell.
@@ -116,6 +143,28 @@ pub struct Rows<'a> {
     pub numbers: &'a dyn Fn(usize) -> Option<Numbers<'a>>,
 }
 
+/// The texts of a block that are cut into words.
+struct Texts<'a>([Option<&'a StringArray>; 2]);
+
+impl<'a> Texts<'a> {
+    fn of(rows: &Rows<'a>) -> Texts<'a> {
+        Texts(WORD_FIELDS.map(|name| {
+            let column = rows.layout.columns_of(name).find(|(_, kind)| *kind == Kind::Str)?.0;
+            Some(rows.batch.column(column).as_string::<i32>()).filter(|texts| texts.null_count() < texts.len())
+        }))
+    }
+
+    fn of_row(&self, row: usize) -> [Option<&'a str>; 2] {
+        self.0.map(|texts| {
+            texts.filter(|texts| texts.is_valid(row)).map(|texts| texts.value(row)).filter(|text| !text.is_empty())
+        })
+    }
+
+    fn has_stack(&self, row: usize) -> bool {
+        self.0[1].is_some_and(|texts| texts.is_valid(row))
+    }
+}
+
 impl Indexer {
     /// Adds the next block. `counts` know all values of some of its fields.
     pub fn add_block(&mut self, rows: &Rows<'_>, counts: &[(&'static str, Counts)], told: Option<&Told<'_>>) {
@@ -123,7 +172,7 @@ impl Indexer {
         self.lexicon.begin_block();
         let block = self.blocks;
         self.blocks += 1;
-        self.add_words(rows, told, block);
+        let said = self.add_words(rows, told, block);
         let mut hashed = 0;
         let mut term = Vec::new();
         for (key, (place, column)) in
@@ -150,91 +199,187 @@ impl Indexer {
                 hashed += self.add_distinct(&key.field, values, counts.len(), block);
                 continue;
             }
-            if let Some(numbers) = numbers(place) {
-                let occurring = numbers.occurring();
-                let values: Vec<_> =
-                    occurring.iter().filter_map(|(number, _)| numbers.spelled(*number, key.kind)).collect();
-                hashed += self.add_distinct(&key.field, values.iter().map(|value| &**value), values.len(), block);
-                continue;
-            }
-            match key.kind {
-                Kind::Str => match texts::numbered(column) {
-                    Some((keys, values)) => {
-                        let used = used(keys, values.len());
-                        let values = used.iter().map(|key| values.value(*key).as_bytes());
-                        hashed += self.add_distinct(&key.field, values, used.len(), block);
-                    }
-                    None => hashed += self.add_values(&key.field, column.as_string(), block),
-                },
-                Kind::Int => {
-                    let integers = column.as_primitive::<Int64Type>();
-                    let texts: StringArray = integers.iter().map(|value| Some(value?.to_string())).collect();
-                    hashed += self.add_values(&key.field, &texts, block);
-                }
-                Kind::Float | Kind::Bool => {}
-            }
+            let said = Some(&said).filter(|said| key.kind == Kind::Str && said.says(place));
+            hashed += self.add_column(key, (place, column), numbers(place), said, block);
         }
     }
 
-    pub fn finish(self) -> Indexes {
-        Indexes { lexicon: self.lexicon, hashes: self.hashes, scans: self.scans }
+    /// Adds the values of a column, but for those that messages say; how many went into the hash list.
+    fn add_column(
+        &mut self,
+        key: &ColumnKey,
+        (place, column): (usize, &ArrayRef),
+        numbers: Option<Numbers<'_>>,
+        said: Option<&Said>,
+        block: u32,
+    ) -> usize {
+        let left_out = |value: &[u8]| said.is_some() && is_found_by_words(value);
+        let name = &*key.field;
+        if let Some(numbers) = numbers {
+            let mut alone = vec![said.is_none(); numbers.dictionary.len()];
+            for (at, _) in said.iter().flat_map(|said| said.unsaid(place, column)) {
+                alone[numbers.numbers[at] as usize] = true;
+            }
+            let occurring = numbers.occurring(&mut self.times);
+            if occurring.len() > LEXICON_VALUES_MAX {
+                return self.add_many((key, place), numbers, (&occurring, &alone), block);
+            }
+            let spelled =
+                |(number, _): &(u32, u32)| Some((alone[*number as usize], numbers.spelled(*number, key.kind)?));
+            let all: Vec<_> = occurring.iter().filter_map(spelled).collect();
+            let values: Vec<&[u8]> =
+                all.iter().filter(|(alone, value)| *alone || !left_out(value)).map(|(_, value)| &**value).collect();
+            return self.add_some(name, &values, all.len(), block);
+        }
+        match key.kind {
+            Kind::Str => match texts::numbered(column) {
+                Some((keys, values)) => {
+                    let mut alone = vec![said.is_none(); values.len()];
+                    for (_, row) in said.iter().flat_map(|said| said.unsaid(place, column)) {
+                        alone[usize::from(keys.value(row))] = true;
+                    }
+                    let used = used(keys, values.len());
+                    let kept = used.iter().filter(|key| alone[**key] || !left_out(values.value(**key).as_bytes()));
+                    let kept: Vec<&[u8]> = kept.map(|key| values.value(*key).as_bytes()).collect();
+                    self.add_some(name, &kept, used.len(), block)
+                }
+                None => {
+                    let texts = column.as_string::<i32>();
+                    let Some(said) = said else { return self.add_values(name, texts, block) };
+                    let mut alone = vec![false; texts.len()];
+                    said.unsaid(place, column).for_each(|(_, row)| alone[row] = true);
+                    let kept: StringArray = texts
+                        .iter()
+                        .zip(alone)
+                        .map(|(text, alone)| text.filter(|text| alone || !left_out(text.as_bytes())))
+                        .collect();
+                    if kept.null_count() > texts.null_count() {
+                        self.found_by_words.insert(name.to_owned());
+                    }
+                    self.add_values(name, &kept, block)
+                }
+            },
+            Kind::Int => {
+                let integers = column.as_primitive::<Int64Type>();
+                let texts: StringArray = integers.iter().map(|value| Some(value?.to_string())).collect();
+                self.add_values(name, &texts, block)
+            }
+            Kind::Float | Kind::Bool => 0,
+        }
     }
 
-    fn add_words(&mut self, rows: &Rows<'_>, told: Option<&Told<'_>>, block: u32) {
+    /// Adds more values than the lexicon takes, but for those that messages say and no row has `alone`; how many went into
+    /// the hash list. A value that comes again in another block was hashed before.
+    fn add_many(
+        &mut self,
+        (key, place): (&ColumnKey, usize),
+        numbers: Numbers<'_>,
+        (occurring, alone): (&[(u32, u32)], &[bool]),
+        block: u32,
+    ) -> usize {
+        if self.hashed.len() <= place {
+            self.hashed.resize_with(place + 1, Hashed::default);
+        }
+        let known = &mut self.hashed[place];
+        known.begin(numbers.dictionary);
+        let mut term = Vec::new();
+        put_value_term(&mut term, &key.field, "");
+        let (value_at, before) = (term.len(), self.hashes.len());
+        for (number, _) in occurring {
+            let entry = &mut known.entries[*number as usize];
+            if *entry == 0 {
+                let Some(value) = numbers.spelled(*number, key.kind) else { continue };
+                put_folded(&mut term, value_at, &value);
+                let by_words = if is_found_by_words(&value) { Hashed::BY_WORDS } else { 0 };
+                *entry = hashes::in_block(hashes::entry(&term, 0), Hashed::KNOWN | by_words);
+            }
+            if alone[*number as usize] || *entry & u64::from(Hashed::BY_WORDS) == 0 {
+                self.hashes.push(hashes::in_block(*entry, block));
+            }
+        }
+        let hashed = self.hashes.len() - before;
+        if hashed < occurring.len() {
+            self.found_by_words.insert(key.field.to_string());
+        }
+        hashed
+    }
+
+    /// Adds those of so many distinct values that are not left out; how many went into the hash list.
+    fn add_some(&mut self, name: &str, values: &[&[u8]], distinct: usize, block: u32) -> usize {
+        if values.len() < distinct {
+            self.found_by_words.insert(name.to_owned());
+        }
+        self.add_distinct(name, values.iter().copied(), distinct, block)
+    }
+
+    pub fn finish(self) -> Indexes {
+        let found_by_words = self.found_by_words.into_iter().collect();
+        Indexes { lexicon: self.lexicon, hashes: self.hashes, scans: self.scans, found_by_words }
+    }
+
+    /// Adds the words of the block; which messages say what. Those of a block that is to be scanned say nothing.
+    fn add_words(&mut self, rows: &Rows<'_>, told: Option<&Told<'_>>, block: u32) -> Said {
+        let texts = Texts::of(rows);
+        let said = told.map_or_else(Said::default, |told| Said::new(told, &texts));
         let before = self.lexicon.block_terms();
         self.variable.clear();
+        self.words.begin();
         self.fronts.begin_block();
-        let occurrences = self.add_texts(rows, told, block);
+        self.at = Cursor::default();
+        let occurrences = self.add_texts(rows, &texts, told.map(|told| (told, &said)), block);
         let distinct = self.distinct_words(before);
         let too_many = |occurrences: usize| distinct > BLOCK_WORDS_MIN && distinct * 3 > occurrences;
         if distinct > BLOCK_WORDS_MAX || occurrences.is_none_or(too_many) {
             self.lexicon.truncate_block(before);
             self.scans.words.push(block);
             self.probe_words = PROBE_WORDS_AGAIN;
-        } else {
-            self.hashes.extend_from_slice(&self.variable);
-            self.probe_words = PROBE_WORDS;
+            return Said::default();
         }
+        self.hashes.extend_from_slice(&self.variable);
+        self.probe_words = PROBE_WORDS;
+        said
     }
 
     /// Distinct words of the block, of which the lexicon had `before` terms.
-    fn distinct_words(&mut self, before: usize) -> usize {
-        self.variable.sort_unstable();
-        self.variable.dedup();
+    fn distinct_words(&self, before: usize) -> usize {
         self.lexicon.block_terms() - before + self.variable.len()
     }
 
     /// Adds the words of all texts; how many there were, or `None` as soon as they are surely too many.
-    fn add_texts(&mut self, rows: &Rows<'_>, told: Option<&Told<'_>>, block: u32) -> Option<usize> {
-        let Rows { layout, batch, .. } = *rows;
+    fn add_texts(
+        &mut self,
+        rows: &Rows<'_>,
+        texts: &Texts<'_>,
+        told: Option<(&Told<'_>, &Said)>,
+        block: u32,
+    ) -> Option<usize> {
         let before = self.lexicon.block_terms();
-        let mut occurrences = told.map_or(0, |told| self.add_told(told, rows, block));
-        let by_words: Vec<bool> = told.iter().flat_map(|told| told.deriver.by_words()).map(|t| t.is_some()).collect();
+        let template = |row: usize| told.and_then(|(_, said)| said.template(row));
+        let mut occurrences = told.map_or(0, |(told, said)| self.add_told(told, said, rows, block));
         let mut probed = false;
-        for name in WORD_FIELDS {
-            for (column, _) in layout.columns_of(name).filter(|(_, kind)| *kind == Kind::Str) {
-                let texts = batch.column(column).as_string::<i32>();
-                let told = told.filter(|told| told.deriver.message() == column);
-                let is_added = |row: usize| {
-                    told.is_some_and(|told| told.numbers.is_valid(row) && by_words[told.numbers.value(row) as usize])
-                };
-                let mut last = None;
-                for (_, text) in texts.iter().enumerate().filter(|(row, _)| !is_added(*row)) {
-                    let Some(text) = text.filter(|text| !text.is_empty() && last != Some(*text)) else { continue };
-                    if text.len() > INDEXED_TEXT_BYTES_MAX {
-                        return None;
-                    }
-                    occurrences += self.add_text(text, block);
-                    last = Some(text);
-                    let probe = !probed && occurrences > self.probe_words;
-                    probed |= probe;
-                    let full = self.variable.len() > 4 * BLOCK_WORDS_MAX;
-                    if (full && self.distinct_words(before) > BLOCK_WORDS_MAX)
-                        || (probe && self.distinct_words(before) * 3 > occurrences * 2)
-                        || self.lexicon.block_terms() - before > BLOCK_WORDS_MAX
-                    {
-                        return None;
-                    }
+        let mut row = 0;
+        while row < rows.batch.num_rows() {
+            let from = row;
+            row += 1;
+            let found = texts.of_row(from);
+            if template(from).is_some() || found == [None, None] {
+                continue;
+            }
+            // The same text again is a row more of each of its words.
+            while row < rows.batch.num_rows() && template(row).is_none() && texts.of_row(row) == found {
+                row += 1;
+            }
+            self.at.begin_unit(row - from);
+            for text in found.into_iter().flatten() {
+                if text.len() > INDEXED_TEXT_BYTES_MAX {
+                    return None;
+                }
+                occurrences += self.add_text(text, block);
+                let probe = !probed && occurrences > self.probe_words;
+                probed |= probe;
+                let distinct = self.distinct_words(before);
+                if distinct > BLOCK_WORDS_MAX || (probe && distinct * 3 > occurrences * 2) {
+                    return None;
                 }
             }
         }
@@ -243,11 +388,11 @@ impl Indexer {
 
     /// Adds the words of the messages that are told: those of each template once, and those of the values in it. How
     /// many words the messages have, about.
-    fn add_told(&mut self, told: &Told<'_>, rows: &Rows<'_>, block: u32) -> usize {
+    fn add_told(&mut self, told: &Told<'_>, said: &Said, rows: &Rows<'_>, block: u32) -> usize {
         let mut occurrences = 0;
         let mut of_template: Vec<Vec<u32>> = Vec::new();
-        for (row, number) in told.numbers.iter().enumerate() {
-            let Some(number) = number.and_then(|number| usize::try_from(number).ok()) else { continue };
+        for row in 0..told.numbers.len() {
+            let Some(number) = said.template(row) else { continue };
             if of_template.len() <= number {
                 of_template.resize_with(number + 1, Vec::new);
             }
@@ -255,14 +400,20 @@ impl Indexer {
         }
         for (template, told_rows) in told.deriver.by_words().zip(&of_template) {
             let Some(template) = template.filter(|_| !told_rows.is_empty()) else { continue };
+            self.at.begin_unit(told_rows.len());
             for piece in template {
-                match piece {
-                    Piece::Literal(text) => occurrences += told_rows.len() * self.add_text(text, block),
-                    Piece::Column(key) => {
-                        let Some(column) = told.deriver.column(key) else { continue };
-                        occurrences += told_rows.len();
-                        self.add_told_values(rows, column, key.kind, told_rows, block);
-                    }
+                if let Piece::Literal(text) = piece {
+                    occurrences += told_rows.len() * self.add_text(text, block);
+                }
+            }
+            let mut done = Vec::new();
+            for piece in template {
+                let Piece::Column(key) = piece else { continue };
+                let Some(column) = told.deriver.column(key) else { continue };
+                occurrences += told_rows.len();
+                if !done.contains(&column) {
+                    done.push(column);
+                    self.add_told_values(rows, column, key.kind, told_rows, block);
                 }
             }
         }
@@ -271,38 +422,62 @@ impl Indexer {
 
     /// Adds the words of the values of a column in some rows.
     fn add_told_values(&mut self, rows: &Rows<'_>, column: usize, kind: Kind, told_rows: &[u32], block: u32) {
-        self.distinct.begin();
         let array = rows.batch.column(column);
         // Where every row has a value, its number is in the place of the row.
         let numbers = (rows.numbers)(column).filter(|numbers| numbers.numbers.len() == array.len());
-        let mut text = Vec::new();
-        for row in told_rows.iter().map(|row| *row as usize) {
-            if let Some(numbers) = numbers
-                && !self.distinct.insert(u64::from(numbers.numbers[row]))
-            {
-                continue;
+        let mut firsts = std::mem::take(&mut self.firsts);
+        firsts.clear();
+        match numbers {
+            Some(numbers) => {
+                if self.times.len() < numbers.dictionary.len() {
+                    self.times.resize(numbers.dictionary.len(), 0);
+                }
+                for row in told_rows {
+                    let times = &mut self.times[numbers.numbers[*row as usize] as usize];
+                    if *times == 0 {
+                        firsts.push((*row, 0));
+                    }
+                    *times += 1;
+                }
+                for (row, times) in &mut firsts {
+                    *times = std::mem::take(&mut self.times[numbers.numbers[*row as usize] as usize]);
+                }
             }
-            let Some(value) = cell(array, kind, row) else { continue };
-            let is_new = numbers.is_some()
-                || self.distinct.insert(match value {
-                    Cell::Str(text) => dictionary::hash(self.seed, text.as_bytes()),
-                    Cell::Int(number) => spread(number as u64),
-                    Cell::Float(number) => spread(number.to_bits()),
-                    Cell::Bool(bit) => u64::from(bit),
-                });
-            match value {
-                Cell::Str(text) if is_new => {
+            None => {
+                self.distinct.begin();
+                for row in told_rows {
+                    let Some(value) = cell(array, kind, *row as usize) else { continue };
+                    let (place, is_new) = self.distinct.number(match value {
+                        Cell::Str(text) => dictionary::hash(self.seed, text.as_bytes()),
+                        Cell::Int(number) => spread(number as u64),
+                        Cell::Float(number) => spread(number.to_bits()),
+                        Cell::Bool(bit) => u64::from(bit),
+                    });
+                    if is_new {
+                        firsts.push((*row, 0));
+                    }
+                    firsts[place].1 += 1;
+                }
+            }
+        }
+        self.at.begin_part();
+        let mut text = Vec::new();
+        for (row, times) in &firsts {
+            self.at.begin_value(*times as usize);
+            match cell(array, kind, *row as usize) {
+                Some(Cell::Str(text)) => {
                     self.add_text(text, block);
                 }
-                number if is_new => {
+                Some(number) => {
                     text.clear();
                     if derived::put(number, &mut text) {
                         self.add_text(std::str::from_utf8(&text).unwrap_or_default(), block);
                     }
                 }
-                _ => {}
+                None => {}
             }
         }
+        self.firsts = firsts;
     }
 
     /// Adds the words of a text; how many there were.
@@ -315,11 +490,14 @@ impl Indexer {
             let long = folded.len() > WORD_BYTES_MAX;
             if long || is_variable(folded) {
                 if !long {
-                    self.variable.push(hashes::entry(word, block));
+                    let entry = hashes::entry(word, block);
+                    if self.words.insert(hashes::hash_of(entry)) {
+                        self.variable.push(entry);
+                    }
                 }
                 self.fronts.add(folded, &mut self.lexicon);
             } else {
-                self.lexicon.add(word);
+                self.lexicon.add_word(word, &self.at);
             }
         });
         words
@@ -355,18 +533,9 @@ impl Indexer {
         let mut term = Vec::with_capacity(name.len() + 32);
         put_value_term(&mut term, name, "");
         let value_at = term.len();
-        let mut folded = String::new();
         let mut hashed = 0;
         for value in distinct {
-            term.truncate(value_at);
-            term.extend_from_slice(value);
-            if value.is_ascii() {
-                term[value_at..].make_ascii_lowercase();
-            } else {
-                token::fold(std::str::from_utf8(value).unwrap_or_default(), &mut folded);
-                term.truncate(value_at);
-                term.extend_from_slice(folded.as_bytes());
-            }
+            put_folded(&mut term, value_at, value);
             if small && !is_variable(&term[value_at..]) {
                 self.lexicon.add(&term);
             } else {
@@ -376,6 +545,19 @@ impl Indexer {
         }
         hashed
     }
+}
+
+/// Puts the folded value behind the beginning of its term.
+fn put_folded(term: &mut Vec<u8>, value_at: usize, value: &[u8]) {
+    term.truncate(value_at);
+    term.extend_from_slice(value);
+    if value.is_ascii() {
+        return term[value_at..].make_ascii_lowercase();
+    }
+    let mut folded = String::new();
+    token::fold(std::str::from_utf8(value).unwrap_or_default(), &mut folded);
+    term.truncate(value_at);
+    term.extend_from_slice(folded.as_bytes());
 }
 
 /// The keys that occur.
@@ -405,187 +587,5 @@ fn is_variable(folded: &[u8]) -> bool {
     folded.len() >= 24 || folded.iter().any(u8::is_ascii_digit)
 }
 
-/// The characters at the front of a folded word, up to the first digit, at most [`FRONT_CHARS`].
-pub fn front(folded: &str) -> &str {
-    let end = folded.char_indices().enumerate().find(|(n, (_, c))| *n == FRONT_CHARS || c.is_ascii_digit());
-    end.map_or(folded, |(_, (at, _))| &folded[..at])
-}
-
-/// The fronts of a block: nearly always the same few, so ASCII ones are remembered in a table.
-#[derive(Debug)]
-struct Fronts {
-    /// By [`Fronts::slot`]: whether the block has it.
-    seen: Vec<bool>,
-    term: Vec<u8>,
-}
-
-impl Default for Fronts {
-    fn default() -> Fronts {
-        Fronts { seen: vec![false; 28 * 28 * 28], term: Vec::new() }
-    }
-}
-
-impl Fronts {
-    fn begin_block(&mut self) {
-        self.seen.fill(false);
-    }
-
-    fn add(&mut self, folded: &[u8], lexicon: &mut LexiconBuilder) {
-        let end = folded.iter().take(FRONT_CHARS).position(u8::is_ascii_digit).unwrap_or(FRONT_CHARS.min(folded.len()));
-        let mut ascii = &folded[..end];
-        match Fronts::slot(ascii) {
-            Some(slot) if self.seen[slot] => return,
-            Some(slot) => self.seen[slot] = true,
-            // Words come from text, so this is valid; were it not, the whole of it would be its front.
-            None => ascii = std::str::from_utf8(folded).map_or(folded, |word| front(word).as_bytes()),
-        }
-        self.term.clear();
-        self.term.push(class::FRONT);
-        self.term.extend_from_slice(ascii);
-        lexicon.add(&self.term);
-    }
-
-    fn slot(front: &[u8]) -> Option<usize> {
-        let mut slot = 0;
-        for i in 0..FRONT_CHARS {
-            let digit = match front.get(i) {
-                None => 0,
-                Some(b @ b'a'..=b'z') => usize::from(b - b'a') + 1,
-                Some(b'_') => 27,
-                Some(_) => return None,
-            };
-            slot = slot * 28 + digit;
-        }
-        Some(slot)
-    }
-}
-
-/// Calls `each` with every word of `text`, folded, behind [`class::WORD`]: what [`token::for_each_word`] does, in a
-/// third of its time on ASCII text.
-pub fn for_each_word(text: &str, mut each: impl FnMut(&[u8])) {
-    let mut word: Vec<u8> = Vec::with_capacity(WORD_BYTES_MAX + 1);
-    word.push(class::WORD);
-    if !text.is_ascii() {
-        let mut buffer = String::new();
-        token::for_each_word(text, &mut buffer, |folded| {
-            word.truncate(1);
-            word.extend_from_slice(folded.as_bytes());
-            each(&word);
-        });
-        return;
-    }
-    for &byte in text.as_bytes() {
-        let folded = FOLDED[usize::from(byte)];
-        if folded != 0 {
-            word.push(folded);
-        } else if word.len() > 1 {
-            each(&word);
-            word.truncate(1);
-        }
-    }
-    if word.len() > 1 {
-        each(&word);
-    }
-}
-
-/// Lower-case word characters of ASCII; 0 for separators.
-const FOLDED: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let c = byte as u8;
-        if c.is_ascii_alphanumeric() || c == b'_' {
-            table[byte] = c.to_ascii_lowercase();
-        }
-        byte += 1;
-    }
-    table
-};
-
-/// A set of hashes that is emptied for every column of every block.
-#[derive(Debug, Default)]
-struct Distinct {
-    /// A hash, and in which round it was put there. The length is a power of two.
-    slots: Vec<(u64, u32)>,
-    round: u32,
-    len: usize,
-}
-
-impl Distinct {
-    fn begin(&mut self) {
-        self.len = 0;
-        self.round = self.round.wrapping_add(1);
-        if self.round == 0 || self.slots.is_empty() {
-            self.slots.clear();
-            self.slots.resize(4 * BLOCK_ROWS_MAX, (0, 0));
-            self.round = 1;
-        }
-    }
-
-    /// Whether the hash is new.
-    fn insert(&mut self, hash: u64) -> bool {
-        if 2 * self.len >= self.slots.len() {
-            let slots = std::mem::take(&mut self.slots);
-            self.slots = vec![(0, 0); (2 * slots.len()).max(64)];
-            self.len = 0;
-            let round = self.round;
-            for (hash, _) in slots.into_iter().filter(|(_, put)| *put == round) {
-                self.insert(hash);
-            }
-        }
-        let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
-        while self.slots[at].1 == self.round {
-            if self.slots[at].0 == hash {
-                return false;
-            }
-            at = (at + 1) & mask;
-        }
-        self.slots[at] = (hash, self.round);
-        self.len += 1;
-        true
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn words_are_those_of_the_token_module(text in "[a-zA-Z0-9_ .:/=-]{0,60}|\\PC{0,20}") {
-            let (mut fast, mut slow) = (Vec::new(), Vec::new());
-            for_each_word(&text, |word| fast.push(String::from_utf8(word[1..].to_vec()).unwrap()));
-            token::for_each_word(&text, &mut String::new(), |word| slow.push(word.to_owned()));
-            prop_assert_eq!(&fast, &slow);
-            for word in slow {
-                prop_assert_eq!(is_variable(word.as_bytes()), token::is_variable(&word));
-            }
-        }
-    }
-
-    #[test]
-    fn a_set_of_hashes_knows_each_once() {
-        let mut distinct = Distinct::default();
-        for count in [3, 20_000, 500] {
-            distinct.begin();
-            let hash = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            assert!((0..count).all(|i| distinct.insert(hash(i))));
-            assert!((0..count).all(|i| !distinct.insert(hash(i))));
-        }
-    }
-
-    #[test]
-    fn fronts_end_at_a_digit_or_after_three() {
-        for (word, want) in [("user42", "use"), ("a1", "a"), ("9f", ""), ("ünï", "ünï"), ("ünïc", "ünï"), ("ü1", "ü")]
-        {
-            assert_eq!(front(word), want);
-            let mut lexicon = LexiconBuilder::default();
-            lexicon.begin_block();
-            Fronts::default().add(word.as_bytes(), &mut lexicon);
-            assert!(!lexicon.add(format!("a{want}").as_bytes()), "{word} has the front {want}");
-        }
-    }
-}
+mod tests;

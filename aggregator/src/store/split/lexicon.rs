@@ -15,6 +15,7 @@ use tantivy::{DocSet, Index, InvertedIndexReader, SegmentReader, TERMINATED};
 
 use super::gate::Terms;
 use super::hashes::Seeded;
+use super::tally::{self, Cursor, Met};
 
 /// What a term is, its first byte. The same bytes are hashed for the hash list.
 pub mod class {
@@ -49,15 +50,33 @@ pub enum LexiconError {
 #[derive(Debug, Default)]
 pub struct LexiconBuilder {
     terms: HashMap<Box<[u8]>, u32, Seeded>,
-    /// By number of the term: the block after the last that has it.
-    seen_until: Vec<u32>,
+    /// By number of the term.
+    seen: Vec<Seen>,
     blocks: Vec<Vec<u32>>,
+    /// By block before the current one, the rows of each of its terms; 0 where they are not known.
+    rows: Vec<Vec<u32>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// The block after the last that has the term.
+    until: u32,
+    /// What that block has of a word.
+    met: Met,
 }
 
 impl LexiconBuilder {
     /// Begins the next block.
     pub fn begin_block(&mut self) {
+        self.end_block();
         self.blocks.push(Vec::new());
+    }
+
+    /// Notes the rows of the words of the last block.
+    fn end_block(&mut self) {
+        if let Some(block) = self.blocks.get(self.rows.len()) {
+            self.rows.push(block.iter().map(|term| self.seen[*term as usize].met.rows()).collect());
+        }
     }
 
     /// Distinct terms of the current block.
@@ -69,37 +88,85 @@ impl LexiconBuilder {
     pub fn truncate_block(&mut self, len: usize) {
         if let Some(block) = self.blocks.last_mut() {
             for term in block.drain(len.min(block.len())..) {
-                self.seen_until[term as usize] = 0;
+                self.seen[term as usize].until = 0;
             }
         }
     }
 
     /// Adds a term, with its class byte, to the current block; `true` if the block did not have it.
     pub fn add(&mut self, term: &[u8]) -> bool {
+        let number = self.number(term);
+        self.see(number, Met::default())
+    }
+
+    /// Adds a word, with its class byte, that stands in the rows at hand.
+    pub fn add_word(&mut self, term: &[u8], at: &Cursor) {
+        let number = self.number(term);
+        if !self.see(number, Met::first(at)) {
+            self.seen[number as usize].met.again(at);
+        }
+    }
+
+    fn number(&mut self, term: &[u8]) -> u32 {
+        if let Some(number) = self.terms.get(term) {
+            return *number;
+        }
+        let number = self.seen.len() as u32;
+        self.terms.insert(term.into(), number);
+        self.seen.push(Seen::default());
+        number
+    }
+
+    fn see(&mut self, number: u32, met: Met) -> bool {
         let until = self.blocks.len() as u32;
-        let number = match self.terms.get(term) {
-            Some(number) => *number,
-            None => {
-                let number = self.seen_until.len() as u32;
-                self.terms.insert(term.into(), number);
-                self.seen_until.push(0);
-                number
-            }
-        };
-        let seen = &mut self.seen_until[number as usize];
-        if *seen == until {
+        let seen = &mut self.seen[number as usize];
+        if seen.until == until {
             return false;
         }
-        *seen = until;
+        *seen = Seen { until, met };
         if let Some(block) = self.blocks.last_mut() {
             block.push(number);
         }
         true
     }
 
+    /// All terms, for the gate.
+    pub fn filter(&self) -> Terms {
+        let mut filter = Terms::new(self.terms.len());
+        self.terms.keys().for_each(|term| filter.add(term));
+        filter
+    }
+
+    /// The section of [`tally`].
+    pub fn tally(&mut self) -> Vec<u8> {
+        self.end_block();
+        let blocks = self.blocks.len();
+        let mut known = vec![0; self.seen.len()];
+        let counted = || self.blocks.iter().zip(&self.rows).enumerate();
+        for (term, _) in counted().flat_map(|(_, (terms, rows))| terms.iter().zip(rows)).filter(|(_, rows)| **rows > 0)
+        {
+            known[*term as usize] += 1;
+        }
+        let mut words: Vec<Option<(&str, Vec<u32>)>> = vec![None; self.seen.len()];
+        for (term, number) in &self.terms {
+            let word = term.strip_prefix(&[class::WORD]).filter(|_| tally::is_told(known[*number as usize], blocks));
+            if let Some(word) = word.and_then(|word| std::str::from_utf8(word).ok()) {
+                words[*number as usize] = Some((word, vec![0; blocks]));
+            }
+        }
+        for (block, (terms, rows)) in counted() {
+            for (term, rows) in terms.iter().zip(rows) {
+                if let Some((_, of_blocks)) = &mut words[*term as usize] {
+                    of_blocks[block] = *rows;
+                }
+            }
+        }
+        tally::encode(words.into_iter().flatten().collect(), blocks)
+    }
+
     /// Writes the bundle.
     pub fn finish(self) -> Result<Vec<u8>, LexiconError> {
-        let mut words: Vec<&str> = vec![""; self.seen_until.len()];
+        let mut words: Vec<&str> = vec![""; self.seen.len()];
         for (term, number) in &self.terms {
             words[*number as usize] = std::str::from_utf8(term).map_err(|_| LexiconError::Bundle)?;
         }

@@ -15,7 +15,7 @@ fn rules() -> Arc<RuleSet> {
 }
 
 fn mark(host: &str, heard_wall: i64, watermark_ns: i64) -> HostMark {
-    HostMark { host: host.to_owned(), heard_wall, watermark_ns: Some(watermark_ns) }
+    HostMark { host: host.to_owned(), heard_wall, watermark_ns: Some(watermark_ns), passing: false }
 }
 
 fn agent(host: &str, skew_ns: i64, ahead: Option<(i64, i64)>) -> AgentHealth {
@@ -114,7 +114,10 @@ async fn an_agent_that_goes_is_told_once_and_ends_when_it_is_back_also_over_a_re
     let (mut watcher, store) = begin(dir.path());
     for second in (0..=600).step_by(5) {
         clock.set(T0 + second * S);
-        watched.set(vec![mark("web-1", clock.now_ns(), clock.now_ns())]);
+        // One that cron starts every two minutes is not missed between its runs.
+        let ran = clock.now_ns() - second % 120 * S;
+        let cron = HostMark { passing: true, ..mark("cron-1", ran, ran) };
+        watched.set(vec![mark("web-1", clock.now_ns(), clock.now_ns()), cron]);
         watcher.look().await.expect("looks");
     }
     assert_eq!(firing(&store), Vec::<String>::new());

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use logweir_alerting::backtest::api::{File, Request};
+use logweir_alerting::backtest::incidents::{Judged, Score};
 use logweir_alerting::backtest::{Report, RuleReport};
 use logweir_proto::text::{format_duration, visible};
 use serde::Deserialize;
@@ -39,12 +40,14 @@ pub async fn run(args: &RulesBacktest, console: &mut Console) -> Result<Exit> {
         Some(revision) => Some(at_revision(revision, &args.paths).await?),
         None => None,
     };
+    let incidents = args.incidents.as_deref().map(incidents).transpose()?;
     let request = Request {
         files: Some(files),
         before,
         since: Some(args.since.clone()),
         rule: args.rule.clone(),
         budget: args.budget.clone(),
+        incidents,
     };
     let client = Client::new(&args.server)?;
     let answer: Answer = client.post("/api/v1/rules/backtest", &request).await?;
@@ -52,13 +55,72 @@ pub async fn run(args: &RulesBacktest, console: &mut Console) -> Result<Exit> {
         for rule in &answer.after.rules {
             json_line(console, rule)?;
         }
+        if let Some(judged) = &answer.after.judged {
+            json_line(console, judged)?;
+        }
         return Ok(Exit::Ok);
     }
     match &answer.before {
         Some(before) => changes(before, &answer.after, console)?,
         None => report(&answer.after, console)?,
     }
+    if let Some(after) = &answer.after.judged {
+        judged(after, answer.before.as_ref().and_then(|before| before.judged.as_ref()), console)?;
+    }
     Ok(Exit::Ok)
+}
+
+/// The file of incidents; a mistake in it is said before anything is asked.
+fn incidents(path: &Path) -> Result<File> {
+    let read = |source| CliError::Read { path: path.to_owned(), source };
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    let name = path.display().to_string();
+    logweir_alerting::backtest::incidents::read(&name, &text).map_err(|problems| {
+        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        CliError::Usage(all.join("\n"))
+    })?;
+    Ok(File { name, text })
+}
+
+/// Which incidents were caught, by whom and how soon; with `before`, what the change makes of it.
+fn judged(after: &Judged, before: Option<&Judged>, console: &mut Console) -> Result<()> {
+    let mut table = Table::new(&["INCIDENT", "CAUGHT BY"]);
+    for one in &after.incidents {
+        let was = before.and_then(|before| before.incidents.iter().find(|old| old.name == one.name));
+        match was.filter(|was| was.by != one.by) {
+            Some(was) => table.push(&[&one.name, &format!("{} → {}", by_rule(&was.by), by_rule(&one.by))]),
+            None => table.push(&[&one.name, &by_rule(&one.by)]),
+        }
+    }
+    if !table.is_empty() {
+        table.print(console)?;
+    }
+    let mut rules = Table::new(&["RULE", "CAUGHT", "MISSED", "OUTSIDE"]);
+    for (rule, score) in after.rules.iter().filter(|(_, score)| **score != Score::default()) {
+        rules.push(&[rule, &score.caught.to_string(), &score.missed.to_string(), &score.outside.to_string()]);
+    }
+    if !rules.is_empty() {
+        rules.print(console)?;
+    }
+    let caught = |judged: &Judged| judged.incidents.iter().filter(|one| !one.by.is_empty()).count();
+    let was = before.map_or(String::new(), |before| format!("{} → ", caught(before)));
+    let (of, beyond) = (after.incidents.len(), after.beyond);
+    console.line(&format!(
+        "incidents caught: {was}{} of {of}; {beyond} of the file lie outside the time",
+        caught(after)
+    ))?;
+    Ok(())
+}
+
+fn by_rule(by: &BTreeMap<String, i64>) -> String {
+    if by.is_empty() {
+        return "nobody".to_owned();
+    }
+    let one = |(rule, after): (&String, &i64)| {
+        let word = if *after < 0 { "before" } else { "after" };
+        format!("{rule} {} {word}", span(after.saturating_abs()))
+    };
+    by.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// The rule files below the paths as they are in a revision of the repository around them.

@@ -24,6 +24,13 @@ fn the_examples_pass_their_tests() {
 }
 
 #[test]
+fn what_is_not_decided_is_said_from_raw_lines() {
+    let text = include_str!("../../../../rules/tests/undecided.yaml");
+    let results = results("undecided.yaml", text);
+    assert_eq!((results.len(), results.iter().find(|line| !line.ends_with(": "))), (5, None));
+}
+
+#[test]
 fn the_shipped_rules_pass_their_tests() {
     for (name, text) in logweir_rules::library::FILES {
         let failed: Vec<String> = results(name, text).into_iter().filter(|line| !line.ends_with(": ")).collect();

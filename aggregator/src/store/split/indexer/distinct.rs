@@ -1,0 +1,63 @@
+//! The different values of a column in a block, by their hashes.
+
+use crate::store::segment::BLOCK_ROWS_MAX;
+
+/// A set of hashes that is emptied for every column of every block.
+#[derive(Debug, Default)]
+pub(super) struct Distinct {
+    /// A hash, in which round it was put there, and its number. The length is a power of two.
+    slots: Vec<(u64, u32, u32)>,
+    round: u32,
+    len: usize,
+}
+
+impl Distinct {
+    pub(super) fn begin(&mut self) {
+        self.len = 0;
+        self.round = self.round.wrapping_add(1);
+        if self.round == 0 || self.slots.is_empty() {
+            self.slots.clear();
+            self.slots.resize(4 * BLOCK_ROWS_MAX, (0, 0, 0));
+            self.round = 1;
+        }
+    }
+
+    /// Whether the hash is new.
+    pub(super) fn insert(&mut self, hash: u64) -> bool {
+        self.number(hash).1
+    }
+
+    /// The number of the hash, in the order in which they came, and whether it is new.
+    pub(super) fn number(&mut self, hash: u64) -> (usize, bool) {
+        if 2 * self.len >= self.slots.len() {
+            self.grow();
+        }
+        let at = self.slot(hash);
+        let (_, round, number) = self.slots[at];
+        if round == self.round {
+            return (number as usize, false);
+        }
+        self.slots[at] = (hash, self.round, self.len as u32);
+        self.len += 1;
+        (self.len - 1, true)
+    }
+
+    /// The slot of the hash, or the one that is free for it.
+    fn slot(&self, hash: u64) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.slots[at].1 == self.round && self.slots[at].0 != hash {
+            at = (at + 1) & mask;
+        }
+        at
+    }
+
+    fn grow(&mut self) {
+        let slots = std::mem::take(&mut self.slots);
+        self.slots = vec![(0, 0, 0); (2 * slots.len()).max(64)];
+        for (hash, round, number) in slots.into_iter().filter(|(_, round, _)| *round == self.round) {
+            let at = self.slot(hash);
+            self.slots[at] = (hash, round, number);
+        }
+    }
+}
