@@ -20,6 +20,10 @@ pub trait Indexes {
 
     /// Flags the blocks that the hash list has for a term.
     fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String>;
+
+    /// Flags the blocks in which a text of the column of a field has this part, whatever the case of its ASCII letters;
+    /// `false` when that cannot be told without reading them.
+    fn find_part(&self, field: &str, part: &[u8], flags: &mut [bool]) -> Result<bool, String>;
 }
 
 /// One flag a block.
@@ -53,6 +57,19 @@ pub fn candidates(indexes: &dyn Indexes, probe: &Probe) -> Result<Vec<bool>, Str
         Probe::WordPrefix(folded) => word_prefix(indexes, folded),
         Probe::Value { field, folded } => value(indexes, field, folded),
         Probe::Exists { field } => exists(indexes, field),
+        Probe::Part { field, part } => {
+            let mut flags = exists(indexes, field)?;
+            let mut found = vec![false; blocks];
+            if indexes.find_part(field, part.as_bytes(), &mut found)? {
+                for block in &indexes.footer().extra_blocks {
+                    if let Some(found) = found.get_mut(*block as usize) {
+                        *found = true;
+                    }
+                }
+                flags.iter_mut().zip(found).for_each(|(flag, found)| *flag &= found);
+            }
+            Ok(flags)
+        }
     }
 }
 
@@ -105,7 +122,8 @@ fn word_prefix(indexes: &dyn Indexes, folded: &str) -> Result<Vec<bool>, String>
     Ok(flags)
 }
 
-fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, String> {
+/// Flags the blocks that may have this value of a field.
+pub fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, String> {
     if WORD_FIELDS.contains(&name) {
         return value_by_words(indexes, name, folded);
     }

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{WriterProperties, WriterVersion};
@@ -22,6 +22,7 @@ use parquet::file::writer::SerializedFileWriter;
 
 use self::chunk::{Chunk, Scratch};
 pub use self::dictionary::Dictionary;
+use super::grams::Grams;
 use crate::store::column::{COUNTED_VALUES_MAX, Kind, sort_counts};
 use crate::store::segment::Counts;
 
@@ -117,6 +118,8 @@ pub struct RowsWriter {
     group_rows_max: usize,
     rows: usize,
     scratch: Scratch,
+    /// By column, of those whose texts were numbered so far.
+    grams: Vec<Option<Grams>>,
 }
 
 impl RowsWriter {
@@ -131,7 +134,9 @@ impl RowsWriter {
         let file = SerializedFileWriter::new(Vec::new(), parquet.root_schema_ptr(), Arc::new(properties))?;
         let fields = parquet.columns().iter().zip(schema.fields()).zip(plans);
         let columns = fields.map(|((descr, field), plan)| Chunk::new(descr.clone(), *plan, field.data_type().clone()));
-        Ok(RowsWriter { columns: columns.collect(), file, group_rows_max, rows: 0, scratch: Scratch::new()? })
+        let is_text = |(field, plan): (&Arc<Field>, &Plan)| plan.dictionary && *field.data_type() == DataType::Utf8;
+        let grams = schema.fields().iter().zip(plans).map(|column| is_text(column).then(Grams::default)).collect();
+        Ok(RowsWriter { columns: columns.collect(), file, group_rows_max, rows: 0, scratch: Scratch::new()?, grams })
     }
 
     /// Adds a block; all but the last of a row group are of one size.
@@ -154,7 +159,9 @@ impl RowsWriter {
 
     fn close_group(&mut self) -> Result<(), ParquetError> {
         let mut group = self.file.next_row_group()?;
-        for column in &mut self.columns {
+        for (column, grams) in self.columns.iter_mut().zip(&mut self.grams) {
+            let is_whole = |grams: &mut Grams| column.is_numbered() && grams.add(&column.dictionary);
+            *grams = grams.take().and_then(|mut grams| is_whole(&mut grams).then_some(grams));
             let (bytes, close) = column.close(&mut self.scratch)?;
             group.append_column(&bytes, close)?;
         }
@@ -163,12 +170,13 @@ impl RowsWriter {
         Ok(())
     }
 
-    /// The whole Parquet file.
-    pub fn finish(mut self) -> Result<Vec<u8>, ParquetError> {
+    /// The whole Parquet file, and by column what its texts have.
+    pub fn finish(mut self) -> Result<(Vec<u8>, Vec<Option<Grams>>), ParquetError> {
         if self.rows > 0 {
             self.close_group()?;
         }
-        self.file.into_inner()
+        let grams = self.grams.into_iter().map(|grams| grams?.fitted()).collect();
+        Ok((self.file.into_inner()?, grams))
     }
 }
 

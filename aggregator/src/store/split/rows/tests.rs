@@ -81,7 +81,7 @@ fn write(schema: &Arc<Schema>, plans: &[Plan], blocks: &[RecordBatch], group_row
             assert!(numbers.numbers.iter().all(|number| (*number as usize) < numbers.dictionary.len()));
         }
     }
-    writer.finish().unwrap().into()
+    writer.finish().unwrap().0.into()
 }
 
 fn batches(blocks: &[Vec<Option<u64>>], nullable: bool) -> (Arc<Schema>, Vec<RecordBatch>) {
