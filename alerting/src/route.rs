@@ -11,6 +11,7 @@ pub mod group;
 pub mod inhibit;
 pub mod interval;
 pub mod matcher;
+pub mod outlook;
 pub mod silence;
 pub mod standing;
 pub mod storm;

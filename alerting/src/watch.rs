@@ -13,6 +13,7 @@ use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
 
 use crate::hygiene;
+use crate::notify::outbox::quiet;
 use crate::service::Live;
 use crate::source::Shared;
 use crate::state::store::{EPISODES, FINISHED, OUTBOX, SILENCES, Store, StoreError, View};
@@ -22,6 +23,12 @@ use trouble::Seen;
 
 /// How often the metrics are set.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// How often receivers are looked at that were not told of anything for long.
+const QUIET_EVERY_NS: i64 = 600 * 1_000_000_000;
+
+/// Hosts whose lag is a figure.
+const HOSTS_MEASURED_MAX: usize = 500;
 
 /// Looks at everything until the drain.
 pub(crate) struct Watcher {
@@ -33,12 +40,14 @@ pub(crate) struct Watcher {
     noted: Option<Arc<RuleSet>>,
     told: Told,
     started_wall: i64,
+    /// When quiet receivers are looked at again.
+    quiet_wall: i64,
 }
 
 impl Watcher {
     pub(crate) fn new(store: Store, live: Arc<Live>, source: Shared, clock: Clock) -> Watcher {
         let started_wall = clock.now_ns();
-        Watcher { store, live, source, clock, noted: None, told: Told::new(started_wall), started_wall }
+        Watcher { store, live, source, clock, noted: None, told: Told::new(started_wall), started_wall, quiet_wall: 0 }
     }
 
     pub(crate) async fn run(mut self, drain: Drain) {
@@ -67,12 +76,25 @@ impl Watcher {
         let names = routing.as_ref().map(|routing| routing.receivers.iter().map(|one| one.name.clone()).collect());
         let names: Vec<String> = names.unwrap_or_default();
         self.store.read_async(move |view| measure(view, names, now_wall)).await?;
+        if let Some(routing) = routing.clone().filter(|_| now_wall >= self.quiet_wall) {
+            self.quiet_wall = now_wall.saturating_add(QUIET_EVERY_NS);
+            let tested = self.store.write_async(move |tx| quiet::test_due(tx, &routing, now_wall)).await?;
+            if !tested.is_empty() {
+                tracing::info!(receivers = tested.join(", "), "receivers that were quiet for long are tested");
+                self.live.wake.notify_one();
+            }
+        }
         let seen = Seen {
             marks: self.source.0.hosts(),
             health: self.source.0.health(),
             statuses: self.live.statuses(),
             rules,
         };
+        for mark in seen.marks.iter().take(HOSTS_MEASURED_MAX) {
+            let Some(lag_ns) = mark.watermark_ns.map(|watermark| now_wall.saturating_sub(watermark)) else { continue };
+            let lag_s = lag_ns.max(0) as f64 / 1e9;
+            metrics::gauge!("logweir_watermark_lag_seconds", "host" => mark.host.clone()).set(lag_s);
+        }
         self.live.set_stalled(trouble::stalled(&seen, self.started_wall, now_wall));
         if self.told.update(&self.store, routing, &seen, now_wall).await? {
             self.live.wake.notify_one();

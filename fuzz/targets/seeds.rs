@@ -1,7 +1,8 @@
 //! Every kept input again, through the same functions as the fuzzer: a seed is never dead.
 
 logweir_fuzz::seeds!(
-    batch, cri, docker, frames, journald, lines, multiline, packed, parse, query, split, syslog, utf16
+    batch, condition, cri, docker, frames, journald, lines, multiline, packed, parse, query, routing, rules, split,
+    syslog, template, utf16
 );
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod mask;
 mod miner;
+pub mod score;
 pub mod trace;
 
 use std::fmt;

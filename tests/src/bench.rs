@@ -9,6 +9,8 @@ pub mod dataset;
 pub mod generate;
 pub mod growth;
 pub mod ingest;
+pub mod loghub;
+pub mod nab;
 pub mod queries;
 pub mod report;
 pub mod usage;

@@ -5,6 +5,7 @@
 //! is [`RULES`], evaluated and routed as every other. It has come through when every channel of the receiver confirmed
 //! its message, and is lost when a message was given up or [`LOST_AFTER_NS`] passed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use crate::route::matcher::Matcher;
 use crate::route::tree::Route;
 use crate::service::Live;
 use crate::source::Shared;
-use crate::state::store::{EPISODES, FINISHED, OUTBOX, Store, StoreError, View};
-use crate::state::{OutboxRow, RowState};
+use crate::state::store::{EPISODES, FINISHED, GROUPS, OUTBOX, Store, StoreError, Tx, View};
+use crate::state::{Episode, OutboxRow, RowState};
 
 /// Name of the alert that a canary line raises.
 pub const ALERT_NAME: &str = "AlertingSelfTest";
@@ -113,6 +114,9 @@ pub(crate) async fn run(store: Store, live: Arc<Live>, source: Shared, clock: Cl
             continue;
         }
         next_wall = now_wall.saturating_add(canary.every_ns);
+        if let Err(error) = store.write_async(sweep).await {
+            tracing::warn!(error = %error, "old canary lines are not removed");
+        }
         let id = now_wall.to_string();
         let message = format!("a canary line, to be told to '{}'", canary.receiver);
         let event = json!({"level": "debug", "message": message, "event": "canary", "canary": id});
@@ -142,6 +146,32 @@ fn lost(live: &Live, reason: &str) {
     tracing::warn!(reason, "the canary line did not come through");
     metrics::counter!("logweir_canary_lost_total").increment(1);
     live.set_canary(Some(reason.to_owned()));
+}
+
+/// What came through is no news: it makes room for what people look for.
+fn sweep(tx: &Tx) -> Result<(), StoreError> {
+    let own = |episode: &Episode| episode.rule == ALERT_NAME && !episode.is_firing();
+    let waiting: Vec<OutboxRow> = tx.scan(OUTBOX, "")?.into_iter().map(|(_, row)| row).collect();
+    let mut over = BTreeSet::new();
+    for (id, episode) in tx.scan(EPISODES, "")?.into_iter().filter(|(_, episode)| own(episode)) {
+        let mut grouped = false;
+        for key in &episode.groups {
+            grouped |= tx.get(GROUPS, key)?.is_some();
+        }
+        if !grouped && !waiting.iter().any(|row| row.episodes.contains(&id)) {
+            over.insert(id);
+        }
+    }
+    for (key, row) in tx.scan(FINISHED, "")? {
+        if row.episodes.iter().any(|id| over.contains(id)) {
+            if row.state == RowState::Dead {
+                row.episodes.iter().for_each(|id| drop(over.remove(id)));
+            } else {
+                tx.delete(FINISHED, &key)?;
+            }
+        }
+    }
+    over.iter().try_for_each(|id| tx.delete(EPISODES, id))
 }
 
 fn follow(view: &View, id: &str, written_wall: i64, now_wall: i64) -> Result<Way, StoreError> {

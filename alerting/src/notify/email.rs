@@ -185,4 +185,4 @@ fn push_link(out: &mut String, name: &str, url: &str) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

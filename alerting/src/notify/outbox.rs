@@ -8,6 +8,7 @@ pub mod failing;
 pub mod fallback;
 pub mod gate;
 pub mod operate;
+pub mod quiet;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -391,6 +392,7 @@ pub fn settle(tx: &Tx, routing: &Routing, job: &Job, sent: &Sent, now_wall: i64)
             }
             finish(tx, row, RowState::Sent, None, now_wall)?;
             failing::succeeded(tx, &channel_key, now_wall)?;
+            quiet::worked(tx, &channel_key, now_wall)?;
         }
         Verdict::Retry { at_wall, reason, in_doubt } => {
             if !in_doubt {

@@ -12,6 +12,8 @@ use crate::route::channel::{
 };
 use crate::state::{Episode, RowKind};
 
+mod anything;
+
 const ROUTING_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 fn chars(value: &Value) -> usize {

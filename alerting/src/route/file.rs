@@ -90,6 +90,8 @@ pub struct Receiver {
     /// By `webhook[0]`, `slack[0]`, ….
     pub channels: Vec<(String, Channel)>,
     pub fallback: Option<Fallback>,
+    /// A marked message once a month while nothing else is sent to it.
+    pub monthly_test: bool,
 }
 
 /// Who is told when a message to a receiver is not confirmed in time.

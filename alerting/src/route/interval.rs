@@ -12,6 +12,7 @@ use super::cron::{Cron, local};
 
 /// How far ahead the end of an interval is looked for.
 const LOOK_AHEAD_NS: i64 = 8 * 86_400 * 1_000_000_000;
+const YEAR_AHEAD_NS: i64 = 400 * 86_400 * 1_000_000_000;
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
 
 #[derive(Debug, Clone)]
@@ -56,6 +57,25 @@ impl TimeInterval {
                 return Some(at);
             }
             at = at.saturating_add(MINUTE_NS);
+        }
+        None
+    }
+}
+
+impl TimeInterval {
+    /// The same, looked for over more than a year; what is away for days is looked at by quarters of an hour.
+    pub fn change_within_a_year(&self, now_ns: i64) -> Option<i64> {
+        if let Some(near) = self.next_change(now_ns) {
+            return Some(near);
+        }
+        let now = self.contains(now_ns);
+        let mut at = now_ns.saturating_add(LOOK_AHEAD_NS);
+        while at <= now_ns.saturating_add(YEAR_AHEAD_NS) {
+            let next = at.saturating_add(15 * MINUTE_NS);
+            if self.contains(next) != now {
+                return self.next_change(at);
+            }
+            at = next;
         }
         None
     }

@@ -210,6 +210,13 @@ pub struct AgentMemory {
     pub heard_wall: i64,
 }
 
+/// When a channel was last known to work, and when its receiver was last tested.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quiet {
+    pub worked_wall: i64,
+    pub tested_wall: i64,
+}
+
 /// A heartbeat that somebody else sends to us.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {

@@ -43,8 +43,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::records::{
-    AgentMemory, Beat, Episode, Flap, Health, MarkRecord, NotifyGroup, OutboxRow, RuleHistory, RuleMemory, Silence,
-    StormState, Suppression, ThreadRef, Told,
+    AgentMemory, Beat, Episode, Flap, Health, MarkRecord, NotifyGroup, OutboxRow, Quiet, RuleHistory, RuleMemory,
+    Silence, StormState, Suppression, ThreadRef, Told,
 };
 
 use super::history::TransitionLine;
@@ -101,10 +101,11 @@ pub const STORM: Table<StormState> = table("storm");
 pub const THREADS: Table<ThreadRef> = table("threads");
 pub const USED: Table<i64> = table("used");
 pub const BEATS: Table<Beat> = table("beats");
+pub const QUIET: Table<Quiet> = table("quiet");
 /// The key of signed links, 32 bytes in hexadecimal digits.
 pub const KEYS: Table<String> = table("keys");
 
-const TABLES: [&str; 29] = [
+const TABLES: [&str; 30] = [
     META.name,
     CURSORS.name,
     RULES.name,
@@ -133,6 +134,7 @@ const TABLES: [&str; 29] = [
     THREADS.name,
     USED.name,
     BEATS.name,
+    QUIET.name,
     KEYS.name,
 ];
 

@@ -5,8 +5,11 @@ use std::path::Path;
 use logweir_aggregator::config::Config;
 use logweir_aggregator::parse::formats::file as parsers;
 use logweir_aggregator::pipeline::classes::classes;
+use logweir_alerting::notify::message::time_text;
+use logweir_alerting::route::{Routing, outlook};
 use logweir_alerting::{check, route};
 use logweir_proto::yaml::{self, Entry, Environment, Node, Problem, Problems, Value};
+use logweir_runtime::clock::Clock;
 use logweir_runtime::text_file;
 
 use crate::args::{self, CheckArgs};
@@ -41,9 +44,13 @@ pub fn run(args: &CheckArgs, console: &mut Console) -> Result<Exit> {
     let name = path.display().to_string();
     let text = text_file::read_file(path).map_err(|source| CliError::Read { path: path.clone(), source })?;
     let (kind, problems) = examine(&name, &text, &args::environment);
+    let is_routing = kind == Some(Kind::Routing);
     let kind = kind.map_or("no YAML", Kind::name);
     if problems.is_empty() {
         console.line(&format!("{name}: {kind}, without mistakes"))?;
+        if is_routing && let Ok(routing) = route::file::load(&name, &text, &args::environment) {
+            outlook(&routing, console)?;
+        }
         return Ok(Exit::Ok);
     }
     console.note(&format!("{name}: read as {kind}"));
@@ -51,6 +58,26 @@ pub fn run(args: &CheckArgs, console: &mut Console) -> Result<Exit> {
         console.note(&problem.to_string());
     }
     Ok(Exit::Usage)
+}
+
+/// What a right routing file may still not mean, and when its time intervals begin and end next.
+fn outlook(routing: &Routing, console: &mut Console) -> Result<()> {
+    for doubt in outlook::doubts(routing) {
+        console.warn(&doubt);
+    }
+    let now_ns = Clock::system().now_ns();
+    for interval in &routing.intervals {
+        let changes = outlook::changes(interval, now_ns, outlook::CHANGES_SHOWN);
+        let show =
+            |(at, begins): &(i64, bool)| format!("{} {}", if *begins { "begins" } else { "ends" }, time_text(*at));
+        let next = if changes.is_empty() {
+            "does not change within a year".to_owned()
+        } else {
+            changes.iter().map(show).collect::<Vec<_>>().join(", ")
+        };
+        console.line(&format!("time interval '{}': {next}", interval.name))?;
+    }
+    Ok(())
 }
 
 /// What the file is, unless its YAML is broken, and all its mistakes.

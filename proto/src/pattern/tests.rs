@@ -1,6 +1,6 @@
 //! Grouping on a labelled set of many kinds of logs, ids that last, bounded memory, hostile input.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::*;
 
@@ -139,62 +139,6 @@ impl Random {
     }
 }
 
-/// Every mask is `<*>`, as in the published truths, and neighbours without a space are one.
-fn normal(template: &str) -> String {
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some(start) = rest.find(['<', '{']) {
-        let close = if rest.as_bytes()[start] == b'<' { '>' } else { '}' };
-        let Some(length) = rest[start..].find(close) else { break };
-        out.push_str(&rest[..start]);
-        out.push_str("<*>");
-        rest = &rest[start + length + 1..];
-    }
-    out.push_str(rest);
-    let out = out.replace("/<*>", "<*>").replace("<*>:<*>", "<*>").replace("-<*>", "<*>");
-    out.replace("<*>MB", "<*>").replace("<*> KB", "<*>").replace("<*><*>", "<*>").replace(".<*>", "<*>")
-}
-
-#[derive(Debug, PartialEq)]
-struct Scores {
-    /// Share of lines whose group is exactly the true one.
-    ga: f64,
-    /// Share of lines with the true template.
-    pa: f64,
-    /// The same over templates, as F1.
-    fga: f64,
-    fta: f64,
-}
-
-fn score(truth: &[String], found: &[(PatternId, String)]) -> Scores {
-    let mut groups: BTreeMap<PatternId, BTreeSet<usize>> = BTreeMap::new();
-    let mut wanted: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
-    for (line, (truth, (id, _))) in truth.iter().zip(found).enumerate() {
-        groups.entry(*id).or_default().insert(line);
-        wanted.entry(truth).or_default().insert(line);
-    }
-    let (mut lines, mut right, mut templates) = (0, 0, 0);
-    for group in groups.values() {
-        let first = *group.iter().next().expect("not empty");
-        if wanted[truth[first].as_str()] == *group {
-            lines += group.len();
-            right += 1;
-            templates += usize::from(normal(&found[first].1) == normal(&truth[first]));
-        }
-    }
-    let exact = truth.iter().zip(found).filter(|(truth, (_, found))| normal(truth) == normal(found)).count();
-    let f1 = |hits: usize| {
-        let (precision, recall) = (hits as f64 / groups.len() as f64, hits as f64 / wanted.len() as f64);
-        if hits == 0 { 0.0 } else { 2.0 * precision * recall / (precision + recall) }
-    };
-    Scores {
-        ga: lines as f64 / truth.len() as f64,
-        pa: exact as f64 / truth.len() as f64,
-        fga: f1(right),
-        fta: f1(templates),
-    }
-}
-
 fn lines(set: &[&str], seed: u64) -> Vec<(String, String)> {
     let mut random = Random(seed);
     (0..2000)
@@ -213,12 +157,7 @@ fn lines_of_many_programs_are_grouped() {
     let mut sum = [0.0; 4];
     for (set, seed) in CORPUS.iter().zip(1..) {
         let lines = lines(set, seed);
-        let mut miner = Miner::default();
-        let ids: Vec<PatternId> = lines.iter().map(|(_, line)| miner.learn(line).id).collect();
-        let found = |id: &PatternId| (miner.resolve(*id), miner.template(*id).expect("known"));
-        let found: Vec<(PatternId, String)> = ids.iter().map(found).collect();
-        let truth: Vec<String> = lines.into_iter().map(|(truth, _)| truth).collect();
-        let scores = score(&truth, &found);
+        let scores = score::mined(&lines);
         for (sum, score) in sum.iter_mut().zip([scores.ga, scores.pa, scores.fga, scores.fta]) {
             *sum += score / CORPUS.len() as f64;
         }

@@ -1,12 +1,17 @@
 //! `cargo run --release -p logweir-tests --bin logweir-learners`: what the pattern miner and the anomaly detectors cost, in
-//! CPU seconds of this process, and what the miner holds in memory.
+//! CPU seconds of this process, and what the miner holds in memory. With `--nab FOLDER` and `--loghub FOLDER`: how good they
+//! are on a copy of a published corpus; it fails where a gate is missed.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
+use anyhow::ensure;
+use clap::Parser;
 use jiff::tz::TimeZone;
 use logweir_proto::pattern::Miner;
 use logweir_rules::anomaly::{Detector, Direction, Record, Series, Settings};
 use logweir_tests::bench::usage::{self, Usage};
+use logweir_tests::bench::{loghub, nab};
 
 const LINES: usize = 2_000_000;
 const TEMPLATES: usize = 100_000;
@@ -48,11 +53,62 @@ fn line(random: &mut Random, template: u64) -> String {
     }
 }
 
+/// What the learners cost; or, with a corpus, how good they are
+#[derive(Debug, Parser)]
+struct Args {
+    /// A copy of the Numenta Anomaly Benchmark: a folder with data/ and labels/
+    #[arg(long, value_name = "FOLDER")]
+    nab: Option<PathBuf>,
+    /// A copy of the samples of loghub: a folder with *_2k.log_structured.csv
+    #[arg(long, value_name = "FOLDER")]
+    loghub: Option<PathBuf>,
+}
+
 fn main() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
+    let args = Args::parse();
+    if args.nab.is_some() || args.loghub.is_some() {
+        let mut missed = Vec::new();
+        args.nab.iter().try_for_each(|folder| on_nab(folder, &mut out, &mut missed))?;
+        args.loghub.iter().try_for_each(|folder| on_loghub(folder, &mut out, &mut missed))?;
+        ensure!(missed.is_empty(), "missed: {}", missed.join(", "));
+        return Ok(());
+    }
     let mut random = Random(7);
     patterns(&mut out, &mut random)?;
     detectors(&mut out, &mut random)
+}
+
+fn on_nab(folder: &Path, out: &mut impl Write, missed: &mut Vec<String>) -> anyhow::Result<()> {
+    let files = nab::corpus(folder)?;
+    let windows: usize = files.iter().map(|file| file.windows.len()).sum();
+    let values: usize = files.iter().map(|file| file.scores.len()).sum();
+    writeln!(out, "record on {} series, {values} values, {windows} windows", files.len())?;
+    for profile in &nab::PROFILES {
+        let (points, threshold) = nab::best(&files, profile);
+        writeln!(out, "{}: {points:.2} at threshold {threshold:.4}, gate {}", profile.name, profile.gate)?;
+        if points < profile.gate {
+            missed.push(format!("NAB {}", profile.name));
+        }
+    }
+    Ok(())
+}
+
+fn on_loghub(folder: &Path, out: &mut impl Write, missed: &mut Vec<String>) -> anyhow::Result<()> {
+    let all = loghub::corpus(folder)?;
+    let mut sums = [0.0; 4];
+    for (name, scores) in &all {
+        let [ga, pa, fga, fta] = loghub::figures(scores);
+        writeln!(out, "{name}: GA {ga:.3} PA {pa:.3} FGA {fga:.3} FTA {fta:.3}")?;
+        sums.iter_mut().zip([ga, pa, fga, fta]).for_each(|(sum, one)| *sum += one / all.len() as f64);
+    }
+    for ((name, gate), average) in loghub::GATES.iter().zip(sums) {
+        writeln!(out, "{name}: {average:.3} on average, gate {gate}")?;
+        if average < *gate {
+            missed.push(format!("loghub {name}"));
+        }
+    }
+    Ok(())
 }
 
 fn patterns(out: &mut impl Write, random: &mut Random) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use logweir_runtime::clock::Clock;
 use logweir_tests::harness::webhook::{Receiver, SECRET};
 use logweir_tests::harness::{Server, eventually, run};
 use serde_json::json;
@@ -53,7 +54,7 @@ fn a_canary_line_comes_through_and_its_time_is_a_figure() -> anyhow::Result<()> 
 fn incidents_are_caught_or_missed_by_the_stored_past() -> anyhow::Result<()> {
     run("incidents", async |scratch| {
         let server = Server::serve(scratch, "server", "").await?;
-        let now = jiff::Timestamp::now();
+        let now = jiff::Timestamp::from_nanosecond(i128::from(Clock::system().now_ns()))?;
         let ago = |minutes: i64| (now - jiff::SignedDuration::from_mins(minutes)).to_string();
         let line = |second: i64| {
             let time =

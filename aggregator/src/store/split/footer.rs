@@ -13,7 +13,8 @@ use crate::store::column::{ColumnKey, Kind, Layout};
 use crate::store::segment::{BlockStat, Counts, FieldStat};
 
 /// The version that is written. Those from 1 on are read; 2 brought [`Footer::derived`] and the packed hash
-/// list, 3 the pages of the hash list, 4 their groups, 5 [`Sections::tally`], 6 [`Sections::gate`].
+/// list, 3 the pages of the hash list, 4 their groups, 5 [`Sections::tally`], 6 [`Sections::gate`] and
+/// [`Footer::found_by_words`].
 pub const VERSION: u32 = 6;
 
 /// From this version on a gate ends where the footer begins.
@@ -98,6 +99,8 @@ pub struct Footer {
     pub scan_words: Vec<u32>,
     /// Blocks and fields whose values are not indexed.
     pub scan_values: Vec<(u32, String)>,
+    /// Fields of which some values are in the indexes as the words of messages alone ([`super::indexer::said`]).
+    pub found_by_words: Vec<String>,
     /// By field.
     pub counts: BTreeMap<String, BlockCounts>,
     /// What messages are put together from that are not stored.
@@ -117,6 +120,9 @@ struct Stored {
     extra_blocks: Vec<u32>,
     scan_words: Vec<u32>,
     scan_values: Vec<(u32, String)>,
+    /// Not before version 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    found_by_words: Vec<String>,
     counts: BTreeMap<String, StoredCounts>,
     /// Not in version 1.
     #[serde(default)]
@@ -159,6 +165,7 @@ impl Footer {
             extra_blocks: self.extra_blocks.clone(),
             scan_words: self.scan_words.clone(),
             scan_values: self.scan_values.clone(),
+            found_by_words: self.found_by_words.clone(),
             counts: self.counts.iter().map(|(name, blocks)| (name.clone(), stored_counts(blocks))).collect(),
             derived: self.derived.iter().map(stored_template).collect(),
         };
@@ -196,6 +203,7 @@ impl Footer {
             extra_blocks: stored.extra_blocks,
             scan_words: stored.scan_words,
             scan_values: stored.scan_values,
+            found_by_words: stored.found_by_words,
             counts: counts.collect::<Option<_>>().ok_or("footer: a count names a value that is not there")?,
             derived: stored.derived.into_iter().map(read_template).collect::<Result<_, _>>()?,
         })
@@ -340,6 +348,7 @@ mod tests {
             extra_blocks: Vec::new(),
             scan_words: Vec::new(),
             scan_values: Vec::new(),
+            found_by_words: vec!["path".into()],
             counts: BTreeMap::new(),
             derived: vec![vec![
                 Piece::Literal("took ".into()),

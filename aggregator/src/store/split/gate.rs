@@ -70,6 +70,7 @@ impl Told {
                 extra_blocks: once(!footer.extra_blocks.is_empty()),
                 scan_words: once(!footer.scan_words.is_empty()),
                 scan_values,
+                found_by_words: footer.found_by_words.clone(),
                 ..Footer::default()
             },
         }

@@ -1,6 +1,7 @@
 //! Which blocks of a split may hold a match: asks what [`super::indexer`] wrote.
 
 use super::footer::Footer;
+use super::indexer::said::is_found_by_words;
 use super::indexer::{FRONT_CHARS, WORD_FIELDS, front, put_value_term};
 use super::lexicon::class;
 use crate::store::segment::Probe;
@@ -144,6 +145,11 @@ pub fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool
     put_value_term(&mut term, name, folded);
     indexes.find_term(&term, &mut flags)?;
     indexes.find_hash(&term, &mut flags)?;
+    if footer.found_by_words.iter().any(|field| field == name) && is_found_by_words(folded.as_bytes()) {
+        for (flag, found) in flags.iter_mut().zip(value_by_words(indexes, name, folded)?) {
+            *flag |= found;
+        }
+    }
     let scanned = footer.scan_values.iter().filter(|(_, field)| field == name).map(|(block, _)| block);
     for block in scanned.chain(&footer.extra_blocks) {
         if let Some(flag) = flags.get_mut(*block as usize) {
@@ -153,7 +159,7 @@ pub fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool
     Ok(flags)
 }
 
-/// The value of a field that is indexed by its words: all of them must be there.
+/// A value that is indexed by its words: all of them must be there.
 fn value_by_words(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, String> {
     let mut flags = exists(indexes, name)?;
     // Beyond ASCII the words of the folded text need not be the folded words of the text.

@@ -2,13 +2,13 @@
 //!
 //! The writer of the `parquet` crate takes what any program may have in an Arrow array. Here each column has one plan
 //! ([`Plan`]) for the whole split, values that come again are numbered once, and the numbers serve the indexes, too:
-//! whoever asks for the values of a block looks at each different one once ([`RowsWriter::numbers`]). One compressor
-//! serves all pages; its tables are larger than most of them. What is known of the pages (metadata, page indexes,
+//! whoever asks for the values of a block looks at each different one once ([`RowsWriter::numbers`]). What is known of the pages (metadata, page indexes,
 //! schema) is still written by the crate.
 //!
 //! Pages are data pages of the first version: for a column that may be null the levels behind their length, then the
-//! values in one of `PLAIN`, `DELTA_LENGTH_BYTE_ARRAY`, `DELTA_BINARY_PACKED`, `BYTE_STREAM_SPLIT`, or their numbers
-//! (`RLE_DICTIONARY`). A block begins a page. A dictionary that grows too large serves the blocks until then.
+//! values in one of `PLAIN`, `DELTA_LENGTH_BYTE_ARRAY`, `DELTA_BYTE_ARRAY` (all texts but the first share as much of it
+//! as all of the page do), `DELTA_BINARY_PACKED`, `BYTE_STREAM_SPLIT`, or their numbers (`RLE_DICTIONARY`). A block begins a page. A dictionary that grows too large serves the blocks until then. One of many texts is put in
+//! order when the row group is closed, and its pages wait for that.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,8 +27,10 @@ use crate::store::column::{COUNTED_VALUES_MAX, Kind, sort_counts};
 use crate::store::segment::Counts;
 
 mod chunk;
+pub(super) mod compressor;
 pub(super) mod dictionary;
 pub(super) mod encode;
+mod page;
 
 pub const ZSTD_LEVEL: i32 = 1;
 
@@ -37,6 +39,8 @@ pub const ZSTD_LEVEL: i32 = 1;
 pub struct Plan {
     /// Values are numbered.
     pub dictionary: bool,
+    /// They are texts, and stand in the dictionary in their order: many texts are smaller so.
+    pub ordered: bool,
     /// How they are kept where they are not.
     pub plain: Plain,
     pub compressed: bool,
@@ -49,7 +53,7 @@ pub struct Plan {
 pub enum Plain {
     /// Their bytes, texts each behind its length.
     Bytes,
-    /// Texts behind the lengths of all of them.
+    /// Texts behind the lengths of all of them; what all of a page begin with stands once.
     Lengths,
     /// Integers by their differences.
     Deltas,
@@ -66,9 +70,11 @@ pub struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    /// Each number that occurs, and how often, in the order of their first rows.
-    pub fn occurring(&self) -> Vec<(u32, u32)> {
-        let mut times = vec![0u32; self.dictionary.len()];
+    /// Each number that occurs, and how often, in the order of their first rows. `times` is all zeros before and after.
+    pub fn occurring(&self, times: &mut Vec<u32>) -> Vec<(u32, u32)> {
+        if times.len() < self.dictionary.len() {
+            times.resize(self.dictionary.len(), 0);
+        }
         let mut found = Vec::new();
         for number in self.numbers {
             let times = &mut times[*number as usize];
@@ -77,7 +83,7 @@ impl Numbers<'_> {
             }
             *times += 1;
         }
-        found.iter_mut().for_each(|(number, occurs)| *occurs = times[*number as usize]);
+        found.iter_mut().for_each(|(number, occurs)| *occurs = std::mem::take(&mut times[*number as usize]));
         found
     }
 
@@ -92,7 +98,7 @@ impl Numbers<'_> {
 
     /// [`crate::store::column::count_values`].
     pub fn counts(&self, kind: Kind) -> Option<Counts> {
-        let occurring = self.occurring();
+        let occurring = self.occurring(&mut Vec::new());
         if occurring.len() > COUNTED_VALUES_MAX {
             return None;
         }

@@ -238,6 +238,34 @@ fn messages_that_columns_tell_come_back_from_a_split() {
 }
 
 #[test]
+fn values_that_messages_say_are_found_by_their_words() {
+    let place = place();
+    // Some messages say the path and some do not; job 4 has a path that no message says, though it has its words.
+    let line = |i: u64| match i % 50 {
+        4 => format!("path=/items/{} ms=1 \"items/ {} and nothing else\"", 20_000 + i, 20_000 + i),
+        9 => format!("path=/p/{} ms=1 \"request /p/{} finished in 1 ms\"", 70_000 + i / 50, 70_000 + i / 50),
+        14 => format!("path=/p/{} ms=1 \"job {i} began\"", 70_000 + i / 500),
+        _ => format!("path=/p/{} ms=7 \"request /p/{} finished in 7 ms\"", 10_000 + i, 10_000 + i),
+    };
+    let rows: Vec<Row> = (0..9000).map(|i| row(i as i64, i, &line(i))).collect();
+    let file = split_of(fixture::blocks(&rows, 4096));
+    let footer = Footer::decode(&footer_of(&file)).expect("a footer");
+    assert_eq!(footer.found_by_words, ["path"]);
+    let split = segment(&place, &file);
+    fixture::check(&split, &rows);
+    let find = |folded: &str| {
+        let probe = Probe::Value { field: "path".into(), folded: folded.into() };
+        split.candidates(&probe).expect("candidates")
+    };
+    assert_eq!(find("/p/10001"), [true, false, false]);
+    assert_eq!(find("/p/18999"), [false, false, true]);
+    assert_eq!(find("/items/24104"), [false, true, false]);
+    assert!(find("/p/70000")[0] && find("/p/70179")[2]);
+    assert_eq!(find("/p/99999"), [false; 3]);
+    assert!(footer.sections.hashes.bytes < 9000 * 3, "{} bytes", footer.sections.hashes.bytes);
+}
+
+#[test]
 fn rows_of_words_are_counted_when_a_split_is_written() {
     let place = place();
     let line = |i: u64| match i % 5 {
@@ -534,6 +562,7 @@ impl Bare {
         }
         let mut indexes = indexer.finish();
         (footer.scan_words, footer.scan_values) = (indexes.scans.words, indexes.scans.values);
+        footer.found_by_words = indexes.found_by_words;
         let hashes = hashes::encode(&mut indexes.hashes).into();
         let lexicon = Lexicon::open(&indexes.lexicon.finish().expect("a bundle")).expect("a lexicon");
         Bare { footer, lexicon: Arc::new(lexicon), hashes }

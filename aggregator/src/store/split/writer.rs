@@ -157,6 +157,7 @@ impl Learned {
                 extra_blocks: Vec::new(),
                 scan_words: Vec::new(),
                 scan_values: Vec::new(),
+                found_by_words: Vec::new(),
                 counts,
                 derived: Vec::new(),
             },
@@ -198,6 +199,7 @@ fn assemble(mut file: Vec<u8>, indexed: Indexed, mut footer: Footer) -> Result<S
     let mut indexes = indexer.finish();
     footer.scan_words = indexes.scans.words;
     footer.scan_values = indexes.scans.values;
+    footer.found_by_words = indexes.found_by_words;
     let hashes = hashes::encode(&mut indexes.hashes);
     let (tally, terms) = (indexes.lexicon.tally(), indexes.lexicon.filter());
     // What is small comes last, so that one read has it with the footer.

@@ -56,6 +56,17 @@ impl World {
         write.expect("writes");
     }
 
+    fn over(&self, now: i64) {
+        let write = self.store.write(|tx| {
+            let mut over = tx.get(EPISODES, "01C")?.expect("is there");
+            (over.closed_at, over.closed_wall) = (Some(now), Some(now));
+            group::place(tx, &self.routing, &mut over, Event::Closed, now)?;
+            tx.put(EPISODES, "01C", &over)?;
+            group::flush(tx, &self.routing, now + S)
+        });
+        write.expect("writes");
+    }
+
     fn answered(&self, outcome: Outcome, now: i64) {
         let write = self.store.write(|tx| {
             let claimed = outbox::claim(tx, &self.routing, &mut outbox::Gate::default(), now)?;
@@ -81,6 +92,18 @@ fn a_line_is_through_when_its_receiver_says_so_and_lost_where_it_got_stuck() {
     assert_eq!(world.way(121), "the canary line is lost: its message does not arrive");
     world.answered(status(200), T0 + 8 * S);
     assert_eq!(world.way(9), "through after 8 s");
+    // It stays while it fires, and is gone when its end is told.
+    let sweep = || world.store.write(super::sweep).expect("writes");
+    let left = || world.store.read(|view| Ok((view.scan(EPISODES, "")?.len(), view.scan(FINISHED, "")?.len())));
+    sweep();
+    assert_eq!(left().expect("reads"), (1, 1));
+    world.over(T0 + 40 * S);
+    sweep();
+    assert_eq!(left().expect("reads"), (1, 1), "its end is not told yet");
+    world.answered(status(200), T0 + 42 * S);
+    world.store.write(|tx| group::flush(tx, &world.routing, T0 + 60 * S)).expect("writes");
+    sweep();
+    assert_eq!(left().expect("reads"), (0, 0));
 
     let world = self::world();
     world.found(T0 + 3 * S);

@@ -127,9 +127,10 @@ impl Reader<'_, '_> {
             }
         }
         let fallback = fields.get("fallback").and_then(|node| self.fallback(node));
+        let monthly_test = fields.boolean("monthly_test", self.problems).unwrap_or(true);
         fields.unsupported(&LATER_CHANNELS, self.problems);
         fields.finish(self.problems);
-        Some(Receiver { name, channels, fallback })
+        Some(Receiver { name, channels, fallback, monthly_test })
     }
 
     fn fallback(&mut self, node: &Node) -> Option<Fallback> {

@@ -9,6 +9,7 @@
 //! | blocks | |
 //! | fields: their number, and each | name, number of types, a letter for each (`s i f b`), rows |
 //! | fields whose values are not indexed in some block: their number, and each | name |
+//! | fields some of whose values are found by their words: their number, and each | name |
 //! | offset, bytes | of the hashes section |
 //! | head: its bytes, then they | all of the hash list before its pages ([`crate::store::split::hashes`]) |
 //! | terms: number of words, and each as u64 | a Bloom filter of the terms of the lexicon ([`super::Terms`]) |
@@ -73,6 +74,8 @@ fn payload(footer: &Footer, stored: &Stored<'_>) -> Option<Vec<u8>> {
     }
     varint::put(&mut out, told.footer.scan_values.len() as u64);
     told.footer.scan_values.iter().for_each(|(_, name)| put_bytes(&mut out, name.as_bytes()));
+    varint::put(&mut out, told.footer.found_by_words.len() as u64);
+    told.footer.found_by_words.iter().for_each(|name| put_bytes(&mut out, name.as_bytes()));
     varint::put(&mut out, told.hashes_at.offset);
     varint::put(&mut out, told.hashes_at.bytes);
     put_bytes(&mut out, head);
@@ -143,6 +146,9 @@ fn read(mut input: &[u8]) -> Option<Read> {
     }
     for _ in 0..varint::take(input)? {
         footer.scan_values.push((0, take_name(input)?));
+    }
+    for _ in 0..varint::take(input)? {
+        footer.found_by_words.push(take_name(input)?);
     }
     let hashes_at = Section { offset: varint::take(input)?, bytes: varint::take(input)?, crc: 0 };
     let head = usize::try_from(varint::take(input)?).ok()?;
