@@ -266,7 +266,7 @@ impl OpenSplit {
         let wanted = head.offset..tail.offset.saturating_add(i64::from(tail.compressed_page_size));
         let (from, len) = chunk.byte_range();
         let end = i64::try_from(from.saturating_add(len)).unwrap_or(i64::MAX);
-        let bytes = self.pages_of((column, group), wanted, end)?;
+        let bytes = self.pages_of((column, group), wanted, &(chunk.data_page_offset()..end))?;
         let page = |place: &PageLocation| {
             let from = usize::try_from(place.offset - head.offset).ok()?;
             bytes.get(from..from.checked_add(usize::try_from(place.compressed_page_size).ok()?)?)
