@@ -150,7 +150,7 @@ async fn alerting_sees_clocks_and_the_disk() {
     // An agent that runs for a moment is passing, unless one that stays is on the same host, too.
     let once = |id: &str, host: &str| Header {
         agent: AgentInfo { id: id.into(), host: host.into(), ..header.agent.clone() },
-        heartbeat: Heartbeat { passing: true, ..header.heartbeat.clone() },
+        heartbeat: Heartbeat { passing: true, sent_ns: 14_000, ..Heartbeat::default() },
         ..header.clone()
     };
     app.sources.observe(&once("b", "web-1"), 9_000);
