@@ -19,6 +19,7 @@ mod names;
 pub mod reader;
 mod recover;
 pub mod rotate;
+pub mod shared;
 pub mod siblings;
 mod spooled;
 

@@ -13,6 +13,8 @@ use notify::event::ModifyKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
+use crate::tail::shared::is_shared;
+
 /// Changed paths that are kept by name; more of them mean "look at everything".
 pub const CHANGES_MAX: usize = 4096;
 
@@ -187,24 +189,6 @@ impl Watch {
     pub fn take(&self) -> Changes {
         std::mem::take(&mut *self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// Whether other machines or programs beside the kernel can write there: of those the kernel says nothing.
-fn is_shared(dir: &Path) -> bool {
-    // Magic numbers of statfs(2): NFS, SMB, CIFS, 9P, FUSE, Ceph, AFS, GFS2, OCFS2, Lustre.
-    const SHARED: [u32; 10] = [
-        0x6969,
-        0xfe53_4d42,
-        0xff53_4d42,
-        0x0102_1997,
-        0x6573_5546,
-        0x00c3_6400,
-        0x5346_414f,
-        0x0116_1970,
-        0x7461_636f,
-        0x0bd0_0bd0,
-    ];
-    rustix::fs::statfs(dir).is_ok_and(|stat| SHARED.contains(&(stat.f_type as u32)))
 }
 
 impl Default for Watch {

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod auth;
 pub mod config;
+mod equal;
 pub mod error;
 pub mod live;
 pub mod names;

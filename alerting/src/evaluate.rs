@@ -36,7 +36,7 @@ pub(crate) use commit::Work;
 pub(crate) use draft::{Draft, Maker};
 pub use draft::{Links, episode_id};
 pub use late::LATE_HORIZON_NS;
-pub(crate) use past::{Grain, Past};
+pub(crate) use past::{Grain, Past, Windows};
 pub(crate) use runner::decide;
 use runner::{Runner, Shared, Turn};
 

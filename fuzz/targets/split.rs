@@ -11,8 +11,9 @@ use logweir_aggregator::ranges::SourceRanges;
 use logweir_aggregator::store::segment::{BlockStat, Probe, Projection};
 use logweir_aggregator::store::split::columns::Columns;
 use logweir_aggregator::store::split::footer::{
-    Footer, GRANULE_BYTES, PARQUET_TAIL_BYTES, Section, Sections, TRAILER_BYTES, Trailer,
+    Footer, GRANULE_BYTES, PARQUET_TAIL_BYTES, Section, Sections, TRAILER_BYTES, Trailer, VERSION,
 };
+use logweir_aggregator::store::split::gate::Gate;
 use logweir_aggregator::store::split::reader::OpenSplit;
 use logweir_aggregator::store::split::writer::{SplitSource, write};
 use logweir_fuzz::lines;
@@ -22,8 +23,8 @@ logweir_fuzz::target!(run);
 
 /// A split of a few lines, taken apart.
 struct Parts {
-    /// Rows, sums, lexicon, hashes, tally, shapes, Parquet metadata.
-    sections: [Vec<u8>; 7],
+    /// Rows, sums, lexicon, hashes, tally, shapes, gate, Parquet metadata.
+    sections: [Vec<u8>; 8],
     footer: Footer,
 }
 
@@ -50,6 +51,7 @@ static GOOD: LazyLock<Parts> = LazyLock::new(|| {
         of(sections.hashes),
         of(sections.tally),
         of(sections.shapes),
+        of(sections.gate),
         metadata,
     ];
     Parts { sections, footer }
@@ -70,7 +72,7 @@ fn damaged(edits: &[u8]) -> Bytes {
     for edit in edits.chunks_exact(6).take(64) {
         let &[section, low, high, length, byte, how] = edit else { continue };
         let offset = usize::from(low) | usize::from(high) << 8;
-        match sections.get_mut(usize::from(section % 9)) {
+        match sections.get_mut(usize::from(section % 10)) {
             Some(bytes) => change(bytes, offset, usize::from(length), byte, how),
             None => change_footer(&mut footer, offset, length, byte, how),
         }
@@ -80,7 +82,7 @@ fn damaged(edits: &[u8]) -> Bytes {
         let sums = sections[0].chunks(GRANULE_BYTES as usize).flat_map(|part| crc32fast::hash(part).to_le_bytes());
         sections[1] = sums.collect();
     }
-    let [rows, sums, lexicon, hashes, tally, shapes, metadata] = sections;
+    let [rows, sums, lexicon, hashes, tally, shapes, gate, metadata] = sections;
     let mut file = rows;
     let rows_bytes = file.len() as u64;
     let mut append = |bytes: &[u8]| {
@@ -89,11 +91,12 @@ fn damaged(edits: &[u8]) -> Bytes {
         section
     };
     let (sums, lexicon, hashes) = (append(&sums), append(&lexicon), append(&hashes));
-    let (tally, shapes) = (append(&tally), append(&shapes));
-    footer.sections = Sections { rows_bytes, sums, lexicon, hashes, tally, shapes };
+    let (tally, shapes, gate) = (append(&tally), append(&shapes), append(&gate));
+    footer.sections = Sections { rows_bytes, sums, lexicon, hashes, tally, shapes, gate };
     let footer = append(&footer.encode().expect("a footer"));
     let parquet_bytes = metadata.len() as u32;
-    let trailer = Trailer { footer, parquet_bytes, parquet_crc: crc32fast::hash(&metadata) };
+    let (version, parquet_crc) = (VERSION, crc32fast::hash(&metadata));
+    let trailer = Trailer { version, footer, parquet_bytes, parquet_crc };
     file.extend_from_slice(&trailer.encode());
     file.extend_from_slice(&metadata);
     file.extend_from_slice(&parquet_bytes.to_le_bytes());
@@ -142,6 +145,7 @@ fn change_footer(footer: &mut Footer, offset: usize, length: u8, byte: u8, how: 
 /// Everything that a search asks of a split.
 fn read(bytes: Bytes) {
     let place = lines::Place::new(bytes);
+    drop(Gate::open(&place.objects, lines::PATH).map(|gate| gate.map(|gate| gate.may_match(&Probe::Any))));
     let Ok(split) = OpenSplit::open(&place.objects, lines::PATH, &Arc::new(Columns::new(1 << 20))) else { return };
     let value = |field: &str, folded: &str| Probe::Value { field: field.into(), folded: folded.into() };
     let probes = [

@@ -55,18 +55,18 @@ impl Known {
 
 /// What [`Condition::shifts`] lists: `prev(errors, 1h)`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Shift {
+pub struct Shift<N = String> {
     /// The name under which its value is given: the text itself.
-    pub key: String,
+    pub key: N,
     pub signal: String,
     pub by_ns: i64,
 }
 
 /// Two proportions that a comparison is about, as names: `errors` of `total` here against those there.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Proportions {
-    pub(crate) hits: [String; 2],
-    pub(crate) trials: [String; 2],
+pub(crate) struct Proportions<N = String> {
+    pub(crate) hits: [N; 2],
+    pub(crate) trials: [N; 2],
     /// Quantile of the normal distribution that the difference must exceed.
     pub(crate) z: f64,
 }
@@ -76,25 +76,55 @@ pub(crate) struct Proportions {
 pub struct Condition {
     pub text: String,
     pub(crate) root: Expr,
+    /// The same over places of numbers; see [`Condition::bind`].
+    bound: Expr<Slot>,
 }
 
+/// The place of a number among those of a rule.
+pub(crate) type Slot = usize;
+
+/// `N` is what stands for a number: its name as the file has it, or its place.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Expr {
+pub(crate) enum Expr<N = String> {
     Number(f64),
     /// Seconds, until [`parse`] knows what it is compared with.
     Duration(f64),
-    Name(String),
+    Name(N),
     /// A name that is true or false: a number other than zero is true.
-    Truth(String),
-    Prev(Shift),
+    Truth(N),
+    Prev(Shift<N>),
     /// The two differ by more than chance explains.
-    Significant(Proportions),
-    Negate(Box<Expr>),
-    Math(MathOp, Box<Expr>, Box<Expr>),
-    Compare(CompareOp, Box<Expr>, Box<Expr>),
-    And(Box<Expr>, Box<Expr>),
-    Or(Box<Expr>, Box<Expr>),
-    Not(Box<Expr>),
+    Significant(Proportions<N>),
+    Negate(Box<Expr<N>>),
+    Math(MathOp, Box<Expr<N>>, Box<Expr<N>>),
+    Compare(CompareOp, Box<Expr<N>>, Box<Expr<N>>),
+    And(Box<Expr<N>>, Box<Expr<N>>),
+    Or(Box<Expr<N>>, Box<Expr<N>>),
+    Not(Box<Expr<N>>),
+}
+
+impl Expr {
+    /// The same with places for names; earlier values are numbers of their own.
+    fn bind(&self, slot: &dyn Fn(&str) -> Slot) -> Expr<Slot> {
+        let inner = |expr: &Expr| Box::new(expr.bind(slot));
+        let both = |names: &[String; 2]| [slot(&names[0]), slot(&names[1])];
+        match self {
+            Expr::Number(number) => Expr::Number(*number),
+            Expr::Duration(seconds) => Expr::Duration(*seconds),
+            Expr::Name(name) => Expr::Name(slot(name)),
+            Expr::Truth(name) => Expr::Truth(slot(name)),
+            Expr::Prev(shift) => Expr::Name(slot(&shift.key)),
+            Expr::Significant(of) => {
+                Expr::Significant(Proportions { hits: both(&of.hits), trials: both(&of.trials), z: of.z })
+            }
+            Expr::Negate(a) => Expr::Negate(inner(a)),
+            Expr::Math(op, a, b) => Expr::Math(*op, inner(a), inner(b)),
+            Expr::Compare(op, a, b) => Expr::Compare(*op, inner(a), inner(b)),
+            Expr::And(a, b) => Expr::And(inner(a), inner(b)),
+            Expr::Or(a, b) => Expr::Or(inner(a), inner(b)),
+            Expr::Not(a) => Expr::Not(inner(a)),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,31 +157,58 @@ pub struct ConditionError {
 /// The numbers that a condition is asked about.
 pub type Values = BTreeMap<String, f64>;
 
-/// Numbers that are not known for good, and whether they can only become greater.
-pub type Doubts = BTreeMap<String, bool>;
+/// Of each number in its place whether it is not known for good, and then whether it can only become greater. Empty:
+/// all are known.
+pub(crate) type Doubts = Vec<Option<bool>>;
 
 impl Condition {
+    pub(crate) fn new(text: String, root: Expr) -> Condition {
+        // Until it is bound no number is known to it.
+        let bound = root.bind(&|_| Slot::MAX);
+        Condition { text, root, bound }
+    }
+
+    /// Gives every name its place. A rule does so once when it is read, and then decides without looking names up.
+    pub(crate) fn bind(&mut self, slot: &dyn Fn(&str) -> Slot) {
+        self.bound = self.root.bind(slot);
+    }
+
     /// Whether it holds.
     pub fn holds(&self, values: &Values) -> bool {
-        eval::truth(&self.root, values)
-    }
-
-    /// Whether it holds whatever the doubtful numbers turn out to be; `None`: that depends on them.
-    pub fn decided(&self, values: &Values, doubts: &Doubts) -> Option<bool> {
-        if doubts.is_empty() { Some(self.holds(values)) } else { eval::decided(&self.root, values, doubts) }
-    }
-
-    /// Whether it would hold if chance did not explain the difference.
-    pub(crate) fn is_chance(&self, values: &Values) -> bool {
-        match &self.root {
-            Expr::And(a, b) if matches!(**b, Expr::Significant(_)) => eval::truth(a, values) && !eval::truth(b, values),
-            _ => false,
-        }
+        eval::truth(&self.root, &eval::named(values))
     }
 
     /// The number that it computes; `None` when an input is absent.
     pub fn number(&self, values: &Values) -> Option<f64> {
-        eval::number(&self.root, values)
+        Some(eval::number(&self.root, &eval::named(values))).filter(|number| !number.is_nan())
+    }
+
+    /// Whether it holds for numbers in their places; NaN is absent.
+    pub(crate) fn is_true(&self, numbers: &[f64]) -> bool {
+        eval::truth(&self.bound, &eval::placed(numbers))
+    }
+
+    /// Whether it holds whatever the doubtful numbers turn out to be; `None`: that depends on them.
+    pub(crate) fn decided(&self, numbers: &[f64], doubts: &Doubts) -> Option<bool> {
+        if doubts.is_empty() {
+            return Some(self.is_true(numbers));
+        }
+        let doubt = |slot: &Slot| doubts.get(*slot).copied().flatten();
+        eval::decided(&self.bound, &eval::placed(numbers), &doubt)
+    }
+
+    /// Whether it would hold if chance did not explain the difference.
+    pub(crate) fn is_chance(&self, numbers: &[f64]) -> bool {
+        let of = eval::placed(numbers);
+        match &self.bound {
+            Expr::And(a, b) if matches!(**b, Expr::Significant(_)) => eval::truth(a, &of) && !eval::truth(b, &of),
+            _ => false,
+        }
+    }
+
+    /// The number that it computes of numbers in their places; NaN when an input is absent.
+    pub(crate) fn compute(&self, numbers: &[f64]) -> f64 {
+        eval::number(&self.bound, &eval::placed(numbers))
     }
 
     /// The names that it uses, in the order in which they stand in the text.
@@ -197,7 +254,7 @@ impl Condition {
 
     /// The same condition, true only when `other` is as well.
     pub(crate) fn and(self, other: Expr) -> Condition {
-        Condition { text: self.text, root: Expr::And(Box::new(self.root), Box::new(other)) }
+        Condition::new(self.text, Expr::And(Box::new(self.root), Box::new(other)))
     }
 
     /// The first comparison of a name with a constant, `timeouts >= 20` → `(timeouts, ">=", 20)`: what a message
@@ -218,7 +275,7 @@ fn collect<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
     });
 }
 
-fn walk<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
+fn walk<'a, N>(expr: &'a Expr<N>, visit: &mut dyn FnMut(&'a Expr<N>)) {
     visit(expr);
     match expr {
         Expr::Negate(inner) | Expr::Not(inner) => walk(inner, visit),
@@ -232,8 +289,8 @@ fn walk<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
 
 fn first_threshold(expr: &Expr) -> Option<(&str, &'static str, f64)> {
     match expr {
-        Expr::Compare(op, a, b) => match (&**a, eval::number(b, &Values::new())) {
-            (Expr::Name(name), Some(limit)) => Some((name, op.text(), limit)),
+        Expr::Compare(op, a, b) => match (&**a, eval::number(b, &|_: &String| f64::NAN)) {
+            (Expr::Name(name), limit) if !limit.is_nan() => Some((name, op.text(), limit)),
             _ => None,
         },
         Expr::And(a, b) | Expr::Or(a, b) => first_threshold(a).or_else(|| first_threshold(b)),

@@ -11,8 +11,9 @@ mod look;
 mod observe;
 mod patterns;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use logweir_proto::text::format_duration;
@@ -21,11 +22,11 @@ use serde::{Deserialize, Serialize};
 use crate::anomaly::Series;
 use crate::condition::Values;
 use crate::model::{Expected, Kind, Labels, OnError, OnPartial, Rule, Severity};
-use crate::signal::Table;
+use crate::table::{self, Table};
 
 pub use facts::SERIES_PER_RULE_MAX;
-use facts::{View, is_match};
-use instance::Facts;
+use facts::{Reader, View, is_match};
+use instance::{Facts, Next};
 pub use instance::{Instance, Phase, Timer};
 pub use look::{Branch, Looked, look};
 pub use observe::{Coverage, Deploy, Observation, PatternLine, SourceState, Sources};
@@ -196,14 +197,14 @@ fn close_all(state: &mut RuleState, at: i64, reason: &Reason, outcome: &mut Outc
 
 fn failed(rule: &Rule, state: &mut RuleState, at: i64, error: &str, outcome: &mut Outcome) {
     if rule.on_error == OnError::Fire {
-        let labels = error_labels();
-        let facts = Facts { forced: Some(Reason::QueryFailed(error.to_owned())), ..Facts::default() };
-        apply(rule, state, at, (labels, facts), outcome);
+        let labels = Labels::from([(ERROR_LABEL.0.to_owned(), ERROR_LABEL.1.to_owned())]);
+        let forced = Some(Reason::QueryFailed(error.to_owned()));
+        apply(rule, state, at, (&labels, &Facts { forced, blank: true, ..Facts::default() }), outcome);
     }
 }
 
-fn error_labels() -> Labels {
-    Labels::from([(ERROR_LABEL.0.to_owned(), ERROR_LABEL.1.to_owned())])
+fn is_error(labels: &Labels) -> bool {
+    labels.len() == 1 && labels.get(ERROR_LABEL.0).is_some_and(|value| value == ERROR_LABEL.1)
 }
 
 fn evaluated(rule: &Rule, state: &mut RuleState, at: i64, observation: &Observation<'_>, outcome: &mut Outcome) {
@@ -224,40 +225,85 @@ fn evaluated(rule: &Rule, state: &mut RuleState, at: i64, observation: &Observat
         _ => BTreeMap::new(),
     };
     let mut candidates = candidates(rule, state, at, observation);
-    candidates.extend(open.keys().cloned());
-    let view = View { rule, at, observation, open };
-    for labels in candidates {
-        let facts = if labels == error_labels() && state.instances.contains_key(&labels) {
-            Facts { empty: true, ..Facts::default() }
+    join(&mut candidates, open.keys());
+    let mut view = View { rule, at, observation, open, reader: Reader::new(rule, observation.tables) };
+    let mut facts = Facts::of(rule, at, observation);
+    for labels in &candidates {
+        if is_error(labels) && state.instances.contains_key(&**labels) {
+            facts.clear();
+            facts.empty = true;
         } else {
-            view.facts(state, &labels)
-        };
-        if let Some(reason) = &facts.undecided {
-            state.undecided.insert(labels.clone(), reason.clone());
+            view.facts(state, labels, &mut facts);
         }
-        apply(rule, state, at, (labels, facts), outcome);
+        if let Some(reason) = &facts.undecided {
+            state.undecided.insert((**labels).clone(), reason.clone());
+        }
+        apply(rule, state, at, (labels, &facts), outcome);
     }
 }
 
-fn apply(rule: &Rule, state: &mut RuleState, at: i64, (labels, facts): (Labels, Facts), outcome: &mut Outcome) {
-    let before = state.instances.remove(&labels);
-    let was_there = before.is_some();
-    let (after, change) = instance::advance(rule, before, at, &facts);
-    if after.is_some() && !was_there && state.instances.len() >= INSTANCES_PER_RULE_MAX {
-        outcome.refused += 1;
+fn apply(rule: &Rule, state: &mut RuleState, at: i64, (labels, facts): (&Labels, &Facts), outcome: &mut Outcome) {
+    let Some(instance) = state.instances.get_mut(labels) else {
+        let Some((instance, change, reason)) = instance::begin(rule, at, facts) else { return };
+        if state.instances.len() >= INSTANCES_PER_RULE_MAX {
+            outcome.refused += 1;
+            return;
+        }
+        outcome.transitions.push(instance.clone().transition(labels, change, reason, at));
+        state.instances.insert(labels.clone(), instance);
         return;
-    }
-    if let Some((change, reason, snapshot)) = change {
-        outcome.transitions.push(snapshot.transition(&labels, change, reason, at));
-    }
-    if let Some(after) = after {
-        state.instances.insert(labels, after);
+    };
+    match instance.advance(rule, at, facts) {
+        Next::Stays(None) => {}
+        Next::Stays(Some((change, reason))) => {
+            outcome.transitions.push(instance.clone().transition(labels, change, reason, at));
+        }
+        Next::Ends(change, reason) => {
+            let ended = state.instances.remove(labels);
+            outcome.transitions.extend(ended.map(|instance| instance.transition(labels, change, reason, at)));
+        }
     }
 }
 
-/// The label sets that this evaluation is about: what has lines, what is open, what is expected.
-fn candidates(rule: &Rule, state: &RuleState, at: i64, observation: &Observation<'_>) -> BTreeSet<Labels> {
-    let mut all: BTreeSet<Labels> = state.instances.keys().chain(state.series.keys()).cloned().collect();
+/// Adds label sets that are not there yet.
+fn join<'a>(all: &mut Vec<Arc<Labels>>, more: impl Iterator<Item = &'a Labels>) {
+    let known = all.len();
+    for labels in more {
+        if all[..known].binary_search_by(|own| (**own).cmp(labels)).is_err() {
+            all.push(Arc::new(labels.clone()));
+        }
+    }
+    in_order(all, known);
+}
+
+/// Sorts what was added to `known` label sets in their order.
+fn in_order(all: &mut Vec<Arc<Labels>>, known: usize) {
+    if all.len() > known {
+        all.sort_by(table::compare);
+        all.dedup_by(|a, b| table::compare(a, b).is_eq());
+    }
+}
+
+/// The label sets that have a number in a table.
+fn join_rows(all: &mut Vec<Arc<Labels>>, table: &Table) {
+    let (known, mut place) = (all.len(), 0);
+    for (labels, _) in table.iter() {
+        while place < known && table::compare(&all[place], labels).is_lt() {
+            place += 1;
+        }
+        if place >= known || table::compare(&all[place], labels).is_gt() {
+            all.push(Arc::clone(labels));
+        }
+    }
+    // What was added to nothing is in order.
+    if known > 0 {
+        in_order(all, known);
+    }
+}
+
+/// The label sets that this evaluation is about, in their order: what has lines, what is open, what is expected.
+fn candidates(rule: &Rule, state: &RuleState, at: i64, observation: &Observation<'_>) -> Vec<Arc<Labels>> {
+    let mut all = Vec::new();
     // The label that a comparison is about does not tell its instances apart.
     let besides = match &rule.kind {
         Kind::Compare(compare) => Some(&compare.field),
@@ -269,21 +315,23 @@ fn candidates(rule: &Rule, state: &RuleState, at: i64, observation: &Observation
             continue;
         }
         match besides {
-            None => all.extend(table.keys().cloned()),
+            None => join_rows(&mut all, table),
             Some(field) => {
-                let without = |labels: &Labels| {
+                let without = |labels: &Labels| -> Labels {
                     labels.iter().filter(|(key, _)| *key != field).map(|(k, v)| (k.clone(), v.clone())).collect()
                 };
-                all.extend(table.keys().map(without));
+                let rows: Vec<Labels> = table.iter().map(|(labels, _)| without(labels)).collect();
+                join(&mut all, rows.iter());
             }
         }
     }
     if rule.by().is_empty() {
-        all.insert(Labels::new());
+        join(&mut all, std::iter::once(&Labels::new()));
     }
+    join(&mut all, state.instances.keys().chain(state.series.keys()));
     if let Some(expected) = rule.expected {
         let within = |seen: i64| at.saturating_sub(seen) <= expected.seen_within_ns;
-        all.extend(state.seen.iter().filter(|(_, seen)| within(**seen)).map(|(labels, _)| labels.clone()));
+        join(&mut all, state.seen.iter().filter(|(_, seen)| within(**seen)).map(|(labels, _)| labels));
     }
     all
 }
@@ -291,10 +339,11 @@ fn candidates(rule: &Rule, state: &RuleState, at: i64, observation: &Observation
 fn remember(rule: &Rule, state: &mut RuleState, at: i64, tables: &[Table]) {
     let finest = rule.by().len();
     for ((_, query), table) in rule.queries().zip(tables).filter(|((_, query), _)| query.by.len() == finest) {
-        for (labels, value) in table {
-            let room = state.seen.len() < SEEN_PER_RULE_MAX || state.seen.contains_key(labels);
-            if room && is_match(query.agg, *value) {
-                state.seen.insert(labels.clone(), at);
+        for (labels, _) in table.iter().filter(|(_, value)| is_match(query.agg, *value)) {
+            if let Some(seen) = state.seen.get_mut(&**labels) {
+                *seen = at;
+            } else if state.seen.len() < SEEN_PER_RULE_MAX {
+                state.seen.insert((**labels).clone(), at);
             }
         }
     }

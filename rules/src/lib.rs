@@ -15,3 +15,5 @@ pub mod model;
 pub mod names;
 pub mod schedule;
 pub mod signal;
+mod slots;
+pub mod table;

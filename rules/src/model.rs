@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
 use crate::marks::Mark;
+use crate::slots::Slots;
 use logweir_proto::yaml::At;
 
 /// A set of labels; the identity of an alert instance within its rule.
@@ -146,6 +147,8 @@ pub struct Rule {
     pub owner: Option<String>,
     pub context: Context,
     pub tests: Vec<TestCase>,
+    /// Where its numbers are.
+    pub(crate) slots: Slots,
 }
 
 #[derive(Debug, Clone)]

@@ -26,8 +26,7 @@ pub const LABEL_CHARS_MAX: usize = 500;
 /// The label that tells the instances of a pattern rule apart: the id of the pattern.
 pub const PATTERN_LABEL: &str = "pattern";
 
-/// One number per set of label values.
-pub type Table = BTreeMap<Labels, f64>;
+pub use crate::table::Table;
 
 impl SignalQuery {
     /// The query in the search language.
@@ -68,16 +67,18 @@ impl SignalQuery {
         format!("{} | stats count as {VALUE_COLUMN} by {by}", grouped(&names::resolve(&self.filter)))
     }
 
-    /// The table of a sum of counts over its window.
-    pub fn counted(&self, counts: impl IntoIterator<Item = (Labels, u64)>) -> Table {
-        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
-        let table = counts.map(|(labels, count)| (labels, count as f64)).collect();
-        self.finished(table)
+    /// The number of so many lines in its window; NaN of none.
+    pub fn of_count(&self, count: u64) -> f64 {
+        match (count, self.agg) {
+            (0, _) => f64::NAN,
+            (count, Agg::Rate) => count as f64 / (self.window_ns as f64 / 1e9),
+            (count, _) => count as f64,
+        }
     }
 
     /// The table of an answer; rows without a number are left out.
     pub fn table(&self, rows: &[serde_json::Map<String, serde_json::Value>]) -> Table {
-        let mut table = Table::new();
+        let mut table = BTreeMap::new();
         for (labels, value) in rows.iter().filter_map(|row| numbered(row, &self.by)) {
             // Two rows have the same labels only where one name stands for two fields.
             table.entry(labels).and_modify(|have| *have = self.agg.joined(*have, value)).or_insert(value);
@@ -85,7 +86,7 @@ impl SignalQuery {
         self.finished(table)
     }
 
-    fn finished(&self, mut table: Table) -> Table {
+    fn finished(&self, mut table: BTreeMap<Labels, f64>) -> Table {
         let in_ms = self.field.as_deref().is_some_and(|field| names::stored_ms(field).is_some());
         match self.agg {
             Agg::Changes => table.values_mut().for_each(|value| *value = (*value - 1.0).max(0.0)),
@@ -94,7 +95,7 @@ impl SignalQuery {
             _ if in_ms => table.values_mut().for_each(|value| *value /= 1e3),
             _ => {}
         }
-        table
+        table.into()
     }
 
     /// The query that finds every value of the grouping labels with lines in a range.
@@ -375,7 +376,7 @@ mod tests {
         let rows: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_value(rows).expect("rows");
         let table = table_of(&rows, &["host".to_owned()]);
         assert_eq!(table.len(), 2);
-        assert_eq!(table[&Labels::from([("host".to_owned(), "a".to_owned())])], 3.0);
-        assert_eq!(table[&Labels::new()], 4.5);
+        assert_eq!(table.get(&Labels::from([("host".to_owned(), "a".to_owned())])), Some(3.0));
+        assert_eq!(table.get(&Labels::new()), Some(4.5));
     }
 }

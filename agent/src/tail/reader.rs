@@ -4,6 +4,7 @@
 //! was (the check comes after the read, so that a truncation in between cannot slip through), and decodes.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::body::{Body, Ended, Packed};
 use super::checkpoint::{SavedSource, Stage};
 use super::identity::{FileId, Fingerprint, Head, HeadMatch, Stat};
 use super::info::Info;
+use super::shared;
 use crate::decode::encoding::Encoding;
 use crate::decode::{Close, Format, Multiline, Open, Scratch, Window, decode};
 
@@ -61,6 +63,8 @@ pub struct Source {
     /// Where a symbolic link leads: the kernel names changes by this path.
     pub real_path: Option<PathBuf>,
     pub file: Option<Body>,
+    /// Other machines write there, too: a descriptor may come to show another file.
+    pub shared: bool,
     /// It is followed and not open: there are more files than descriptors.
     pub parked: bool,
     /// Nothing more is cut from it; it stays open until the server has what was cut.
@@ -168,6 +172,7 @@ impl Source {
             id: FileId::of(&meta),
             fingerprint,
             real_path: real_path(&path_now),
+            shared: shared::is_shared(&path_now),
             path_now,
             file: Some(body),
             parked: false,
@@ -199,6 +204,7 @@ impl Source {
             id: saved.id,
             fingerprint: saved.fingerprint,
             real_path: real_path(&saved.path_now),
+            shared: saved.path_now.parent().is_some_and(shared::is_shared),
             path_now: saved.path_now.into_owned(),
             file: None,
             parked: false,
@@ -243,6 +249,10 @@ impl Source {
     /// if there is more than before.
     pub fn note(&mut self) -> bool {
         let Some(file) = self.file.as_ref().and_then(Body::plain) else { return false };
+        if self.shows_another(file) {
+            self.dirty = true;
+            return false;
+        }
         let Ok(meta) = file.metadata() else { return false };
         self.dirty |= meta.len() != self.size || mtime_ns(&meta) != self.mtime_ns;
         let grew = meta.len() > self.size;
@@ -256,6 +266,10 @@ impl Source {
             return grew;
         }
         false
+    }
+
+    fn shows_another(&self, file: &File) -> bool {
+        self.shared && shared::shows_another(file, &self.path_now, self.id, self.fingerprint)
     }
 
     /// When the undecided rest is decided by time; `None` when nothing waits.
@@ -370,6 +384,9 @@ impl Source {
     fn verify(&mut self) -> io::Result<Seen> {
         // Nobody writes to a compressed file once it is there.
         let Some(file) = self.file.as_ref().and_then(Body::plain) else { return Ok(Seen::Same) };
+        if self.shows_another(file) {
+            return Ok(Seen::Another);
+        }
         let meta = file.metadata()?;
         let head = Head::read(file)?;
         if self.fingerprint.check(head.bytes()) != HeadMatch::Same {
@@ -406,6 +423,17 @@ impl Source {
         }
     }
 
+    /// What stands now where it stood, to be followed from its start, after the file was truncated or written anew.
+    pub fn take_rewritten(&mut self) -> Option<File> {
+        let file = self.file.take().and_then(Body::into_plain).filter(|_| self.end.is_none());
+        if !self.shared {
+            return file;
+        }
+        // The descriptor may still lead to what was there before. A renamed file leaves nothing of its own behind.
+        let anew = (self.stage == Stage::Live).then(|| File::open(&self.path_now).ok()).flatten();
+        anew.filter(|anew| anew.metadata().is_ok_and(|meta| FileId::of(&meta) == self.id))
+    }
+
     /// What was cut and is not stored is cut again; false when there is nothing to read it from.
     pub fn read_again(&mut self) -> bool {
         if self.file.is_none() && !self.parked {
@@ -420,7 +448,7 @@ impl Source {
 
     /// An idle file is complete up to now as long as nothing was added to it.
     pub fn look_if_caught_up(&mut self, now: Now) {
-        let file = self.file.as_ref().and_then(Body::plain);
+        let file = self.file.as_ref().and_then(Body::plain).filter(|file| !self.shows_another(file));
         let len = file.and_then(|file| file.metadata().ok()).map(|meta| meta.len());
         if len == Some(self.pos) && self.pending.is_none() {
             self.caught_up_ns = now.wall_ns;

@@ -310,7 +310,7 @@ impl Tail {
             self.by_file.remove(&old_id);
         }
         self.reused.insert(old_id);
-        let found = match self.find_copy(&path, source.fingerprint, old_id, source.pos) {
+        let found = match self.find_copy(&path, source.fingerprint, Some(old_id), source.pos) {
             Some((sibling, file)) => Whereabouts::Copy(sibling, file),
             None if has_unreadable(&path) => {
                 Whereabouts::Gone("rotated while nobody looked, and compressed as it cannot be read here")

@@ -329,19 +329,20 @@ impl Tail {
         let Some(source) = self.sources.get(&key) else { return };
         let (path, size, pos) = (source.path_now.clone(), source.size, source.pos);
         tracing::info!(path = %path.display(), pos, size, "truncated or written anew");
-        let home = PathBuf::from(&*source.info.path);
-        let copy = self.find_copy(&home, source.fingerprint, source.id, pos);
+        let (home, fingerprint, old_id) = (PathBuf::from(&*source.info.path), source.fingerprint, source.id);
+        // Renamed on a shared directory, it may have its number still; truncated elsewhere, it is the original.
+        let not = (!source.shared).then_some(old_id);
+        if self.by_file.get(&old_id) == Some(&key) {
+            self.by_file.remove(&old_id);
+        }
+        let copy = self.find_copy(&home, fingerprint, not, pos);
         let Some(source) = self.sources.get_mut(&key) else { return };
-        let old_file = source.file.take().and_then(Body::into_plain).filter(|_| source.end.is_none());
+        let old_file = source.take_rewritten();
         let (stage, multiline, info) = (source.stage, source.multiline.clone(), source.info.clone());
         source.stage = Stage::Rotated;
         source.pending = None;
         source.quiet_since = now.mono;
-        let old_id = source.id;
         let mut recovered = 0;
-        if self.by_file.get(&old_id) == Some(&key) {
-            self.by_file.remove(&old_id);
-        }
         if let Some((sibling, body)) = copy {
             // How much a compressed one holds is seen when it is read to its end.
             recovered = if body.plain().is_some() { sibling.meta.len() } else { size.max(pos) };
@@ -364,6 +365,8 @@ impl Tail {
             let (source, path) = (info.id.to_string(), info.path.to_string());
             self.report(Gap { source, path, start: lost_from, end: Some(size), reason });
         }
+        self.replaced.push(key);
+        self.unsaved = true;
         let Some(file) = old_file else { return };
         match Source::new(info, multiline, Body::Plain(file), 0, now) {
             Ok(mut fresh) => {
@@ -373,8 +376,6 @@ impl Tail {
             }
             Err(error) => tracing::warn!(path = %path.display(), error = %error, "cannot follow after a truncation"),
         }
-        self.replaced.push(key);
-        self.unsaved = true;
     }
 
     /// A log that was empty when it was seen last and is gone has lost nothing if what it became was found.

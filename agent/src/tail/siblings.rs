@@ -36,7 +36,7 @@ impl Tail {
         &self,
         path: &Path,
         fingerprint: Fingerprint,
-        not: FileId,
+        not: Option<FileId>,
         pos: u64,
     ) -> Option<(Sibling, Body)> {
         if fingerprint.is_empty() {
@@ -52,8 +52,8 @@ impl Tail {
         for sibling in all {
             let id = FileId::of(&sibling.meta);
             let named = fingerprint.is_full() || related(&sibling);
-            let held = self.owner(&id).is_some_and(|owner| owner.stage != Stage::Finished);
-            if id == not || !named || sibling.path == path || held {
+            let held = self.owner(&id).is_some_and(|owner| owner.stage != Stage::Finished && !owner.shared);
+            if Some(id) == not || !named || sibling.path == path || held {
                 continue;
             }
             looks += usize::from(Packing::of(&sibling.path).is_some());
@@ -84,7 +84,9 @@ impl Tail {
     /// Whether the file with this inode and this head is a source's; the inode of a finished one can come back.
     pub(super) fn is_known(&self, id: &FileId, head: &[u8]) -> bool {
         self.owner(id).is_some_and(|owner| {
-            owner.stage != Stage::Finished || (!owner.fingerprint.is_empty() && owner.fingerprint.check(head) == Same)
+            let same = !owner.fingerprint.is_empty() && owner.fingerprint.check(head) == Same;
+            let by_number = !owner.shared || owner.fingerprint.is_empty();
+            same || (owner.stage != Stage::Finished && by_number)
         })
     }
 }

@@ -49,12 +49,9 @@ struct Request {
 
 impl Request {
     fn split(text: &[u8]) -> Option<Request> {
-        let method = memchr::memchr(b' ', text)?;
-        let word = &text[..method];
-        if word.is_empty()
-            || word.len() > METHOD_BYTES_MAX
-            || !word.iter().all(|b| b.is_ascii_uppercase() || *b == b'-')
-        {
+        let in_method = |byte: &u8| byte.is_ascii_uppercase() || *byte == b'-';
+        let method = text.iter().take(METHOD_BYTES_MAX + 1).position(|byte| !in_method(byte))?;
+        if method == 0 || text[method] != b' ' {
             return None;
         }
         const PROTOCOL: &[u8] = b" HTTP/1.1";

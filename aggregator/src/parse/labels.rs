@@ -1,11 +1,11 @@
 //! What is known of a source and holds for each of its lines: its labels, the host, the path.
 
-use std::ops::Range;
+use std::sync::Arc;
 
 use logweir_proto::batch::{SPOOL_FORMAT, SourceInfo, SourceKind, Stream};
 use logweir_proto::record::field;
 
-use super::line::{Line, Text, Value};
+use super::line::{CONSTANTS_MAX, Constants, Line, Text, Value};
 use crate::names::{NameId, Names};
 
 /// Longest value of a label; a longer one is not added to the lines.
@@ -14,17 +14,14 @@ pub(super) const LABEL_BYTES_MAX: usize = 1024;
 /// Most labels of one source.
 pub(super) const LABELS_MAX: usize = 64;
 
+const _: () = assert!(LABELS_MAX + 2 <= CONSTANTS_MAX, "beside them stand the source and a service");
+
 #[derive(Debug)]
-pub(super) struct Labels {
-    /// Each name once, with the place of its value.
-    list: Vec<(NameId, Range<u32>)>,
-    values: Vec<u8>,
-    source: &'static str,
-}
+pub(super) struct Labels(Arc<Constants>);
 
 impl Labels {
     pub(super) fn new(info: &SourceInfo, host: &str, names: &mut Names) -> Labels {
-        let mut labels = Labels { list: Vec::new(), values: Vec::new(), source: info.kind.source_name() };
+        let mut labels = Constants::default();
         // What went through the agent's spool has no file of its own.
         let spooled = info.format == SPOOL_FORMAT && info.kind != SourceKind::Docker;
         let path = if spooled { "" } else { info.path.as_str() };
@@ -32,46 +29,36 @@ impl Labels {
         let given = info.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         // Of the given labels some may be too many, but never host and file.
         for (name, value) in own.into_iter().chain(given).take(LABELS_MAX) {
-            labels.add(name, value, names);
+            add(&mut labels, name, value, names);
         }
         // A line without a service is hard to find: the next best name stands in.
         let stand_in = [field::PM2_APP, field::CONTAINER].into_iter().find_map(|name| info.labels.get(name));
         if let Some(value) = stand_in {
-            labels.add(field::SERVICE, value, names);
+            add(&mut labels, field::SERVICE, value, names);
         }
-        labels
-    }
-
-    fn add(&mut self, name: &str, value: &str, names: &mut Names) {
-        // These are told by the line or by the store, never by a label.
-        let reserved = matches!(name, field::TIME | field::SEQ | field::LEVEL | field::PATTERN_ID);
-        if reserved || value.is_empty() || value.len() > LABEL_BYTES_MAX {
-            return;
-        }
-        if let Some(id) = names.intern(name)
-            && !self.list.iter().any(|(known, _)| *known == id)
-        {
-            let start = self.values.len() as u32;
-            self.values.extend_from_slice(value.as_bytes());
-            self.list.push((id, start..self.values.len() as u32));
-        }
+        // A label may have said better where the lines come from.
+        labels.add(NameId::SOURCE, info.kind.source_name());
+        Labels(Arc::new(labels))
     }
 
     /// Adds the labels that the line does not have itself. The record's stream is more exact than that of the source.
+    #[inline]
     pub(super) fn apply(&self, stream: Stream, line: &mut Line) {
         if let Some(stream) = stream.as_str() {
             line.push_default(NameId::STREAM, Value::Text(Text::Static(stream)));
         }
-        // A label may say better where the lines come from.
-        if !self.list.iter().any(|(name, _)| *name == NameId::SOURCE) {
-            line.push_default(NameId::SOURCE, Value::Text(Text::Static(self.source)));
-        }
-        // Every line gets them: one copy for all.
-        let Text::Scratch(base, _) = line.scratch(&self.values) else { return };
-        for (name, range) in &self.list {
-            let text = Text::Scratch(base + range.start, base + range.end);
-            line.push_default(*name, Value::Text(text));
-        }
+        line.set_constants(&self.0);
+    }
+}
+
+fn add(labels: &mut Constants, name: &str, value: &str, names: &mut Names) {
+    // These are told by the line or by the store, never by a label.
+    let reserved = matches!(name, field::TIME | field::SEQ | field::LEVEL | field::PATTERN_ID);
+    if reserved || value.is_empty() || value.len() > LABEL_BYTES_MAX {
+        return;
+    }
+    if let Some(id) = names.intern(name) {
+        labels.add(id, value);
     }
 }
 

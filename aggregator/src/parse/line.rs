@@ -4,6 +4,7 @@
 //! text is a range of the raw line, or of the line's own scratch when it had to be unescaped or derived.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use logweir_proto::record::Level;
 
@@ -20,6 +21,17 @@ pub enum Text {
     /// Bytes `[start, end)` of the scratch.
     Scratch(u32, u32),
     Static(&'static str),
+}
+
+impl Text {
+    /// Its first `len` bytes.
+    pub(super) fn head(self, len: usize) -> Text {
+        match self {
+            Text::Raw(start, end) => Text::Raw(start, end.min(start + len as u32)),
+            Text::Scratch(start, end) => Text::Scratch(start, end.min(start + len as u32)),
+            Text::Static(text) => Text::Static(text.get(..len).unwrap_or(text)),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -125,7 +137,7 @@ pub struct Cut {
 pub struct Field {
     pub name: NameId,
     pub value: Value,
-    /// `None` for derived fields (labels of the source, `level` guessed, `route`).
+    /// `None` for derived fields (`level` guessed, `route`).
     pub cut: Option<Cut>,
 }
 
@@ -142,10 +154,40 @@ pub struct Line {
     /// Fields beyond [`FIELDS_MAX`].
     pub fields_dropped: u32,
     scratch: Vec<u8>,
+    constants: Option<Arc<Constants>>,
+    /// A bit for each of the constants that holds for this line.
+    shown: u128,
     /// Where the fields with canonical names are, plus one; 0 for none.
     spots: [u16; SPOTS],
     /// A bit for each other name that may be among the fields, see [`bit`]: most questions for one end here.
     maybe: u64,
+}
+
+/// Texts that every line of a source has, but where it says something else itself: labels, the host, the path. They are
+/// not among the fields: the store fills them in for all rows at once.
+#[derive(Debug, Default)]
+pub struct Constants(Vec<(NameId, Arc<str>)>);
+
+/// Most constants of one source: a bit each.
+pub const CONSTANTS_MAX: usize = u128::BITS as usize;
+
+impl Constants {
+    /// Adds a constant, if there is none of that name and there is room.
+    pub fn add(&mut self, name: NameId, value: &str) {
+        if self.0.len() < CONSTANTS_MAX && self.get(name).is_none() {
+            self.0.push((name, value.into()));
+        }
+    }
+
+    pub fn get(&self, name: NameId) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
+    }
+
+    /// Those that are `shown`, a bit each.
+    pub fn iter(&self, shown: u128) -> impl Iterator<Item = (NameId, &Arc<str>)> {
+        let with_bit = self.0.iter().enumerate().filter(move |(at, _)| shown >> at & 1 == 1);
+        with_bit.map(|(_, (name, value))| (*name, value))
+    }
 }
 
 /// Names that have a place of their own in [`Line::spots`]: the canonical ones.
@@ -166,8 +208,35 @@ impl Line {
         self.fields.clear();
         self.fields_dropped = 0;
         self.scratch.clear();
+        self.shown = 0;
         self.spots = [0; SPOTS];
         self.maybe = 0;
+    }
+
+    /// Gives the line the constants of its source, but those that it has as fields.
+    #[inline]
+    pub fn set_constants(&mut self, constants: &Arc<Constants>) {
+        self.shown = 0;
+        for (at, (name, _)) in constants.0.iter().enumerate() {
+            if self.place(*name).is_none() {
+                self.shown |= 1 << at;
+            }
+        }
+        if self.constants.as_ref().is_none_or(|known| !Arc::ptr_eq(known, constants)) {
+            self.constants = Some(Arc::clone(constants));
+        }
+    }
+
+    /// The constants of the source, and a bit for each that holds for this line; `None` where none does.
+    #[inline]
+    pub fn constants(&self) -> Option<(&Arc<Constants>, u128)> {
+        self.constants.as_ref().filter(|_| self.shown != 0).map(|constants| (constants, self.shown))
+    }
+
+    /// A constant that holds for this line.
+    pub fn constant(&self, name: NameId) -> Option<&str> {
+        let (constants, shown) = self.constants()?;
+        constants.iter(shown).find(|(known, _)| *known == name).map(|(_, value)| &**value)
     }
 
     /// Whether nothing was found in the line yet.
@@ -189,7 +258,15 @@ impl Line {
         if let Some(at) = self.place(name) {
             // The earlier occurrence stays in the shape as a literal.
             self.fields[at] = Field { name, value, cut };
-        } else if self.fields.len() < FIELDS_MAX {
+        } else {
+            self.push_new(name, value, cut);
+        }
+    }
+
+    /// Adds a field that the line does not have.
+    #[inline]
+    fn push_new(&mut self, name: NameId, value: Value, cut: Option<Cut>) {
+        if self.fields.len() < FIELDS_MAX {
             self.fields.push(Field { name, value, cut });
             self.note(name, self.fields.len());
         } else {
@@ -219,8 +296,8 @@ impl Line {
     /// Adds a field only if the line does not have it yet: labels of the source never hide what the line says.
     #[inline]
     pub fn push_default(&mut self, name: NameId, value: Value) {
-        if self.get(name).is_none() {
-            self.push(name, value, None);
+        if self.place(name).is_none() {
+            self.push_new(name, value, None);
         }
     }
 
@@ -270,12 +347,13 @@ impl Line {
         }
     }
 
-    /// The text of a field, if it is there and is text.
+    /// The text of a field or constant, if it is there and is text.
     #[inline]
     pub fn text_of<'a>(&'a self, raw: &'a [u8], name: NameId) -> Option<&'a [u8]> {
-        match self.get(name)?.value {
-            Value::Text(text) => Some(self.text(raw, text)),
-            _ => None,
+        match self.get(name).map(|field| field.value) {
+            Some(Value::Text(text)) => Some(self.text(raw, text)),
+            Some(_) => None,
+            None => self.constant(name).map(str::as_bytes),
         }
     }
 }

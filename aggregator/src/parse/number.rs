@@ -10,11 +10,11 @@ const EXACT_DIGITS: usize = 15;
 /// A number whose spelling has no name here (`1e3`, `007`) is given as [`Spelling::Plain`]: the store sees that it
 /// prints differently and keeps the line.
 pub(super) fn parse(text: &[u8]) -> Option<(Value, Spelling)> {
-    if unsigned(text).iter().all(u8::is_ascii_digit) {
-        if text == b"-0" {
-            return Some((Value::Float(-0.0), Spelling::Fixed { decimals: 0 }));
-        }
-        return Some((Value::Int(integer(text)?), Spelling::Plain));
+    match integer(text) {
+        Some(0) if text == b"-0" => return Some((Value::Float(-0.0), Spelling::Fixed { decimals: 0 })),
+        Some(value) => return Some((Value::Int(value), Spelling::Plain)),
+        None if unsigned(text).iter().all(u8::is_ascii_digit) => return None,
+        None => {}
     }
     let (value, spelling) = decimal(text)?;
     Some((Value::Float(value), spelling))

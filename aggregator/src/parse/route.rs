@@ -8,52 +8,72 @@ const TOKEN_BYTES: usize = 20;
 
 const CUT: &[u8] = "/…".as_bytes();
 
-/// Appends the route of `path` to `out`. A path that does not begin with `/` has none: then nothing is appended.
-pub(super) fn template(path: &[u8], out: &mut Vec<u8>) {
+const ID: &[u8] = b":id";
+
+/// The route of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route {
+    /// The path does not begin with `/`.
+    None,
+    /// So many bytes of the path as they are.
+    Path(usize),
+    /// What was appended.
+    Made,
+}
+
+/// Finds the route of `path`; where it is not a part of the path, it is appended to `out`.
+pub(super) fn template(path: &[u8], out: &mut Vec<u8>) -> Route {
     if path.first() != Some(&b'/') {
-        return;
+        return Route::None;
     }
     let start = out.len();
-    let mut rest = &path[1..];
+    // How much of the path is in `out` already, and the slash before the segment.
+    let (mut copied, mut slash) = (0, 0);
     loop {
-        let segment = Segment::read(rest);
-        let (stem, suffix) = segment.bytes.split_at(segment.stem);
+        let segment = Segment::read(&path[slash + 1..]);
+        let (stem, end) = (slash + 1 + segment.stem, slash + 1 + segment.len);
         let id = segment.is_id();
-        let bytes = if id { ":id".len() + suffix.len() } else { segment.bytes.len() };
-        if out.len() - start + 1 + bytes + CUT.len() > ROUTE_BYTES_MAX {
+        let before = out.len() - start + slash - copied;
+        let bytes = if id { ID.len() + end - stem } else { segment.len };
+        if before + 1 + bytes + CUT.len() > ROUTE_BYTES_MAX {
+            out.extend_from_slice(&path[copied..slash]);
             out.extend_from_slice(CUT);
-            return;
+            return Route::Made;
         }
-        out.push(b'/');
-        out.extend_from_slice(if id { b":id" } else { stem });
-        out.extend_from_slice(suffix);
-        match rest.get(segment.bytes.len()) {
-            Some(b'/') => rest = &rest[segment.bytes.len() + 1..],
-            _ => return,
+        if id {
+            out.extend_from_slice(&path[copied..=slash]);
+            out.extend_from_slice(ID);
+            copied = stem;
         }
+        if path.get(end) != Some(&b'/') {
+            if copied == 0 {
+                return Route::Path(end);
+            }
+            out.extend_from_slice(&path[copied..end]);
+            return Route::Made;
+        }
+        slash = end;
     }
 }
 
-/// What a byte of a segment can be part of.
-const DIGIT: u8 = 1;
-const HEX: u8 = 2;
-const DASH: u8 = 4;
-const ALPHA: u8 = 8;
-const DOT: u8 = 16;
-/// It ends the segment.
-const END: u8 = 32;
+/// What a byte adds to the counts of its segment, as parts of one word. Segments of which a count could run over into
+/// the next are ids by their length.
+const DIGIT: u64 = 1 | HEX;
+const HEX: u64 = 1 << 21;
+const DASH: u64 = 1 << 42;
+const COUNT: u64 = (1 << 21) - 1;
+/// It ends the segment, or is a dot.
+const SPECIAL: u64 = 1 << 63;
 
-const CLASSES: [u8; 256] = {
+const COUNTS: [u64; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         table[byte] = match byte as u8 {
-            b'0'..=b'9' => DIGIT | HEX,
-            b'a'..=b'f' | b'A'..=b'F' => HEX | ALPHA,
-            b'g'..=b'z' | b'G'..=b'Z' => ALPHA,
+            b'0'..=b'9' => DIGIT,
+            b'a'..=b'f' | b'A'..=b'F' => HEX,
             b'-' | b'_' | b':' | b',' => DASH,
-            b'.' => DOT,
-            b'/' | b'?' | b'#' | b';' => END,
+            b'.' | b'/' | b'?' | b'#' | b';' => SPECIAL,
             _ => 0,
         };
         byte += 1;
@@ -62,59 +82,54 @@ const CLASSES: [u8; 256] = {
 };
 
 /// One segment of a path, counted in one pass.
-struct Segment<'a> {
-    bytes: &'a [u8],
+struct Segment {
+    len: usize,
     /// Bytes before a suffix like `.json`.
     stem: usize,
     /// Of the stem.
-    digits: usize,
-    hex: usize,
-    dashes: usize,
+    counts: u64,
 }
 
-impl Segment<'_> {
+impl Segment {
     /// Longest suffix with its dot.
     const SUFFIX_BYTES_MAX: usize = 6;
 
     /// The segment at the beginning of `text`.
-    fn read(text: &[u8]) -> Segment<'_> {
-        let (mut digits, mut hex, mut dashes) = (0, 0, 0);
-        // Where the last dot stands, what was counted before it, and whether only letters follow.
+    #[inline]
+    fn read(text: &[u8]) -> Segment {
+        let mut counts = 0u64;
+        // Where the last dot stands, and what was counted before it.
         let mut dot = None;
-        let mut letters = true;
         let mut len = text.len();
         for (at, byte) in text.iter().enumerate() {
-            let class = CLASSES[usize::from(*byte)];
-            if class & END != 0 {
-                len = at;
-                break;
+            let count = COUNTS[usize::from(*byte)];
+            if count == SPECIAL {
+                if *byte != b'.' {
+                    len = at;
+                    break;
+                }
+                dot = Some((at, counts));
+            } else {
+                counts = counts.wrapping_add(count);
             }
-            if class & DOT != 0 {
-                dot = Some((at, digits, hex, dashes));
-                letters = true;
-                continue;
-            }
-            digits += usize::from(class & DIGIT);
-            hex += usize::from(class & HEX != 0);
-            dashes += usize::from(class & DASH != 0);
-            letters &= class & ALPHA != 0;
         }
-        let bytes = &text[..len];
-        match dot {
-            Some((at, digits, hex, dashes)) if at > 0 && letters && len - at <= Segment::SUFFIX_BYTES_MAX => {
-                Segment { bytes, stem: at, digits, hex, dashes }
-            }
-            _ => Segment { bytes, stem: len, digits, hex, dashes },
-        }
+        let is_suffix = |at: usize| {
+            at > 0 && len - at <= Segment::SUFFIX_BYTES_MAX && text[at + 1..len].iter().all(u8::is_ascii_alphabetic)
+        };
+        let (stem, counts) = dot.filter(|(at, _)| is_suffix(*at)).unwrap_or((len, counts));
+        Segment { len, stem, counts }
     }
 
+    #[inline]
     fn is_id(&self) -> bool {
         let len = self.stem;
-        if self.digits == 0 {
-            return len >= 2 * TOKEN_BYTES;
+        let part = |of: u64| (self.counts / of & COUNT) as usize;
+        let (digits, hex, dashes) = (part(1), part(HEX), part(DASH));
+        if len >= 2 * TOKEN_BYTES {
+            return true;
         }
         // Numbers and dates; hexadecimal ids and uuids; opaque tokens.
-        self.digits + self.dashes == len || self.hex + self.dashes == len && self.hex >= 8 || len >= TOKEN_BYTES
+        digits > 0 && (digits + dashes == len || hex + dashes == len && hex >= 8 || len >= TOKEN_BYTES)
     }
 }
 
@@ -123,8 +138,12 @@ mod tests {
     use super::*;
 
     fn route(path: &str) -> String {
-        let mut out = Vec::new();
-        template(path.as_bytes(), &mut out);
+        let mut out = b"before".to_vec();
+        match template(path.as_bytes(), &mut out) {
+            Route::None => out.clear(),
+            Route::Path(len) => out = path.as_bytes()[..len].to_vec(),
+            Route::Made => drop(out.drain(..b"before".len())),
+        }
         String::from_utf8(out).expect("routes of text are text")
     }
 

@@ -340,7 +340,12 @@ fn push_fraction(nanosecond: i64, count: u8, out: &mut Vec<u8>) {
     push_digits(nanosecond / 10i64.pow(dropped), usize::from(count), out);
 }
 
+#[inline]
 fn push_digits(mut value: i64, width: usize, out: &mut Vec<u8>) {
+    if width == 2 && (0..100).contains(&value) {
+        out.extend_from_slice(&[b'0' + (value / 10) as u8, b'0' + (value % 10) as u8]);
+        return;
+    }
     let start = out.len();
     out.resize(start + width, b'0');
     for slot in out[start..].iter_mut().rev() {

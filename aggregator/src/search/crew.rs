@@ -47,6 +47,7 @@ pub fn each_block<S: Send>(
     make: impl Fn() -> S,
     look: &(impl Fn(&mut S, Reader<'_>, &BlockRef) -> Result<Look, Error> + Sync),
 ) -> Result<Vec<S>, Error> {
+    scan.open_all();
     let blocks = scan.candidates();
     let threads = if blocks.len() < BLOCKS_MIN {
         1

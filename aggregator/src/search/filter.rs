@@ -269,6 +269,9 @@ impl Node {
                             .collect(),
                     ),
                     Hint::Words(words) if only_text => all_words(words),
+                    Hint::Exists if only_text && test.part().is_some() => {
+                        Probe::Part { field: name.clone(), part: test.part().unwrap_or_default().to_owned() }
+                    }
                     _ if matches!(name.as_str(), field::TIME | field::SEQ) => Probe::Any,
                     _ => Probe::Exists { field: name.clone() },
                 }

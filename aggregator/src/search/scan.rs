@@ -4,7 +4,7 @@
 //! and the caller's will are asked.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering as Atomic};
@@ -17,14 +17,16 @@ use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use logweir_proto::api::{MissingRange, Order, Stats};
 use logweir_proto::record::field;
-use logweir_runtime::clock;
 
+use self::missing::{Part, missing_ranges};
 use super::cell::EXTRA;
 use super::filter::Filter;
 use super::filter::source::BlockSource;
 use super::mask::Mask;
 use super::steps::Steps;
 use crate::store::segment::{BlockStat, Projection, Segment, SegmentError};
+
+mod missing;
 
 /// Most parts of time that an answer names as missing; neighbours are joined until they fit.
 pub const MISSING_RANGES_MAX: usize = 20;
@@ -142,6 +144,15 @@ impl<'a> Reader<'a> {
         self.segments.get(place).is_some_and(|segment| segment.rules_out(&|fields| self.filter.probe(fields)))
     }
 
+    /// Which blocks of a segment may match.
+    fn candidates(&self, segment: &dyn Segment) -> Vec<bool> {
+        segment.candidates(&self.filter.probe(segment.fields())).unwrap_or_else(|error| {
+            // Without its index a segment is still searchable: every block is read.
+            tracing::warn!(segment = segment.name(), error = %error, "the index of a segment could not be asked");
+            Vec::new()
+        })
+    }
+
     pub fn filter(&self) -> &'a Filter {
         self.filter
     }
@@ -241,6 +252,8 @@ pub struct Scan<'a> {
     in_vain: usize,
     /// Whether the segments are so many that one is asked whether it has anything before it is opened.
     is_gated: bool,
+    /// What segments answered that were asked several at once.
+    asked: HashMap<usize, Vec<bool>>,
     /// The next block, once it is known that it may match.
     ready: Option<BlockRef>,
     failed: Vec<BlockRef>,
@@ -275,6 +288,7 @@ impl<'a> Scan<'a> {
             closed,
             in_vain: 0,
             is_gated,
+            asked: HashMap::new(),
             ready: None,
             failed: Vec::new(),
             over: None,
@@ -366,18 +380,38 @@ impl<'a> Scan<'a> {
     /// Leaves out the segments that have nothing. Two threads ask: of thousands each costs a read.
     fn sweep(&mut self) {
         let (reader, patience) = (self.reader, self.patience);
-        let keep = |part: &[(i64, usize)]| -> Vec<bool> {
-            part.iter().map(|(_, place)| patience.is_over().is_some() || !reader.rules_out(*place)).collect()
-        };
-        let (first, second) = self.closed.split_at(self.closed.len() / 2);
-        let kept = thread::scope(|scope| {
-            let other = scope.spawn(|| keep(second));
-            let mut kept = keep(first);
-            kept.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            kept
-        });
-        let mut kept = kept.into_iter();
+        let keep = |place: usize| patience.is_over().is_some() || !reader.rules_out(place);
+        let mut kept = self.of_closed(keep).into_iter();
         self.closed.retain(|_| kept.next().unwrap_or(true));
+    }
+
+    /// Opens the segments that are left, for a walk that goes to its end. Where they have to be read two threads do it.
+    pub fn open_all(&mut self) {
+        if self.is_gated {
+            self.sweep();
+            self.is_gated = false;
+        }
+        let (reader, patience) = (self.reader, self.patience);
+        let segment = |place: usize| reader.segments.get(place).filter(|segment| !segment.is_open());
+        if self.closed.iter().filter_map(|(_, place)| segment(*place)).count() < 2 {
+            return;
+        }
+        let ask = |place: usize| {
+            Some((place, reader.candidates(&**segment(place).filter(|_| patience.is_over().is_none())?)))
+        };
+        self.asked = self.of_closed(ask).into_iter().flatten().collect();
+    }
+
+    /// Asks something of the segments that were not opened, with two threads.
+    fn of_closed<T: Send>(&self, ask: impl Fn(usize) -> T + Sync) -> Vec<T> {
+        let ask = |part: &[(i64, usize)]| part.iter().map(|(_, place)| ask(*place)).collect::<Vec<T>>();
+        let (first, second) = self.closed.split_at(self.closed.len() / 2);
+        thread::scope(|scope| {
+            let other = scope.spawn(|| ask(second));
+            let mut answers = ask(first);
+            answers.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            answers
+        })
     }
 
     /// Asks the index of a segment which of its blocks to look at.
@@ -386,11 +420,7 @@ impl<'a> Scan<'a> {
         if self.is_gated && self.reader.rules_out(place) {
             return;
         }
-        let flags = segment.candidates(&self.reader.filter.probe(segment.fields())).unwrap_or_else(|error| {
-            // Without its index a segment is still searchable: every block is read.
-            tracing::warn!(segment = segment.name(), error = %error, "the index of a segment could not be asked");
-            Vec::new()
-        });
+        let flags = self.asked.remove(&place).unwrap_or_else(|| self.reader.candidates(&**segment));
         // A flag that is missing must not hide rows.
         let flags = flags.into_iter().chain(std::iter::repeat(true));
         let blocks = segment.blocks().iter().zip(flags).enumerate();
@@ -525,49 +555,4 @@ pub fn times<'b>(batch: &'b RecordBatch, segment: &dyn Segment) -> Result<&'b [i
     column
         .map(|array| &**array.values())
         .ok_or_else(|| SegmentError { segment: segment.name().to_owned(), reason: "a batch without times".to_owned() })
-}
-
-/// A part of time that is not covered.
-struct Part {
-    from_ns: i64,
-    to_ns: i64,
-    segments: BTreeSet<usize>,
-}
-
-impl Part {
-    fn join(mut self, other: Part) -> Part {
-        self.segments.extend(other.segments);
-        Part { from_ns: self.from_ns.min(other.from_ns), to_ns: self.to_ns.max(other.to_ns), segments: self.segments }
-    }
-}
-
-/// Parts of time, joined where they touch, and joined across the smallest gaps until they are few.
-fn missing_ranges(mut missing: Vec<Part>) -> Vec<MissingRange> {
-    missing.sort_by_key(|part| part.from_ns);
-    let mut parts: Vec<Part> = Vec::new();
-    for part in missing {
-        match parts.pop_if(|last| part.from_ns <= last.to_ns) {
-            Some(last) => parts.push(last.join(part)),
-            None => parts.push(part),
-        }
-    }
-    let mut gaps: Vec<(i64, usize)> =
-        parts.windows(2).enumerate().map(|(i, pair)| (pair[1].from_ns.saturating_sub(pair[0].to_ns), i + 1)).collect();
-    gaps.sort_unstable_by(|a, b| b.cmp(a));
-    let cuts: BTreeSet<usize> = gaps.into_iter().take(MISSING_RANGES_MAX - 1).map(|(_, cut)| cut).collect();
-    let mut joined: Vec<Part> = Vec::new();
-    for (i, part) in parts.into_iter().enumerate() {
-        match joined.pop_if(|_| !cuts.contains(&i)) {
-            Some(last) => joined.push(last.join(part)),
-            None => joined.push(part),
-        }
-    }
-    joined
-        .into_iter()
-        .map(|part| MissingRange {
-            from: clock::rfc3339(part.from_ns),
-            to: clock::rfc3339(part.to_ns),
-            splits: part.segments.len(),
-        })
-        .collect()
 }

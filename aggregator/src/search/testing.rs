@@ -189,7 +189,7 @@ impl BlockIndex {
                 self.has_long_word || self.words.iter().any(|word| word.starts_with(prefix.as_str()))
             }
             Probe::Value { field, folded } => self.values.contains(&(field.clone(), folded.clone())),
-            Probe::Exists { field } => self.exists.contains(field),
+            Probe::Exists { field } | Probe::Part { field, .. } => self.exists.contains(field),
         }
     }
 }

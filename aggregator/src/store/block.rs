@@ -19,6 +19,7 @@ use super::skeleton::{Part, Skeleton};
 use super::spell::{self, Cell};
 
 mod builder;
+mod gaps;
 pub(super) mod texts;
 
 /// Rows and what is known of them.

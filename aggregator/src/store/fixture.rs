@@ -172,6 +172,20 @@ pub(crate) fn probes() -> Vec<Probe> {
         probes.push(value(field, folded));
     }
     probes.extend(["time", "a", "level", "message", "nothing", "_raw", "b#int"].map(exists));
+    for (field, part) in [
+        ("service", "web"),
+        ("service", "EB"),
+        ("service", "apx"),
+        ("trace_id", "86D081"),
+        ("trace_id", "86d082"),
+        ("user_id", "u-1"),
+        ("a", "ext"),
+        ("message", "ection ref"),
+        ("message", "12"),
+        ("nothing", "web"),
+    ] {
+        probes.push(Probe::Part { field: field.into(), part: part.into() });
+    }
     probes.push(Probe::And(vec![Probe::Word("get".into()), value("service", "api")]));
     probes.push(Probe::Or(vec![Probe::Word("refused".into()), value("level", "error")]));
     probes
@@ -206,6 +220,9 @@ pub(crate) fn matches(batch: &RecordBatch, row: usize, probe: &Probe) -> bool {
             let name = f.name();
             base(name) == field && !name.starts_with('_') && column.is_valid(row)
         }),
+        Probe::Part { field, part } => {
+            texts(field).is_some_and(|text| text.to_ascii_lowercase().contains(&part.to_ascii_lowercase()))
+        }
     }
 }
 

@@ -177,7 +177,7 @@ fn may_match(block: &Block, probe: &Probe) -> bool {
         Probe::And(parts) => parts.iter().all(|part| may_match(block, part)),
         Probe::Or(parts) => parts.iter().any(|part| may_match(block, part)),
         Probe::Word(_) | Probe::WordPrefix(_) => has("message") || has("exception.stack"),
-        Probe::Exists { field } => field == "time" || field == "seq" || has(field),
+        Probe::Exists { field } | Probe::Part { field, .. } => field == "time" || field == "seq" || has(field),
         Probe::Value { field, folded } => match block.counts(field) {
             Some(counts) if !counts.is_empty() => {
                 let mut buffer = String::new();

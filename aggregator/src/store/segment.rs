@@ -67,6 +67,11 @@ pub enum Probe {
     Exists {
         field: String,
     },
+    /// The field is a text that has this in it, compared without regard to the case of ASCII letters.
+    Part {
+        field: String,
+        part: String,
+    },
 }
 
 /// Which columns to read.
@@ -99,6 +104,11 @@ pub trait Parts {
     /// A column that a template names.
     fn column(&self, key: &ColumnKey) -> Result<ArrayRef, String>;
 
+    /// Whether some value of a column may have this text in it, whatever the case of its ASCII letters.
+    fn may_have(&self, _key: &ColumnKey, _part: &[u8]) -> bool {
+        true
+    }
+
     /// The messages of some rows.
     fn put_together(&self, rows: &[usize]) -> Result<ArrayRef, String>;
 }
@@ -121,6 +131,11 @@ pub trait Segment: Send + Sync {
 
     /// The fields by name.
     fn fields(&self) -> &BTreeMap<String, FieldStat>;
+
+    /// Whether nothing has to be read to ask it for candidates.
+    fn is_open(&self) -> bool {
+        true
+    }
 
     /// Whether it is known, without opening it, to have no match; `probe` makes the question from its fields.
     fn rules_out(&self, _probe: &dyn Fn(&BTreeMap<String, FieldStat>) -> Probe) -> bool {

@@ -6,11 +6,12 @@
 //! | from | bytes | |
 //! |---|---|---|
 //! | 0 | `rows` section | `PAR1`, the pages, the column and offset indexes of Parquet |
+//! | | `hashes` section | [`hashes`]: variable words and values → blocks |
 //! | | `sums` section | a crc32 (4 bytes) of every [`footer::GRANULE_BYTES`] of the rows section, the last may be shorter |
 //! | | `lexicon` section | [`lexicon`]: words of sentences, small values, field names → blocks |
-//! | | `hashes` section | [`hashes`]: variable words and values → blocks |
 //! | | `tally` section | [`tally`]: in how many rows of each block a word stands |
 //! | | `shapes` section | [`super::skeleton`]: the table of skeletons |
+//! | | `gate` section | [`gate::stored`]: what tells that a search has nothing to find here |
 //! | | footer | zstd of JSON, [`footer::Footer`]: sections with crc32, time range, rows, columns, blocks, counts, … |
 //! | | trailer, 40 bytes | `LWSPLIT1`, version u32, footer offset u64, footer length u32, crc32 of the footer, length and crc32 of the Parquet metadata, crc32 of the trailer so far, each u32 |
 //! | | Parquet metadata | the Thrift `FileMetaData` |
@@ -31,6 +32,7 @@ pub mod derived;
 pub mod encoding;
 pub mod footer;
 pub mod gate;
+pub mod grams;
 pub mod hashes;
 pub mod indexer;
 pub mod lexicon;
@@ -39,6 +41,7 @@ pub mod pages;
 pub mod parted;
 pub mod reader;
 pub mod rows;
+pub mod tail;
 pub mod tally;
 pub mod writer;
 

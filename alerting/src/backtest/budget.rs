@@ -77,15 +77,15 @@ impl Course {
     pub(super) fn note(&mut self, at: i64, tables: &[Table]) {
         let Some(table) = tables.get(self.index).filter(|_| self.count < CHANGES_MAX) else { return };
         for (labels, changes) in &mut self.changes {
-            let value = table.get(labels).copied().unwrap_or(0.0);
+            let value = table.get(labels).unwrap_or(0.0);
             if changes.last().is_some_and(|(_, last)| *last != value) {
                 changes.push((at, value));
                 self.count += 1;
             }
         }
-        for (labels, value) in table {
-            if !self.changes.contains_key(labels) {
-                self.changes.insert(labels.clone(), vec![(at, *value)]);
+        for (labels, value) in table.iter() {
+            if !self.changes.contains_key(&**labels) {
+                self.changes.insert((**labels).clone(), vec![(at, value)]);
                 self.count += 1;
             }
         }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use logweir_rules::evaluate::{Change, RuleState};
 use logweir_rules::model::{Group, Kind, Rule};
 use logweir_rules::schedule;
-use logweir_rules::signal::Table;
+use logweir_rules::table::Table;
 
 use super::budget::Course;
 use super::report::{RuleReport, SPARKS, median};
 use super::{BacktestError, Plan, Scenes};
 use crate::evaluate::scene::Scene;
-use crate::evaluate::{Counted, Draft, Links, Maker, Past, decide, given};
+use crate::evaluate::{Counted, Draft, Links, Maker, Past, Windows, decide, given};
 use crate::notify::template::Renderer;
 use crate::source::QuerySource;
 use crate::state::history::TransitionLine;
@@ -35,6 +35,7 @@ struct Run<'a> {
     rule: &'a Arc<Rule>,
     state: RuleState,
     past: &'a Past,
+    windows: Windows<'a>,
     /// The tables of the last step, while nothing is open and nothing is learned.
     still: Option<Vec<Table>>,
     /// The minute of that step, where tables change by the minute only.
@@ -77,6 +78,7 @@ pub(super) async fn group(
             rule,
             state: RuleState::default(),
             past,
+            windows: past.windows(rule),
             still: None,
             minute: None,
             course,
@@ -124,28 +126,34 @@ impl Run<'_> {
         scene: &Scene,
         at: i64,
     ) -> Result<Vec<logweir_rules::evaluate::Transition>, BacktestError> {
-        let minute = self.past.by_minutes(self.rule).then(|| at.div_euclid(MINUTE_NS));
+        let minute = self.windows.by_minutes().then(|| at.div_euclid(MINUTE_NS));
         if self.still.is_some() && self.course.is_none() && minute.is_some() && minute == self.minute {
             return Ok(Vec::new());
         }
         self.minute = minute;
-        let mut counted = Counted::Past(self.past);
+        let mut counted = Counted::Past(&mut self.windows);
         let found = given(source, &mut counted, group, self.rule, &mut self.state, at).await;
         if let (Some(course), Ok(found)) = (&mut self.course, &found) {
             course.note(at, &found.tables);
         }
         // The same numbers leave the same state, where nothing waits and nothing is learned.
-        if let (Some(still), Ok(found)) = (&self.still, &found)
-            && *still == found.tables
-        {
-            return Ok(Vec::new());
-        }
-        let outcome = decide(self.rule, &mut self.state, at, &found, scene);
+        let still = self.still.take();
+        let changes = match (&still, &found) {
+            (Some(still), Ok(found)) if *still == found.tables => Vec::new(),
+            _ => decide(self.rule, &mut self.state, at, &found, scene).transitions,
+        };
         let state = &self.state;
         let learns = matches!(self.rule.kind, Kind::Pattern(_) | Kind::Anomaly(_)) || self.rule.expected.is_some();
         let is_still = !learns && state.instances.is_empty() && state.undecided.is_empty();
-        self.still = found.ok().filter(|_| is_still).map(|found| found.tables);
-        Ok(outcome.transitions)
+        match found {
+            Ok(found) if is_still => {
+                self.still = Some(found.tables);
+                self.windows.recycle(still.unwrap_or_default());
+            }
+            Ok(found) => self.windows.recycle(found.tables),
+            Err(_) => {}
+        }
+        Ok(changes)
     }
 
     fn note(&mut self, transition: &logweir_rules::evaluate::Transition) {

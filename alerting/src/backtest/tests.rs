@@ -1,5 +1,7 @@
 //! The live engine and the replay of the same time, byte for byte; what a report says.
 
+mod examples;
+
 use std::sync::Mutex;
 
 use logweir_rules::model::RuleSet;
@@ -89,12 +91,12 @@ fn bursts() -> impl Strategy<Value = Vec<TestLine>> {
     })
 }
 
-async fn open(dir: &std::path::Path, clock: &Clock, source: &Arc<LineStore>) -> (Evaluator, Store) {
+async fn open(dir: &std::path::Path, clock: &Clock, source: &Arc<LineStore>, set: Arc<RuleSet>) -> (Evaluator, Store) {
     let store = Store::open(dir).expect("opens");
     let live = Arc::new(Live::new("http://logs.example", Secret::new("k")));
     let source: Arc<dyn QuerySource> = Arc::clone(source) as Arc<dyn QuerySource>;
     let mut evaluator = Evaluator::load(store.clone(), source, clock.clone(), live).expect("loads");
-    evaluator.set_rules(rules(RULES)).await.expect("takes the rules");
+    evaluator.set_rules(set).await.expect("takes the rules");
     (evaluator, store)
 }
 
@@ -102,14 +104,14 @@ async fn open(dir: &std::path::Path, clock: &Clock, source: &Arc<LineStore>) -> 
 async fn live(source: &Arc<LineStore>, restarts: &[bool]) -> (Vec<String>, i64) {
     let dir = tempfile::tempdir().expect("a directory");
     let clock = Clock::manual(T0);
-    let mut engine = Some(open(dir.path(), &clock, source).await);
+    let mut engine = Some(open(dir.path(), &clock, source, rules(RULES)).await);
     let mut first = None;
     for (turn, restart) in restarts.iter().enumerate() {
         clock.set(T0 + turn as i64 * 90 * S);
         source.set_now(clock.now_ns());
         if *restart {
             drop(engine.take());
-            engine = Some(open(dir.path(), &clock, source).await);
+            engine = Some(open(dir.path(), &clock, source, rules(RULES)).await);
         }
         let (evaluator, _) = engine.as_mut().expect("running");
         while evaluator.round().await.expect("a round").behind {}

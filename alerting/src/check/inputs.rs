@@ -108,7 +108,7 @@ impl<'a> Inputs<'a> {
                 *known = SourceState::Alive;
             }
         }
-        Some(Sources { hosts })
+        Some(hosts)
     }
 }
 
@@ -121,22 +121,22 @@ fn lines(engine: &dyn LineEngine, pattern: &Pattern, last: i64, at: i64) -> Resu
 
 /// The table that evenly spread counts give.
 fn counted(query: &SignalQuery, counts: &[&TestCounts], from: i64, to: i64) -> Result<Table, String> {
-    let mut table = Table::new();
+    let mut table = BTreeMap::new();
     for counts in counts {
         let from = from.max(START_NS.saturating_add(counts.from_ns));
         let to = to.min(START_NS.saturating_add(counts.to_ns));
         let minutes = to.saturating_sub(from).max(0) as f64 / 60e9;
         let labels = counts.labels.iter().filter(|(key, _)| query.by.contains(key));
         let labels: Labels = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
-        *table.entry(labels).or_default() += counts.per_minute * minutes;
+        *table.entry(labels).or_insert(0.0) += counts.per_minute * minutes;
     }
     match query.agg {
         Agg::Count => table.values_mut().for_each(|value| *value = value.floor()),
         Agg::Rate => table.values_mut().for_each(|value| *value /= query.window_ns as f64 / 1e9),
         _ => return Err("counts can stand for signals with 'agg: count' or 'agg: rate' only".to_owned()),
     }
-    table.retain(|_, value| *value > 0.0);
-    Ok(table)
+    table.retain(|_, value: &mut f64| *value > 0.0);
+    Ok(table.into())
 }
 
 fn daily(given: &TestSeries) -> Result<Option<Series<'_>>, String> {

@@ -6,7 +6,7 @@ use logweir_rules::model::{Group, Kind, Labels, Rule, SignalQuery};
 use logweir_rules::signal::{self, Table, labels_of};
 
 use super::kept::Kept;
-use super::past::Past;
+use super::past::Windows;
 use crate::source::{Answer, QueryError, QuerySource};
 
 /// Rows of one signal.
@@ -19,11 +19,11 @@ pub(crate) const DEPLOY_FILTER: &str = "event:deploy";
 const DEPLOY_LABELS: [&str; 4] = ["service", "app", "env", "host"];
 
 /// Where counts come from.
-pub(crate) enum Counted<'a> {
+pub(crate) enum Counted<'a, 'p> {
     /// Kept from step to step.
     Live(&'a mut Kept),
     /// Asked for once, for the whole period.
-    Past(&'a Past),
+    Past(&'a mut Windows<'p>),
 }
 
 /// What the store said for one step of a rule.
@@ -37,7 +37,7 @@ pub(crate) struct Given {
 /// Everything for the step of a rule at `at`.
 pub(crate) async fn given(
     source: &dyn QuerySource,
-    counted: &mut Counted<'_>,
+    counted: &mut Counted<'_, '_>,
     group: &Group,
     rule: &Rule,
     state: &mut RuleState,
@@ -55,11 +55,11 @@ pub(crate) async fn given(
             }
             tables
         }
-        Counted::Past(past) => past.tables(source, rule, at).await?,
+        Counted::Past(windows) => windows.tables(source, at).await?,
     };
     let Kind::Pattern(pattern) = &rule.kind else { return Ok(Given { tables, ..Given::default() }) };
     let lines = match counted {
-        Counted::Past(past) if past.is_quiet(group, rule, at) => Vec::new(),
+        Counted::Past(windows) if windows.is_quiet(group, rule, at) => Vec::new(),
         _ => lines(source, rule, at.saturating_sub(group.every_ns), at).await?,
     };
     let deploys = match pattern.after_deploy_ns.filter(|_| !lines.is_empty()) {
@@ -116,7 +116,8 @@ async fn seed(
     let SignalQuery { by, .. } = query;
     let text = query.seen_text();
     let answer = source.query(&text, at.saturating_sub(seen_within_ns), at, SIGNAL_ROWS_MAX).await?;
-    state.seed(signal::table_of(&whole(answer)?.rows, by).into_keys(), at);
+    let found = signal::table_of(&whole(answer)?.rows, by);
+    state.seed(found.iter().map(|(labels, _)| (**labels).clone()), at);
     Ok(())
 }
 

@@ -3,10 +3,12 @@
 //! What is kept of a feed (a filter and its grouping labels) is sparse: a bucket without a line takes no room.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use logweir_proto::query::value::parse_time;
 use logweir_rules::model::{Labels, SignalQuery};
-use logweir_rules::signal::{TIME_COLUMN, Table, VALUE_COLUMN, labels_of};
+use logweir_rules::signal::{TIME_COLUMN, VALUE_COLUMN, labels_of};
+use logweir_rules::table::{Keys, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::source::{QueryError, QuerySource};
@@ -64,7 +66,9 @@ pub(crate) struct Counts {
     grid: Grid,
     from: i64,
     until: i64,
-    series: BTreeMap<Labels, Series>,
+    series: BTreeMap<Arc<Labels>, Series>,
+    /// The label sets, as the tables over them share them.
+    keys: OnceLock<Keys>,
 }
 
 /// Buckets that have lines, and the sum up to and with each.
@@ -128,7 +132,7 @@ impl Piece {
 impl Counts {
     /// Nothing is counted yet; `from` is where a slot begins.
     pub(crate) fn new(grid: Grid, from: i64) -> Counts {
-        Counts { grid, from, until: from, series: BTreeMap::new() }
+        Counts { grid, from, until: from, series: BTreeMap::new(), keys: OnceLock::new() }
     }
 
     pub(crate) fn from(&self) -> i64 {
@@ -224,8 +228,18 @@ impl Counts {
     }
 
     fn series_of(&mut self, labels: Labels) -> Option<&mut Series> {
-        let room = self.series.len() < SERIES_MAX || self.series.contains_key(&labels);
-        room.then(|| self.series.entry(labels).or_default())
+        if !self.series.contains_key(&labels) {
+            if self.series.len() >= SERIES_MAX {
+                return None;
+            }
+            self.keys = OnceLock::new();
+            self.series.insert(Arc::new(labels.clone()), Series::default());
+        }
+        self.series.get_mut(&labels)
+    }
+
+    fn keys(&self) -> &Keys {
+        self.keys.get_or_init(|| self.series.keys().cloned().collect())
     }
 
     /// Forgets what was counted from a time on: it is asked for again.
@@ -244,25 +258,32 @@ impl Counts {
             self.from = time.min(self.until);
             let slot = self.grid.slot(time);
             self.series.values_mut().for_each(|series| series.cut_before(slot));
+            let known = self.series.len();
             self.series.retain(|_, series| !series.slots.is_empty());
+            if self.series.len() < known {
+                self.keys = OnceLock::new();
+            }
         }
     }
 
-    fn sums(&self, from: i64, to: i64) -> impl Iterator<Item = (&Labels, u64)> {
+    fn sums(&self, from: i64, to: i64) -> impl Iterator<Item = u64> {
         let (from, to) = (self.grid.slot(from), self.grid.slot(to));
-        self.series.iter().map(move |(labels, series)| (labels, series.before(to) - series.before(from)))
+        self.series.values().map(move |series| series.before(to) - series.before(from))
     }
 
     /// The table of the query at a time of evaluation.
     pub(crate) fn table(&self, query: &SignalQuery, at: i64) -> Table {
         let (from, to) = query.range(at);
-        let some = self.sums(from, to).filter(|(_, count)| *count > 0);
-        query.counted(some.map(|(labels, count)| (labels.clone(), count)))
+        let mut table = Table::over(Arc::clone(self.keys()));
+        for (value, count) in table.values_mut().iter_mut().zip(self.sums(from, to)) {
+            *value = query.of_count(count);
+        }
+        table
     }
 
     /// Whether any line is in the range.
     pub(crate) fn any(&self, from: i64, to: i64) -> bool {
-        self.sums(from, to).any(|(_, count)| count > 0)
+        self.sums(from, to).any(|count| count > 0)
     }
 
     /// Lines in each of equal parts of a range, over all label sets.
@@ -278,7 +299,7 @@ impl Counts {
             });
             let own: Vec<(i64, u64)> = own.collect();
             if !own.is_empty() {
-                piece.series.push((labels.clone(), own));
+                piece.series.push(((**labels).clone(), own));
             }
         }
         piece
@@ -291,6 +312,41 @@ impl Counts {
             slots.into_iter().for_each(|(slot, count)| series.push(slot, count));
         }
         self.until = until;
+    }
+}
+
+/// A window that goes forward over counts: each step looks at what comes in and what goes out, not at what stays.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Window {
+    /// Slots of the last step: the first that is in, the first that is not.
+    from: i64,
+    to: i64,
+    /// The same as places in each series.
+    places: Vec<(usize, usize)>,
+}
+
+impl Window {
+    /// What [`Counts::table`] says, written over a table of an earlier step.
+    pub(crate) fn table(&mut self, counts: &Counts, query: &SignalQuery, at: i64, table: Table) -> Table {
+        let (from, to) = query.range(at);
+        let (from, to) = (counts.grid.slot(from), counts.grid.slot(to));
+        if from < self.from || to < self.to || self.places.len() != counts.series.len() {
+            self.places = vec![(0, 0); counts.series.len()];
+        }
+        (self.from, self.to) = (from, to);
+        let mut table = if table.is_over(counts.keys()) { table } else { Table::over(Arc::clone(counts.keys())) };
+        let sum = |series: &Series, place: usize| if place == 0 { 0 } else { series.sums[place - 1] };
+        let rows = counts.series.values().zip(&mut self.places).zip(table.values_mut());
+        for ((series, (first, last)), value) in rows {
+            while series.slots.get(*first).is_some_and(|slot| *slot < from) {
+                *first += 1;
+            }
+            while series.slots.get(*last).is_some_and(|slot| *slot < to) {
+                *last += 1;
+            }
+            *value = query.of_count(sum(series, *last) - sum(series, *first));
+        }
+        table
     }
 }
 

@@ -164,8 +164,9 @@ pub(super) async fn again(runner: &mut Runner, shared: &Shared, from: i64, curso
         let mut state = states.get(&rule.name).cloned().unwrap_or_default();
         let (mut transitions, mut passed) = (Vec::new(), Vec::new());
         let mut at = schedule::next_after(begin, group.every_ns, offset_ns);
+        let mut windows = past.windows(rule);
         while at <= cursor {
-            let mut counted = Counted::Past(&past);
+            let mut counted = Counted::Past(&mut windows);
             let given = ask::given(&*shared.source, &mut counted, &group, rule, &mut state, at).await;
             if given.is_err() {
                 return None;

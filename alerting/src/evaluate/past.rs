@@ -8,7 +8,7 @@ use logweir_rules::schedule;
 use logweir_rules::signal::Table;
 
 use super::ask;
-use super::counts::{Counts, Grid, gcd};
+use super::counts::{Counts, Grid, Window, gcd};
 use super::kept::{self, HOUR_NS, MINUTE_NS};
 use crate::source::{QueryError, QuerySource};
 use crate::state::store::Store;
@@ -73,39 +73,16 @@ impl Past {
         rule: &Rule,
         (from, to): (i64, i64),
     ) -> Result<(), QueryError> {
-        let mut plan = Vec::new();
-        for (_, query) in rule.queries() {
+        let mut plan = vec![None; rule.queries().count()];
+        // The longest window of a feed is loaded first: the others are in it.
+        let mut queries: Vec<(usize, &SignalQuery)> = rule.queries().map(|(_, query)| query).enumerate().collect();
+        queries.sort_by_key(|(_, query)| std::cmp::Reverse(query.window_ns.saturating_add(query.shift_ns)));
+        for (place, query) in queries {
             let back = query.window_ns.saturating_add(query.shift_ns).saturating_add(MINUTE_NS);
-            let begin = floor(from.saturating_sub(back));
-            let end = floor(to).saturating_add(MINUTE_NS);
+            let range = (floor(from.saturating_sub(back)), floor(to).saturating_add(MINUTE_NS));
             match width_ns(group, query, &self.grain).filter(|_| query.is_counted()) {
-                Some(width) => {
-                    let index = *self.feeds.entry((query.buckets_text(width), width)).or_insert(self.counts.len());
-                    if index == self.counts.len() {
-                        self.counts.push(Counts::new(Grid::of(width), begin));
-                    }
-                    let counts = &mut self.counts[index];
-                    if counts.from() > begin {
-                        *counts = Counts::new(Grid::of(width), begin);
-                    }
-                    if let Grain::Minutes(Some(store)) = &self.grain
-                        && width == MINUTE_NS
-                    {
-                        let (store, own, from) = (store.clone(), query.clone(), counts.until());
-                        let stored = tokio::task::spawn_blocking(move || kept::stored(&store, &own, (from, end)));
-                        // What is not stored is asked for.
-                        for (hour, piece) in stored.await.ok().and_then(Result::ok).unwrap_or_default() {
-                            counts.extend(source, query, hour).await?;
-                            counts.append(piece, hour.saturating_add(HOUR_NS));
-                        }
-                    }
-                    counts.extend(source, query, end).await?;
-                    plan.push(Some(index));
-                }
-                None => {
-                    self.load_presence(source, &query.filter, begin, end).await?;
-                    plan.push(None);
-                }
+                Some(width) => plan[place] = Some(self.load_counts(source, query, width, range).await?),
+                None => self.load_presence(source, &query.filter, range.0, range.1).await?,
             }
         }
         self.plans.insert(rule.name.clone(), plan);
@@ -114,6 +91,40 @@ impl Past {
             self.load_presence(source, &pattern.filter, begin, floor(to).saturating_add(MINUTE_NS)).await?;
         }
         Ok(())
+    }
+
+    /// Counts the feed of a signal; answers where its counts are.
+    async fn load_counts(
+        &mut self,
+        source: &dyn QuerySource,
+        query: &SignalQuery,
+        width: i64,
+        (begin, end): (i64, i64),
+    ) -> Result<usize, QueryError> {
+        let index = *self.feeds.entry((query.buckets_text(width), width)).or_insert(self.counts.len());
+        if index == self.counts.len() {
+            self.counts.push(Counts::new(Grid::of(width), begin));
+        }
+        let counts = &mut self.counts[index];
+        if counts.from() > begin {
+            *counts = Counts::new(Grid::of(width), begin);
+        }
+        if counts.until() >= end {
+            return Ok(index);
+        }
+        if let Grain::Minutes(Some(store)) = &self.grain
+            && width == MINUTE_NS
+        {
+            let (store, own, from) = (store.clone(), query.clone(), counts.until());
+            let stored = tokio::task::spawn_blocking(move || kept::stored(&store, &own, (from, end)));
+            // What is not stored is asked for.
+            for (hour, piece) in stored.await.ok().and_then(Result::ok).unwrap_or_default() {
+                counts.extend(source, query, hour).await?;
+                counts.append(piece, hour.saturating_add(HOUR_NS));
+            }
+        }
+        counts.extend(source, query, end).await?;
+        Ok(index)
     }
 
     async fn load_presence(
@@ -130,44 +141,22 @@ impl Past {
         counts.extend(source, &presence(filter), to).await
     }
 
-    /// One table per signal with a query, in the order of the rule.
-    pub(super) async fn tables(
-        &self,
-        source: &dyn QuerySource,
-        rule: &Rule,
-        at: i64,
-    ) -> Result<Vec<Table>, QueryError> {
+    /// What a rule looks at, step after step. All of the rule must be loaded.
+    pub(crate) fn windows<'a>(&'a self, rule: &'a Rule) -> Windows<'a> {
         let plan = self.plans.get(&rule.name).map_or(&[][..], Vec::as_slice);
-        let mut tables = Vec::with_capacity(plan.len());
-        for ((_, query), index) in rule.queries().zip(plan) {
-            let (from, to) = query.range(at);
-            let table = match index.and_then(|index| self.counts.get(index)) {
-                Some(counts) => counts.table(query, at),
-                None if self.is_empty(&query.filter, from, to) => Table::new(),
-                None => ask::table(source, query, at).await?,
-            };
-            tables.push(table);
-        }
-        Ok(tables)
-    }
-
-    /// Whether the tables of a rule are the same at every step of a minute.
-    pub(crate) fn by_minutes(&self, rule: &Rule) -> bool {
-        let plan = self.plans.get(&rule.name).map_or(&[][..], Vec::as_slice);
-        matches!(self.grain, Grain::Minutes(_))
-            && plan.iter().all(|index| index.is_some_and(|i| self.counts[i].width_ns() == MINUTE_NS))
+        let own = |index: &Option<usize>| Some((self.counts.get((*index)?)?, Window::default()));
+        let of: Vec<_> = rule.queries().zip(plan).map(|((_, query), index)| (query, own(index))).collect();
+        let minutes = |(_, own): &(_, Option<(&Counts, _)>)| {
+            own.as_ref().is_some_and(|(counts, _)| counts.width_ns() == MINUTE_NS)
+        };
+        let by_minutes = matches!(self.grain, Grain::Minutes(_)) && of.iter().all(minutes);
+        Windows { past: self, of, by_minutes, spare: Vec::new() }
     }
 
     fn is_empty(&self, filter: &str, from: i64, to: i64) -> bool {
         let Some(counts) = self.quiet.get(filter) else { return false };
         let to = floor(to.saturating_add(MINUTE_NS - 1));
         counts.from() <= floor(from) && to <= counts.until() && !counts.any(floor(from), to)
-    }
-
-    /// Whether a pattern rule has no line to look at.
-    pub(super) fn is_quiet(&self, group: &Group, rule: &Rule, at: i64) -> bool {
-        let Kind::Pattern(pattern) = &rule.kind else { return true };
-        self.is_empty(&pattern.filter, at.saturating_sub(group.every_ns), at)
     }
 
     /// Lines behind a rule in a range, over all label sets: the shape of what was there.
@@ -178,5 +167,47 @@ impl Past {
         let Some(counts) = own.and_then(|(_, index)| self.counts.get((*index)?)) else { return 0 };
         let sum = |(_, slots): &(Labels, Vec<(i64, u64)>)| slots.iter().map(|(_, count)| count).sum::<u64>();
         counts.piece(from, to).series.iter().map(sum).sum()
+    }
+}
+
+/// The windows of one rule over the counts of a past period.
+pub(crate) struct Windows<'a> {
+    past: &'a Past,
+    of: Vec<(&'a SignalQuery, Option<(&'a Counts, Window)>)>,
+    by_minutes: bool,
+    /// Tables that are not needed any more, to be written over.
+    spare: Vec<Table>,
+}
+
+impl Windows<'_> {
+    /// One table per signal with a query, in the order of the rule.
+    pub(super) async fn tables(&mut self, source: &dyn QuerySource, at: i64) -> Result<Vec<Table>, QueryError> {
+        let mut tables = std::mem::take(&mut self.spare);
+        tables.resize_with(self.of.len(), Table::new);
+        for ((query, counted), table) in self.of.iter_mut().zip(&mut tables) {
+            let (from, to) = query.range(at);
+            *table = match counted {
+                Some((counts, window)) => window.table(counts, query, at, std::mem::take(table)),
+                None if self.past.is_empty(&query.filter, from, to) => Table::new(),
+                None => ask::table(source, query, at).await?,
+            };
+        }
+        Ok(tables)
+    }
+
+    /// Takes back what was looked at.
+    pub(crate) fn recycle(&mut self, tables: Vec<Table>) {
+        self.spare = tables;
+    }
+
+    /// Whether the tables are the same at every step of a minute.
+    pub(crate) const fn by_minutes(&self) -> bool {
+        self.by_minutes
+    }
+
+    /// Whether a pattern rule has no line to look at.
+    pub(super) fn is_quiet(&self, group: &Group, rule: &Rule, at: i64) -> bool {
+        let Kind::Pattern(pattern) = &rule.kind else { return true };
+        self.past.is_empty(&pattern.filter, at.saturating_sub(group.every_ns), at)
     }
 }

@@ -111,11 +111,10 @@ pub(crate) fn decide(
 ) -> Outcome {
     match given {
         Ok(given) => {
-            let sources = scene.sources();
             let observation = Observation {
                 tables: &given.tables,
                 lines: &given.lines,
-                sources: sources.as_ref(),
+                sources: scene.sources(),
                 coverage: scene.coverage(),
                 known_since: scene.known_since,
                 deploys: &given.deploys,

@@ -2,8 +2,6 @@
 //!
 //! What a step saw is stored when it differs from the step before, so that a backtest sees the same.
 
-use std::collections::BTreeMap;
-
 use logweir_rules::evaluate::{Coverage, SourceState, Sources};
 use logweir_rules::model::Group;
 use serde::{Deserialize, Serialize};
@@ -24,7 +22,7 @@ const LOOK_EVERY_NS: i64 = 200_000_000;
 /// The hosts at one step. Without hosts nobody knows, and everything counts as reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scene {
-    pub hosts: BTreeMap<String, SourceState>,
+    pub hosts: Sources,
     pub reported: usize,
     pub expected: usize,
     /// Nothing is known of the time before.
@@ -59,8 +57,8 @@ impl Scene {
         Scene { known_since, ..self }
     }
 
-    pub fn sources(&self) -> Option<Sources> {
-        (!self.hosts.is_empty()).then(|| Sources { hosts: self.hosts.clone() })
+    pub fn sources(&self) -> Option<&Sources> {
+        (!self.hosts.is_empty()).then_some(&self.hosts)
     }
 
     pub fn coverage(&self) -> Option<Coverage> {

@@ -1,5 +1,6 @@
 //! A store of logs for tests: lines that arrive when they arrive, and the few queries that rules ask.
 
+pub(crate) mod examples;
 pub(crate) mod filter;
 
 use std::collections::BTreeMap;

@@ -15,7 +15,7 @@ pub fn parse_condition(source: &str, known: &[Known]) -> Result<Condition, Condi
         let hint = "compare it, for example '… >= 20'".to_owned();
         return Err(ConditionError { span, message: "this is a number, not a condition".to_owned(), hint: Some(hint) });
     }
-    Ok(Condition { text: source.to_owned(), root })
+    Ok(Condition::new(source.to_owned(), root))
 }
 
 /// Reads an expression that computes a number.
@@ -24,7 +24,7 @@ pub fn parse_number(source: &str, known: &[Known]) -> Result<Condition, Conditio
     if kind != Kind::Number {
         return Err(error(span, "this is a condition, not a number"));
     }
-    Ok(Condition { text: source.to_owned(), root })
+    Ok(Condition::new(source.to_owned(), root))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

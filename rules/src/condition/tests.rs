@@ -154,7 +154,13 @@ proptest::proptest! {
         proptest::prop_assume!(text.len() <= CONDITION_BYTES_MAX);
         let facts = values(&FACTS);
         match parse_condition(&text, &known()) {
-            Ok(condition) => proptest::prop_assert_eq!(condition.holds(&facts), holds, "{}", text),
+            Ok(mut condition) => {
+                proptest::prop_assert_eq!(condition.holds(&facts), holds, "{}", text);
+                let names: Vec<String> = known().into_iter().map(|known| known.name).collect();
+                condition.bind(&|name| names.iter().position(|own| own == name).expect("a known name"));
+                let places: Vec<f64> = names.iter().map(|name| *facts.get(name).unwrap_or(&f64::NAN)).collect();
+                proptest::prop_assert_eq!(condition.is_true(&places), holds, "{} by places", text);
+            }
             // Units of two sides may not fit, and nesting is limited.
             Err(error) => proptest::prop_assert!(error.span.end <= text.len(), "{text}: {error}"),
         }
@@ -164,8 +170,7 @@ proptest::proptest! {
 #[test]
 fn a_number_that_may_still_grow_decides_what_growing_cannot_change() {
     let known: Vec<Known> = ["n", "ratio", "other"].map(|name| Known::of(name, NameKind::Number)).into();
-    let values = Values::from([("n".to_owned(), 5.0), ("ratio".to_owned(), 0.5), ("other".to_owned(), 1.0)]);
-    let doubts = Doubts::from([("n".to_owned(), true), ("ratio".to_owned(), false)]);
+    let (numbers, doubts) = ([5.0, 0.5, 1.0], vec![Some(true), Some(false), None]);
     for (text, wanted) in [
         ("n >= 5", Some(true)),
         ("n > 5", None),
@@ -183,8 +188,9 @@ fn a_number_that_may_still_grow_decides_what_growing_cannot_change() {
         ("other > 2 and ratio > 10%", Some(false)),
         ("other == 1", Some(true)),
     ] {
-        let condition = parse_condition(text, &known).unwrap_or_else(|e| panic!("{text}: {e}"));
-        assert_eq!(condition.decided(&values, &doubts), wanted, "{text}");
-        assert_eq!(condition.decided(&values, &Doubts::new()), Some(condition.holds(&values)), "{text}");
+        let mut condition = parse_condition(text, &known).unwrap_or_else(|e| panic!("{text}: {e}"));
+        condition.bind(&|name| known.iter().position(|known| known.name == name).expect("a known name"));
+        assert_eq!(condition.decided(&numbers, &doubts), wanted, "{text}");
+        assert_eq!(condition.decided(&numbers, &Doubts::new()), Some(condition.is_true(&numbers)), "{text}");
     }
 }

@@ -1,15 +1,15 @@
 //! From tables to the numbers of one instance, by the kind of the rule.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::instance::Weight;
-use super::observe::Observation;
+use super::observe::{Observation, source_of};
 use super::patterns::{self, Novelty};
-use super::{Facts, Reason, RuleState, Texts, filled};
+use super::{Facts, Reason, RuleState, filled};
 use crate::anomaly::{Detector, Series};
-use crate::condition::Values;
-use crate::file::{SOURCE_STATE, windowed};
-use crate::model::{Agg, Anomaly, Compare, Kind, Labels, OnEmpty, OnUndecided, Rule, SignalSource, Slo};
+use crate::file::SOURCE_STATE;
+use crate::model::{Agg, Anomaly, Kind, Labels, OnEmpty, OnUndecided, Rule, SignalQuery, SignalSource, Slo};
 use crate::signal::Table;
 
 /// Series of an anomaly rule that are remembered.
@@ -24,18 +24,13 @@ pub(super) fn is_match(agg: Agg, value: f64) -> bool {
     !agg.empty_is_zero() || value != 0.0
 }
 
-/// The numbers of an instance, and whether any line is behind them.
-struct Numbers {
-    values: Values,
-    matched: bool,
-}
-
 /// What one evaluation knows about all instances of a rule.
 pub(super) struct View<'a> {
     pub(super) rule: &'a Rule,
     pub(super) at: i64,
     pub(super) observation: &'a Observation<'a>,
     pub(super) open: BTreeMap<Labels, Novelty>,
+    pub(super) reader: Reader<'a>,
 }
 
 /// Takes what is new into the memory of the rule; answers what was refused.
@@ -58,22 +53,27 @@ fn observe_series(
     let is_knn = anomaly.detector.detector == Detector::Knn;
     let series_max = if is_knn { KNN_SERIES_MAX } else { SERIES_PER_RULE_MAX };
     let bucket = |time: i64| time.div_euclid(anomaly.bucket_ns);
+    let mut reader = Reader::new(rule, observation.tables);
+    let mut numbers = Vec::new();
     for labels in super::candidates(rule, state, at, observation) {
-        let numbers = numbers(rule, &labels, observation.tables);
-        let known = state.series.get(&labels);
+        let matched = reader.read(&labels, &mut numbers);
+        let known = state.series.get(&*labels);
         if known.is_some_and(|series| bucket(series.last_at) >= bucket(at)) {
             continue;
         }
-        if known.is_none() && (!numbers.matched || state.series.len() >= series_max) {
-            refused += usize::from(numbers.matched);
+        if known.is_none() && (!matched || state.series.len() >= series_max) {
+            refused += usize::from(matched);
             continue;
         }
         // The average of no lines is no value: the detector waits for one.
-        let Some(value) = numbers.values.get(&anomaly.signal).copied() else { continue };
+        let value = numbers.get(rule.slots.place(&anomaly.signal)).copied().unwrap_or(f64::NAN);
+        if value.is_nan() {
+            continue;
+        }
         let new = || Series::new(&anomaly.detector, anomaly.bucket_ns, at);
-        let series = state.series.entry(labels).or_insert_with(new);
+        let series = state.series.entry((*labels).clone()).or_insert_with(new);
         series.push(&anomaly.detector, anomaly.bucket_ns, at, value);
-        if numbers.matched {
+        if matched {
             series.alive_at = at;
         }
     }
@@ -82,79 +82,70 @@ fn observe_series(
 }
 
 impl View<'_> {
-    pub(super) fn facts(&self, state: &RuleState, labels: &Labels) -> Facts {
+    /// What is known of one instance. Instances are asked for in the order of their labels.
+    pub(super) fn facts(&mut self, state: &RuleState, labels: &Arc<Labels>, facts: &mut Facts) {
         let rule = self.rule;
-        let Numbers { mut values, matched } = numbers(rule, labels, self.observation.tables);
-        let mut texts = Texts::new();
-        let mut weight = Weight::default();
+        facts.clear();
+        let matched = self.reader.read(labels, &mut facts.numbers);
         match &rule.kind {
-            Kind::Slo(slo) => budget(slo, &mut values),
-            Kind::Anomaly(_) => self.anomaly(state, labels, &mut values, &mut texts),
-            Kind::Pattern(_) => weight = self.novelty(labels, &mut values, &mut texts),
+            Kind::Slo(slo) => budget(rule, slo, &mut facts.numbers),
+            Kind::Anomaly(_) => self.anomaly(state, labels, facts),
+            Kind::Pattern(_) => facts.weight = self.novelty(labels, facts),
             Kind::Threshold | Kind::Compare(_) => {}
         }
         if rule.expected.is_some() {
-            self.silence(state, labels, matched, &mut values, &mut texts);
+            self.silence(state, labels, matched, facts);
         }
         if let Some(coverage) = self.observation.coverage.filter(|coverage| coverage.is_partial()) {
             let text = format!("{} of {} sources have reported", coverage.reported, coverage.expected);
-            texts.insert("partial".to_owned(), text);
+            facts.texts.insert("partial".to_owned(), text);
         }
         let empty = !matched && rule.expected.is_none() && !matches!(rule.kind, Kind::Pattern(_));
-        let facts = Facts {
-            forced: (empty && rule.on_empty == OnEmpty::Fire).then_some(Reason::NoLines),
-            frozen: empty && rule.on_empty == OnEmpty::Keep,
-            empty,
-            values,
-            texts,
-            weight,
-            undecided: None,
-            doubts: filled::doubts(rule, self.at, self.observation.known_since),
-        };
-        undecided(rule, facts, self.observation.known_since)
+        facts.forced = (empty && rule.on_empty == OnEmpty::Fire).then_some(Reason::NoLines);
+        facts.frozen = empty && rule.on_empty == OnEmpty::Keep;
+        facts.empty = empty;
+        undecided(rule, facts, self.observation.known_since);
+        facts.blank = facts.numbers.iter().all(|number| number.is_nan());
     }
 
     /// When the last line came, and whether the agent is to blame.
-    fn silence(&self, state: &RuleState, labels: &Labels, matched: bool, values: &mut Values, texts: &mut Texts) {
+    fn silence(&self, state: &RuleState, labels: &Labels, matched: bool, facts: &mut Facts) {
+        let slots = &self.rule.slots;
         // The last line came at the beginning of the last window that had one, give or take a step.
         let window_ns = self.rule.queries().map(|(_, query)| query.window_ns).min().unwrap_or(0);
         let seen = state.seen.get(labels).copied().unwrap_or(self.at);
         let silent_ns = if matched { 0 } else { self.at.saturating_sub(seen).saturating_add(window_ns) };
-        values.insert("silent_for".to_owned(), silent_ns as f64 / 1e9);
-        match self.observation.sources.map(|sources| sources.of(labels)) {
-            Some(source) => {
-                values.insert(SOURCE_STATE.to_owned(), source.number());
-                texts.insert("source_state".to_owned(), source.as_str().to_owned());
-            }
-            // Nobody knows: the application is the one to look at.
-            None => {
-                values.insert(SOURCE_STATE.to_owned(), 1.0);
-                texts.insert("source_state".to_owned(), "unknown".to_owned());
-            }
-        }
+        // Nobody knows: the application is the one to look at.
+        let source = self.observation.sources.map(|sources| source_of(sources, labels));
+        let (number, text) = source.map_or((1.0, "unknown"), |source| (source.number(), source.as_str()));
+        facts.put(slots, "silent_for", silent_ns as f64 / 1e9);
+        facts.put(slots, SOURCE_STATE, number);
+        facts.texts.insert("source_state".to_owned(), text.to_owned());
     }
 
-    fn anomaly(&self, state: &RuleState, labels: &Labels, values: &mut Values, texts: &mut Texts) {
+    fn anomaly(&self, state: &RuleState, labels: &Labels, facts: &mut Facts) {
+        let slots = &self.rule.slots;
         let Some(verdict) = state.series.get(labels).map(Series::verdict) else { return };
         let duration_ns = verdict.since.map_or(0, |since| self.at.saturating_sub(since));
-        values.insert("anomaly".to_owned(), f64::from(u8::from(verdict.anomaly)));
-        values.insert("duration".to_owned(), duration_ns as f64 / 1e9);
-        values.insert("score".to_owned(), verdict.score);
+        facts.put(slots, "anomaly", f64::from(u8::from(verdict.anomaly)));
+        facts.put(slots, "duration", duration_ns as f64 / 1e9);
+        facts.put(slots, "score", verdict.score);
         if let Some((low, high)) = verdict.usual {
-            values.insert("usual_low".to_owned(), low);
-            values.insert("usual_high".to_owned(), high);
+            facts.put(slots, "usual_low", low);
+            facts.put(slots, "usual_high", high);
         }
-        texts.insert("explain".to_owned(), verdict.explain.clone());
+        facts.texts.insert("explain".to_owned(), verdict.explain.clone());
     }
 
     /// Answers what a deploy or a ticket makes of the level.
-    fn novelty(&self, labels: &Labels, values: &mut Values, texts: &mut Texts) -> Weight {
-        let found = self.open.get(labels);
-        values.insert("new_pattern".to_owned(), f64::from(u8::from(found.is_some())));
+    fn novelty(&self, labels: &Labels, facts: &mut Facts) -> Weight {
+        let (slots, found) = (&self.rule.slots, self.open.get(labels));
+        facts.put(slots, "new_pattern", f64::from(u8::from(found.is_some())));
         let Some(found) = found else { return Weight::AsItIs };
-        values.insert("count_10m".to_owned(), found.count_10m);
-        values.insert("count_1h".to_owned(), found.count_1h);
-        values.insert("patterns".to_owned(), found.patterns);
+        facts.put(slots, "count_10m", found.count_10m);
+        facts.put(slots, "count_1h", found.count_1h);
+        facts.put(slots, "patterns", found.patterns);
+        let texts = &mut facts.texts;
         texts.insert("template".to_owned(), found.template.clone());
         let first = found.first_seen.and_then(|at| jiff::Timestamp::from_nanosecond(i128::from(at)).ok());
         texts.extend(first.map(|first| ("first_seen".to_owned(), format!("{first:.0}"))));
@@ -169,96 +160,116 @@ impl View<'_> {
 }
 
 /// What is not decided is not decided by its numbers.
-fn undecided(rule: &Rule, mut facts: Facts, known_since: Option<i64>) -> Facts {
+fn undecided(rule: &Rule, facts: &mut Facts, known_since: Option<i64>) {
     let since = || {
         let known = known_since.and_then(|at| jiff::Timestamp::from_nanosecond(i128::from(at)).ok());
         let known = known.map_or_else(String::new, |at| format!("{at:.0}"));
         format!("less than half of its window is known: there is nothing from before {known}")
     };
-    let required = rule.require.as_ref().map(|require| (require, require.decided(&facts.values, &facts.doubts)));
+    let required = rule.require.as_ref().map(|require| (require, require.decided(&facts.numbers, &facts.doubts)));
     let reason = match required {
         Some((require, Some(false))) => format!("{} is not met", require.text),
         Some((_, None)) => since(),
-        _ if filled::is_open(rule, &facts.values, &facts.doubts) => since(),
+        _ if filled::is_open(rule, facts) => since(),
         // The numbers decide as ever: more traffic would not have to change anything.
         _ => {
-            facts.undecided = filled::within_chance(rule, &facts);
-            return facts;
+            facts.undecided = filled::within_chance(rule, facts);
+            return;
         }
     };
     match rule.on_undecided {
         OnUndecided::Keep => facts.frozen = true,
         OnUndecided::Ok => {
             facts.empty = true;
-            facts.values.clear();
+            facts.numbers.fill(f64::NAN);
         }
         OnUndecided::Fire => facts.forced = Some(Reason::Undecided(reason.clone())),
     }
     facts.undecided = Some(reason);
-    facts
 }
 
-fn numbers(rule: &Rule, labels: &Labels, tables: &[Table]) -> Numbers {
-    match &rule.kind {
-        Kind::Compare(compare) => both_sides(rule, compare, labels, tables),
-        _ => one_side(rule, labels, tables),
+/// Reads the tables of a rule, one label set after the other.
+pub(super) struct Reader<'a> {
+    rule: &'a Rule,
+    tables: &'a [Table],
+    /// Where in each table the last label set was.
+    places: Vec<usize>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(rule: &'a Rule, tables: &'a [Table]) -> Reader<'a> {
+        Reader { rule, tables, places: vec![0; tables.len()] }
     }
-}
 
-fn one_side(rule: &Rule, labels: &Labels, tables: &[Table]) -> Numbers {
-    let mut out = Numbers { values: Values::new(), matched: false };
-    let mut tables = tables.iter();
-    for signal in &rule.signals {
-        let value = match &signal.source {
-            SignalSource::Query(query) => {
-                let row = tables.next().and_then(|table| lookup(table, labels, &query.by));
-                // What was an hour ago says nothing about whether there are lines now.
-                out.matched |= query.shift_ns == 0 && row.is_some_and(|value| is_match(query.agg, value));
-                row.or(query.agg.empty_is_zero().then_some(0.0))
+    /// Puts the numbers of an instance into their places; answers whether any line is behind them.
+    fn read(&mut self, labels: &Arc<Labels>, numbers: &mut Vec<f64>) -> bool {
+        let slots = &self.rule.slots;
+        numbers.clear();
+        numbers.resize(slots.len(), f64::NAN);
+        let Kind::Compare(compare) = &self.rule.kind else { return self.side(labels, numbers) };
+        let mut matched = false;
+        for (side, name) in [&compare.candidate, &compare.baseline].into_iter().enumerate() {
+            let mut own = (**labels).clone();
+            own.insert(compare.field.clone(), name.clone());
+            matched |= self.side(&Arc::new(own), numbers);
+            for (from, to) in slots.signals.iter().zip(&slots.sides) {
+                numbers[to[side]] = std::mem::replace(&mut numbers[*from], f64::NAN);
             }
-            SignalSource::Expr(expr) => expr.number(&out.values),
-        };
-        out.values.extend(value.map(|value| (signal.name.clone(), value)));
+        }
+        matched
     }
-    out
-}
 
-/// The signals of the candidate and of the baseline, each under its name.
-fn both_sides(rule: &Rule, compare: &Compare, labels: &Labels, tables: &[Table]) -> Numbers {
-    let mut out = Numbers { values: Values::new(), matched: false };
-    for side in [&compare.candidate, &compare.baseline] {
-        let mut labels = labels.clone();
-        labels.insert(compare.field.clone(), side.clone());
-        let numbers = one_side(rule, &labels, tables);
-        out.matched |= numbers.matched;
-        out.values.extend(numbers.values.into_iter().map(|(name, value)| (format!("{side}.{name}"), value)));
+    fn side(&mut self, labels: &Arc<Labels>, numbers: &mut [f64]) -> bool {
+        let (mut matched, mut table) = (false, 0);
+        for (signal, slot) in self.rule.signals.iter().zip(&self.rule.slots.signals) {
+            let value = match &signal.source {
+                SignalSource::Query(query) => {
+                    let row = self.row(table, labels, query);
+                    table += 1;
+                    // What was an hour ago says nothing about whether there are lines now.
+                    matched |= query.shift_ns == 0 && row.is_some_and(|value| is_match(query.agg, value));
+                    row.unwrap_or(if query.agg.empty_is_zero() { 0.0 } else { f64::NAN })
+                }
+                SignalSource::Expr(expr) => expr.compute(numbers),
+            };
+            numbers[*slot] = value;
+        }
+        matched
     }
-    out
-}
 
-fn lookup(table: &Table, labels: &Labels, by: &[String]) -> Option<f64> {
-    if by.len() == labels.len() {
-        return table.get(labels).copied();
+    fn row(&mut self, index: usize, labels: &Arc<Labels>, query: &SignalQuery) -> Option<f64> {
+        let table = self.tables.get(index)?;
+        if query.by.len() == labels.len() {
+            return match self.rule.kind {
+                // Two sides in turn are in no order.
+                Kind::Compare(_) => table.get(labels),
+                _ => table.next(&mut self.places[index], labels),
+            };
+        }
+        let own = labels.iter().filter(|(key, _)| query.by.contains(key));
+        table.get(&own.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
-    let part: Labels = labels.iter().filter(|(key, _)| by.contains(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
-    table.get(&part).copied()
 }
 
 /// `burn`, `budget_left`, `bad` and `total` of an objective.
-fn budget(slo: &Slo, values: &mut Values) {
-    let allowed = 1.0 - slo.objective;
-    let pair = |values: &Values, window: i64| {
-        let get = |feed: &str| values.get(&windowed(feed, window)).copied();
-        Some((get("bad")?, get("total")?))
+fn budget(rule: &Rule, slo: &Slo, numbers: &mut [f64]) {
+    let (slots, allowed) = (&rule.slots, 1.0 - slo.objective);
+    let [bad, total, all_bad, all] = slots.budget.map(|slot| numbers.get(slot).copied().unwrap_or(f64::NAN));
+    let mut put = |name: &str, number: f64| {
+        if number.is_finite()
+            && let Some(place) = numbers.get_mut(slots.place(name))
+        {
+            *place = number;
+        }
     };
-    if let Some((bad, total)) = pair(values, slo.shown_ns) {
-        values.insert("bad".to_owned(), bad);
-        values.insert("total".to_owned(), total);
+    if !bad.is_nan() && !total.is_nan() {
+        put("bad", bad);
+        put("total", total);
         if total > 0.0 {
-            values.insert("burn".to_owned(), bad / total / allowed);
+            put("burn", bad / total / allowed);
         }
     }
-    if let Some((bad, total)) = pair(values, slo.period_ns).filter(|(_, total)| *total > 0.0) {
-        values.insert("budget_left".to_owned(), 1.0 - bad / (total * allowed));
+    if all > 0.0 {
+        put("budget_left", 1.0 - all_bad / (all * allowed));
     }
 }

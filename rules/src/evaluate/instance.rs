@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Reason, Texts, Transition};
+use super::observe::Observation;
+use super::{Change, Reason, Texts, Transition, filled};
 use crate::condition::{Condition, Doubts, Values};
 use crate::model::{Labels, Rule, Severity};
+use crate::slots::Slots;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -64,7 +66,10 @@ pub(super) enum Weight {
 /// What one evaluation says about an instance.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    pub(super) values: Values,
+    /// In the places of the rule's names; NaN is absent.
+    pub(super) numbers: Vec<f64>,
+    /// There is no number at all.
+    pub(super) blank: bool,
     /// The worst level holds, whatever the numbers say.
     pub(super) forced: Option<Reason>,
     /// Nothing may change.
@@ -76,68 +81,199 @@ pub(super) struct Facts {
     pub(super) weight: Weight,
     /// Why there is no decision.
     pub(super) undecided: Option<String>,
-    /// Numbers that are not known for good yet.
+    /// Numbers that are not known for good yet, of all instances of the rule.
     pub(super) doubts: Doubts,
 }
 
 impl Facts {
-    /// Whether a condition is known to hold.
-    pub(super) fn hold(&self, condition: &Condition) -> bool {
-        condition.decided(&self.values, &self.doubts) == Some(true)
+    /// Of an instance of the rule nothing is known yet.
+    pub(super) fn of(rule: &Rule, at: i64, observation: &Observation<'_>) -> Facts {
+        let doubts = filled::doubts(rule, at, observation.known_since);
+        Facts { blank: true, doubts, ..Facts::default() }
     }
 
-    /// The values that people see: names with a colon are for conditions only.
-    pub(super) fn shown(&self) -> Values {
-        self.values.iter().filter(|(name, _)| !name.contains(':')).map(|(name, value)| (name.clone(), *value)).collect()
+    /// The next instance; what was allocated stays.
+    pub(super) fn clear(&mut self) {
+        let (mut numbers, doubts) = (std::mem::take(&mut self.numbers), std::mem::take(&mut self.doubts));
+        numbers.clear();
+        *self = Facts { numbers, doubts, blank: true, ..Facts::default() };
+    }
+
+    /// Whether a condition is known to hold.
+    pub(super) fn hold(&self, condition: &Condition) -> bool {
+        condition.decided(&self.numbers, &self.doubts) == Some(true)
+    }
+
+    pub(super) fn put(&mut self, slots: &Slots, name: &str, number: f64) {
+        if let Some(place) = self.numbers.get_mut(slots.place(name)) {
+            *place = number;
+        }
     }
 }
 
-type Step = (Option<Instance>, Option<(Change, Reason, Instance)>);
+/// What one evaluation makes of an instance that is there.
+pub(super) enum Next {
+    Stays(Option<(Change, Reason)>),
+    Ends(Change, Reason),
+}
 
-/// Moves an instance by one evaluation; `None` is ok.
-pub(super) fn advance(rule: &Rule, before: Option<Instance>, at: i64, facts: &Facts) -> Step {
+/// The first evaluation of what is ok so far; `None`: it stays so.
+pub(super) fn begin(rule: &Rule, at: i64, facts: &Facts) -> Option<(Instance, Change, Reason)> {
     if facts.frozen {
-        return (before, None);
+        return None;
     }
-    let timers = timers(rule, before.as_ref(), at, facts);
+    let timers = timers(rule, &[], at, facts);
     let truth = Truth::new(rule, &timers, at, facts);
-    match before {
-        Some(instance) if instance.phase != Phase::Pending => {
-            firing(rule, Instance { timers, ..instance }, at, &truth, facts)
+    let (phase, (severity, cause)) = match (truth.reached, truth.worst_true) {
+        (Some(reached), _) => (Phase::Firing, reached),
+        (None, Some(worst)) => (Phase::Pending, worst),
+        (None, None) => return None,
+    };
+    let change = if phase == Phase::Firing { Change::Fired } else { Change::Pending };
+    let mut instance = Instance {
+        phase,
+        severity,
+        pending_since: at,
+        fired_at: (phase == Phase::Firing).then_some(at),
+        clear_since: None,
+        held_at: at,
+        timers,
+        values: Values::new(),
+        texts: facts.texts.clone(),
+        evaluated_at: at,
+    };
+    rule.slots.show(&facts.numbers, &mut instance.values);
+    Some((instance, change, cause.reason()))
+}
+
+impl Instance {
+    /// Moves it by one evaluation.
+    pub(super) fn advance(&mut self, rule: &Rule, at: i64, facts: &Facts) -> Next {
+        if facts.frozen {
+            return Next::Stays(None);
         }
-        before => waiting(before, timers, at, truth, facts),
+        let timers = timers(rule, &self.timers, at, facts);
+        let truth = Truth::new(rule, &timers, at, facts);
+        match self.phase {
+            Phase::Pending => self.wait(rule, timers, at, &truth, facts),
+            Phase::Firing | Phase::Recovering => {
+                self.timers = timers;
+                self.fire(rule, at, &truth, facts)
+            }
+        }
+    }
+
+    fn wait(&mut self, rule: &Rule, timers: Vec<Timer>, at: i64, truth: &Truth<'_>, facts: &Facts) -> Next {
+        let (severity, change) = match (truth.reached, truth.worst_true) {
+            (Some((severity, cause)), _) => {
+                (self.phase, self.fired_at) = (Phase::Firing, Some(at));
+                (severity, Some((Change::Fired, cause.reason())))
+            }
+            (None, Some((severity, _))) => (severity, None),
+            (None, None) => return Next::Ends(Change::Ended, Reason::NoLongerTrue),
+        };
+        (self.severity, self.timers, self.clear_since) = (severity, timers, None);
+        (self.held_at, self.evaluated_at) = (at, at);
+        rule.slots.show(&facts.numbers, &mut self.values);
+        self.texts.clone_from(&facts.texts);
+        Next::Stays(change)
+    }
+
+    fn fire(&mut self, rule: &Rule, at: i64, truth: &Truth<'_>, facts: &Facts) -> Next {
+        let keep_ns = rule.keep_firing_for_ns;
+        let mut change = None;
+        // A closing message should show the numbers that closed it; an instance without numbers keeps the last ones.
+        if !facts.blank {
+            rule.slots.show(&facts.numbers, &mut self.values);
+            // The template of a pattern that is not new any more still says what it was.
+            self.texts.extend(facts.texts.clone());
+        }
+        self.evaluated_at = at;
+        match truth.reached {
+            Some((severity, cause)) if severity >= self.severity => {
+                if severity > self.severity {
+                    change = Some((Change::Raised, cause.reason()));
+                }
+                self.severity = severity;
+                self.held_at = at;
+            }
+            Some((severity, cause)) if at.saturating_sub(self.held_at) >= keep_ns => {
+                change = Some((Change::Lowered, cause.reason()));
+                self.severity = severity;
+                self.held_at = at;
+            }
+            _ => {}
+        }
+        let recovered = facts.empty || rule.recover_when.as_ref().is_none_or(|when| facts.hold(when));
+        if truth.worst_true.is_some() || !recovered {
+            self.clear_since = None;
+            if self.phase == Phase::Recovering {
+                self.phase = Phase::Firing;
+                let reason = truth.worst_true.map_or(Reason::NotRecovered, |(_, cause)| cause.reason());
+                change = change.or(Some((Change::FiringAgain, reason)));
+            }
+            return Next::Stays(change);
+        }
+        let since = *self.clear_since.get_or_insert(at);
+        let held_ns = at.saturating_sub(since);
+        if held_ns >= keep_ns {
+            return Next::Ends(Change::Resolved, Reason::Recovered { held_ns });
+        }
+        if self.phase == Phase::Firing {
+            self.phase = Phase::Recovering;
+            change = Some((Change::Recovering, Reason::NoLongerTrue));
+        }
+        Next::Stays(change)
+    }
+}
+
+/// A reason as long as nobody has to be told it.
+#[derive(Clone, Copy)]
+enum Cause<'a> {
+    Forced(&'a Reason),
+    Became(&'a str),
+    Held(&'a str, i64),
+}
+
+impl Cause<'_> {
+    fn reason(self) -> Reason {
+        match self {
+            Cause::Forced(reason) => reason.clone(),
+            Cause::Became(when) => Reason::Became { when: when.to_owned() },
+            Cause::Held(when, for_ns) => Reason::Held { when: when.to_owned(), for_ns },
+        }
     }
 }
 
 /// The worst level that is true, and the worst that has been true for its time.
-struct Truth {
-    worst_true: Option<(Severity, Reason)>,
-    reached: Option<(Severity, Reason)>,
+struct Truth<'a> {
+    worst_true: Option<(Severity, Cause<'a>)>,
+    reached: Option<(Severity, Cause<'a>)>,
 }
 
-impl Truth {
-    fn new(rule: &Rule, timers: &[Timer], at: i64, facts: &Facts) -> Truth {
+impl<'a> Truth<'a> {
+    fn new(rule: &'a Rule, timers: &[Timer], at: i64, facts: &'a Facts) -> Truth<'a> {
         if let Some(reason) = &facts.forced {
             let worst = rule.levels.first().map_or(Severity::Critical, |level| level.severity);
-            return Truth { worst_true: Some((worst, reason.clone())), reached: Some((worst, reason.clone())) };
+            let forced = Some((worst, Cause::Forced(reason)));
+            return Truth { worst_true: forced, reached: forced };
         }
         let mut truth = Truth { worst_true: None, reached: None };
         for level in &rule.levels {
             for (index, alternative) in level.any.iter().enumerate() {
                 let timer = timers.iter().find(|t| t.severity == level.severity && t.alternative == index);
                 let Some(timer) = timer else { continue };
-                let when = || alternative.when.text.clone();
                 let severity = match facts.weight {
                     Weight::AsItIs => level.severity,
                     Weight::Worse => level.severity.worse(),
                     Weight::Info => Severity::Info,
                 };
+                let when = alternative.when.text.as_str();
                 if truth.worst_true.is_none() {
-                    truth.worst_true = Some((severity, Reason::Became { when: when() }));
+                    truth.worst_true = Some((severity, Cause::Became(when)));
                 }
                 if truth.reached.is_none() && at.saturating_sub(timer.since) >= alternative.for_ns {
-                    let reason = Reason::Held { when: when(), for_ns: alternative.for_ns };
-                    truth.reached = Some((severity, reason));
+                    truth.reached = Some((severity, Cause::Held(when, alternative.for_ns)));
                 }
             }
         }
@@ -145,101 +281,19 @@ impl Truth {
     }
 }
 
-fn timers(rule: &Rule, before: Option<&Instance>, at: i64, facts: &Facts) -> Vec<Timer> {
+fn timers(rule: &Rule, before: &[Timer], at: i64, facts: &Facts) -> Vec<Timer> {
     let mut timers = Vec::new();
+    if facts.blank {
+        return timers;
+    }
     for level in &rule.levels {
         for (alternative, condition) in level.any.iter().enumerate() {
-            if facts.values.is_empty() || !facts.hold(&condition.when) {
-                continue;
+            if facts.hold(&condition.when) {
+                let severity = level.severity;
+                let running = before.iter().find(|t| t.severity == severity && t.alternative == alternative);
+                timers.push(Timer { severity, alternative, since: running.map_or(at, |timer| timer.since) });
             }
-            let running = before.into_iter().flat_map(|instance| &instance.timers);
-            let since = running
-                .filter(|t| t.severity == level.severity && t.alternative == alternative)
-                .map(|t| t.since)
-                .next()
-                .unwrap_or(at);
-            timers.push(Timer { severity: level.severity, alternative, since });
         }
     }
     timers
-}
-
-fn waiting(before: Option<Instance>, timers: Vec<Timer>, at: i64, truth: Truth, facts: &Facts) -> Step {
-    let pending_since = before.as_ref().map_or(at, |instance| instance.pending_since);
-    let make = |phase, severity, fired_at| Instance {
-        phase,
-        severity,
-        pending_since,
-        fired_at,
-        clear_since: None,
-        held_at: at,
-        timers,
-        values: facts.shown(),
-        texts: facts.texts.clone(),
-        evaluated_at: at,
-    };
-    match (truth.reached, truth.worst_true) {
-        (Some((severity, reason)), _) => {
-            let after = make(Phase::Firing, severity, Some(at));
-            (Some(after.clone()), Some((Change::Fired, reason, after)))
-        }
-        (None, Some((severity, reason))) => {
-            let after = make(Phase::Pending, severity, None);
-            let change = before.is_none().then(|| (Change::Pending, reason, after.clone()));
-            (Some(after), change)
-        }
-        (None, None) => match before {
-            Some(instance) => (None, Some((Change::Ended, Reason::NoLongerTrue, instance))),
-            None => (None, None),
-        },
-    }
-}
-
-fn firing(rule: &Rule, mut instance: Instance, at: i64, truth: &Truth, facts: &Facts) -> Step {
-    let keep_ns = rule.keep_firing_for_ns;
-    let mut change = None;
-    // A closing message should show the numbers that closed it; an instance without numbers keeps the last ones.
-    if !facts.values.is_empty() {
-        instance.values = facts.shown();
-        // The template of a pattern that is not new any more still says what it was.
-        instance.texts.extend(facts.texts.clone());
-    }
-    instance.evaluated_at = at;
-    match &truth.reached {
-        Some((severity, reason)) if *severity >= instance.severity => {
-            if *severity > instance.severity {
-                change = Some((Change::Raised, reason.clone()));
-            }
-            instance.severity = *severity;
-            instance.held_at = at;
-        }
-        Some((severity, reason)) if at.saturating_sub(instance.held_at) >= keep_ns => {
-            change = Some((Change::Lowered, reason.clone()));
-            instance.severity = *severity;
-            instance.held_at = at;
-        }
-        _ => {}
-    }
-    let recovered = facts.empty || rule.recover_when.as_ref().is_none_or(|when| facts.hold(when));
-    if truth.worst_true.is_some() || !recovered {
-        instance.clear_since = None;
-        if instance.phase == Phase::Recovering {
-            instance.phase = Phase::Firing;
-            let reason = truth.worst_true.as_ref().map_or(Reason::NotRecovered, |(_, reason)| reason.clone());
-            change = change.or(Some((Change::FiringAgain, reason)));
-        }
-        let change = change.map(|(change, reason)| (change, reason, instance.clone()));
-        return (Some(instance), change);
-    }
-    let since = *instance.clear_since.get_or_insert(at);
-    let held_ns = at.saturating_sub(since);
-    if held_ns >= keep_ns {
-        return (None, Some((Change::Resolved, Reason::Recovered { held_ns }, instance)));
-    }
-    if instance.phase == Phase::Firing {
-        instance.phase = Phase::Recovering;
-        change = Some((Change::Recovering, Reason::NoLongerTrue));
-    }
-    let change = change.map(|(change, reason)| (change, reason, instance.clone()));
-    (Some(instance), change)
 }

@@ -1,10 +1,11 @@
 //! What a rule would see and decide at one time, without moving any state: `rules explain`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::facts::{self, View};
+use super::facts::{self, Reader, View};
 use super::observe::Observation;
-use super::{RuleState, Texts, candidates, patterns};
+use super::{Facts, RuleState, Texts, candidates, join, patterns};
 use crate::condition::Values;
 use crate::model::{Kind, Labels, Rule, Severity};
 
@@ -42,10 +43,11 @@ pub fn look(rule: &Rule, state: &RuleState, at: i64, observation: &Observation<'
         _ => BTreeMap::new(),
     };
     let mut about = candidates(rule, &state, at, observation);
-    about.extend(open.keys().cloned());
-    let view = View { rule, at, observation, open };
-    let one = |labels: Labels| {
-        let facts = view.facts(&state, &labels);
+    join(&mut about, open.keys());
+    let mut view = View { rule, at, observation, open, reader: Reader::new(rule, observation.tables) };
+    let one = |labels: Arc<Labels>| {
+        let mut facts = Facts::of(rule, at, observation);
+        view.facts(&state, &labels, &mut facts);
         let branch = |severity: Severity, alternative: &crate::model::Alternative| Branch {
             severity,
             when: alternative.when.text.clone(),
@@ -56,8 +58,8 @@ pub fn look(rule: &Rule, state: &RuleState, at: i64, observation: &Observation<'
         Looked {
             branches: levels.flat_map(|level| level.any.iter().map(move |one| branch(level.severity, one))).collect(),
             recovers: rule.recover_when.as_ref().map(|when| facts.hold(when)),
-            labels,
-            values: facts.shown(),
+            labels: Arc::unwrap_or_clone(labels),
+            values: rule.slots.shown(&facts.numbers).map(|(name, number)| (name.to_owned(), number)).collect(),
             texts: facts.texts,
             undecided: facts.undecided,
             empty: facts.empty,

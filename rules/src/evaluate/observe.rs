@@ -71,20 +71,15 @@ impl SourceState {
 }
 
 /// The agents, by host.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sources {
-    pub hosts: BTreeMap<String, SourceState>,
-}
+pub type Sources = BTreeMap<String, SourceState>;
 
-impl Sources {
-    /// The state behind an instance: of its host, or the best of all when it has none. A host without an agent is
-    /// alive as far as anybody knows.
-    pub fn of(&self, labels: &Labels) -> SourceState {
-        let rank = |state: &&SourceState| state.number() as i64;
-        match labels.get("host") {
-            Some(host) => self.hosts.get(host).copied().unwrap_or(SourceState::Alive),
-            None => self.hosts.values().max_by_key(rank).copied().unwrap_or(SourceState::Alive),
-        }
+/// The state behind an instance: of its host, or the best of all when it has none. A host without an agent is alive as
+/// far as anybody knows.
+pub(super) fn source_of(sources: &Sources, labels: &Labels) -> SourceState {
+    let rank = |state: &&SourceState| state.number() as i64;
+    match labels.get("host") {
+        Some(host) => sources.get(host).copied().unwrap_or(SourceState::Alive),
+        None => sources.values().max_by_key(rank).copied().unwrap_or(SourceState::Alive),
     }
 }
 

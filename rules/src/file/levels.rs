@@ -124,7 +124,7 @@ impl Reader<'_> {
             root = and(root, compare(CompareOp::GreaterOrEqual, bad, Expr::Number(least)));
         }
         let show = |ns: i64| logweir_proto::text::format_duration(std::time::Duration::from_nanos(ns as u64));
-        Some(Condition { text: format!("burn >= {burn} over {} and {}", show(long), show(short)), root })
+        Some(Condition::new(format!("burn >= {burn} over {} and {}", show(long), show(short)), root))
     }
 
     /// The ratio that a condition compares between the two sides, as counts.

@@ -10,6 +10,7 @@ use crate::model::{
     Expected, Kind, Labels, Level, OnEmpty, OnUndecided, PERIOD_MAX_NS, Rule, Signal, SignalQuery, SignalSource,
     Status, Template,
 };
+use crate::slots::Slots;
 use logweir_proto::yaml::{Fields, Node, Problems};
 
 pub(super) fn read(node: &Node, defaults: &Defaults, problems: &mut Problems) -> Option<Rule> {
@@ -36,7 +37,7 @@ pub(super) fn read(node: &Node, defaults: &Defaults, problems: &mut Problems) ->
     let empty_node = fields.get("on_empty");
     let labels = fields.get("labels").map(|n| problems.texts(n, "labels")).unwrap_or_default();
     let annotations = fields.texts("annotations", problems);
-    let rule = Rule {
+    let mut rule = Rule {
         file: Arc::clone(problems.file()),
         at: node.at,
         name,
@@ -65,7 +66,9 @@ pub(super) fn read(node: &Node, defaults: &Defaults, problems: &mut Problems) ->
         kind: body.kind,
         by: body.by,
         signals: body.signals,
+        slots: Slots::default(),
     };
+    rule.bind();
     fields.finish(problems);
     check(&rule, empty_node, problems);
     Some(rule)

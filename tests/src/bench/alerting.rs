@@ -3,6 +3,7 @@
 
 mod load;
 mod past;
+mod scan;
 mod seconds;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use logweir_runtime::clock::{Clock, rfc3339};
 
 pub use load::LoadFigures;
 pub use past::PastFigures;
+pub use scan::ScanFigures;
 pub use seconds::SecondsFigures;
 
 use crate::harness::Scratch;
@@ -24,10 +26,11 @@ pub struct AlertingFigures {
     pub seconds: SecondsFigures,
     pub load: LoadFigures,
     pub past: PastFigures,
+    pub scan: ScanFigures,
 }
 
-/// `part`: only `latency`, `load` or `backtest`.
-pub async fn measure(scratch: &Scratch, part: Option<&str>) -> anyhow::Result<AlertingFigures> {
+/// `part`: only `latency`, `load` or `backtest`; `scan`, over `millions` of lines, only when it is asked for.
+pub async fn measure(scratch: &Scratch, part: Option<&str>, millions: u64) -> anyhow::Result<AlertingFigures> {
     let wants = |name: &str| part.is_none_or(|part| part == name);
     let mut figures = AlertingFigures::default();
     if wants("latency") {
@@ -38,6 +41,9 @@ pub async fn measure(scratch: &Scratch, part: Option<&str>) -> anyhow::Result<Al
     }
     if wants("backtest") {
         figures.past = past::measure(scratch).await?;
+    }
+    if part == Some("scan") {
+        figures.scan = scan::measure(scratch, millions).await?;
     }
     Ok(figures)
 }

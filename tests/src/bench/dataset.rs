@@ -54,11 +54,15 @@ pub struct Yardstick {
 impl Dataset {
     /// About `megabytes` of lines, dated over the whole of yesterday.
     pub fn generate(kind: Kind, megabytes: u64) -> anyhow::Result<Dataset> {
+        Dataset::of_day(kind, 1, megabytes * 1_000_000 / kind.line_bytes())
+    }
+
+    /// So many lines, dated over the whole of a day that is so many days ago.
+    pub fn of_day(kind: Kind, days_ago: u64, lines: u64) -> anyhow::Result<Dataset> {
         let today = Clock::system().now_ns() / NS_PER_DAY;
-        let from_ns = (today - 1) * NS_PER_DAY;
-        let lines = megabytes * 1_000_000 / kind.line_bytes();
+        let from_ns = (today - i64::try_from(days_ago)?) * NS_PER_DAY;
         let mut generator = Generator::new(from_ns, lines);
-        let mut text = String::with_capacity(usize::try_from(megabytes * 1_100_000)?);
+        let mut text = String::with_capacity(usize::try_from(lines * kind.line_bytes() / 10 * 11)?);
         for _ in 0..lines {
             match kind {
                 Kind::Json => generator.json(&mut text),

@@ -91,6 +91,16 @@ pub async fn ingest(set: &Dataset, door: Door, server: &mut Server) -> anyhow::R
     Ok(IngestFigures { acked_s, searchable_s, cpu_s, cpu_settled_s, peak_memory_mib, store_bytes, wal_bytes, retries })
 }
 
+/// Sends a set as an agent would, and measures nothing.
+pub async fn fill(set: &Dataset, client: &Client) -> anyhow::Result<()> {
+    let mut accepted = 0;
+    for request in requests(set, Door::Batches)? {
+        accepted += send(client, Door::Batches, request).await?.0;
+    }
+    ensure!(accepted == set.lines, "{accepted} of {} lines were accepted", set.lines);
+    Ok(())
+}
+
 /// Bytes of the store once nothing changes there any more.
 async fn settled(server: &Server) -> anyhow::Result<u64> {
     let folder = server.data().join("store");

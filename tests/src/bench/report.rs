@@ -97,7 +97,7 @@ impl Report {
 
     /// What was not measured is left out.
     pub fn alerting(&mut self, figures: &AlertingFigures) -> anyhow::Result<()> {
-        let AlertingFigures { seconds, load, past } = figures;
+        let AlertingFigures { seconds, load, past, scan } = figures;
         writeln!(self.text, "\n## alerting\n\n| figure | measured | goal |\n|---|---|---|")?;
         if seconds.lines > 0 {
             let s = |wait: std::time::Duration| format!("{:.2} s", wait.as_secs_f64());
@@ -138,6 +138,15 @@ impl Report {
                 past.scan_s, past.scan_cpu_s
             )?;
             writeln!(self.text, "| peak memory of the server, MiB | {:.0} | |", past.peak_mib)?;
+        }
+        if scan.rules > 0 {
+            let (rules, lines) = (scan.rules, scan.lines);
+            writeln!(
+                self.text,
+                "| backtest, {rules} rules, 28 days, index scan of {lines} lines: s (CPU-s) | {:.1} ({:.1}) | 120 for 100 M |",
+                scan.scan_s, scan.scan_cpu_s
+            )?;
+            writeln!(self.text, "| peak memory of the server, MiB | {:.0} | |", scan.peak_mib)?;
         }
         Ok(())
     }

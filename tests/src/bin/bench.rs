@@ -28,8 +28,11 @@ struct Args {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     times: u64,
     /// Only this part of alerting
-    #[arg(long, value_parser = ["latency", "load", "backtest"])]
+    #[arg(long, value_parser = ["latency", "load", "backtest", "scan"])]
     part: Option<String>,
+    /// Lines of `--part scan`, in millions: a month of them
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    millions: u64,
     /// Print the table and leave docs/benchmarks/ as it is
     #[arg(long)]
     no_write: bool,
@@ -57,7 +60,7 @@ fn main() -> anyhow::Result<()> {
     }
     if args.only.as_deref().is_none_or(|only| only == "alerts") {
         let part = args.part.as_deref();
-        run("bench-alerts", async |scratch| report.alerting(&alerting::measure(scratch, part).await?))?;
+        run("bench-alerts", async |scratch| report.alerting(&alerting::measure(scratch, part, args.millions).await?))?;
     }
     let mut out = std::io::stdout().lock();
     out.write_all(report.text().as_bytes())?;

@@ -21,6 +21,9 @@ const BEATS_WITHIN: Duration = Duration::from_secs(60);
 const ENDS_WITHIN: Duration = Duration::from_secs(180);
 /// Jobs that are well say so before they would be missed.
 const BEAT_EVERY: Duration = Duration::from_secs(3);
+/// Who has been quiet for so long may be missed by now, and first has to be: an end that comes before everybody was
+/// told of the beginning is rightly told to nobody.
+const BEAT_BEFORE: Duration = Duration::from_secs(7);
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,17 +66,15 @@ pub async fn run(scratch: &Scratch, kills: u64, jobs: usize) -> anyhow::Result<A
         server.kill().await?;
         server.restart(scratch).await?;
     }
-    let mut well: BTreeMap<String, Instant> = BTreeMap::new();
     let ends = eventually(ENDS_WITHIN, "the ends of all", async || {
         let seen = desk.seen();
         // Who came again stays now.
-        well.extend(script.ended.iter().map(|incident| (job(incident).to_owned(), begun)));
         let open: BTreeSet<&str> = script.open(&seen).into_iter().map(job).collect();
-        let due = |(job, last): &(&String, &Instant)| !open.contains(job.as_str()) && last.elapsed() >= BEAT_EVERY;
-        let due: Vec<String> = well.iter().filter(due).map(|(job, _)| job.clone()).collect();
-        for job in script.act(&server, &seen, due).await {
-            well.insert(job, Instant::now());
-        }
+        let due = |(job, last): &(&String, &Instant)| {
+            !open.contains(job.as_str()) && (BEAT_EVERY..BEAT_BEFORE).contains(&last.elapsed())
+        };
+        let due: Vec<String> = script.came.iter().filter(due).map(|(job, _)| job.clone()).collect();
+        script.act(&server, &seen, due).await;
         let waiting = |incident: &String| {
             [true, false]
                 .iter()
@@ -83,10 +84,11 @@ pub async fn run(scratch: &Scratch, kills: u64, jobs: usize) -> anyhow::Result<A
         };
         let left: Vec<_> = seen.incidents().iter().filter_map(waiting).collect();
         ensure!(left.is_empty(), "{} of {} wait, such as {:?}", left.len(), seen.incidents().len(), left.first());
-        Ok((well.len() == jobs).then_some(()))
+        let well = script.came.values().filter(|last| last.elapsed() < BEAT_BEFORE).count();
+        Ok((well == jobs).then_some(seen))
     });
-    ends.await?;
-    let seen = desk.seen();
+    // The incidents of that moment: jobs go missing again when nobody keeps them well.
+    let seen = ends.await?;
     ensure!(seen.broken.is_empty(), "{}", seen.broken.join("\n"));
     Ok(figures(&seen, kills, begun))
 }
@@ -142,6 +144,8 @@ fn job(incident: &str) -> &str {
 struct Script {
     /// Incidents whose job came again.
     ended: BTreeSet<String>,
+    /// When each job last came.
+    came: BTreeMap<String, Instant>,
 }
 
 impl Script {
@@ -152,21 +156,19 @@ impl Script {
         all.into_iter().filter(|incident| !self.ended.contains(*incident)).map(String::as_str).collect()
     }
 
-    /// Lets the jobs come again that every receiver misses, and those of `well`; answers which came.
-    async fn act(&mut self, server: &Server, seen: &Seen, well: Vec<String>) -> Vec<String> {
+    /// Lets the jobs come again that every receiver misses, and those of `well`.
+    async fn act(&mut self, server: &Server, seen: &Seen, well: Vec<String>) {
         let open = self.open(seen).into_iter().filter(|incident| seen.waiting(incident, true).is_empty());
         let over: Vec<(String, Option<String>)> =
             open.map(|incident| (job(incident).to_owned(), Some(incident.to_owned()))).collect();
-        let mut came = Vec::new();
         for (job, incident) in over.into_iter().chain(well.into_iter().map(|job| (job, None))) {
             let sent = server.client().post(&format!("/api/v1/heartbeat/{job}")).send().await;
             // Right after a start it is asked to come again.
             if sent.is_ok_and(|answer| answer.status().is_success()) {
                 self.ended.extend(incident);
-                came.push(job);
+                self.came.insert(job, Instant::now());
             }
         }
-        came
     }
 }
 

@@ -155,7 +155,26 @@ fn a_file_system_on_which_the_kernel_tells_nothing() -> anyhow::Result<()> {
         fs::rename(share.behind().join("a.log"), share.behind().join("a.log.1"))?;
         append(&share.behind().join("a.log"), 400..500)?;
         world.agent.start(scratch)?;
-        world.finds(500).await
+        world.finds(500).await?;
+        // Rotated there while it is followed here: a descriptor shows what has its name now.
+        let mut written = 500;
+        // Longer and shorter than the one before; some are rotated away before anybody here can have seen them.
+        for (lines, seen) in [(1_500, true), (300, true), (900, false), (1_200, true), (200, false), (2_500, true)] {
+            for kept in (1..8).rev().filter(|kept| share.behind().join(format!("a.log.{kept}")).exists()) {
+                let older = share.behind().join(format!("a.log.{}", kept + 1));
+                fs::rename(share.behind().join(format!("a.log.{kept}")), older)?;
+            }
+            fs::rename(share.behind().join("a.log"), share.behind().join("a.log.1"))?;
+            append(&share.behind().join("a.log"), written..written + lines)?;
+            written += lines;
+            if seen {
+                world.server.wait_count("service:files", written, WITHIN).await?;
+            }
+        }
+        fs::copy(share.behind().join("a.log"), share.behind().join("a.log.0"))?;
+        File::options().write(true).open(share.behind().join("a.log"))?.set_len(0)?;
+        append(&share.behind().join("a.log"), written..written + 10)?;
+        world.finds(written + 10).await
     })
 }
 

@@ -8,6 +8,7 @@
 use super::keys::KeyId;
 use super::plan::Plan;
 use super::scan::{self, Kind, Leaf};
+use crate::equal::equal;
 
 /// Steps of one source; then the tree is emptied and grows again.
 const STEPS_MAX: usize = 2048;
@@ -179,7 +180,7 @@ impl Step {
     #[inline]
     fn read(&self, text: &[u8], at: usize) -> Option<Leaf> {
         let start = at + self.literal.len();
-        if text.get(at..start)? != &*self.literal {
+        if !equal(text.get(at..start)?, &self.literal) {
             return None;
         }
         let (end, kind) = match self.want {

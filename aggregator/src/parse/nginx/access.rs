@@ -11,6 +11,7 @@ use logweir_proto::record::field;
 use super::escape;
 use super::format::{Escape, Format};
 use super::variable::{Kind, describe};
+use crate::equal::equal;
 use crate::names::{NameId, Names};
 use crate::parse::http::{self, Http};
 use crate::parse::line::{Line, Spelling, Value};
@@ -46,6 +47,38 @@ struct Slot {
     spare: bool,
     /// Empty after the last variable only.
     after: Box<[u8]>,
+    ends: Ends,
+}
+
+/// How the first place where a value can end is found without a look at every place of the literal behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// Behind its digits.
+    Digits,
+    /// After so many bytes.
+    Fixed(usize),
+    /// Before a space or a quote.
+    Word,
+    /// Before the first byte of the literal.
+    Byte,
+    /// None of these: [`Places`] knows.
+    Searched,
+}
+
+impl Ends {
+    fn of(kind: Kind, escape: Escape, after: &[u8]) -> Ends {
+        let Some(first) = after.first() else { return Ends::Searched };
+        match kind {
+            // Values that are not escaped are taken from the right.
+            _ if escape == Escape::None => Ends::Searched,
+            Kind::Status | Kind::Int if !first.is_ascii_digit() => Ends::Digits,
+            Kind::TimeLocal if !first.is_ascii_digit() => Ends::Fixed(time::NGINX_LOCAL_BYTES),
+            Kind::Address if *first == b' ' => Ends::Word,
+            // In JSON a quote may be escaped.
+            Kind::Text | Kind::Request | Kind::RequestUri if *first != b'"' || escape == Escape::Default => Ends::Byte,
+            _ => Ends::Searched,
+        }
+    }
 }
 
 impl Access {
@@ -70,6 +103,7 @@ impl Access {
                 kind: *kind,
                 spare,
                 after: slot.after.clone(),
+                ends: Ends::of(*kind, format.escape, &slot.after),
             }
         });
         Some(Access {
@@ -183,42 +217,52 @@ impl Access {
 fn straight(slots: &[Slot], escape: Escape, text: &[u8], mut at: usize, spans: &mut Vec<Range<usize>>) -> bool {
     for (i, slot) in slots.iter().enumerate() {
         let last = i + 1 == slots.len();
-        let end = if last { text.len().checked_sub(slot.after.len()) } else { first_end(slot, escape, text, at) };
-        let Some(end) = end.filter(|end| *end >= at && (!last || text[*end..] == *slot.after)) else {
+        let end = if last { last_end(slot, text, at) } else { first_end(slot, escape, text, at) };
+        let Some(end) = end else {
             spans.clear();
             return false;
         };
-        if !has_form(slot.kind, &text[at..end]) {
-            spans.clear();
-            return false;
-        }
         spans.push(at..end);
         at = end + slot.after.len();
     }
     at == text.len()
 }
 
-/// The first place where a value of the slot can end. Values that are digits, or have one length, need no search: the
-/// literal behind them, which begins with no digit, stands nowhere within them.
+/// Where the value of the last slot ends, if it has its form.
+#[inline]
+fn last_end(slot: &Slot, text: &[u8], at: usize) -> Option<usize> {
+    let end = text.len().checked_sub(slot.after.len()).filter(|end| *end >= at)?;
+    (equal(&text[end..], &slot.after) && has_form(slot.kind, &text[at..end])).then_some(end)
+}
+
+/// The first place where a value of the slot can end, if what stands before it has its form.
 #[inline]
 fn first_end(slot: &Slot, escape: Escape, text: &[u8], at: usize) -> Option<usize> {
-    let first = *slot.after.first()?;
     let rest = text.get(at..)?;
-    let digit = rest.first().is_some_and(u8::is_ascii_digit) && !first.is_ascii_digit();
-    let len = match slot.kind {
-        Kind::Status if digit => Some(3),
-        Kind::TimeLocal if digit => Some(26),
-        // Values that are not escaped are taken from the right, and some are lists of numbers.
-        Kind::Int if digit && escape != Escape::None => {
-            Some(rest.iter().take_while(|byte| byte.is_ascii_digit()).count())
-        }
-        Kind::Address if first == b' ' => rest.iter().position(|byte| matches!(byte, b' ' | b'"')),
-        _ => None,
-    };
-    match len {
-        Some(len) if rest.get(len..).is_some_and(|rest| rest.starts_with(&slot.after)) => Some(at + len),
-        _ => Places::new(text, at, &slot.after, escape).next(),
+    let ends_at = |len: usize| rest.get(len..len + slot.after.len()).is_some_and(|literal| equal(literal, &slot.after));
+    if rest.first() == Some(&b'-') && slot.ends != Ends::Searched && slot.after[0] != b'-' && ends_at(1) {
+        return Some(at + 1);
     }
+    // Within these values stands nothing that the literal begins with.
+    let len = match slot.ends {
+        Ends::Digits => {
+            let len = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            Some(len).filter(|len| if slot.kind == Kind::Status { *len == 3 } else { *len > 0 })
+        }
+        Ends::Fixed(len) => Some(len).filter(|len| {
+            rest.first().is_some_and(u8::is_ascii_digit) && rest.get(..*len).is_some_and(|v| has_form(slot.kind, v))
+        }),
+        Ends::Word => rest.iter().position(|byte| matches!(byte, b' ' | b'"')),
+        Ends::Byte => memchr::memchr(slot.after[0], rest),
+        Ends::Searched => None,
+    };
+    if let Some(len) = len
+        && ends_at(len)
+    {
+        return Some(at + len);
+    }
+    let end = Places::new(text, at, &slot.after, escape).next()?;
+    has_form(slot.kind, &text[at..end]).then_some(end)
 }
 
 /// Finds a value for each slot so that the literals between them are where they must be, from `at` on.
@@ -355,7 +399,7 @@ fn read_time(kind: Kind, text: &[u8], last: &mut LastLocal) -> Option<(i64, Spel
         return time::whole(text, 0);
     }
     let stamp = match last {
-        Some((known, stamp)) if known[..] == *text => *stamp,
+        Some((known, stamp)) if text.len() == known.len() && text.first_chunk() == Some(known) => *stamp,
         _ => {
             let stamp = time::nginx_local(text)?;
             *last = text.first_chunk().map(|text| (*text, stamp));

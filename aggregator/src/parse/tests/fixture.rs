@@ -80,6 +80,10 @@ impl Fixture {
             };
             out.push_str(&format!("{} {value}{mark}\n", self.names.name(field.name)));
         }
+        let constants = line.constants().into_iter().flat_map(|(constants, shown)| constants.iter(shown));
+        for (name, value) in constants.filter(|(name, _)| *name != NameId::SOURCE) {
+            out.push_str(&format!("{} {value:?}\n", self.names.name(name)));
+        }
         out.truncate(out.trim_end().len());
         out
     }
@@ -87,11 +91,11 @@ impl Fixture {
     /// The text of a field of the last line.
     pub(in crate::parse) fn field(&mut self, raw: &[u8], name: &str) -> Option<String> {
         let id = self.names.intern(name)?;
-        Some(match self.line.get(id)?.value {
-            Value::Int(value) => value.to_string(),
-            Value::Float(value) => value.to_string(),
-            Value::Bool(value) => value.to_string(),
-            Value::Text(text) => String::from_utf8_lossy(self.line.text(raw, text)).into_owned(),
+        Some(match self.line.get(id).map(|field| field.value) {
+            Some(Value::Int(value)) => value.to_string(),
+            Some(Value::Float(value)) => value.to_string(),
+            Some(Value::Bool(value)) => value.to_string(),
+            Some(Value::Text(_)) | None => String::from_utf8_lossy(self.line.text_of(raw, id)?).into_owned(),
         })
     }
 

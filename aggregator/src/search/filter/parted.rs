@@ -54,6 +54,9 @@ pub fn scan(test: &TextTest, parts: &dyn Parts, within: &Mask) -> Result<Option<
                 for (place, part) in places {
                     if let Some(Piece::Column(key)) = template.get(place) {
                         let part = part.as_ref().unwrap_or(needle);
+                        if part.text().is_some_and(|text| !parts.may_have(key, text)) {
+                            continue;
+                        }
                         unsure = unsure.or(&hits(part, &parts.column(key)?, &rows)?);
                     }
                 }

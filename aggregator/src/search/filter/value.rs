@@ -39,6 +39,9 @@ pub const KEYWORDS: [&str; 15] = [
 /// Fields that bare words are looked for in.
 pub const TEXT_FIELDS: [&str; 2] = [field::MESSAGE, field::EXCEPTION_STACK];
 
+/// Shorter parts of texts are in nearly all columns.
+const PART_BYTES_MIN: usize = 3;
+
 /// A test of one field, compiled.
 #[derive(Debug, Clone)]
 pub struct FieldTest {
@@ -123,6 +126,13 @@ impl FieldTest {
     /// What texts are asked, where that is all there is to know of them.
     pub fn of_texts(&self) -> Option<&TextTest> {
         (!self.exists).then_some(&self.text)
+    }
+
+    /// What every text that passes has in it, whatever the case of its ASCII letters, if that is worth asking for. Signs
+    /// beyond ASCII that fold into it may stand in its place.
+    pub fn part(&self) -> Option<&str> {
+        let part = std::str::from_utf8(self.of_texts()?.needle()?.text()?).ok()?;
+        (part.len() >= PART_BYTES_MIN).then_some(part)
     }
 
     /// The rows of `within` that pass.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::names::{NameId, Names};
-use crate::parse::line::{Cut, Line, Offset, Spelling, Value};
+use crate::parse::line::{Constants, Cut, Line, Offset, Spelling, Value};
 use crate::store::fixture::{self, row};
 use crate::store::segment::Projection;
 
@@ -82,6 +82,41 @@ fn fields_beyond_the_limit_and_with_other_columns_names_go_into_extra() {
     assert_eq!(block.fields()["f1050"].rows, 1);
     assert_eq!(block.counts("service").expect("counted"), [("api".to_owned(), 1)]);
     assert_eq!(block.raw(&[1050, 1100]).expect("lines"), [&rows[1050].raw[..], &rows[1100].raw]);
+}
+
+#[test]
+fn constants_hold_for_the_rows_that_do_not_say_otherwise() {
+    let mut names = Names::default();
+    let [seq, team] = ["seq", "team"].map(|name| names.intern(name).expect("there is room"));
+    let constants = |values: &[(NameId, &str)]| {
+        let mut constants = Constants::default();
+        values.iter().for_each(|(name, value)| constants.add(*name, value));
+        Arc::new(constants)
+    };
+    let one = constants(&[(NameId::HOST, "h1"), (NameId::SERVICE, "s1"), (NameId::MESSAGE, "of all"), (seq, "7")]);
+    let two = constants(&[(NameId::HOST, "h1"), (team, "pay")]);
+    let mut builder = BlockBuilder::default();
+    let mut line = Line::default();
+    let lines = ["a=1", "service=own a=2", "a=3", "host=own a=4", "a=5", "a=6", "a=7"];
+    let of = [Some(&one), Some(&one), Some(&one), Some(&two), None, Some(&two), Some(&one)];
+    for (row, (text, constants)) in lines.iter().zip(of).enumerate() {
+        fixture::parse(&mut names, text.as_bytes(), &mut line);
+        if let Some(constants) = constants {
+            line.set_constants(constants);
+        }
+        builder.push(&names, &line, text.as_bytes(), row as i64, row as u64);
+    }
+    let block = builder.finish();
+    assert_eq!(text_of(&block, "host"), ["h1", "h1", "h1", "own", "", "h1", "h1"]);
+    assert_eq!(text_of(&block, "service"), ["s1", "own", "s1", "", "", "", "s1"]);
+    assert_eq!(text_of(&block, "message"), ["of all", "of all", "of all", "", "", "", "of all"]);
+    assert_eq!(text_of(&block, "team"), ["", "", "", "pay", "", "pay", ""]);
+    assert_eq!(
+        text_of(&block, "_extra"),
+        [r#"{"seq":"7"}"#, r#"{"seq":"7"}"#, r#"{"seq":"7"}"#, "", "", "", r#"{"seq":"7"}"#]
+    );
+    let back = block.raw(&[0, 1, 2, 3, 4, 5, 6]).expect("lines");
+    assert_eq!(back, lines.map(|line| line.as_bytes().to_vec()));
 }
 
 #[test]

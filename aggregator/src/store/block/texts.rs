@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, NullBufferBuilder, StringArray, StringBuilder, UInt16Array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray, UInt16Array};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::compute::take;
 use arrow::datatypes::UInt16Type;
 use arrow::error::ArrowError;
 
+use super::gaps::Gaps;
+use crate::equal::equal;
 use crate::store::segment::BLOCK_ROWS_MAX;
 use crate::store::split::rows::Dictionary;
 
@@ -60,23 +60,36 @@ pub(in crate::store) fn plain(array: &ArrayRef) -> Result<ArrayRef, ArrowError> 
 pub(super) struct Texts {
     /// `None` once they are held plainly.
     numbered: Option<Box<Numbering>>,
-    plain: StringBuilder,
+    plain: Plain,
 }
 
 impl Texts {
     pub(super) fn new(numbered: bool) -> Texts {
-        Texts { numbered: numbered.then(Box::default), plain: StringBuilder::new() }
+        Texts { numbered: numbered.then(Box::default), plain: Plain::default() }
     }
 
+    /// Adds a row with a text, which is valid UTF-8.
     #[inline]
-    pub(super) fn append_value(&mut self, text: &str) {
+    pub(super) fn append(&mut self, text: &[u8]) {
         match &mut self.numbered {
             Some(numbered) => {
                 if !numbered.append(text) {
                     self.go_on_plainly();
                 }
             }
-            None => self.plain.append_value(text),
+            None => self.plain.append(text),
+        }
+    }
+
+    /// Gives several rows one text.
+    pub(super) fn append_same(&mut self, text: &str, rows: usize) {
+        match &mut self.numbered {
+            Some(numbered) => {
+                let key = numbered.number(text);
+                numbered.keys.resize(numbered.keys.len() + rows, key);
+                numbered.last = Some(key);
+            }
+            None => (0..rows).for_each(|_| self.plain.append(text.as_bytes())),
         }
     }
 
@@ -89,32 +102,63 @@ impl Texts {
 
     #[cold]
     fn go_on_plainly(&mut self) {
-        let Some(mut numbered) = self.numbered.take() else { return };
-        let nulls = numbered.nulls.finish();
-        for (row, key) in numbered.keys.iter().enumerate() {
-            let there = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
-            self.plain.append_option(there.then(|| text_of(&numbered.dictionary, *key)));
+        let Some(numbered) = self.numbered.take() else { return };
+        for key in &numbered.keys {
+            self.plain.append(numbered.dictionary.text(u32::from(*key)));
         }
+        self.plain.gaps = numbered.gaps;
     }
 
     pub(super) fn finish(self) -> ArrayRef {
-        let Texts { numbered, mut plain } = self;
-        match numbered {
+        match self.numbered {
             Some(numbered) => numbered.finish(),
-            None => {
-                let mut array = plain.finish();
-                array.shrink_to_fit();
-                Arc::new(array)
-            }
+            None => self.plain.finish(),
         }
     }
 }
 
+/// Texts one after the other.
+#[derive(Debug)]
+struct Plain {
+    bytes: Vec<u8>,
+    /// Where each begins, and where the last ends: a block has fewer bytes than 31 bits count.
+    offsets: Vec<i32>,
+    gaps: Gaps,
+}
+
+impl Default for Plain {
+    fn default() -> Plain {
+        Plain { bytes: Vec::new(), offsets: vec![0], gaps: Gaps::default() }
+    }
+}
+
+impl Plain {
+    #[inline]
+    fn append(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        self.offsets.push(self.bytes.len() as i32);
+    }
+
+    fn append_nulls(&mut self, rows: usize) {
+        self.gaps.add(self.offsets.len() - 1, rows);
+    }
+
+    fn finish(mut self) -> ArrayRef {
+        self.bytes.shrink_to_fit();
+        let nulls = self.gaps.nulls(self.offsets.len() - 1);
+        let offsets = OffsetBuffer::new(self.gaps.stretch(self.offsets).into());
+        let texts = StringArray::try_new(offsets, self.bytes.into(), nulls);
+        Arc::new(texts.expect("every value was a text when it was added"))
+    }
+}
+
 /// Numbers texts in the order in which they come.
+#[derive(Default)]
 pub(in crate::store) struct Numbering {
     dictionary: Dictionary,
+    /// Of the rows that have a text.
     keys: Vec<u16>,
-    nulls: NullBufferBuilder,
+    gaps: Gaps,
     /// The number of the last text: mostly the next one is the same.
     last: Option<u16>,
 }
@@ -125,24 +169,18 @@ impl std::fmt::Debug for Numbering {
     }
 }
 
-impl Default for Numbering {
-    fn default() -> Numbering {
-        Numbering { dictionary: Dictionary::default(), keys: Vec::new(), nulls: NullBufferBuilder::new(0), last: None }
-    }
-}
-
 impl Numbering {
     /// Adds a row; `false` when the texts are hardly ever the same, and numbering should end.
     #[inline]
-    fn append(&mut self, text: &str) -> bool {
+    fn append(&mut self, text: &[u8]) -> bool {
         let key = match self.last {
-            Some(last) if self.dictionary.text(u32::from(last)) == text.as_bytes() => last,
-            _ => self.dictionary.number_text(text.as_bytes()) as u16,
+            Some(last) if equal(self.dictionary.text(u32::from(last)), text) => last,
+            _ => self.dictionary.number_text(text) as u16,
         };
         self.last = Some(key);
         self.append_key(key);
         let values = self.dictionary.len();
-        values < VALUES_MIN || 2 * values <= self.keys.len()
+        values < VALUES_MIN || 2 * values <= self.keys.len() + self.gaps.rows()
     }
 
     /// The number of a text for rows to be added, of which a block has fewer than there are keys.
@@ -153,34 +191,23 @@ impl Numbering {
     #[inline]
     pub(in crate::store) fn append_key(&mut self, key: u16) {
         self.keys.push(key);
-        self.nulls.append_non_null();
     }
 
     pub(in crate::store) fn append_nulls(&mut self, rows: usize) {
-        if rows == 1 {
-            self.keys.push(0);
-            return self.nulls.append_null();
-        }
-        self.keys.resize(self.keys.len() + rows, 0);
-        self.nulls.append_n_nulls(rows);
+        self.gaps.add(self.keys.len(), rows);
     }
 
-    pub(in crate::store) fn finish(mut self) -> ArrayRef {
-        let nulls = self.nulls.finish();
+    pub(in crate::store) fn finish(self) -> ArrayRef {
         let values: Vec<&[u8]> = (0..self.dictionary.len() as u32).map(|number| self.dictionary.text(number)).collect();
         let offsets = OffsetBuffer::from_lengths(values.iter().map(|value| value.len()));
         let texts = StringArray::try_new(offsets, values.concat().into(), None)
             .expect("every value was a text when it was numbered");
-        self.keys.shrink_to_fit();
         // A row without a value has the first key, which must be there.
         let texts = if texts.is_empty() { StringArray::from(vec![""]) } else { texts };
-        let keys = UInt16Array::new(ScalarBuffer::from(self.keys), nulls);
+        let nulls = self.gaps.nulls(self.keys.len());
+        let keys = UInt16Array::new(ScalarBuffer::from(self.gaps.spread(self.keys)), nulls);
         Arc::new(DictionaryArray::new(keys, Arc::new(texts)))
     }
-}
-
-fn text_of(dictionary: &Dictionary, key: u16) -> &str {
-    std::str::from_utf8(dictionary.text(u32::from(key))).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -192,7 +219,7 @@ mod tests {
         let values: Vec<_> = values.collect();
         for value in &values {
             match value {
-                Some(value) => texts.append_value(value),
+                Some(value) => texts.append(value.as_bytes()),
                 None => texts.append_nulls(1),
             }
         }

@@ -16,24 +16,41 @@ pub struct BitWriter {
 
 impl BitWriter {
     /// Appends the lower `bits` of a number, at most [`NUMBER_BITS_MAX`].
+    #[inline]
     pub fn put(&mut self, number: u64, bits: u32) {
         debug_assert!(bits <= NUMBER_BITS_MAX && number < 1 << bits, "{number} has more than {bits} bits");
+        // Fewer than 24 are held, so all find a place.
         self.held = (self.held << bits) | number;
         self.bits += bits;
-        while self.bits >= 8 {
-            self.bits -= 8;
-            self.out.push((self.held >> self.bits) as u8);
+        if self.bits >= 24 {
+            self.put_bytes();
         }
     }
 
+    /// Moves the whole bytes out.
+    #[inline]
+    fn put_bytes(&mut self) {
+        let whole = self.bits / 8;
+        if whole > 0 {
+            let bytes = (self.held << (64 - self.bits)).to_be_bytes();
+            self.out.extend_from_slice(&bytes[..whole as usize]);
+            self.bits -= 8 * whole;
+        }
+    }
+
+    #[inline]
     pub fn put_rice(&mut self, number: u64, k: u32) {
         let mut zeros = number >> k;
+        let lower = number & ((1 << k) - 1);
+        if zeros < u64::from(NUMBER_BITS_MAX - k.min(NUMBER_BITS_MAX)) {
+            return self.put(1 << k | lower, zeros as u32 + 1 + k);
+        }
         while zeros >= 32 {
             self.put(0, 32);
             zeros -= 32;
         }
         self.put(1, zeros as u32 + 1);
-        self.put(number & ((1 << k) - 1), k);
+        self.put(lower, k);
     }
 
     /// Appends a number from 1 to 2^20.
@@ -43,9 +60,9 @@ impl BitWriter {
 
     /// Fills the last byte with zeros; how many bytes there are now.
     pub fn align(&mut self) -> usize {
-        if self.bits > 0 {
-            self.put(0, 8 - self.bits);
-        }
+        let missing = self.bits.wrapping_neg() % 8;
+        self.put(0, missing);
+        self.put_bytes();
         self.out.len()
     }
 

@@ -60,12 +60,16 @@ impl SplitCache {
         Ok(split)
     }
 
-    /// The gate of the split of this name. The split is opened only when it has none.
+    /// The gate of the split of this name. The split is opened only when it stores none, or none that can be read.
     pub fn gate(&self, path: &str) -> Result<Arc<Gate>, String> {
         if let Some(gate) = self.gates.get(path) {
             return Ok(gate);
         }
-        let gate = Arc::new(self.get(path)?.gate()?);
+        let stored = Gate::open(&self.objects, path).unwrap_or_else(|error| {
+            tracing::warn!(split = path, error = %error, "the gate of a split could not be read");
+            None
+        });
+        let gate = Arc::new(stored.map_or_else(|| self.get(path)?.gate(), Ok)?);
         self.gates.insert(path, &gate);
         Ok(gate)
     }
@@ -77,6 +81,10 @@ impl SplitCache {
         if let Some(entry) = inner.open.remove(path) {
             inner.bytes -= entry.bytes;
         }
+    }
+
+    fn is_open(&self, path: &str) -> bool {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).open.contains_key(path)
     }
 
     fn find(&self, path: &str) -> Option<Arc<OpenSplit>> {
@@ -164,6 +172,10 @@ impl Segment for SplitSegment {
 
     fn fields(&self) -> &BTreeMap<String, FieldStat> {
         self.open().map_or(&self.no_fields, |open| &open.known().footer.fields)
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.get().is_some() || self.cache.is_open(&self.meta.path)
     }
 
     fn rules_out(&self, probe: &dyn Fn(&BTreeMap<String, FieldStat>) -> Probe) -> bool {

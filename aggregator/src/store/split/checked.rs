@@ -9,6 +9,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::footer::{GRANULE_BYTES, Section, check_section};
+use super::tail::End;
 use crate::store::objects::Object;
 
 /// A part that is loaded when it is first needed. A failure is not kept: the next reader tries again.
@@ -34,15 +35,28 @@ impl<T: Clone> Lazy<T> {
 /// The rows section, checked granule by granule as it is read.
 #[derive(Debug)]
 pub struct Rows {
-    object: Object,
+    object: Arc<Object>,
     bytes: u64,
     sums_at: Section,
     sums: Lazy<Bytes>,
+    /// What was read when the split was opened.
+    end: End,
 }
 
 impl Rows {
-    pub fn new(object: Object, bytes: u64, sums_at: Section) -> Rows {
-        Rows { object, bytes, sums_at, sums: Lazy::default() }
+    pub fn new((object, end): (Object, End), bytes: u64, sums_at: Section) -> Rows {
+        Rows { object: Arc::new(object), bytes, sums_at, sums: Lazy::default(), end }
+    }
+
+    /// For pieces of sections that have checksums of their own.
+    pub fn of_object(object: Object) -> Rows {
+        Rows::new((object, End::default()), 0, Section::default())
+    }
+
+    /// The same object, for such pieces.
+    pub fn object_alone(&self) -> Rows {
+        let (object, sums_at) = (Arc::clone(&self.object), Section::default());
+        Rows { object, bytes: 0, sums_at, sums: Lazy::default(), end: End::default() }
     }
 
     pub fn bytes_read(&self) -> u64 {
@@ -50,8 +64,7 @@ impl Rows {
     }
 
     pub fn section(&self, name: &str, section: Section) -> Result<Bytes, String> {
-        let range = section.offset..section.offset.saturating_add(section.bytes);
-        let bytes = self.object.read(range).map_err(|error| error.to_string())?;
+        let bytes = self.bytes_at(section.offset..section.offset.saturating_add(section.bytes))?;
         check_section(name, section, &bytes)?;
         Ok(bytes)
     }
@@ -60,7 +73,14 @@ impl Rows {
     pub fn piece(&self, section: Section, span: Range<u64>) -> Result<Bytes, String> {
         let at = |offset: u64| section.offset.checked_add(offset).filter(|_| offset <= section.bytes);
         let range = at(span.start).zip(at(span.end)).ok_or("a piece lies outside its section")?;
-        self.object.read(range.0..range.1).map_err(|error| error.to_string())
+        self.bytes_at(range.0..range.1)
+    }
+
+    fn bytes_at(&self, range: Range<u64>) -> Result<Bytes, String> {
+        match self.end.get(range.start, range.end.saturating_sub(range.start)) {
+            Some(found) => Ok(found),
+            None => self.object.read(range).map_err(|error| error.to_string()),
+        }
     }
 
     /// The bytes between two offsets as Parquet writes them.

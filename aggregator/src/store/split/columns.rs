@@ -44,6 +44,8 @@ enum What {
     Column(u32),
     /// The values that the numbers of a column in a row group stand for.
     Dictionary(u32),
+    /// Pages of a column in a row group, as they are stored.
+    Ahead(u32),
     /// What a search found in a block, under the number of its question.
     Answer(u128),
 }
@@ -55,6 +57,10 @@ impl ColumnAt {
 
     pub fn dictionary(split: u64, column: usize, group: usize) -> ColumnAt {
         ColumnAt { split, place: group as u32, what: What::Dictionary(column as u32) }
+    }
+
+    pub fn ahead(split: u64, column: usize, group: usize) -> ColumnAt {
+        ColumnAt { split, place: group as u32, what: What::Ahead(column as u32) }
     }
 
     pub fn answer(split: u64, question: u128, block: usize) -> ColumnAt {
@@ -112,6 +118,7 @@ impl Columns {
         match at.what {
             What::Answer(_) => in_part(&self.answers),
             What::Dictionary(_) => in_part(&self.small),
+            What::Ahead(_) => in_part(&self.wide),
             What::Column(_) => in_part(&self.small).or_else(|| in_part(&self.wide)),
         }
     }
@@ -122,6 +129,8 @@ impl Columns {
             What::Answer(_) => &self.answers,
             // A dictionary is asked for with every block of its row group.
             What::Dictionary(_) => &self.small,
+            // Once they are decoded nobody asks for them again.
+            What::Ahead(_) => &self.wide,
             What::Column(_) => {
                 if bytes > WIDE_BYTES {
                     &self.wide
@@ -153,8 +162,9 @@ impl Generations {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
-        if self.young.insert(at, array).is_none() {
-            self.young_bytes += bytes;
+        match self.young.insert(at, array) {
+            None => self.young_bytes += bytes,
+            Some(before) => self.young_bytes = (self.young_bytes + bytes).saturating_sub(bytes_of(&before)),
         }
     }
 }

@@ -93,16 +93,22 @@ impl Deriver {
         let worth = rows.len().div_ceil(LEARN_SHARE).max(2);
         let mut templates = Vec::new();
         while templates.len() < TEMPLATES_MAX {
-            let fits = |template: &Template, row: &usize| {
+            let fitting = |template: &Template| -> Vec<bool> {
                 let sources = sources(template, |key| sample.columns().get(*all.get(key)?));
-                sources.is_some_and(|sources| is_made_by(&sources, texts.value(*row), *row, &mut Vec::new()))
+                let mut scratch = Vec::new();
+                let mut fits = |row: &usize| {
+                    sources.as_ref().is_some_and(|sources| is_made_by(sources, texts.value(*row), *row, &mut scratch))
+                };
+                rows.iter().map(&mut fits).collect()
             };
-            let counted = candidates.iter().map(|(template, _)| rows.iter().filter(|row| fits(template, row)).count());
+            let counted =
+                candidates.iter().map(|(template, _)| fitting(template).into_iter().filter(|fits| *fits).count());
             // The first of those that fit equally often: the order must not depend on chance.
             let best = counted.enumerate().max_by_key(|(i, count)| (*count, std::cmp::Reverse(*i)));
             let Some((best, _)) = best.filter(|(_, count)| *count >= worth) else { break };
             let (template, _) = candidates.swap_remove(best);
-            rows.retain(|row| !fits(&template, row));
+            let mut fits = fitting(&template).into_iter();
+            rows.retain(|_| fits.next() != Some(true));
             templates.push(template);
         }
         (!templates.is_empty()).then_some(Deriver { message, templates, columns: all })

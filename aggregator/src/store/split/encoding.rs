@@ -12,7 +12,8 @@ use arrow::record_batch::RecordBatch;
 
 use super::hashes;
 use super::indexer::WORD_FIELDS;
-use super::rows::{Plain, Plan, ZSTD_LEVEL, encode};
+use super::rows::compressor::Compressor;
+use super::rows::{Plain, Plan, encode};
 use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
 
 /// Rows of the sample.
@@ -27,8 +28,12 @@ const CERTAIN_TIMES: f64 = 16.0;
 /// Else it has to be surely smaller: what a sample says of it is rather too little.
 const DICTIONARY_GAIN: f64 = 0.8;
 
+/// So many texts are worth an order; that of fewer costs the pages more than it gives the dictionary.
+const ORDERED_VALUES_MIN: f64 = 1000.0;
+
 /// How the columns of `rows` rows in groups of `group_rows` are encoded, of which `sample` is a part.
 pub fn plans(layout: &Layout, sample: &RecordBatch, rows: usize, group_rows: usize) -> Vec<Plan> {
+    let mut trial = Trial::new();
     let plan = |i: usize| {
         if i < FIELD_COLUMNS_AT {
             return Plan { plain: Plain::Deltas, bounds: true, ..PLAIN };
@@ -36,7 +41,8 @@ pub fn plans(layout: &Layout, sample: &RecordBatch, rows: usize, group_rows: usi
         let column = sample.column(i);
         let plan = match layout.keys().get(i - FIELD_COLUMNS_AT) {
             Some(key) => {
-                plan_of(key.kind, WORD_FIELDS.contains(&&*key.field), &Values::of(column, key.kind, (rows, group_rows)))
+                let values = Values::of(column, key.kind, (rows, group_rows), &mut trial);
+                plan_of(key.kind, WORD_FIELDS.contains(&&*key.field), &values)
             }
             None => Plan { dictionary: i == layout.shape(), ..PLAIN },
         };
@@ -47,7 +53,7 @@ pub fn plans(layout: &Layout, sample: &RecordBatch, rows: usize, group_rows: usi
 }
 
 /// A column without any of it.
-const PLAIN: Plan = Plan { dictionary: false, plain: Plain::Bytes, compressed: true, bounds: false };
+const PLAIN: Plan = Plan { dictionary: false, ordered: false, plain: Plain::Bytes, compressed: true, bounds: false };
 
 /// Numbers of few different values.
 pub const NUMBERED: Plan = Plan { dictionary: true, ..PLAIN };
@@ -68,7 +74,8 @@ fn plan_of(kind: Kind, prose: bool, values: &Values) -> Plan {
     let certain = values.distinct * CERTAIN_TIMES <= values.present;
     let again = kind == Kind::Str && !prose && values.distinct * 5.0 < values.present * 3.0;
     let dictionary = certain || (again && values.dictionary_bytes < DICTIONARY_GAIN * values.plain_bytes);
-    Plan { dictionary, plain, bounds, compressed: true }
+    let ordered = dictionary && kind == Kind::Str && values.distinct >= ORDERED_VALUES_MIN;
+    Plan { dictionary, ordered, plain, bounds, compressed: true }
 }
 
 /// What a sample says of a column.
@@ -89,7 +96,7 @@ struct Values {
 
 impl Values {
     /// Of a column of so many rows, in groups of so many.
-    fn of(column: &ArrayRef, kind: Kind, (rows, group_rows): (usize, usize)) -> Values {
+    fn of(column: &ArrayRef, kind: Kind, (rows, group_rows): (usize, usize), trial: &mut Trial) -> Values {
         let mut hashes: Vec<u64> = match kind {
             Kind::Str => column.as_string::<i32>().iter().flatten().map(|v| hashes::hash64(v.as_bytes())).collect(),
             Kind::Int => column.as_primitive::<Int64Type>().iter().flatten().map(|v| v as u64).collect(),
@@ -126,10 +133,10 @@ impl Values {
             // With few values there is no doubt.
             if distinct * CERTAIN_TIMES > present {
                 let mut known = HashSet::with_capacity(sampled as usize);
-                let (joined, apart) = (compressed(texts.iter().flatten()), compressed_apart(texts.iter().flatten()));
+                let (joined, apart) = (trial.joined(texts.iter().flatten()), trial.apart(texts.iter().flatten()));
                 values.lengths_apart = apart < joined;
                 values.plain_bytes = joined.min(apart) / seen;
-                let each = compressed(texts.iter().flatten().filter(|text| known.insert(*text))) / sampled;
+                let each = trial.joined(texts.iter().flatten().filter(|text| known.insert(*text))) / sampled;
                 // A sample has less variety than the whole, and a large dictionary is compressed better.
                 let number = f64::max(bits + rare * (distinct / sampled).log2(), 1.0) / 8.0;
                 values.dictionary_bytes = number + 0.75 * each * distinct / present;
@@ -139,22 +146,40 @@ impl Values {
     }
 }
 
-/// Bytes of these texts, each behind its length, compressed.
-fn compressed<'a>(texts: impl Iterator<Item = &'a str>) -> f64 {
-    let mut plain = Vec::new();
-    for text in texts {
-        plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
-        plain.extend_from_slice(text.as_bytes());
-    }
-    zstd::bulk::compress(&plain, ZSTD_LEVEL).map_or(plain.len(), |bytes| bytes.len()) as f64
+/// Tries how texts are kept.
+struct Trial {
+    /// `None` when zstd has no memory: then nothing gets smaller.
+    compressor: Option<Compressor>,
+    body: Vec<u8>,
+    words: Vec<u64>,
 }
 
-/// The same with their lengths in front of all of them.
-fn compressed_apart<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> f64 {
-    let mut plain = Vec::new();
-    encode::deltas(&texts.clone().map(|text| text.len() as u64).collect::<Vec<_>>(), &mut plain);
-    texts.for_each(|text| plain.extend_from_slice(text.as_bytes()));
-    zstd::bulk::compress(&plain, ZSTD_LEVEL).map_or(plain.len(), |bytes| bytes.len()) as f64
+impl Trial {
+    fn new() -> Trial {
+        Trial { compressor: Compressor::new().ok(), body: Vec::new(), words: Vec::new() }
+    }
+
+    fn compressed(&mut self, cuts: &[usize]) -> f64 {
+        let packed = self.compressor.as_mut().and_then(|compressor| compressor.compress(&self.body, cuts).ok());
+        packed.map_or(self.body.len(), <[u8]>::len) as f64
+    }
+
+    /// Bytes of these texts, each behind its length, compressed.
+    fn joined<'a>(&mut self, texts: impl Iterator<Item = &'a str>) -> f64 {
+        self.body.clear();
+        for text in texts {
+            self.body.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            self.body.extend_from_slice(text.as_bytes());
+        }
+        self.compressed(&[])
+    }
+
+    /// The same with their lengths in front of all of them.
+    fn apart<'a>(&mut self, texts: impl Iterator<Item = &'a str> + Clone) -> f64 {
+        self.body.clear();
+        let (texts_at, _) = encode::texts_apart(|| texts.clone().map(str::as_bytes), &mut self.words, &mut self.body);
+        self.compressed(&[texts_at])
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +191,12 @@ mod tests {
     use super::*;
 
     fn of(values: impl Iterator<Item = String>, rows: usize) -> Values {
-        Values::of(&(Arc::new(StringArray::from_iter_values(values)) as ArrayRef), Kind::Str, (rows, rows))
+        Values::of(
+            &(Arc::new(StringArray::from_iter_values(values)) as ArrayRef),
+            Kind::Str,
+            (rows, rows),
+            &mut Trial::new(),
+        )
     }
 
     #[test]
@@ -183,7 +213,7 @@ mod tests {
         assert!(some.distinct > 500.0 && some.distinct < 4000.0, "{some:?}");
         assert!(some.dictionary_bytes < some.plain_bytes, "{some:?}");
         assert!(of((0..9).map(|_| "a".repeat(64)), 9).constant && !of((0..9).map(|_| "a".repeat(65)), 9).constant);
-        let none = Values::of(&(Arc::new(Int64Array::new_null(9)) as ArrayRef), Kind::Int, (9, 9));
+        let none = Values::of(&(Arc::new(Int64Array::new_null(9)) as ArrayRef), Kind::Int, (9, 9), &mut Trial::new());
         assert!(!none.constant && none.distinct == 0.0, "{none:?}");
     }
 }

@@ -13,8 +13,12 @@ use crate::store::column::{ColumnKey, Kind, Layout};
 use crate::store::segment::{BlockStat, Counts, FieldStat};
 
 /// The version that is written. Those from 1 on are read; 2 brought [`Footer::derived`] and the packed hash
-/// list, 3 the pages of the hash list, 4 their groups, 5 [`Sections::tally`].
-pub const VERSION: u32 = 5;
+/// list, 3 the pages of the hash list, 4 their groups, 5 [`Sections::tally`], 6 [`Sections::gate`] and
+/// [`Footer::found_by_words`].
+pub const VERSION: u32 = 6;
+
+/// From this version on a gate ends where the footer begins.
+pub const GATE_VERSION: u32 = 6;
 
 /// Bytes of the rows section that share a checksum: what is read at least.
 pub const GRANULE_BYTES: u64 = 16 << 10;
@@ -50,6 +54,9 @@ pub struct Sections {
     /// Without bytes before version 5.
     #[serde(default)]
     pub tally: Section,
+    /// Without bytes before version 6.
+    #[serde(default)]
+    pub gate: Section,
 }
 
 /// What the catalogue knows of a split: enough to find it, to leave it out by its time, and to retire it.
@@ -92,6 +99,8 @@ pub struct Footer {
     pub scan_words: Vec<u32>,
     /// Blocks and fields whose values are not indexed.
     pub scan_values: Vec<(u32, String)>,
+    /// Fields of which some values are in the indexes as the words of messages alone ([`super::indexer::said`]).
+    pub found_by_words: Vec<String>,
     /// By field.
     pub counts: BTreeMap<String, BlockCounts>,
     /// What messages are put together from that are not stored.
@@ -111,6 +120,9 @@ struct Stored {
     extra_blocks: Vec<u32>,
     scan_words: Vec<u32>,
     scan_values: Vec<(u32, String)>,
+    /// Not before version 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    found_by_words: Vec<String>,
     counts: BTreeMap<String, StoredCounts>,
     /// Not in version 1.
     #[serde(default)]
@@ -153,6 +165,7 @@ impl Footer {
             extra_blocks: self.extra_blocks.clone(),
             scan_words: self.scan_words.clone(),
             scan_values: self.scan_values.clone(),
+            found_by_words: self.found_by_words.clone(),
             counts: self.counts.iter().map(|(name, blocks)| (name.clone(), stored_counts(blocks))).collect(),
             derived: self.derived.iter().map(stored_template).collect(),
         };
@@ -190,6 +203,7 @@ impl Footer {
             extra_blocks: stored.extra_blocks,
             scan_words: stored.scan_words,
             scan_values: stored.scan_values,
+            found_by_words: stored.found_by_words,
             counts: counts.collect::<Option<_>>().ok_or("footer: a count names a value that is not there")?,
             derived: stored.derived.into_iter().map(read_template).collect::<Result<_, _>>()?,
         })
@@ -247,8 +261,9 @@ fn read_counts(stored: StoredCounts) -> Option<BlockCounts> {
 }
 
 /// The fixed bytes before the Parquet metadata.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Trailer {
+    pub version: u32,
     pub footer: Section,
     pub parquet_bytes: u32,
     pub parquet_crc: u32,
@@ -258,7 +273,7 @@ impl Trailer {
     pub fn encode(&self) -> [u8; TRAILER_BYTES] {
         let mut out = [0; TRAILER_BYTES];
         out[..8].copy_from_slice(MAGIC);
-        out[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        out[8..12].copy_from_slice(&self.version.to_le_bytes());
         out[12..20].copy_from_slice(&self.footer.offset.to_le_bytes());
         out[20..24].copy_from_slice(&(self.footer.bytes as u32).to_le_bytes());
         out[24..28].copy_from_slice(&self.footer.crc.to_le_bytes());
@@ -277,12 +292,13 @@ impl Trailer {
         if crc32fast::hash(&bytes[..36]) != u32_at(36) {
             return Err("the trailer does not match its checksum".to_owned());
         }
-        if !(1..=VERSION).contains(&u32_at(8)) {
-            let version = u32_at(8);
+        let version = u32_at(8);
+        if !(1..=VERSION).contains(&version) {
             return Err(format!("version {version} is not known here, 1 to {VERSION} are: a newer Logweir wrote it"));
         }
         let offset = u64::from(u32_at(12)) | (u64::from(u32_at(16)) << 32);
         Ok(Trailer {
+            version,
             footer: Section { offset, bytes: u64::from(u32_at(20)), crc: u32_at(24) },
             parquet_bytes: u32_at(28),
             parquet_crc: u32_at(32),
@@ -332,6 +348,7 @@ mod tests {
             extra_blocks: Vec::new(),
             scan_words: Vec::new(),
             scan_values: Vec::new(),
+            found_by_words: vec!["path".into()],
             counts: BTreeMap::new(),
             derived: vec![vec![
                 Piece::Literal("took ".into()),

@@ -10,10 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use logweir_runtime::open_files;
 
 use super::checked::Rows;
-use super::footer::{Footer, Section};
+use super::footer::{Footer, GATE_VERSION, Section};
+use super::grams::Grams;
 use super::hashes::{HashList, Seeded, hash64};
 use super::lookup::{self, Indexes};
+use super::tail::Tail;
+use super::writer::BLOCKS_MAX;
+use crate::store::objects::Objects;
 use crate::store::segment::{BlockStat, FieldStat, Probe};
+
+pub mod stored;
 
 /// Memory of all gates: those of some thousand splits.
 pub const GATES_BYTES_MAX: u64 = 128 << 20;
@@ -31,55 +37,71 @@ const TERM_PROBES: u32 = 8;
 /// A gate.
 #[derive(Debug)]
 pub struct Gate {
-    /// As far as lookups ask for it, as if all rows were one block.
-    footer: Footer,
+    told: Told,
     terms: Terms,
     hashes: Arc<HashList>,
+    /// By field.
+    grams: BTreeMap<String, Grams>,
+    rows: Rows,
+}
+
+/// What a gate has of the footer of its split.
+#[derive(Debug)]
+pub struct Told {
+    /// As far as lookups ask for it, as if all rows were one block.
+    footer: Footer,
     hashes_at: Section,
-    rows: Arc<Rows>,
     blocks: usize,
 }
 
-/// What a gate is made of.
-pub struct Parts<'a> {
-    pub footer: &'a Footer,
-    pub terms: Terms,
-    pub hashes: Arc<HashList>,
-    pub rows: Arc<Rows>,
-}
-
-impl Gate {
-    pub fn new(parts: Parts<'_>) -> Gate {
-        let Parts { footer, terms, hashes, rows } = parts;
+impl Told {
+    fn of(footer: &Footer) -> Told {
         let once = |some: bool| if some { vec![0] } else { Vec::new() };
         let mut scan_values: Vec<(u32, String)> =
             footer.scan_values.iter().map(|(_, field)| (0, field.clone())).collect();
         scan_values.sort_unstable();
         scan_values.dedup();
-        let whole = BlockStat {
-            rows: footer.meta.rows.min(u64::from(u32::MAX)) as u32,
-            min_time_ns: footer.meta.min_time_ns,
-            max_time_ns: footer.meta.max_time_ns,
-        };
-        Gate {
+        Told {
             hashes_at: footer.sections.hashes,
             blocks: footer.blocks.len(),
             footer: Footer {
                 fields: footer.fields.clone(),
-                blocks: vec![whole],
+                blocks: vec![BlockStat { rows: 1, min_time_ns: 0, max_time_ns: 0 }],
                 extra_blocks: once(!footer.extra_blocks.is_empty()),
                 scan_words: once(!footer.scan_words.is_empty()),
                 scan_values,
+                found_by_words: footer.found_by_words.clone(),
                 ..Footer::default()
             },
-            terms,
-            hashes,
-            rows,
         }
+    }
+}
+
+impl Gate {
+    /// The gate that is stored in a split, if one is.
+    pub fn open(objects: &Objects, path: &str) -> Result<Option<Gate>, String> {
+        let tail = Tail::read(objects, path)?;
+        if tail.trailer.version < GATE_VERSION {
+            return Ok(None);
+        }
+        let damaged = || "the gate section is damaged".to_owned();
+        let to = tail.trailer.footer.offset;
+        let end = tail.piece(to.checked_sub(stored::END_BYTES).ok_or_else(damaged)?, stored::END_BYTES)?;
+        let bytes = stored::len(&end).ok_or_else(damaged)? + stored::END_BYTES;
+        let section = tail.piece(to.checked_sub(bytes).ok_or_else(damaged)?, bytes)?;
+        let Some(read) = stored::decode(&section)? else { return Ok(None) };
+        let stored::Read { told, terms, hashes, grams } = read;
+        let (object, _) = tail.into_parts();
+        Ok(Some(Gate { told, terms, hashes: Arc::new(hashes), grams, rows: Rows::of_object(object) }))
+    }
+
+    /// A gate made from an open split, whose object is `rows`.
+    pub fn new(footer: &Footer, terms: Terms, hashes: Arc<HashList>, rows: Rows) -> Gate {
+        Gate { told: Told::of(footer), terms, hashes, grams: BTreeMap::new(), rows }
     }
 
     pub fn fields(&self) -> &BTreeMap<String, FieldStat> {
-        &self.footer.fields
+        &self.told.footer.fields
     }
 
     /// Whether some row may match.
@@ -88,14 +110,15 @@ impl Gate {
     }
 
     fn bytes(&self) -> u64 {
-        let fields = self.footer.fields.keys().map(|name| 128 + name.len()).sum::<usize>();
-        (fields + self.terms.words.len() * 8 + self.hashes.memory_bytes() + size_of::<Gate>() + 256) as u64
+        let fields = self.told.footer.fields.keys().map(|name| 128 + name.len()).sum::<usize>();
+        let grams = self.grams.iter().map(|(name, grams)| 96 + name.len() + grams.bytes()).sum::<usize>();
+        (fields + grams + self.terms.words.len() * 8 + self.hashes.memory_bytes() + size_of::<Gate>() + 256) as u64
     }
 }
 
 impl Indexes for Gate {
     fn footer(&self) -> &Footer {
-        &self.footer
+        &self.told.footer
     }
 
     fn find_term(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
@@ -111,18 +134,22 @@ impl Indexes for Gate {
     }
 
     fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
-        let mut blocks = vec![false; self.blocks];
-        let read = |span| self.rows.piece(self.hashes_at, span);
+        let mut blocks = vec![false; self.told.blocks];
+        let read = |span| self.rows.piece(self.told.hashes_at, span);
         self.hashes.find(term, &mut blocks, read)?.ok_or("the hashes section is damaged")?;
         if blocks.contains(&true) {
             flags.fill(true);
         }
         Ok(())
     }
+
+    fn find_part(&self, field: &str, part: &[u8], _flags: &mut [bool]) -> Result<bool, String> {
+        Ok(self.grams.get(field).is_some_and(|grams| !grams.may_have(part)))
+    }
 }
 
 /// A Bloom filter of terms.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Terms {
     words: Vec<u64>,
 }

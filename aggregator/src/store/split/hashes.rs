@@ -129,7 +129,17 @@ impl Hasher for SeededHasher {
 
 /// A term and its block as one number that sorts by hash and then by block.
 pub fn entry(term: &[u8], block: u32) -> u64 {
-    (hash64(term) & !((1 << BLOCK_BITS) - 1)) | u64::from(block)
+    in_block(hash64(term), block)
+}
+
+/// An entry in another block.
+pub fn in_block(entry: u64, block: u32) -> u64 {
+    (entry & !((1 << BLOCK_BITS) - 1)) | u64::from(block)
+}
+
+/// The hash of an entry.
+pub fn hash_of(entry: u64) -> u64 {
+    entry >> BLOCK_BITS
 }
 
 /// Bits of a digit of [`sort`], the digits, and how many entries they are enough for: a list has fewer bits.
@@ -171,13 +181,14 @@ fn sort(entries: &mut Vec<u64>) {
 /// Writes the list. `entries` come from [`entry`].
 pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
     sort(entries);
-    let hash = |entry: &u64| *entry >> BLOCK_BITS;
+    let hash = |entry: &u64| hash_of(*entry);
     let sorted_by = |entry: &u64| *entry >> (64 - DIGIT_BITS * DIGITS);
     let terms = entries.chunk_by(|a, b| sorted_by(a) == sorted_by(b)).count().max(1);
     let hash_bits = (terms.ilog2() + 1 + SPARE_BITS).clamp(HASH_BITS_MIN, HASH_BITS);
     let cut = HASH_BITS - hash_bits;
     let delta_k = rice_parameter((1 << hash_bits) / terms as u64);
     let blocks = entries.iter().map(block_of).max().map_or(0, |last| last + 1);
+    let block_bits = number_bits(blocks);
     let (mut groups, mut body, mut list) = (Vec::new(), BitWriter::default(), Vec::new());
     let (mut count, mut last) = (0usize, 0u64);
     for group in entries.chunk_by(|a, b| hash(a) >> cut == hash(b) >> cut) {
@@ -189,6 +200,10 @@ pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
         body.put_rice(hash - last, delta_k);
         last = hash;
         count += 1;
+        if let [entry] = group {
+            body.put(1 << block_bits | block_of(entry), block_bits + 1);
+            continue;
+        }
         list.clear();
         list.extend(group.iter().map(block_of));
         // Terms that share the shorter hash come in any order.

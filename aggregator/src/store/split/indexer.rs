@@ -4,32 +4,41 @@
 //!   front into the lexicon, the others into the lexicon. Words over [`WORD_BYTES_MAX`] leave only their front.
 //! - Values of all other text columns, folded: small sets of words into the lexicon, everything else into the hash
 //!   list.
-//!   Where a field is text in some rows and an integer in others, integers are indexed as their text.
+//!   Where a field is text in some rows and an integer in others, integers are indexed as their text. What messages say
+//!   word by word is left to its words ([`said`]).
 //! - Names of fields into the lexicon.
 //!
 //! A block whose text has too many distinct words, or hardly any word twice, is marked to be scanned instead.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-use arrow::array::{Array, AsArray, Int64Array, StringArray, UInt16Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, UInt16Array};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
 
 use self::distinct::Distinct;
+use self::hashed::Hashed;
+use self::said::{Said, is_found_by_words};
+use self::words::{FOLDED, Fronts};
+pub use self::words::{FRONT_CHARS, for_each_word, front};
 use super::derived::{self, Deriver, Piece};
 use super::hashes;
 use super::lexicon::{LexiconBuilder, class};
-use super::rows::{Numbers, dictionary};
+use super::rows::{Dictionary, Numbers, dictionary};
 use super::tally::Cursor;
 use crate::store::block::{cell, texts};
-use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
+use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT, Kind, Layout};
 use crate::store::segment::Counts;
 use crate::store::spell::Cell;
 use crate::store::token::{self, WORD_BYTES_MAX};
 
 mod distinct;
+mod hashed;
+pub mod said;
+mod words;
 
 /// A block with more distinct words is scanned.
 pub const BLOCK_WORDS_MAX: usize = 16_000;
@@ -51,9 +60,6 @@ pub const LEXICON_VALUES_MAX: usize = 256;
 /// Most values of a block in the hash list; the columns beyond are scanned.
 pub const BLOCK_VALUES_MAX: usize = 65_536;
 
-/// Letters of the front of a word.
-pub const FRONT_CHARS: usize = 3;
-
 /// The columns whose text is cut into words.
 pub const WORD_FIELDS: [&str; 2] = [field::MESSAGE, field::EXCEPTION_STACK];
 
@@ -73,8 +79,12 @@ pub struct Indexer {
     hashes: Vec<u64>,
     blocks: u32,
     scans: Scans,
-    /// Reused: hashes of the variable words of a block.
+    found_by_words: BTreeSet<String>,
+    /// By place of a column.
+    hashed: Vec<Hashed>,
+    /// Reused: the entries of the variable words of a block, each once, and the hashes of these.
     variable: Vec<u64>,
+    words: Distinct,
     fronts: Fronts,
     distinct: Distinct,
     /// In which rows the words at hand stand.
@@ -94,7 +104,10 @@ impl Default for Indexer {
             hashes: Vec::new(),
             blocks: 0,
             scans: Scans::default(),
+            found_by_words: BTreeSet::new(),
+            hashed: Vec::new(),
             variable: Vec::new(),
+            words: Distinct::default(),
             fronts: Fronts::default(),
             distinct: Distinct::default(),
             at: Cursor::default(),
@@ -111,6 +124,8 @@ pub struct Indexes {
     pub lexicon: LexiconBuilder,
     pub hashes: Vec<u64>,
     pub scans: Scans,
+    /// Fields of which some values are found by the words of messages alone.
+    pub found_by_words: Vec<String>,
 }
 
 /// Which rows have messages that their other columns tell.
@@ -157,7 +172,7 @@ impl Indexer {
         self.lexicon.begin_block();
         let block = self.blocks;
         self.blocks += 1;
-        self.add_words(rows, told, block);
+        let said = self.add_words(rows, told, block);
         let mut hashed = 0;
         let mut term = Vec::new();
         for (key, (place, column)) in
@@ -184,71 +199,163 @@ impl Indexer {
                 hashed += self.add_distinct(&key.field, values, counts.len(), block);
                 continue;
             }
-            if let Some(numbers) = numbers(place) {
-                let occurring = numbers.occurring();
-                let values: Vec<_> =
-                    occurring.iter().filter_map(|(number, _)| numbers.spelled(*number, key.kind)).collect();
-                hashed += self.add_distinct(&key.field, values.iter().map(|value| &**value), values.len(), block);
-                continue;
-            }
-            match key.kind {
-                Kind::Str => match texts::numbered(column) {
-                    Some((keys, values)) => {
-                        let used = used(keys, values.len());
-                        let values = used.iter().map(|key| values.value(*key).as_bytes());
-                        hashed += self.add_distinct(&key.field, values, used.len(), block);
-                    }
-                    None => hashed += self.add_values(&key.field, column.as_string(), block),
-                },
-                Kind::Int => {
-                    let integers = column.as_primitive::<Int64Type>();
-                    let texts: StringArray = integers.iter().map(|value| Some(value?.to_string())).collect();
-                    hashed += self.add_values(&key.field, &texts, block);
-                }
-                Kind::Float | Kind::Bool => {}
-            }
+            let said = Some(&said).filter(|said| key.kind == Kind::Str && said.says(place));
+            hashed += self.add_column(key, (place, column), numbers(place), said, block);
         }
     }
 
-    pub fn finish(self) -> Indexes {
-        Indexes { lexicon: self.lexicon, hashes: self.hashes, scans: self.scans }
+    /// Adds the values of a column, but for those that messages say; how many went into the hash list.
+    fn add_column(
+        &mut self,
+        key: &ColumnKey,
+        (place, column): (usize, &ArrayRef),
+        numbers: Option<Numbers<'_>>,
+        said: Option<&Said>,
+        block: u32,
+    ) -> usize {
+        let left_out = |value: &[u8]| said.is_some() && is_found_by_words(value);
+        let name = &*key.field;
+        if let Some(numbers) = numbers {
+            let mut alone = vec![said.is_none(); numbers.dictionary.len()];
+            for (at, _) in said.iter().flat_map(|said| said.unsaid(place, column)) {
+                alone[numbers.numbers[at] as usize] = true;
+            }
+            let occurring = numbers.occurring(&mut self.times);
+            if occurring.len() > LEXICON_VALUES_MAX {
+                return self.add_many((key, place), numbers, (&occurring, &alone), block);
+            }
+            let spelled =
+                |(number, _): &(u32, u32)| Some((alone[*number as usize], numbers.spelled(*number, key.kind)?));
+            let all: Vec<_> = occurring.iter().filter_map(spelled).collect();
+            let values: Vec<&[u8]> =
+                all.iter().filter(|(alone, value)| *alone || !left_out(value)).map(|(_, value)| &**value).collect();
+            return self.add_some(name, &values, all.len(), block);
+        }
+        match key.kind {
+            Kind::Str => match texts::numbered(column) {
+                Some((keys, values)) => {
+                    let mut alone = vec![said.is_none(); values.len()];
+                    for (_, row) in said.iter().flat_map(|said| said.unsaid(place, column)) {
+                        alone[usize::from(keys.value(row))] = true;
+                    }
+                    let used = used(keys, values.len());
+                    let kept = used.iter().filter(|key| alone[**key] || !left_out(values.value(**key).as_bytes()));
+                    let kept: Vec<&[u8]> = kept.map(|key| values.value(*key).as_bytes()).collect();
+                    self.add_some(name, &kept, used.len(), block)
+                }
+                None => {
+                    let texts = column.as_string::<i32>();
+                    let Some(said) = said else { return self.add_values(name, texts, block) };
+                    let mut alone = vec![false; texts.len()];
+                    said.unsaid(place, column).for_each(|(_, row)| alone[row] = true);
+                    let kept: StringArray = texts
+                        .iter()
+                        .zip(alone)
+                        .map(|(text, alone)| text.filter(|text| alone || !left_out(text.as_bytes())))
+                        .collect();
+                    if kept.null_count() > texts.null_count() {
+                        self.found_by_words.insert(name.to_owned());
+                    }
+                    self.add_values(name, &kept, block)
+                }
+            },
+            Kind::Int => {
+                let integers = column.as_primitive::<Int64Type>();
+                let texts: StringArray = integers.iter().map(|value| Some(value?.to_string())).collect();
+                self.add_values(name, &texts, block)
+            }
+            Kind::Float | Kind::Bool => 0,
+        }
     }
 
-    fn add_words(&mut self, rows: &Rows<'_>, told: Option<&Told<'_>>, block: u32) {
+    /// Adds more values than the lexicon takes, but for those that messages say and no row has `alone`; how many went into
+    /// the hash list. A value that comes again in another block was hashed before.
+    fn add_many(
+        &mut self,
+        (key, place): (&ColumnKey, usize),
+        numbers: Numbers<'_>,
+        (occurring, alone): (&[(u32, u32)], &[bool]),
+        block: u32,
+    ) -> usize {
+        if self.hashed.len() <= place {
+            self.hashed.resize_with(place + 1, Hashed::default);
+        }
+        let known = &mut self.hashed[place];
+        known.begin(numbers.dictionary);
+        let mut term = Vec::new();
+        put_value_term(&mut term, &key.field, "");
+        let (value_at, before) = (term.len(), self.hashes.len());
+        for (number, _) in occurring {
+            let entry = &mut known.entries[*number as usize];
+            if *entry == 0 {
+                let Some(value) = numbers.spelled(*number, key.kind) else { continue };
+                put_folded(&mut term, value_at, &value);
+                let by_words = if is_found_by_words(&value) { Hashed::BY_WORDS } else { 0 };
+                *entry = hashes::in_block(hashes::entry(&term, 0), Hashed::KNOWN | by_words);
+            }
+            if alone[*number as usize] || *entry & u64::from(Hashed::BY_WORDS) == 0 {
+                self.hashes.push(hashes::in_block(*entry, block));
+            }
+        }
+        let hashed = self.hashes.len() - before;
+        if hashed < occurring.len() {
+            self.found_by_words.insert(key.field.to_string());
+        }
+        hashed
+    }
+
+    /// Adds those of so many distinct values that are not left out; how many went into the hash list.
+    fn add_some(&mut self, name: &str, values: &[&[u8]], distinct: usize, block: u32) -> usize {
+        if values.len() < distinct {
+            self.found_by_words.insert(name.to_owned());
+        }
+        self.add_distinct(name, values.iter().copied(), distinct, block)
+    }
+
+    pub fn finish(self) -> Indexes {
+        let found_by_words = self.found_by_words.into_iter().collect();
+        Indexes { lexicon: self.lexicon, hashes: self.hashes, scans: self.scans, found_by_words }
+    }
+
+    /// Adds the words of the block; which messages say what. Those of a block that is to be scanned say nothing.
+    fn add_words(&mut self, rows: &Rows<'_>, told: Option<&Told<'_>>, block: u32) -> Said {
+        let texts = Texts::of(rows);
+        let said = told.map_or_else(Said::default, |told| Said::new(told, &texts));
         let before = self.lexicon.block_terms();
         self.variable.clear();
+        self.words.begin();
         self.fronts.begin_block();
         self.at = Cursor::default();
-        let occurrences = self.add_texts(rows, told, block);
+        let occurrences = self.add_texts(rows, &texts, told.map(|told| (told, &said)), block);
         let distinct = self.distinct_words(before);
         let too_many = |occurrences: usize| distinct > BLOCK_WORDS_MIN && distinct * 3 > occurrences;
         if distinct > BLOCK_WORDS_MAX || occurrences.is_none_or(too_many) {
             self.lexicon.truncate_block(before);
             self.scans.words.push(block);
             self.probe_words = PROBE_WORDS_AGAIN;
-        } else {
-            self.hashes.extend_from_slice(&self.variable);
-            self.probe_words = PROBE_WORDS;
+            return Said::default();
         }
+        self.hashes.extend_from_slice(&self.variable);
+        self.probe_words = PROBE_WORDS;
+        said
     }
 
     /// Distinct words of the block, of which the lexicon had `before` terms.
-    fn distinct_words(&mut self, before: usize) -> usize {
-        self.variable.sort_unstable();
-        self.variable.dedup();
+    fn distinct_words(&self, before: usize) -> usize {
         self.lexicon.block_terms() - before + self.variable.len()
     }
 
     /// Adds the words of all texts; how many there were, or `None` as soon as they are surely too many.
-    fn add_texts(&mut self, rows: &Rows<'_>, told: Option<&Told<'_>>, block: u32) -> Option<usize> {
+    fn add_texts(
+        &mut self,
+        rows: &Rows<'_>,
+        texts: &Texts<'_>,
+        told: Option<(&Told<'_>, &Said)>,
+        block: u32,
+    ) -> Option<usize> {
         let before = self.lexicon.block_terms();
-        let by_words: Vec<bool> = told.iter().flat_map(|told| told.deriver.by_words()).map(|t| t.is_some()).collect();
-        let texts = Texts::of(rows);
-        let template = |row: usize| {
-            let number = told.filter(|told| told.numbers.is_valid(row)).map(|told| told.numbers.value(row) as usize)?;
-            (by_words.get(number) == Some(&true) && !texts.has_stack(row)).then_some(number)
-        };
-        let mut occurrences = told.map_or(0, |told| self.add_told(told, rows, &template, block));
+        let template = |row: usize| told.and_then(|(_, said)| said.template(row));
+        let mut occurrences = told.map_or(0, |(told, said)| self.add_told(told, said, rows, block));
         let mut probed = false;
         let mut row = 0;
         while row < rows.batch.num_rows() {
@@ -270,11 +377,8 @@ impl Indexer {
                 occurrences += self.add_text(text, block);
                 let probe = !probed && occurrences > self.probe_words;
                 probed |= probe;
-                let full = self.variable.len() > 4 * BLOCK_WORDS_MAX;
-                if (full && self.distinct_words(before) > BLOCK_WORDS_MAX)
-                    || (probe && self.distinct_words(before) * 3 > occurrences * 2)
-                    || self.lexicon.block_terms() - before > BLOCK_WORDS_MAX
-                {
+                let distinct = self.distinct_words(before);
+                if distinct > BLOCK_WORDS_MAX || (probe && distinct * 3 > occurrences * 2) {
                     return None;
                 }
             }
@@ -284,17 +388,11 @@ impl Indexer {
 
     /// Adds the words of the messages that are told: those of each template once, and those of the values in it. How
     /// many words the messages have, about.
-    fn add_told(
-        &mut self,
-        told: &Told<'_>,
-        rows: &Rows<'_>,
-        template: &dyn Fn(usize) -> Option<usize>,
-        block: u32,
-    ) -> usize {
+    fn add_told(&mut self, told: &Told<'_>, said: &Said, rows: &Rows<'_>, block: u32) -> usize {
         let mut occurrences = 0;
         let mut of_template: Vec<Vec<u32>> = Vec::new();
         for row in 0..told.numbers.len() {
-            let Some(number) = template(row) else { continue };
+            let Some(number) = said.template(row) else { continue };
             if of_template.len() <= number {
                 of_template.resize_with(number + 1, Vec::new);
             }
@@ -392,7 +490,10 @@ impl Indexer {
             let long = folded.len() > WORD_BYTES_MAX;
             if long || is_variable(folded) {
                 if !long {
-                    self.variable.push(hashes::entry(word, block));
+                    let entry = hashes::entry(word, block);
+                    if self.words.insert(hashes::hash_of(entry)) {
+                        self.variable.push(entry);
+                    }
                 }
                 self.fronts.add(folded, &mut self.lexicon);
             } else {
@@ -432,18 +533,9 @@ impl Indexer {
         let mut term = Vec::with_capacity(name.len() + 32);
         put_value_term(&mut term, name, "");
         let value_at = term.len();
-        let mut folded = String::new();
         let mut hashed = 0;
         for value in distinct {
-            term.truncate(value_at);
-            term.extend_from_slice(value);
-            if value.is_ascii() {
-                term[value_at..].make_ascii_lowercase();
-            } else {
-                token::fold(std::str::from_utf8(value).unwrap_or_default(), &mut folded);
-                term.truncate(value_at);
-                term.extend_from_slice(folded.as_bytes());
-            }
+            put_folded(&mut term, value_at, value);
             if small && !is_variable(&term[value_at..]) {
                 self.lexicon.add(&term);
             } else {
@@ -453,6 +545,19 @@ impl Indexer {
         }
         hashed
     }
+}
+
+/// Puts the folded value behind the beginning of its term.
+fn put_folded(term: &mut Vec<u8>, value_at: usize, value: &[u8]) {
+    term.truncate(value_at);
+    term.extend_from_slice(value);
+    if value.is_ascii() {
+        return term[value_at..].make_ascii_lowercase();
+    }
+    let mut folded = String::new();
+    token::fold(std::str::from_utf8(value).unwrap_or_default(), &mut folded);
+    term.truncate(value_at);
+    term.extend_from_slice(folded.as_bytes());
 }
 
 /// The keys that occur.
@@ -481,103 +586,6 @@ pub fn put_value_term(term: &mut Vec<u8>, field: &str, folded: &str) {
 fn is_variable(folded: &[u8]) -> bool {
     folded.len() >= 24 || folded.iter().any(u8::is_ascii_digit)
 }
-
-/// The characters at the front of a folded word, up to the first digit, at most [`FRONT_CHARS`].
-pub fn front(folded: &str) -> &str {
-    let end = folded.char_indices().enumerate().find(|(n, (_, c))| *n == FRONT_CHARS || c.is_ascii_digit());
-    end.map_or(folded, |(_, (at, _))| &folded[..at])
-}
-
-/// The fronts of a block: nearly always the same few, so ASCII ones are remembered in a table.
-#[derive(Debug)]
-struct Fronts {
-    /// By [`Fronts::slot`]: whether the block has it.
-    seen: Vec<bool>,
-    term: Vec<u8>,
-}
-
-impl Default for Fronts {
-    fn default() -> Fronts {
-        Fronts { seen: vec![false; 28 * 28 * 28], term: Vec::new() }
-    }
-}
-
-impl Fronts {
-    fn begin_block(&mut self) {
-        self.seen.fill(false);
-    }
-
-    fn add(&mut self, folded: &[u8], lexicon: &mut LexiconBuilder) {
-        let end = folded.iter().take(FRONT_CHARS).position(u8::is_ascii_digit).unwrap_or(FRONT_CHARS.min(folded.len()));
-        let mut ascii = &folded[..end];
-        match Fronts::slot(ascii) {
-            Some(slot) if self.seen[slot] => return,
-            Some(slot) => self.seen[slot] = true,
-            // Words come from text, so this is valid; were it not, the whole of it would be its front.
-            None => ascii = std::str::from_utf8(folded).map_or(folded, |word| front(word).as_bytes()),
-        }
-        self.term.clear();
-        self.term.push(class::FRONT);
-        self.term.extend_from_slice(ascii);
-        lexicon.add(&self.term);
-    }
-
-    fn slot(front: &[u8]) -> Option<usize> {
-        let mut slot = 0;
-        for i in 0..FRONT_CHARS {
-            let digit = match front.get(i) {
-                None => 0,
-                Some(b @ b'a'..=b'z') => usize::from(b - b'a') + 1,
-                Some(b'_') => 27,
-                Some(_) => return None,
-            };
-            slot = slot * 28 + digit;
-        }
-        Some(slot)
-    }
-}
-
-/// Calls `each` with every word of `text`, folded, behind [`class::WORD`]: what [`token::for_each_word`] does, in a
-/// third of its time on ASCII text.
-pub fn for_each_word(text: &str, mut each: impl FnMut(&[u8])) {
-    let mut word: Vec<u8> = Vec::with_capacity(WORD_BYTES_MAX + 1);
-    word.push(class::WORD);
-    if !text.is_ascii() {
-        let mut buffer = String::new();
-        token::for_each_word(text, &mut buffer, |folded| {
-            word.truncate(1);
-            word.extend_from_slice(folded.as_bytes());
-            each(&word);
-        });
-        return;
-    }
-    for &byte in text.as_bytes() {
-        let folded = FOLDED[usize::from(byte)];
-        if folded != 0 {
-            word.push(folded);
-        } else if word.len() > 1 {
-            each(&word);
-            word.truncate(1);
-        }
-    }
-    if word.len() > 1 {
-        each(&word);
-    }
-}
-
-/// Lower-case word characters of ASCII; 0 for separators.
-const FOLDED: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let c = byte as u8;
-        if c.is_ascii_alphanumeric() || c == b'_' {
-            table[byte] = c.to_ascii_lowercase();
-        }
-        byte += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests;

@@ -130,6 +130,13 @@ impl LexiconBuilder {
         true
     }
 
+    /// All terms, for the gate.
+    pub fn filter(&self) -> Terms {
+        let mut filter = Terms::new(self.terms.len());
+        self.terms.keys().for_each(|term| filter.add(term));
+        filter
+    }
+
     /// The section of [`tally`].
     pub fn tally(&mut self) -> Vec<u8> {
         self.end_block();

@@ -1,6 +1,7 @@
 //! Which blocks of a split may hold a match: asks what [`super::indexer`] wrote.
 
 use super::footer::Footer;
+use super::indexer::said::is_found_by_words;
 use super::indexer::{FRONT_CHARS, WORD_FIELDS, front, put_value_term};
 use super::lexicon::class;
 use crate::store::segment::Probe;
@@ -19,6 +20,10 @@ pub trait Indexes {
 
     /// Flags the blocks that the hash list has for a term.
     fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String>;
+
+    /// Flags the blocks in which a text of the column of a field has this part, whatever the case of its ASCII letters;
+    /// `false` when that cannot be told without reading them.
+    fn find_part(&self, field: &str, part: &[u8], flags: &mut [bool]) -> Result<bool, String>;
 }
 
 /// One flag a block.
@@ -52,6 +57,19 @@ pub fn candidates(indexes: &dyn Indexes, probe: &Probe) -> Result<Vec<bool>, Str
         Probe::WordPrefix(folded) => word_prefix(indexes, folded),
         Probe::Value { field, folded } => value(indexes, field, folded),
         Probe::Exists { field } => exists(indexes, field),
+        Probe::Part { field, part } => {
+            let mut flags = exists(indexes, field)?;
+            let mut found = vec![false; blocks];
+            if indexes.find_part(field, part.as_bytes(), &mut found)? {
+                for block in &indexes.footer().extra_blocks {
+                    if let Some(found) = found.get_mut(*block as usize) {
+                        *found = true;
+                    }
+                }
+                flags.iter_mut().zip(found).for_each(|(flag, found)| *flag &= found);
+            }
+            Ok(flags)
+        }
     }
 }
 
@@ -104,7 +122,8 @@ fn word_prefix(indexes: &dyn Indexes, folded: &str) -> Result<Vec<bool>, String>
     Ok(flags)
 }
 
-fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, String> {
+/// Flags the blocks that may have this value of a field.
+pub fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, String> {
     if WORD_FIELDS.contains(&name) {
         return value_by_words(indexes, name, folded);
     }
@@ -126,6 +145,11 @@ fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, S
     put_value_term(&mut term, name, folded);
     indexes.find_term(&term, &mut flags)?;
     indexes.find_hash(&term, &mut flags)?;
+    if footer.found_by_words.iter().any(|field| field == name) && is_found_by_words(folded.as_bytes()) {
+        for (flag, found) in flags.iter_mut().zip(value_by_words(indexes, name, folded)?) {
+            *flag |= found;
+        }
+    }
     let scanned = footer.scan_values.iter().filter(|(_, field)| field == name).map(|(block, _)| block);
     for block in scanned.chain(&footer.extra_blocks) {
         if let Some(flag) = flags.get_mut(*block as usize) {
@@ -135,7 +159,7 @@ fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, S
     Ok(flags)
 }
 
-/// The value of a field that is indexed by its words: all of them must be there.
+/// A value that is indexed by its words: all of them must be there.
 fn value_by_words(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, String> {
     let mut flags = exists(indexes, name)?;
     // Beyond ASCII the words of the folded text need not be the folded words of the text.

@@ -38,6 +38,7 @@ mod code {
     pub(super) const PLAIN_DICTIONARY: i64 = 2;
     pub(super) const DELTA_BINARY_PACKED: i64 = 5;
     pub(super) const DELTA_LENGTH_BYTE_ARRAY: i64 = 6;
+    pub(super) const DELTA_BYTE_ARRAY: i64 = 7;
     pub(super) const RLE_DICTIONARY: i64 = 8;
     pub(super) const BYTE_STREAM_SPLIT: i64 = 9;
 }
@@ -161,6 +162,7 @@ impl Storage<'_> {
                 let texts = match how {
                     code::PLAIN => encoding::plain_texts(bytes, present),
                     code::DELTA_LENGTH_BYTE_ARRAY => encoding::texts_behind_lengths(bytes, present),
+                    code::DELTA_BYTE_ARRAY => encoding::texts_behind_fronts(bytes, present),
                     _ => return Err(Undecoded::Unknown),
                 };
                 let (ends, data) = texts.ok_or(Undecoded::Damaged)?;

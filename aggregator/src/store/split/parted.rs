@@ -65,6 +65,10 @@ impl Parts for Parted<'_> {
         self.read(self.split.derived().place(key).ok_or("a template names a column that is not there")?)
     }
 
+    fn may_have(&self, key: &ColumnKey, part: &[u8]) -> bool {
+        self.split.may_have(key, part)
+    }
+
     fn put_together(&self, rows: &[usize]) -> Result<ArrayRef, String> {
         let derived = self.split.derived();
         let (kept, numbers) = (self.kept()?, Arc::new(self.numbers.clone()) as ArrayRef);

@@ -8,27 +8,30 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampNanosecondType, UInt32Type};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use logweir_proto::record::field;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::page_index::offset_index::PageLocation;
 
+use self::ahead::Ahead;
 use super::checked::{Lazy, Pages, Rows};
 use super::columns::{ColumnAt, Columns};
 use super::derived;
-use super::footer::{Footer, Known, PARQUET_TAIL_BYTES, Section, TRAILER_BYTES, Trailer, check_section};
-use super::gate::{self, Gate};
+use super::footer::{Footer, Known, Section};
+use super::gate::{Gate, stored};
+use super::grams::Grams;
 use super::hashes::{HashList, Needs, OPEN_BYTES};
 use super::indexer::WORD_FIELDS;
 use super::lexicon::Lexicon;
 use super::lookup;
 use super::pages::{Storage, Undecoded, plain};
 use super::parted::Parted;
+use super::tail::{TAIL_BYTES, Tail};
 use super::tally::Tally;
 use crate::store::block::{Block, BlockParts, Lines, pick};
 use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT};
@@ -37,19 +40,16 @@ use crate::store::objects::Objects;
 use crate::store::segment::{BLOCK_ROWS_MAX, Probe, Projection};
 use crate::store::skeleton::{self, Skeleton};
 
+mod ahead;
 mod check;
-
-/// What a Parquet file ends with.
-const PARQUET_MAGIC: &[u8; 4] = b"PAR1";
-
-/// Bytes at the end that are read at once: most footers lie within.
-pub const TAIL_BYTES: u64 = 64 << 10;
+mod part;
 
 /// A split whose footer is in memory.
 #[derive(Debug)]
 pub struct OpenSplit {
     known: Known,
     rows: Arc<Rows>,
+    ahead: Ahead,
     parquet: Lazy<ArrowReaderMetadata>,
     parquet_bytes: Bytes,
     columns: Arc<Columns>,
@@ -58,6 +58,7 @@ pub struct OpenSplit {
     lexicon: Lazy<Arc<Lexicon>>,
     hashes: Lazy<Arc<HashList>>,
     tally: Lazy<Tally>,
+    grams: Lazy<Arc<BTreeMap<String, Grams>>>,
     shapes: Lazy<Arc<[Arc<Skeleton>]>>,
     derived: derived::Reading,
 }
@@ -65,44 +66,18 @@ pub struct OpenSplit {
 impl OpenSplit {
     /// Opens an object and checks its footer. Columns that are decoded are kept in `columns`.
     pub fn open(objects: &Objects, path: &str, columns: &Arc<Columns>) -> Result<OpenSplit, String> {
-        let object = objects.open(path).map_err(|error| error.to_string())?;
-        let end = object.bytes();
-        let tail_at = end.saturating_sub(TAIL_BYTES);
-        let tail = object.read(tail_at..end).map_err(|error| error.to_string())?;
-        let piece = |offset: u64, bytes: u64| match offset.checked_sub(tail_at) {
-            Some(at) => {
-                let at = at as usize;
-                let found = at.checked_add(bytes as usize).filter(|to| *to <= tail.len()).map(|to| tail.slice(at..to));
-                found.ok_or_else(|| "the end of the object is damaged".to_owned())
-            }
-            None => object.read(offset..offset.saturating_add(bytes)).map_err(|error| error.to_string()),
-        };
-        let damaged = || "the object is too short for a split".to_owned();
-        let tail_from = end.checked_sub(PARQUET_TAIL_BYTES as u64).ok_or_else(damaged)?;
-        let mut parquet_tail = piece(tail_from, PARQUET_TAIL_BYTES as u64)?;
-        let parquet_len = u64::from(parquet_tail.get_u32_le());
-        if parquet_tail != PARQUET_MAGIC[..] {
-            return Err("the object is no split, or its end is damaged".to_owned());
-        }
-        let parquet_at = tail_from.checked_sub(parquet_len).ok_or_else(damaged)?;
-        let trailer_at = parquet_at.checked_sub(TRAILER_BYTES as u64).ok_or_else(damaged)?;
-        let trailer = Trailer::decode(&piece(trailer_at, TRAILER_BYTES as u64)?)?;
-        if u64::from(trailer.parquet_bytes) != parquet_len {
-            return Err(damaged());
-        }
-        let parquet_bytes = piece(parquet_at, parquet_len)?;
-        let metadata = Section { offset: parquet_at, bytes: parquet_len, crc: trailer.parquet_crc };
-        check_section("Parquet metadata", metadata, &parquet_bytes)?;
-        let footer = piece(trailer.footer.offset, trailer.footer.bytes)?;
-        check_section("footer", trailer.footer, &footer)?;
+        let tail = Tail::read(objects, path)?;
+        let parquet_bytes = tail.parquet()?;
+        let footer = tail.section("footer", tail.trailer.footer)?;
         let footer = Footer::decode(&footer)?;
         let sums = footer.sections.sums;
         let layout = Arc::new(footer.layout());
-        let rows = Arc::new(Rows::new(object, footer.sections.rows_bytes, sums));
+        let rows = Arc::new(Rows::new(tail.into_parts(), footer.sections.rows_bytes, sums));
         Ok(OpenSplit {
             derived: derived::Reading::new(&footer.derived, &layout),
             known: Known { footer, layout },
             rows,
+            ahead: Ahead::default(),
             parquet: Lazy::default(),
             parquet_bytes,
             columns: Arc::clone(columns),
@@ -110,6 +85,7 @@ impl OpenSplit {
             lexicon: Lazy::default(),
             hashes: Lazy::default(),
             tally: Lazy::default(),
+            grams: Lazy::default(),
             shapes: Lazy::default(),
         })
     }
@@ -121,7 +97,7 @@ impl OpenSplit {
     /// What it may come to in memory when all of its parts are loaded, about.
     pub fn memory_bytes(&self) -> u64 {
         let sections = &self.known.footer.sections;
-        let footer = self.known.footer.blocks.len() as u64 * 512 + 4096;
+        let footer = TAIL_BYTES + self.known.footer.blocks.len() as u64 * 512 + 4096;
         let parts = [sections.sums, sections.lexicon, sections.tally, sections.shapes];
         // Of the hash list its table: one part in three hundred.
         footer
@@ -286,13 +262,11 @@ impl OpenSplit {
         if !next.is_none_or(begins(end)) {
             return Ok(None);
         }
-        let schema = self.known.layout.schema();
-        let storage = Storage {
-            data_type: schema.fields().get(column).map_or(&DataType::Int64, |field| field.data_type()),
-            nullable: chunk.column_descr().max_def_level() > 0,
-            compression: chunk.compression(),
-        };
-        let bytes = self.rows.read_span(head.offset, tail.offset + i64::from(tail.compressed_page_size))?;
+        let storage = self.storage(chunk, column);
+        let wanted = head.offset..tail.offset.saturating_add(i64::from(tail.compressed_page_size));
+        let (from, len) = chunk.byte_range();
+        let end = i64::try_from(from.saturating_add(len)).unwrap_or(i64::MAX);
+        let bytes = self.pages_of((column, group), wanted, end)?;
         let page = |place: &PageLocation| {
             let from = usize::try_from(place.offset - head.offset).ok()?;
             bytes.get(from..from.checked_add(usize::try_from(place.compressed_page_size).ok()?)?)
@@ -307,6 +281,15 @@ impl OpenSplit {
             None => None,
         };
         known(storage.rows(&pages, dictionary.as_ref()))
+    }
+
+    fn storage(&self, chunk: &ColumnChunkMetaData, column: usize) -> Storage<'_> {
+        let schema = self.known.layout.schema();
+        Storage {
+            data_type: schema.fields().get(column).map_or(&DataType::Int64, |field| field.data_type()),
+            nullable: chunk.column_descr().max_def_level() > 0,
+            compression: chunk.compression(),
+        }
     }
 
     /// The values that the numbers of a column in a row group stand for.
@@ -505,6 +488,13 @@ impl OpenSplit {
         let section = self.known.footer.sections.hashes;
         let damaged = || "the hashes section is damaged".to_owned();
         self.hashes.get(|| {
+            let gate = self.known.footer.sections.gate;
+            // What is read to open the list stands there, too, and was read with the footer.
+            if gate.bytes > stored::END_BYTES
+                && let Ok(Some(read)) = self.section("gate", gate).and_then(|gate| stored::decode(&gate))
+            {
+                return Ok(Arc::new(read.hashes));
+            }
             let first = self.rows.piece(section, 0..OPEN_BYTES.min(section.bytes))?;
             let bytes = match HashList::needs(&first).ok_or_else(damaged)? {
                 Needs::All => self.section("hashes", section)?,
@@ -515,11 +505,10 @@ impl OpenSplit {
         })
     }
 
-    /// What is kept of it when it is open no more.
+    /// What is kept of it when it is open no more, where it does not store that itself.
     pub fn gate(&self) -> Result<Gate, String> {
         let terms = self.lexicon()?.filter().map_err(|error| error.to_string())?;
-        let rows = Arc::clone(&self.rows);
-        Ok(Gate::new(gate::Parts { footer: &self.known.footer, terms, hashes: self.hashes()?, rows }))
+        Ok(Gate::new(&self.known.footer, terms, self.hashes()?, self.rows.object_alone()))
     }
 }
 
@@ -540,6 +529,10 @@ impl lookup::Indexes for OpenSplit {
         let section = self.known.footer.sections.hashes;
         let found = self.hashes()?.find(term, flags, |span| self.rows.piece(section, span))?;
         found.ok_or_else(|| "the hashes section is damaged".to_owned())
+    }
+
+    fn find_part(&self, field: &str, part: &[u8], flags: &mut [bool]) -> Result<bool, String> {
+        self.blocks_with(field, part, flags)
     }
 }
 

@@ -2,19 +2,19 @@
 //!
 //! The writer of the `parquet` crate takes what any program may have in an Arrow array. Here each column has one plan
 //! ([`Plan`]) for the whole split, values that come again are numbered once, and the numbers serve the indexes, too:
-//! whoever asks for the values of a block looks at each different one once ([`RowsWriter::numbers`]). One compressor
-//! serves all pages; its tables are larger than most of them. What is known of the pages (metadata, page indexes,
+//! whoever asks for the values of a block looks at each different one once ([`RowsWriter::numbers`]). What is known of the pages (metadata, page indexes,
 //! schema) is still written by the crate.
 //!
 //! Pages are data pages of the first version: for a column that may be null the levels behind their length, then the
-//! values in one of `PLAIN`, `DELTA_LENGTH_BYTE_ARRAY`, `DELTA_BINARY_PACKED`, `BYTE_STREAM_SPLIT`, or their numbers
-//! (`RLE_DICTIONARY`). A block begins a page. A dictionary that grows too large serves the blocks until then.
+//! values in one of `PLAIN`, `DELTA_LENGTH_BYTE_ARRAY`, `DELTA_BYTE_ARRAY` (all texts but the first share as much of it
+//! as all of the page do), `DELTA_BINARY_PACKED`, `BYTE_STREAM_SPLIT`, or their numbers (`RLE_DICTIONARY`). A block begins a page. A dictionary that grows too large serves the blocks until then. One of many texts is put in
+//! order when the row group is closed, and its pages wait for that.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{WriterProperties, WriterVersion};
@@ -22,12 +22,15 @@ use parquet::file::writer::SerializedFileWriter;
 
 use self::chunk::{Chunk, Scratch};
 pub use self::dictionary::Dictionary;
+use super::grams::Grams;
 use crate::store::column::{COUNTED_VALUES_MAX, Kind, sort_counts};
 use crate::store::segment::Counts;
 
 mod chunk;
+pub(super) mod compressor;
 pub(super) mod dictionary;
 pub(super) mod encode;
+mod page;
 
 pub const ZSTD_LEVEL: i32 = 1;
 
@@ -36,6 +39,8 @@ pub const ZSTD_LEVEL: i32 = 1;
 pub struct Plan {
     /// Values are numbered.
     pub dictionary: bool,
+    /// They are texts, and stand in the dictionary in their order: many texts are smaller so.
+    pub ordered: bool,
     /// How they are kept where they are not.
     pub plain: Plain,
     pub compressed: bool,
@@ -48,7 +53,7 @@ pub struct Plan {
 pub enum Plain {
     /// Their bytes, texts each behind its length.
     Bytes,
-    /// Texts behind the lengths of all of them.
+    /// Texts behind the lengths of all of them; what all of a page begin with stands once.
     Lengths,
     /// Integers by their differences.
     Deltas,
@@ -65,9 +70,11 @@ pub struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    /// Each number that occurs, and how often, in the order of their first rows.
-    pub fn occurring(&self) -> Vec<(u32, u32)> {
-        let mut times = vec![0u32; self.dictionary.len()];
+    /// Each number that occurs, and how often, in the order of their first rows. `times` is all zeros before and after.
+    pub fn occurring(&self, times: &mut Vec<u32>) -> Vec<(u32, u32)> {
+        if times.len() < self.dictionary.len() {
+            times.resize(self.dictionary.len(), 0);
+        }
         let mut found = Vec::new();
         for number in self.numbers {
             let times = &mut times[*number as usize];
@@ -76,7 +83,7 @@ impl Numbers<'_> {
             }
             *times += 1;
         }
-        found.iter_mut().for_each(|(number, occurs)| *occurs = times[*number as usize]);
+        found.iter_mut().for_each(|(number, occurs)| *occurs = std::mem::take(&mut times[*number as usize]));
         found
     }
 
@@ -91,7 +98,7 @@ impl Numbers<'_> {
 
     /// [`crate::store::column::count_values`].
     pub fn counts(&self, kind: Kind) -> Option<Counts> {
-        let occurring = self.occurring();
+        let occurring = self.occurring(&mut Vec::new());
         if occurring.len() > COUNTED_VALUES_MAX {
             return None;
         }
@@ -111,6 +118,8 @@ pub struct RowsWriter {
     group_rows_max: usize,
     rows: usize,
     scratch: Scratch,
+    /// By column, of those whose texts were numbered so far.
+    grams: Vec<Option<Grams>>,
 }
 
 impl RowsWriter {
@@ -125,7 +134,9 @@ impl RowsWriter {
         let file = SerializedFileWriter::new(Vec::new(), parquet.root_schema_ptr(), Arc::new(properties))?;
         let fields = parquet.columns().iter().zip(schema.fields()).zip(plans);
         let columns = fields.map(|((descr, field), plan)| Chunk::new(descr.clone(), *plan, field.data_type().clone()));
-        Ok(RowsWriter { columns: columns.collect(), file, group_rows_max, rows: 0, scratch: Scratch::new()? })
+        let is_text = |(field, plan): (&Arc<Field>, &Plan)| plan.dictionary && *field.data_type() == DataType::Utf8;
+        let grams = schema.fields().iter().zip(plans).map(|column| is_text(column).then(Grams::default)).collect();
+        Ok(RowsWriter { columns: columns.collect(), file, group_rows_max, rows: 0, scratch: Scratch::new()?, grams })
     }
 
     /// Adds a block; all but the last of a row group are of one size.
@@ -148,7 +159,9 @@ impl RowsWriter {
 
     fn close_group(&mut self) -> Result<(), ParquetError> {
         let mut group = self.file.next_row_group()?;
-        for column in &mut self.columns {
+        for (column, grams) in self.columns.iter_mut().zip(&mut self.grams) {
+            let is_whole = |grams: &mut Grams| column.is_numbered() && grams.add(&column.dictionary);
+            *grams = grams.take().and_then(|mut grams| is_whole(&mut grams).then_some(grams));
             let (bytes, close) = column.close(&mut self.scratch)?;
             group.append_column(&bytes, close)?;
         }
@@ -157,12 +170,13 @@ impl RowsWriter {
         Ok(())
     }
 
-    /// The whole Parquet file.
-    pub fn finish(mut self) -> Result<Vec<u8>, ParquetError> {
+    /// The whole Parquet file, and by column what its texts have.
+    pub fn finish(mut self) -> Result<(Vec<u8>, Vec<Option<Grams>>), ParquetError> {
         if self.rows > 0 {
             self.close_group()?;
         }
-        self.file.into_inner()
+        let grams = self.grams.into_iter().map(|grams| grams?.fitted()).collect();
+        Ok((self.file.into_inner()?, grams))
     }
 }
 

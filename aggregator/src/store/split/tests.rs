@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use super::cache::{SplitCache, SplitSegment};
 use super::columns::Columns;
 use super::footer::{Footer, SplitMeta, TRAILER_BYTES, Trailer};
+use super::gate::Gate;
 use super::hashes::{self, HashList};
 use super::indexer::{Indexer, Rows};
 use super::lexicon::Lexicon;
@@ -20,7 +21,7 @@ use super::lookup;
 use super::writer::{SplitFile, SplitSource, write};
 use crate::ranges::{SourceKey, SourceRanges};
 use crate::store::block::Block;
-use crate::store::column::add_stats;
+use crate::store::column::{ColumnKey, Kind, add_stats};
 use crate::store::fixture::{self, Row, row};
 use crate::store::objects::Objects;
 use crate::store::segment::{Probe, Projection, Segment};
@@ -237,6 +238,34 @@ fn messages_that_columns_tell_come_back_from_a_split() {
 }
 
 #[test]
+fn values_that_messages_say_are_found_by_their_words() {
+    let place = place();
+    // Some messages say the path and some do not; job 4 has a path that no message says, though it has its words.
+    let line = |i: u64| match i % 50 {
+        4 => format!("path=/items/{} ms=1 \"items/ {} and nothing else\"", 20_000 + i, 20_000 + i),
+        9 => format!("path=/p/{} ms=1 \"request /p/{} finished in 1 ms\"", 70_000 + i / 50, 70_000 + i / 50),
+        14 => format!("path=/p/{} ms=1 \"job {i} began\"", 70_000 + i / 500),
+        _ => format!("path=/p/{} ms=7 \"request /p/{} finished in 7 ms\"", 10_000 + i, 10_000 + i),
+    };
+    let rows: Vec<Row> = (0..9000).map(|i| row(i as i64, i, &line(i))).collect();
+    let file = split_of(fixture::blocks(&rows, 4096));
+    let footer = Footer::decode(&footer_of(&file)).expect("a footer");
+    assert_eq!(footer.found_by_words, ["path"]);
+    let split = segment(&place, &file);
+    fixture::check(&split, &rows);
+    let find = |folded: &str| {
+        let probe = Probe::Value { field: "path".into(), folded: folded.into() };
+        split.candidates(&probe).expect("candidates")
+    };
+    assert_eq!(find("/p/10001"), [true, false, false]);
+    assert_eq!(find("/p/18999"), [false, false, true]);
+    assert_eq!(find("/items/24104"), [false, true, false]);
+    assert!(find("/p/70000")[0] && find("/p/70179")[2]);
+    assert_eq!(find("/p/99999"), [false; 3]);
+    assert!(footer.sections.hashes.bytes < 9000 * 3, "{} bytes", footer.sections.hashes.bytes);
+}
+
+#[test]
 fn rows_of_words_are_counted_when_a_split_is_written() {
     let place = place();
     let line = |i: u64| match i % 5 {
@@ -308,7 +337,8 @@ fn a_gate_rules_out_only_what_no_block_has() {
     let rows: Vec<Row> = (0..600).map(|i| row(i as i64, i, &line(i))).collect();
     let file = split_of(fixture::blocks(&rows, 100));
     let split = segment(&place, &file);
-    let gate = place.cache.gate(&file.meta.path).expect("a gate");
+    let gate = Gate::open(&place.objects, &file.meta.path).expect("a gate").expect("it is stored");
+    let made = place.cache.get(&file.meta.path).expect("a split").gate().expect("a gate");
     let value = |field: &str, folded: &str| Probe::Value { field: field.into(), folded: folded.into() };
     let mut probes = fixture::probes();
     probes.extend((0..300u64).map(|i| value("trace_id", &format!("{:016x}", hashes::hash64(&[i as u8, 1])))));
@@ -319,10 +349,75 @@ fn a_gate_rules_out_only_what_no_block_has() {
         let found = split.candidates(&probe).expect("candidates").contains(&true);
         let may_match = gate.may_match(&probe).expect("an answer");
         assert!(may_match || !found, "{probe:?}");
+        // What the texts of columns have is only in the stored one.
+        let made_may_match = made.may_match(&probe).expect("an answer");
+        let is_part = matches!(probe, Probe::Part { .. });
+        assert!(made_may_match == may_match || is_part && made_may_match, "{probe:?}");
         ruled_out += usize::from(!may_match);
         assert_eq!(split.rules_out(&|_| probe.clone()), !may_match);
     }
     assert!(ruled_out > 250, "{ruled_out}");
+}
+
+#[test]
+fn a_part_of_a_text_is_looked_for_only_where_it_can_be() {
+    let place = place();
+    let line = |i: u64| match i {
+        7000 => "path=/API/Products/zq81kfo2 \"shown\"".to_owned(),
+        8000 => "extra=1 path=12 \"shown\"".to_owned(),
+        _ => format!(
+            "path=/api/orders/{} id={:016x} \"got /api/orders/{} in {i} ms\"",
+            i % 90,
+            hashes::hash64(&i.to_le_bytes()),
+            i % 90
+        ),
+    };
+    let rows: Vec<Row> = (0..12_000).map(|i| row(i as i64, i, &line(i))).collect();
+    let file = split_of(fixture::blocks(&rows, 3000));
+    let split = segment(&place, &file);
+    let part = |field: &str, part: &str| Probe::Part { field: field.into(), part: part.into() };
+    for (probe, want) in [
+        (part("path", "q81kf"), [false, true, false]),
+        (part("path", "I/PROD"), [false, true, false]),
+        (part("path", "orders/89"), [true; 3]),
+        (part("path", "q82kf"), [false; 3]),
+        (part("path", "nowhere"), [false; 3]),
+        (part("id", "zzz"), [true; 3]),
+        (part("message", "nowhere"), [true; 3]),
+        (part("nothing", "nowhere"), [false; 3]),
+    ] {
+        assert_eq!(split.candidates(&probe).expect("candidates"), want, "{probe:?}");
+        let is_out = split.rules_out(&|_| probe.clone());
+        assert!(!(is_out && want.contains(&true)), "{probe:?}");
+    }
+    assert!(split.rules_out(&|_| part("path", "q82kf")) && !split.rules_out(&|_| part("path", "q81kf")));
+    let open = place.cache.get(&file.meta.path).expect("a split");
+    let key = |field: &str, kind: Kind| ColumnKey { field: field.into(), kind };
+    assert!(!open.may_have(&key("path", Kind::Str), b"declined") && open.may_have(&key("path", Kind::Str), b"ORDERS"));
+    assert!(open.may_have(&key("path", Kind::Int), b"declined") && open.may_have(&key("id", Kind::Str), b"declined"));
+}
+
+#[test]
+fn a_gate_that_is_damaged_or_not_there_is_made_from_its_split() {
+    let place = place();
+    let mut file = split_of(fixture::blocks(&service_rows(300), 100));
+    let gate = Footer::decode(&footer_of(&file)).expect("a footer").sections.gate;
+    for (at, bit) in [(0, 1), (gate.bytes / 2, 9), (gate.bytes - 1, 255), (gate.bytes - 5, 3)] {
+        let mut bytes = file.bytes.to_vec();
+        bytes[(gate.offset + at) as usize] ^= bit;
+        file.meta.path = format!("splits/{at}");
+        let split = segment(&place, &SplitFile { meta: file.meta.clone(), bytes: bytes.into() });
+        assert!(Gate::open(&place.objects, &file.meta.path).is_err());
+        assert!(
+            split.rules_out(&|_| Probe::Word("nowhere".into())) && !split.rules_out(&|_| Probe::Word("users".into()))
+        );
+        let open = place.cache.get(&file.meta.path).expect("a split");
+        assert!(open.check_sections().iter().any(|error| error.contains("gate")), "{:?}", open.check_sections());
+    }
+    let old = Bytes::from_static(include_bytes!("fixtures/v1.split"));
+    place.objects.put("splits/old", old).expect("put");
+    assert!(matches!(Gate::open(&place.objects, "splits/old"), Ok(None)));
+    assert!(place.cache.gate("splits/old").expect("a gate").may_match(&Probe::Any).expect("an answer"));
 }
 
 #[test]
@@ -467,6 +562,7 @@ impl Bare {
         }
         let mut indexes = indexer.finish();
         (footer.scan_words, footer.scan_values) = (indexes.scans.words, indexes.scans.values);
+        footer.found_by_words = indexes.found_by_words;
         let hashes = hashes::encode(&mut indexes.hashes).into();
         let lexicon = Lexicon::open(&indexes.lexicon.finish().expect("a bundle")).expect("a lexicon");
         Bare { footer, lexicon: Arc::new(lexicon), hashes }
@@ -492,6 +588,10 @@ impl lookup::Indexes for Bare {
 
     fn find_prefix(&self, prefix: &[u8], flags: &mut [bool]) -> Result<(), String> {
         self.lexicon.find_prefix(prefix, flags).map_err(|error| error.to_string())
+    }
+
+    fn find_part(&self, _field: &str, _part: &[u8], _flags: &mut [bool]) -> Result<bool, String> {
+        Ok(false)
     }
 
     fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {

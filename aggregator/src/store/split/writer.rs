@@ -13,15 +13,17 @@ use parquet::errors::ParquetError;
 
 use super::derived::{DERIVED, Deriver};
 use super::encoding::{self, SAMPLE_ROWS};
-use super::footer::{Footer, GRANULE_BYTES, PARQUET_TAIL_BYTES, Section, Sections, SplitMeta, Trailer};
+use super::footer::{Footer, GRANULE_BYTES, PARQUET_TAIL_BYTES, Section, Sections, SplitMeta, Trailer, VERSION};
+use super::gate::stored;
+use super::grams::Grams;
 use super::hashes;
-use super::indexer::{Indexer, Rows, Told};
+use super::indexer::{Indexer, Rows, Told, WORD_FIELDS};
 use super::lexicon::LexiconError;
 use super::rows::RowsWriter;
 use crate::ranges::SourceRanges;
 use crate::store::block::texts::plain;
 use crate::store::block::{Block, counts_by, field_stats};
-use crate::store::column::{COUNTED_FIELDS, Layout, add_stats, count_values};
+use crate::store::column::{COUNTED_FIELDS, ColumnKey, FIELD_COLUMNS_AT, Kind, Layout, add_stats, count_values};
 use crate::store::merge::Merge;
 use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, Counts};
 use crate::store::skeleton;
@@ -96,13 +98,28 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
         indexer.add_block(&rows, &counts, told.as_ref());
         known.add_block(merge.layout(), &batch, counts);
     }
-    let parquet = writer.finish()?;
+    let (parquet, grams) = writer.finish()?;
     add_stats(&mut known.footer.fields, merge.extra_fields());
     known.footer.derived = deriver.map_or_else(Vec::new, Deriver::into_templates);
     known.footer.columns = merge.layout().keys().to_vec();
     let mut shapes = Vec::new();
     skeleton::encode(merge.shapes(), &mut shapes);
-    assemble(parquet, indexer, &shapes, known.footer)
+    let text = |(i, key): (usize, &ColumnKey)| {
+        let grams = grams
+            .get(i + FIELD_COLUMNS_AT)?
+            .clone()
+            .filter(|_| key.kind == Kind::Str && !WORD_FIELDS.contains(&&*key.field))?;
+        Some((key.field.to_string(), grams))
+    };
+    let grams = merge.layout().keys().iter().enumerate().filter_map(text).collect();
+    assemble(parquet, Indexed { indexer, shapes, grams }, known.footer)
+}
+
+/// What goes behind the rows.
+struct Indexed {
+    indexer: Indexer,
+    shapes: Vec<u8>,
+    grams: BTreeMap<String, Grams>,
 }
 
 /// Rows of the row groups of so many blocks: of one size, but for the last.
@@ -140,6 +157,7 @@ impl Learned {
                 extra_blocks: Vec::new(),
                 scan_words: Vec::new(),
                 scan_values: Vec::new(),
+                found_by_words: Vec::new(),
                 counts,
                 derived: Vec::new(),
             },
@@ -170,27 +188,36 @@ impl Learned {
 }
 
 /// Puts the sections behind the rows, and the Parquet metadata at the end.
-fn assemble(mut file: Vec<u8>, indexer: Indexer, shapes: &[u8], mut footer: Footer) -> Result<SplitFile, WriteError> {
+fn assemble(mut file: Vec<u8>, indexed: Indexed, mut footer: Footer) -> Result<SplitFile, WriteError> {
     let tail = file.len() - PARQUET_TAIL_BYTES;
     let parquet_bytes = u32::from_le_bytes([file[tail], file[tail + 1], file[tail + 2], file[tail + 3]]);
     let parquet = file.split_off(tail - parquet_bytes as usize);
     let rows_bytes = file.len() as u64;
     let sums: Vec<u8> =
         file.chunks(GRANULE_BYTES as usize).flat_map(|granule| crc32fast::hash(granule).to_le_bytes()).collect();
+    let Indexed { indexer, shapes, grams } = indexed;
     let mut indexes = indexer.finish();
     footer.scan_words = indexes.scans.words;
     footer.scan_values = indexes.scans.values;
+    footer.found_by_words = indexes.found_by_words;
+    let hashes = hashes::encode(&mut indexes.hashes);
+    let (tally, terms) = (indexes.lexicon.tally(), indexes.lexicon.filter());
+    // What is small comes last, so that one read has it with the footer.
     footer.sections = Sections {
         rows_bytes,
+        hashes: append(&mut file, &hashes),
         sums: append(&mut file, &sums),
-        tally: append(&mut file, &indexes.lexicon.tally()),
         lexicon: append(&mut file, &indexes.lexicon.finish()?),
-        hashes: append(&mut file, &hashes::encode(&mut indexes.hashes)),
-        shapes: append(&mut file, shapes),
+        tally: append(&mut file, &tally),
+        shapes: append(&mut file, &shapes),
+        gate: Section::default(),
     };
+    footer.sections.gate =
+        append(&mut file, &stored::encode(&footer, &stored::Stored { terms, hashes: &hashes, grams }));
     let footer_section = append(&mut file, &footer.encode()?);
     let metadata = &parquet[..parquet_bytes as usize];
-    let trailer = Trailer { footer: footer_section, parquet_bytes, parquet_crc: crc32fast::hash(metadata) };
+    let (version, parquet_crc) = (VERSION, crc32fast::hash(metadata));
+    let trailer = Trailer { version, footer: footer_section, parquet_bytes, parquet_crc };
     file.extend_from_slice(&trailer.encode());
     file.extend_from_slice(&parquet);
     footer.meta.bytes = file.len() as u64;

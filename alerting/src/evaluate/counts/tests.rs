@@ -37,15 +37,19 @@ proptest! {
         let until = BASE + 7200 * S;
         runtime.block_on(counts.extend(&*store, &query(60), until)).expect("answers");
         for window_s in [5, 60, 300, 1800] {
+            let (mut window, mut last) = (Window::default(), Table::new());
             for end in (0..7200).step_by(295) {
                 let end = BASE + end * S;
                 let query = query(window_s);
-                let mut wanted = Table::new();
+                let mut wanted = BTreeMap::new();
                 for line in lines.iter().filter(|line| (end - window_s * S..end).contains(&line.at)) {
                     let labels = Labels::from([("host".to_owned(), line.fields["host"].clone())]);
                     *wanted.entry(labels).or_default() += 1.0;
                 }
-                prop_assert_eq!(counts.table(&query, end), wanted);
+                let wanted = Table::from(wanted);
+                prop_assert_eq!(&counts.table(&query, end), &wanted);
+                last = window.table(&counts, &query, end, last);
+                prop_assert_eq!(&last, &wanted);
             }
         }
         // What is stored and appended again is the same.

@@ -50,7 +50,7 @@ fn an_objective_needs_both_windows_and_enough_bad_events() {
     let run = |numbers: &dyn Fn(&str) -> f64| {
         let mut state = RuleState::default();
         let tables: Vec<Table> =
-            rule.queries().map(|(signal, _)| Table::from([(Labels::new(), numbers(&signal.name))])).collect();
+            rule.queries().map(|(signal, _)| [(Labels::new(), numbers(&signal.name))].into_iter().collect()).collect();
         step(&rule, &mut state, 0, Input::Tables(&tables));
         let values = state.instances.values().next().map(|i| (i.values["burn"], i.values["budget_left"]));
         (show(&state), values)
@@ -76,7 +76,7 @@ fn silence_is_told_apart_by_the_agent() {
         "signals: {n: {filter: '*', agg: count, window: 1m, by: [host]}}\nexpected: {seen_within: 1h}\nlevels: {critical: {when: n == 0, require_source: alive}, warning: {when: n == 0, require_source: dead}, info: {when: n == 0, require_source: behind}}",
     );
     let hosts = [("a", SourceState::Alive), ("b", SourceState::Dead), ("c", SourceState::Behind)];
-    let sources = Sources { hosts: hosts.map(|(host, state)| (host.to_owned(), state)).into() };
+    let sources: Sources = hosts.map(|(host, state)| (host.to_owned(), state)).into();
     let mut state = RuleState::default();
     step(&rule, &mut state, 0, Input::Tables(&table(&[("a", 1.0), ("b", 1.0), ("c", 1.0), ("d", 1.0)])));
     let nothing = [Table::new()];
@@ -221,7 +221,7 @@ fn a_canary_is_judged_when_the_difference_is_no_chance() {
     );
     let side = |canary: f64, stable: f64| {
         let row = |track: &str, value: f64| (labels(&[("service", "s"), ("track", track)]), value);
-        Table::from([row("canary", canary), row("stable", stable)])
+        Table::from_iter([row("canary", canary), row("stable", stable)])
     };
     for (canary, stable, fires) in [
         // trials and hits

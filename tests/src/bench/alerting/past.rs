@@ -18,7 +18,7 @@ const SERVICES: usize = 1;
 const DAYS: i64 = 29;
 /// Lines of each service and minute; one in ten fails.
 const LINES_PER_MINUTE: i64 = 10;
-const KEPT_WITHIN: Duration = Duration::from_secs(900);
+pub(super) const KEPT_WITHIN: Duration = Duration::from_secs(900);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(900);
 
 #[derive(Debug, Clone, Default)]
@@ -63,8 +63,10 @@ pub(super) async fn measure(scratch: &Scratch) -> anyhow::Result<PastFigures> {
         Ok(Some(()))
     };
     eventually(KEPT_WITHIN, "the first evaluation", looked).await?;
-    (figures.rollups_s, figures.rollups_cpu_s) = backtest(&mut server, None).await.context("rollups")?;
-    (figures.scan_s, figures.scan_cpu_s) = backtest(&mut server, Some(&rules(false))).await.context("scan")?;
+    (figures.rollups_s, figures.rollups_cpu_s) =
+        backtest(&mut server, None, ANSWERED_WITHIN).await.context("rollups")?;
+    (figures.scan_s, figures.scan_cpu_s) =
+        backtest(&mut server, Some(&rules(false)), ANSWERED_WITHIN).await.context("scan")?;
     figures.peak_mib = usage::peak_memory_mib(server.process().pid().context("it runs")?)?;
     server.kill().await?;
     Ok(figures)
@@ -146,14 +148,14 @@ async fn send(server: &Server, body: String) -> anyhow::Result<()> {
 }
 
 /// Wall time and CPU of one backtest of 29 days.
-async fn backtest(server: &mut Server, files: Option<&str>) -> anyhow::Result<(f64, f64)> {
+pub(super) async fn backtest(server: &mut Server, files: Option<&str>, within: Duration) -> anyhow::Result<(f64, f64)> {
     let pid = server.process().pid().context("it runs")?;
     let mut request = json!({"since": format!("{}d", DAYS - 1)});
     if let Some(text) = files {
         request["files"] = json!([{"name": "rules.yaml", "text": text}]);
     }
     let (before, begun) = (Usage::of(pid)?.cpu_s, Instant::now());
-    let sent = server.client().post("/api/v1/rules/backtest").timeout(ANSWERED_WITHIN).json(&request).send();
+    let sent = server.client().post("/api/v1/rules/backtest").timeout(within).json(&request).send();
     let answer = sent.await?;
     let status = answer.status();
     let body = answer.text().await?;

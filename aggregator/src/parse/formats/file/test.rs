@@ -102,11 +102,12 @@ fn value(name: &str, raw: &[u8], line: &Line, names: &mut Names) -> Option<Strin
         field::LEVEL => return line.level.map(|level| level.to_string()),
         _ => {}
     }
-    Some(match line.get(names.intern(name)?)?.value {
-        Value::Int(value) => value.to_string(),
-        Value::Float(value) => value.to_string(),
-        Value::Bool(value) => value.to_string(),
-        Value::Text(text) => String::from_utf8_lossy(line.text(raw, text)).into_owned(),
+    let id = names.intern(name)?;
+    Some(match line.get(id).map(|field| field.value) {
+        Some(Value::Int(value)) => value.to_string(),
+        Some(Value::Float(value)) => value.to_string(),
+        Some(Value::Bool(value)) => value.to_string(),
+        Some(Value::Text(_)) | None => String::from_utf8_lossy(line.text_of(raw, id)?).into_owned(),
     })
 }
 

@@ -37,3 +37,18 @@ fn fronts_end_at_a_digit_or_after_three() {
         assert!(!lexicon.add(format!("a{want}").as_bytes()), "{word} has the front {want}");
     }
 }
+
+#[test]
+fn only_values_with_a_rare_word_are_found_by_words() {
+    for (value, want) in [
+        ("/orders/48213", true),
+        ("page=3&s=DEADBEEF1", true),
+        ("/orders/123", false),
+        ("/orders", false),
+        ("", false),
+        ("/ö/48213", false),
+        (&"1".repeat(200), false),
+    ] {
+        assert_eq!(is_found_by_words(value.as_bytes()), want, "{value}");
+    }
+}

@@ -4,6 +4,7 @@ use arrow::array::BooleanBufferBuilder;
 use arrow::buffer::NullBuffer;
 use logweir_proto::varint;
 
+use super::PAGE_BYTES_MAX;
 use super::header::integer;
 
 /// Widest number of a dictionary or a level, in bits.
@@ -190,4 +191,28 @@ pub(super) fn texts_behind_lengths(mut input: &[u8], count: usize) -> Option<(Ve
     }
     let data = input.get(..usize::try_from(end).ok()?)?.to_vec();
     (ends.len() == count).then_some((ends, data))
+}
+
+/// Texts that begin with so many bytes of the one before, behind these numbers and the lengths of the rest.
+pub(super) fn texts_behind_fronts(mut input: &[u8], count: usize) -> Option<(Vec<i32>, Vec<u8>)> {
+    let fronts = deltas(&mut input, count)?;
+    let lengths = deltas(&mut input, count)?;
+    if fronts.len() != count || lengths.len() != count {
+        return None;
+    }
+    let (mut ends, mut data) = (Vec::with_capacity(count), Vec::with_capacity(2 * input.len()));
+    let mut last = 0;
+    for (front, length) in fronts.into_iter().zip(lengths) {
+        let begin = data.len();
+        let front = usize::try_from(front).ok().filter(|front| *front <= begin - last)?;
+        let (text, rest) = input.split_at_checked(usize::try_from(length).ok()?)?;
+        if begin + front + text.len() > PAGE_BYTES_MAX {
+            return None;
+        }
+        data.extend_from_within(last..last + front);
+        data.extend_from_slice(text);
+        ends.push(data.len() as i32);
+        (input, last) = (rest, begin);
+    }
+    Some((ends, data))
 }

@@ -26,7 +26,7 @@ fn how(data_type: &DataType) -> impl Strategy<Value = How> + use<> {
     let encodings = match data_type {
         DataType::Int64 => vec![Encoding::PLAIN, Encoding::DELTA_BINARY_PACKED, Encoding::BYTE_STREAM_SPLIT],
         DataType::Float64 => vec![Encoding::PLAIN, Encoding::BYTE_STREAM_SPLIT],
-        DataType::Utf8 => vec![Encoding::PLAIN, Encoding::DELTA_LENGTH_BYTE_ARRAY],
+        DataType::Utf8 => vec![Encoding::PLAIN, Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY],
         _ => vec![Encoding::PLAIN],
     };
     let encoding = prop::sample::select(encodings);
@@ -153,6 +153,7 @@ proptest! {
             let _ = storage.rows(&[&noise], None);
             let _ = storage.values(&noise, code::DELTA_BINARY_PACKED, 1000, None);
             let _ = storage.values(&noise, code::DELTA_LENGTH_BYTE_ARRAY, 1000, None);
+            let _ = storage.values(&noise, code::DELTA_BYTE_ARRAY, 20, None);
             let _ = encoding::hybrid(&noise, 7, 1000);
             let _ = encoding::validity(&noise, 1000);
         }

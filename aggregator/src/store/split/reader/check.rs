@@ -4,6 +4,8 @@ use arrow::array::AsArray;
 use arrow::datatypes::UInt64Type;
 
 use super::OpenSplit;
+use crate::store::split::footer::Section;
+use crate::store::split::gate::stored;
 use crate::store::split::hashes::HashList;
 
 /// Bytes of the rows section that are read at once.
@@ -16,6 +18,7 @@ impl OpenSplit {
             self.lexicon().map(drop),
             self.check_hashes(),
             self.tally().map(drop),
+            self.check_gate(),
             self.shapes().map(drop),
             self.parquet().map(drop).map_err(|error| format!("Parquet metadata: {error}")),
         ];
@@ -27,6 +30,13 @@ impl OpenSplit {
         let section = self.known.footer.sections.hashes;
         let list = HashList::open(self.section("hashes", section)?, section.bytes);
         list.map(drop).ok_or_else(|| "the hashes section is damaged".to_owned())
+    }
+
+    fn check_gate(&self) -> Result<(), String> {
+        match self.known.footer.sections.gate {
+            Section { bytes: 0, .. } => Ok(()),
+            section => stored::decode(&self.section("gate", section)?).map(drop),
+        }
     }
 
     /// Reads every byte of the rows and checks it.

@@ -13,8 +13,10 @@ use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetInd
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 
-use super::dictionary::Dictionary;
+use super::compressor::Compressor;
+use super::dictionary::{Dictionary, Order};
 use super::encode;
+use super::page::{PageSizes, put_header, put_levels};
 use super::{Plain, Plan, ZSTD_LEVEL};
 use crate::store::block::texts;
 
@@ -26,16 +28,21 @@ const DICTIONARY_BYTES_MAX: usize = 2 << 20;
 
 /// What is reused from page to page.
 pub(super) struct Scratch {
-    zstd: zstd::bulk::Compressor<'static>,
+    compressor: Compressor,
     body: Vec<u8>,
-    packed: Vec<u8>,
+    /// Where in the body something of another kind begins.
+    cuts: Vec<usize>,
     words: Vec<u64>,
 }
 
 impl Scratch {
     pub(super) fn new() -> Result<Scratch, ParquetError> {
-        let zstd = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
-        Ok(Scratch { zstd, body: Vec::new(), packed: Vec::new(), words: Vec::new() })
+        Ok(Scratch { compressor: Compressor::new()?, body: Vec::new(), cuts: Vec::new(), words: Vec::new() })
+    }
+
+    fn begin(&mut self) {
+        self.body.clear();
+        self.cuts.clear();
     }
 
     /// The body as it is stored.
@@ -43,10 +50,7 @@ impl Scratch {
         if !compressed {
             return Ok(&self.body);
         }
-        self.packed.clear();
-        self.packed.reserve(zstd::zstd_safe::compress_bound(self.body.len()));
-        self.zstd.compress_to_buffer(&self.body, &mut self.packed)?;
-        Ok(&self.packed)
+        Ok(self.compressor.compress(&self.body, &self.cuts)?)
     }
 }
 
@@ -131,6 +135,13 @@ impl Table {
     }
 }
 
+/// A page of numbers that are not settled yet.
+struct Held {
+    levels: Vec<u8>,
+    numbers: Vec<u32>,
+    rows: usize,
+}
+
 /// One column of the row group at hand.
 pub(super) struct Chunk {
     descr: ColumnDescPtr,
@@ -149,6 +160,9 @@ pub(super) struct Chunk {
     has_numbers: bool,
     /// Of the last block, for the rows that have a value.
     pub(super) numbers: Vec<u32>,
+    /// Pages that wait for the order of the dictionary, and then that.
+    held: Vec<Held>,
+    order: Option<Order>,
     encodings: Vec<Encoding>,
     bounds: Option<(u64, u64)>,
     index: Option<ColumnIndexBuilder>,
@@ -158,9 +172,10 @@ impl Chunk {
     pub(super) fn new(descr: ColumnDescPtr, plan: Plan, data_type: DataType) -> Chunk {
         // Two values need no numbers.
         let dictionary = plan.dictionary && data_type != DataType::Boolean;
+        let ordered = plan.ordered && matches!(data_type, DataType::Utf8 | DataType::Binary);
         let mut chunk = Chunk {
             descr,
-            plan: Plan { dictionary, ..plan },
+            plan: Plan { dictionary, ordered, ..plan },
             data_type,
             pages: Vec::new(),
             places: Vec::new(),
@@ -172,6 +187,8 @@ impl Chunk {
             numbering: false,
             has_numbers: false,
             numbers: Vec::new(),
+            held: Vec::new(),
+            order: None,
             encodings: Vec::new(),
             bounds: None,
             index: None,
@@ -187,6 +204,7 @@ impl Chunk {
         self.dictionary.clear();
         self.table = Table::default();
         (self.numbering, self.has_numbers) = (self.plan.dictionary, false);
+        self.order = None;
         self.encodings = vec![Encoding::RLE];
         self.bounds = None;
         self.index = self.plan.bounds.then(|| ColumnIndexBuilder::new(self.descr.physical_type()));
@@ -204,6 +222,11 @@ impl Chunk {
         let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
         if self.numbering {
             self.number(&cells, nulls, array.len());
+            if self.numbering && self.plan.ordered {
+                self.hold(nulls, array.len());
+                return Ok(());
+            }
+            self.settle(scratch)?;
         }
         let plain;
         if let (Cells::Numbered(..), false) = (&cells, self.numbering) {
@@ -228,26 +251,67 @@ impl Chunk {
         let known = dictionary.len();
         let mut too_large = false;
         numbers.clear();
-        if let Cells::Numbered(_, values) = cells {
-            table.begin(values);
+        match cells {
+            Cells::Texts(offsets, data) => for_each_present(nulls, 0..rows, |row| {
+                if !too_large {
+                    numbers.push(dictionary.number_text(text(offsets, data, row)));
+                    too_large = dictionary.bytes() > DICTIONARY_BYTES_MAX;
+                }
+            }),
+            Cells::Numbered(keys, values) => {
+                table.begin(values);
+                for_each_present(nulls, 0..rows, |row| {
+                    if !too_large {
+                        numbers.push(table.number(usize::from(keys[row]), values, dictionary));
+                        too_large = dictionary.bytes() > DICTIONARY_BYTES_MAX;
+                    }
+                });
+            }
+            Cells::Words(words) => {
+                for_each_present(nulls, 0..rows, |row| numbers.push(dictionary.number_word(words[row])));
+            }
+            Cells::Halves(halves) => {
+                for_each_present(nulls, 0..rows, |row| numbers.push(dictionary.number_word(u64::from(halves[row]))));
+            }
+            Cells::Bits(_) => {}
         }
-        for_each_present(nulls, 0..rows, |row| match cells {
-            Cells::Texts(offsets, data) if !too_large => {
-                numbers.push(dictionary.number_text(text(offsets, data, row)));
-                too_large = dictionary.bytes() > DICTIONARY_BYTES_MAX;
-            }
-            Cells::Numbered(keys, values) if !too_large => {
-                numbers.push(table.number(usize::from(keys[row]), values, dictionary));
-                too_large = dictionary.bytes() > DICTIONARY_BYTES_MAX;
-            }
-            Cells::Words(words) => numbers.push(dictionary.number_word(words[row])),
-            Cells::Halves(halves) => numbers.push(dictionary.number_word(u64::from(halves[row]))),
-            Cells::Texts(..) | Cells::Numbered(..) | Cells::Bits(_) => {}
-        });
         if dictionary.bytes() > DICTIONARY_BYTES_MAX {
             dictionary.cut(known);
             self.numbering = false;
         }
+    }
+
+    fn hold(&mut self, nulls: Option<&NullBuffer>, rows: usize) {
+        let mut levels = Vec::new();
+        if self.descr.max_def_level() > 0 {
+            put_levels(nulls, 0..rows, self.numbers.len(), &mut levels);
+        }
+        self.held.push(Held { levels, numbers: self.numbers.clone(), rows });
+    }
+
+    /// Orders the dictionary, to which nothing comes any more, and writes the pages that waited for it.
+    fn settle(&mut self, scratch: &mut Scratch) -> Result<(), ParquetError> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let order = self.dictionary.order();
+        let width = encode::width_of((self.dictionary.len() as u32).saturating_sub(1));
+        for Held { levels, mut numbers, rows } in std::mem::take(&mut self.held) {
+            scratch.begin();
+            scratch.body.extend_from_slice(&levels);
+            let encoding = if numbers.is_empty() {
+                Encoding::PLAIN
+            } else {
+                numbers.iter_mut().for_each(|number| *number = order.places[*number as usize]);
+                scratch.body.push(width as u8);
+                encode::hybrid(&numbers, width, &mut scratch.body);
+                self.has_numbers = true;
+                Encoding::RLE_DICTIONARY
+            };
+            self.put_page(encoding, rows, numbers.len(), scratch)?;
+        }
+        self.order = Some(order);
+        Ok(())
     }
 
     fn add_page(
@@ -258,7 +322,7 @@ impl Chunk {
         scratch: &mut Scratch,
     ) -> Result<(), ParquetError> {
         let present = nulls.map_or(rows.len(), |nulls| rows.len() - nulls.slice(rows.start, rows.len()).null_count());
-        scratch.body.clear();
+        scratch.begin();
         if self.descr.max_def_level() > 0 {
             put_levels(nulls, rows.clone(), present, &mut scratch.body);
         }
@@ -274,22 +338,29 @@ impl Chunk {
         if self.plan.bounds {
             self.add_bounds(cells, nulls, rows.clone(), rows.len() - present);
         }
+        self.put_page(encoding, rows.len(), present, scratch)
+    }
+
+    /// Appends the page whose body is there.
+    fn put_page(
+        &mut self,
+        encoding: Encoding,
+        rows: usize,
+        present: usize,
+        scratch: &mut Scratch,
+    ) -> Result<(), ParquetError> {
         if !self.encodings.contains(&encoding) {
             self.encodings.push(encoding);
         }
         let uncompressed = scratch.body.len();
         let stored = scratch.stored(self.plan.compressed)?;
         let at = self.pages.len();
-        put_header(
-            &mut self.pages,
-            &PageSizes { uncompressed, stored: stored.len(), values: rows.len() },
-            Some(encoding),
-        );
+        put_header(&mut self.pages, &PageSizes { uncompressed, stored: stored.len(), values: rows }, Some(encoding));
         self.uncompressed_bytes += self.pages.len() - at + uncompressed;
         self.pages.extend_from_slice(stored);
-        self.places.push((at, (self.pages.len() - at) as i32, rows.len()));
-        self.rows += rows.len();
-        self.nulls += rows.len() - present;
+        self.places.push((at, (self.pages.len() - at) as i32, rows));
+        self.rows += rows;
+        self.nulls += rows - present;
         Ok(())
     }
 
@@ -301,14 +372,20 @@ impl Chunk {
         rows: Range<usize>,
         scratch: &mut Scratch,
     ) -> Encoding {
-        let Scratch { body, words, .. } = scratch;
+        let Scratch { body, cuts, words, .. } = scratch;
         words.clear();
         match (cells, self.plan.plain) {
             (Cells::Texts(offsets, data), Plain::Lengths) => {
-                for_each_present(nulls, rows.clone(), |row| words.push((offsets[row + 1] - offsets[row]) as u64));
-                encode::deltas(words, body);
-                for_each_present(nulls, rows, |row| body.extend_from_slice(text(offsets, data, row)));
-                Encoding::DELTA_LENGTH_BYTE_ARRAY
+                let text = |row: usize| text(offsets, data, row);
+                let (texts_at, fronts) = match nulls {
+                    None => encode::texts_apart(|| rows.clone().map(text), words, body),
+                    Some(nulls) => {
+                        let nulls = nulls.slice(rows.start, rows.len());
+                        encode::texts_apart(|| nulls.valid_indices().map(|row| text(rows.start + row)), words, body)
+                    }
+                };
+                cuts.push(texts_at);
+                if fronts { Encoding::DELTA_BYTE_ARRAY } else { Encoding::DELTA_LENGTH_BYTE_ARRAY }
             }
             (Cells::Texts(offsets, data), _) => {
                 body.reserve((offsets[rows.end] - offsets[rows.start]) as usize + 4 * rows.len());
@@ -328,7 +405,9 @@ impl Chunk {
                         Encoding::DELTA_BINARY_PACKED
                     }
                     Plain::Streams | Plain::Deltas => {
+                        let at = body.len();
                         encode::byte_streams(words, body);
+                        cuts.extend((1..8).map(|plane| at + plane * words.len()));
                         Encoding::BYTE_STREAM_SPLIT
                     }
                     Plain::Bytes | Plain::Lengths => {
@@ -394,10 +473,17 @@ impl Chunk {
 
     /// The bytes of the column, the dictionary first, and what has to be known of them; the next row group begins.
     pub(super) fn close(&mut self, scratch: &mut Scratch) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
+        self.settle(scratch)?;
         let mut bytes = Vec::with_capacity(self.pages.len() + self.dictionary.bytes() / 2);
         if self.has_numbers {
-            scratch.body.clear();
-            self.dictionary.put_page(if self.descr.physical_type() == Type::INT32 { 4 } else { 8 }, &mut scratch.body);
+            scratch.begin();
+            match &self.order {
+                Some(order) => self.dictionary.put_texts(order, &mut scratch.body),
+                None => {
+                    let word_bytes = if self.descr.physical_type() == Type::INT32 { 4 } else { 8 };
+                    self.dictionary.put_page(word_bytes, &mut scratch.body);
+                }
+            }
             let uncompressed = scratch.body.len();
             let stored = scratch.stored(self.plan.compressed)?;
             let sizes = PageSizes { uncompressed, stored: stored.len(), values: self.dictionary.len() };
@@ -471,69 +557,4 @@ fn page_end(offsets: &[i32], from: usize) -> usize {
     }
     let fit = (from + 1..=rows).take_while(|to| bytes(*to) <= PAGE_BYTES_MAX).last();
     fit.unwrap_or(from + 1)
-}
-
-/// Where more than one in so many rows have a value, and as many have none, there are hardly any runs.
-const MIXED_PART: usize = 16;
-
-/// Which rows have a value, behind the length of that.
-fn put_levels(nulls: Option<&NullBuffer>, rows: Range<usize>, present: usize, out: &mut Vec<u8>) {
-    let at = out.len();
-    out.extend_from_slice(&[0; 4]);
-    match nulls {
-        Some(nulls) if present > rows.len() / MIXED_PART && present < rows.len() - rows.len() / MIXED_PART => {
-            encode::bits(nulls.slice(rows.start, rows.len()).inner(), out);
-        }
-        Some(nulls) if present > 0 && present < rows.len() => {
-            let levels: Vec<u32> = nulls.slice(rows.start, rows.len()).iter().map(u32::from).collect();
-            encode::hybrid(&levels, 1, out);
-        }
-        _ => {
-            logweir_proto::varint::put(out, (rows.len() as u64) << 1);
-            out.push(u8::from(present > 0));
-        }
-    }
-    let len = (out.len() - at - 4) as u32;
-    out[at..at + 4].copy_from_slice(&len.to_le_bytes());
-}
-
-struct PageSizes {
-    uncompressed: usize,
-    stored: usize,
-    values: usize,
-}
-
-/// The header of a data page of the first version in an encoding, or of a dictionary: Thrift's compact protocol.
-fn put_header(out: &mut Vec<u8>, sizes: &PageSizes, encoding: Option<Encoding>) {
-    /// The next field is an integer; and the one after the next but one is a struct of such.
-    const NEXT: u8 = 0x15;
-    let integer = |out: &mut Vec<u8>, head: u8, number: i64| {
-        out.push(head);
-        encode::put_zigzag(out, number);
-    };
-    let rle = code(Encoding::RLE);
-    integer(out, NEXT, if encoding.is_some() { 0 } else { 2 });
-    integer(out, NEXT, sizes.uncompressed as i64);
-    integer(out, NEXT, sizes.stored as i64);
-    // Field 5 is that of data, field 7 that of a dictionary.
-    out.push(if encoding.is_some() { 0x2c } else { 0x4c });
-    integer(out, NEXT, sizes.values as i64);
-    integer(out, NEXT, code(encoding.unwrap_or(Encoding::PLAIN)));
-    if encoding.is_some() {
-        integer(out, NEXT, rle);
-        integer(out, NEXT, rle);
-    }
-    out.extend_from_slice(&[0, 0]);
-}
-
-/// The number that Parquet gives an encoding.
-fn code(encoding: Encoding) -> i64 {
-    match encoding {
-        Encoding::RLE => 3,
-        Encoding::DELTA_BINARY_PACKED => 5,
-        Encoding::DELTA_LENGTH_BYTE_ARRAY => 6,
-        Encoding::RLE_DICTIONARY => 8,
-        Encoding::BYTE_STREAM_SPLIT => 9,
-        _ => 0,
-    }
 }

@@ -1,4 +1,4 @@
-//! The dictionary of a column in a row group: each value once, in the order of their first rows.
+//! The dictionary of a column in a row group: each value once, in the order of their first rows, or of their letters.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -21,13 +21,23 @@ pub struct Dictionary {
     words: Vec<u64>,
     /// By small word the number plus one; empty until there is one.
     small: Vec<u32>,
+    /// How often it was emptied.
+    round: u32,
+}
+
+/// Another order of the values.
+pub(super) struct Order {
+    /// What stands in each place.
+    pub(super) numbers: Vec<u32>,
+    /// Where each number stands.
+    pub(super) places: Vec<u32>,
 }
 
 impl Default for Dictionary {
     fn default() -> Dictionary {
         let seed = std::collections::hash_map::RandomState::new().build_hasher().finish();
         let slots = vec![(0, 0); 64];
-        Dictionary { seed, slots, values: Vec::new(), starts: vec![0], words: Vec::new(), small: Vec::new() }
+        Dictionary { seed, slots, values: Vec::new(), starts: vec![0], words: Vec::new(), small: Vec::new(), round: 0 }
     }
 }
 
@@ -36,6 +46,11 @@ impl Dictionary {
     #[inline]
     pub(in crate::store) fn len(&self) -> usize {
         self.words.len().max(self.starts.len() - 1)
+    }
+
+    /// As long as it is the same a number stands for the same value.
+    pub fn round(&self) -> u32 {
+        self.round
     }
 
     /// The text with a number.
@@ -61,11 +76,42 @@ impl Dictionary {
         self.words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()[..word_bytes]));
     }
 
+    /// The texts by what follows what all of them begin with, as far as one look sees.
+    pub(super) fn order(&self) -> Order {
+        let text = |number| self.text(number);
+        let front = super::encode::common_front((0..self.len() as u32).map(text));
+        let key = |number| {
+            let text = &text(number)[front..];
+            let mut key = [0; 16];
+            let seen = text.len().min(key.len());
+            key[..seen].copy_from_slice(&text[..seen]);
+            (u128::from_be_bytes(key), number)
+        };
+        let mut numbers: Vec<(u128, u32)> = (0..self.len() as u32).map(key).collect();
+        numbers.sort_unstable();
+        let numbers: Vec<u32> = numbers.into_iter().map(|(_, number)| number).collect();
+        let mut places = vec![0; numbers.len()];
+        (0..).zip(&numbers).for_each(|(place, number)| places[*number as usize] = place);
+        Order { numbers, places }
+    }
+
+    /// Appends the texts in an order.
+    pub(super) fn put_texts(&self, order: &Order, out: &mut Vec<u8>) {
+        out.reserve(self.values.len());
+        for number in &order.numbers {
+            out.extend_from_slice(
+                &self.values[self.starts[*number as usize] as usize..self.starts[*number as usize + 1] as usize],
+            );
+        }
+    }
+
     /// Forgets all values.
     pub(super) fn clear(&mut self) {
+        let round = self.round + 1;
         if self.slots.len() > SLOTS_KEPT_MAX {
             *self = Dictionary::default();
         }
+        self.round = round;
         self.slots.fill((0, 0));
         self.values.clear();
         self.starts.truncate(1);

@@ -48,11 +48,12 @@ fn pack_run(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
     }
     let eights = numbers.len().div_ceil(8);
     varint::put(out, (eights as u64) << 1 | 1);
-    let padding = std::iter::repeat_n(0, eights * 8 - numbers.len());
-    pack(numbers.iter().map(|number| u64::from(*number)).chain(padding), width, out);
+    let at = out.len();
+    pack(numbers.iter().map(|number| u64::from(*number)), width, out);
+    out.resize(at + eights * width as usize, 0);
 }
 
-/// The lowest bits of the first number come first. As many bits as fill whole bytes.
+/// The lowest bits of the first number come first; what is missing of the last byte is zero.
 fn pack(numbers: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
     if width <= 32 {
         let (mut held, mut bits) = (0u64, 0);
@@ -101,10 +102,56 @@ pub(in crate::store::split) fn deltas(values: &[u64], out: &mut Vec<u8>) {
         for (part, differences) in differences.chunks(DELTA_PART).enumerate() {
             let width = u64::BITS - differences.iter().map(above).fold(0, |all, one| all | one).leading_zeros();
             out[widths_at + part] = width as u8;
-            let padding = std::iter::repeat_n(0, DELTA_PART - differences.len());
-            pack(differences.iter().map(above).chain(padding), width, out);
+            let at = out.len();
+            pack(differences.iter().map(above), width, out);
+            out.resize(at + DELTA_PART / 8 * width as usize, 0);
         }
     }
+}
+
+/// Texts behind the lengths of all of them, or, where all begin alike, behind the lengths of their fronts, which stand
+/// once, and of what follows. Where the texts begin, and whether there are fronts.
+pub(in crate::store::split) fn texts_apart<'a, I: Iterator<Item = &'a [u8]>>(
+    texts: impl Fn() -> I,
+    words: &mut Vec<u64>,
+    out: &mut Vec<u8>,
+) -> (usize, bool) {
+    let front = common_front(texts());
+    words.clear();
+    words.extend(texts().map(|text| text.len() as u64));
+    let mut skipped = 0;
+    if front > 0 {
+        let mut fronts = vec![front as u64; words.len()];
+        fronts[0] = 0;
+        deltas(&fronts, out);
+        words[1..].iter_mut().for_each(|length| *length -= front as u64);
+    }
+    deltas(words, out);
+    let at = out.len();
+    for text in texts() {
+        out.extend_from_slice(&text[skipped..]);
+        skipped = front;
+    }
+    (at, front > 0)
+}
+
+/// How many bytes all texts begin with, whole characters.
+pub(super) fn common_front<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> usize {
+    let Some(first) = texts.next() else { return 0 };
+    let mut front = first.len();
+    for text in texts {
+        if !text.starts_with(&first[..front]) {
+            front = first[..front].iter().zip(text).take_while(|(a, b)| a == b).count();
+            if front == 0 {
+                break;
+            }
+        }
+    }
+    let is_within = |at: usize| first.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    while front > 0 && is_within(front) {
+        front -= 1;
+    }
+    front
 }
 
 /// Eight-byte values whose first bytes come first, then their second bytes, and so on.

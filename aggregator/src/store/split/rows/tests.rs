@@ -14,8 +14,10 @@ use super::*;
 
 fn plan() -> impl Strategy<Value = Plan> {
     let plain = prop::sample::select(vec![Plain::Bytes, Plain::Lengths, Plain::Deltas, Plain::Streams]);
-    (any::<bool>(), plain, any::<bool>(), any::<bool>()).prop_map(|(dictionary, plain, compressed, bounds)| Plan {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (flags, plain).prop_map(|((dictionary, ordered, compressed, bounds), plain)| Plan {
         dictionary,
+        ordered,
         plain,
         compressed,
         bounds,
@@ -24,7 +26,10 @@ fn plan() -> impl Strategy<Value = Plan> {
 
 /// Columns of all types with as many values as there are `values`.
 fn arrays(values: &[Option<u64>]) -> Vec<ArrayRef> {
-    let text = |value: &Option<u64>| value.map(|value| "x".repeat((value % 40) as usize) + &(value >> 6).to_string());
+    // With a front that all have, but for some in the middle of a character.
+    let front = |value: u64| if value.is_multiple_of(50) { "id-ñ" } else { "id-ö" };
+    let text = |value: u64| front(value).to_owned() + &"x".repeat((value % 40) as usize) + &(value >> 6).to_string();
+    let text = |value: &Option<u64>| value.map(text);
     let texts: Vec<_> = values.iter().map(text).collect();
     vec![
         Arc::new(StringArray::from(texts.clone())),
@@ -76,7 +81,7 @@ fn write(schema: &Arc<Schema>, plans: &[Plan], blocks: &[RecordBatch], group_row
             assert!(numbers.numbers.iter().all(|number| (*number as usize) < numbers.dictionary.len()));
         }
     }
-    writer.finish().unwrap().into()
+    writer.finish().unwrap().0.into()
 }
 
 fn batches(blocks: &[Vec<Option<u64>>], nullable: bool) -> (Arc<Schema>, Vec<RecordBatch>) {
@@ -126,17 +131,19 @@ fn a_dictionary_that_grows_too_large_serves_the_blocks_before() {
         RecordBatch::try_from_iter([("c", texts)]).unwrap()
     };
     let blocks = [block(0, 1), block(0, 0), block(5000, 1), block(0, 0)];
-    let plan = Plan { dictionary: true, plain: Plain::Bytes, compressed: true, bounds: false };
-    let bytes = write(&blocks[0].schema(), &[plan], &blocks, 1 << 20);
-    let all = concat_batches(&blocks[0].schema(), &blocks).unwrap();
-    assert_eq!(concat_batches(&all.schema(), &read(&bytes)).unwrap(), all);
-    let metadata = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
-    let metadata = metadata.parse_and_finish(&bytes).unwrap();
-    let places = metadata.offset_index().unwrap()[0][0].page_locations();
-    let rows: Vec<i64> = places.iter().map(|place| place.first_row_index).collect();
-    assert!(rows.len() > 4 && [0, 1500, 3000, 4500].iter().all(|row| rows.contains(row)), "{rows:?}");
-    let columns = metadata.row_group(0).column(0);
-    assert!(columns.dictionary_page_offset().is_some() && columns.compressed_size() < 200_000);
+    for ordered in [false, true] {
+        let plan = Plan { dictionary: true, ordered, plain: Plain::Bytes, compressed: true, bounds: false };
+        let bytes = write(&blocks[0].schema(), &[plan], &blocks, 1 << 20);
+        let all = concat_batches(&blocks[0].schema(), &blocks).unwrap();
+        assert_eq!(concat_batches(&all.schema(), &read(&bytes)).unwrap(), all);
+        let metadata = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
+        let metadata = metadata.parse_and_finish(&bytes).unwrap();
+        let places = metadata.offset_index().unwrap()[0][0].page_locations();
+        let rows: Vec<i64> = places.iter().map(|place| place.first_row_index).collect();
+        assert!(rows.len() > 4 && [0, 1500, 3000, 4500].iter().all(|row| rows.contains(row)), "{rows:?}");
+        let columns = metadata.row_group(0).column(0);
+        assert!(columns.dictionary_page_offset().is_some() && columns.compressed_size() < 200_000);
+    }
 }
 
 #[test]
@@ -147,7 +154,7 @@ fn bounds_are_the_least_and_the_greatest_value() {
         ("f", Arc::new(Float64Array::from(vec![0.0, -0.0, -2.5]))),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let plan = Plan { dictionary: false, plain: Plain::Streams, compressed: false, bounds: true };
+    let plan = Plan { dictionary: false, ordered: false, plain: Plain::Streams, compressed: false, bounds: true };
     let bytes = write(&batch.schema(), &[plan; 3], std::slice::from_ref(&batch), 10);
     let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
     let found: Vec<_> = metadata.row_group(0).columns().iter().map(|column| column.statistics().cloned()).collect();
