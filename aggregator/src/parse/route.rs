@@ -123,7 +123,7 @@ impl Segment {
     #[inline]
     fn is_id(&self) -> bool {
         let len = self.stem;
-        let part = |of: u64| (self.counts / of & COUNT) as usize;
+        let part = |of: u64| ((self.counts / of) & COUNT) as usize;
         let (digits, hex, dashes) = (part(1), part(HEX), part(DASH));
         if len >= 2 * TOKEN_BYTES {
             return true;

@@ -270,8 +270,10 @@ fn rows_of_words_are_counted_when_a_split_is_written() {
     let place = place();
     let line = |i: u64| match i % 5 {
         0 => format!("job={i} \"job job {} began\"", i / 50),
-        1 if i % 3 == 0 => format!("exception.stack=at.shop.js path=/shop/{i} ms={i} \"get /shop/{i} in {i} ms\""),
-        4 if i % 2 == 0 => {
+        1 if i.is_multiple_of(3) => {
+            format!("exception.stack=at.shop.js path=/shop/{i} ms={i} \"get /shop/{i} in {i} ms\"")
+        }
+        4 if i.is_multiple_of(2) => {
             let (from, to) = (["red", "green", "blue"][i as usize / 10 % 3], ["red", "white"][i as usize / 10 % 2]);
             format!("from={from} to={to} \"get it from {from} over to {to}\"")
         }
