@@ -1,7 +1,9 @@
 //! Conditions: the parser, the evaluator, and what is decided while a number is not known for good.
 #![cfg_attr(feature = "libfuzzer", no_main)]
 
-use logweir_rules::condition::{Doubts, Known, NameKind, Values, parse_condition, parse_number};
+use std::collections::BTreeMap;
+
+use logweir_rules::condition::{Known, NameKind, Values, parse_condition, parse_number};
 
 logweir_fuzz::target!(run);
 
@@ -29,13 +31,13 @@ pub(crate) fn run(data: &[u8]) {
         }
     };
     condition.threshold();
-    let grows = Doubts::from([("n".to_owned(), true)]);
-    let anything = Doubts::from([("n".to_owned(), false)]);
+    let grows = BTreeMap::from([("n".to_owned(), true)]);
+    let anything = BTreeMap::from([("n".to_owned(), false)]);
     for n in NUMBERS {
         let now = values(n, 2.0);
-        assert_eq!(condition.decided(&now, &Doubts::new()), Some(condition.holds(&now)));
+        assert_eq!(condition.decided_by(&now, &BTreeMap::new()), Some(condition.holds(&now)));
         for (doubts, more) in [(&grows, true), (&anything, false)] {
-            let Some(decided) = condition.decided(&now, doubts) else { continue };
+            let Some(decided) = condition.decided_by(&now, doubts) else { continue };
             // Whatever it becomes, it was right.
             for other in NUMBERS.iter().filter(|other| other.is_finite() && (!more || **other >= n)) {
                 assert_eq!(condition.holds(&values(*other, 2.0)), decided, "{text} of {n}, then {other}");

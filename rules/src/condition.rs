@@ -197,6 +197,11 @@ impl Condition {
         eval::decided(&self.bound, &eval::placed(numbers), &doubt)
     }
 
+    /// The same for numbers by their names. `doubts`: those that are doubtful, and whether they can only grow.
+    pub fn decided_by(&self, values: &Values, doubts: &BTreeMap<String, bool>) -> Option<bool> {
+        eval::decided(&self.root, &eval::named(values), &|name: &String| doubts.get(name).copied())
+    }
+
     /// Whether it would hold if chance did not explain the difference.
     pub(crate) fn is_chance(&self, numbers: &[f64]) -> bool {
         let of = eval::placed(numbers);

@@ -83,7 +83,7 @@ impl<'a> Piece<'a> {
     }
 
     /// Adds the text of a range as a field, cut as it stands.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&self, line: &mut Line, name: NameId, range: Range<usize>) {
         let cut = self.cut(range.clone(), Spelling::Plain);
         line.push(name, Value::Text(self.text(range)), cut);

@@ -79,8 +79,7 @@ pub(super) fn whole(text: &[u8], assumed_minutes: i16) -> Option<(i64, Spelling)
 
 /// A number since the epoch: its magnitude tells seconds, milliseconds, microseconds or nanoseconds.
 pub(super) fn epoch(text: &[u8]) -> Option<(i64, Spelling)> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let number = decimal(&text[..digits])?;
+    let (number, digits) = leading_digits(text)?;
     let unit_ns = match number {
         100_000_000..100_000_000_000 => NS_PER_S,
         100_000_000_000..100_000_000_000_000 => 1_000_000,
@@ -103,6 +102,22 @@ pub(super) fn epoch(text: &[u8]) -> Option<(i64, Spelling)> {
     let decimals = fraction.len().min(FRACTION_DIGITS_MAX) as u8;
     // A fraction of milliseconds has no spelling: the store sees that it prints differently and keeps the line.
     Some((whole.checked_add(part as i64)?, Spelling::EpochFixed { decimals }))
+}
+
+/// The number that the digits at the beginning of `text` are, and how many they are.
+#[inline]
+fn leading_digits(text: &[u8]) -> Option<(i64, usize)> {
+    let (mut number, mut digits) = (0i64, 0);
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
+        digits += 1;
+    }
+    // So few digits overflow nothing.
+    if digits < 19 { (digits > 0).then_some((number, digits)) } else { Some((decimal(&text[..digits])?, digits)) }
 }
 
 /// Length of NGINX's `$time_local`.

@@ -4,6 +4,7 @@
 //! counted and named; the others are stored.
 
 mod check;
+mod shapes;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use logweir_proto::batch::{
 };
 use serde_json::value::RawValue;
 
+use self::shapes::Shapes;
 use crate::ranges::HTTP_AGENT;
 
 /// zstd level of the batches that are built here. They live in the log for minutes: twice the bytes of level 1 for
@@ -40,11 +42,12 @@ pub struct Objects<'a> {
     pub errors: Vec<IngestError>,
     /// The whole body is valid UTF-8.
     is_text: bool,
+    shapes: Shapes,
 }
 
 impl<'a> Objects<'a> {
     fn take(&mut self, line: u64, text: &'a [u8]) {
-        match check(text, self.is_text) {
+        match check(text, self.is_text.then_some(&mut self.shapes)) {
             Ok(()) => self.texts.push(text),
             Err(reason) => self.reject(line, reason),
         }
@@ -95,15 +98,15 @@ fn split_array<'a>(body: &'a [u8], objects: &mut Objects<'a>) {
     }
 }
 
-/// `is_text` where `text` is known to be valid UTF-8.
-fn check(text: &[u8], is_text: bool) -> Result<(), String> {
+/// With `shapes`, those of the lines before, where `text` is known to be valid UTF-8.
+fn check(text: &[u8], shapes: Option<&mut Shapes>) -> Result<(), String> {
     if text.len() > LINE_BYTES_MAX {
         return Err(format!("{} bytes are over the limit of {LINE_BYTES_MAX} for one record", text.len()));
     }
     if text.first() != Some(&b'{') {
         return Err("not a JSON object".to_owned());
     }
-    if is_text && check::is_object(text) {
+    if shapes.is_some_and(|shapes| shapes.is_object(text)) {
         return Ok(());
     }
     match serde_json::from_slice::<&RawValue>(text) {

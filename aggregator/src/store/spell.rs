@@ -110,10 +110,38 @@ pub fn put_json(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&bytes[from..]);
 }
 
+/// The number that is printed as `written`; `None` for others than small whole ones.
+#[inline]
+pub(super) fn canonical(written: &[u8]) -> Option<i64> {
+    const DIGITS_MAX: usize = 18;
+    let leading_zero = written.len() > 1 && written[0] == b'0';
+    if written.is_empty() || written.len() > DIGITS_MAX || leading_zero {
+        return None;
+    }
+    written.iter().try_fold(0, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| number * 10 + i64::from(digit))
+    })
+}
+
 /// Whether the value in its spelling is exactly `written`. `scratch` is reused between calls.
 #[inline]
 pub fn is_spelled(cell: Cell<'_>, spelling: Spelling, written: &[u8], scratch: &mut Vec<u8>) -> bool {
+    /// Below it every whole number is a float, and printed by its digits.
+    const WHOLE_MAX: i64 = 1 << 40;
     match (cell, spelling) {
+        // To read a number costs less than to print one.
+        (Cell::Int(value), Spelling::Plain) => {
+            if let Some(number) = canonical(written) {
+                return number == value;
+            }
+        }
+        (Cell::Float(value), Spelling::Fixed { decimals: 0 }) => {
+            let number = canonical(written).filter(|number| *number < WHOLE_MAX);
+            if number.is_some_and(|number| number as f64 == value && value.is_sign_positive()) {
+                return true;
+            }
+        }
         (Cell::Str(text), Spelling::Plain) => return text.as_bytes() == written,
         (Cell::Str(text), Spelling::JsonString) if text.len() == written.len() => {
             return text.as_bytes() == written && !written.iter().any(|b| is_escaped(*b));
@@ -174,6 +202,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn to_read_a_number_says_what_to_print_it_says(
+            value in prop_oneof![any::<i64>(), -20i64..2000],
+            written in prop_oneof!["[0-9]{0,5}", "-?[0-9]{1,20}", "[0-9]{1,4}\\.[0-9]"],
+        ) {
+            for written in [written, value.to_string()] {
+                let cells = [(Cell::Int(value), Spelling::Plain), (Cell::Float(value as f64), Spelling::Fixed { decimals: 0 })];
+                for (cell, spelling) in cells {
+                    let mut printed = Vec::new();
+                    let want = put(&mut printed, cell, spelling) && printed == written.as_bytes();
+                    prop_assert_eq!(is_spelled(cell, spelling, written.as_bytes(), &mut Vec::new()), want, "{}", written);
+                }
+            }
+        }
+
         #[test]
         fn fixed_decimals_are_those_of_the_formatter(
             value in prop_oneof![any::<f64>(), -1e4..1e4f64, (0u32..2_000_000).prop_map(|n| f64::from(n) / 1e3),

@@ -36,19 +36,26 @@ struct Run<'a> {
     state: RuleState,
     past: &'a Past,
     windows: Windows<'a>,
-    /// The tables of the last step, while nothing is open and nothing is learned.
+    /// The tables of the last step, while the same tables leave everything as it is.
     still: Option<Vec<Table>>,
     /// The minute of that step, where tables change by the minute only.
     minute: Option<i64>,
+    /// Its levels are reached and left without waiting.
+    at_once: bool,
     course: Option<Course>,
     report: RuleReport,
     lengths: Vec<i64>,
 }
 
+/// How long the conditions of a rule have to hold, and then not, at the most.
+fn held_ns(rule: &Rule) -> i64 {
+    let held = rule.levels.iter().flat_map(|level| &level.any).map(|alternative| alternative.for_ns).max();
+    held.unwrap_or(0).saturating_add(rule.keep_firing_for_ns)
+}
+
 /// How long before the period a rule has to be followed to know what it knows.
 fn warm_up_ns(group: &Group, rule: &Rule) -> i64 {
-    let held = rule.levels.iter().flat_map(|level| &level.any).map(|alternative| alternative.for_ns).max();
-    let held = held.unwrap_or(0).saturating_add(rule.keep_firing_for_ns).saturating_add(group.every_ns);
+    let held = held_ns(rule).saturating_add(group.every_ns);
     match &rule.kind {
         Kind::Pattern(pattern) => held.max(pattern.learn_ns),
         Kind::Anomaly(anomaly) => held.max(anomaly.detector.warmup_ns),
@@ -81,6 +88,7 @@ pub(super) async fn group(
             windows: past.windows(rule),
             still: None,
             minute: None,
+            at_once: held_ns(rule) == 0,
             course,
             report,
             lengths: Vec::new(),
@@ -126,8 +134,11 @@ impl Run<'_> {
         scene: &Scene,
         at: i64,
     ) -> Result<Vec<logweir_rules::evaluate::Transition>, BacktestError> {
+        // An alert says of itself when sources were missing.
+        let calm = scene.coverage().is_none_or(|coverage| !coverage.is_partial());
+        let passes = calm || self.state.instances.is_empty();
         let minute = self.windows.by_minutes().then(|| at.div_euclid(MINUTE_NS));
-        if self.still.is_some() && self.course.is_none() && minute.is_some() && minute == self.minute {
+        if passes && self.still.is_some() && self.course.is_none() && minute.is_some() && minute == self.minute {
             return Ok(Vec::new());
         }
         self.minute = minute;
@@ -139,14 +150,11 @@ impl Run<'_> {
         // The same numbers leave the same state, where nothing waits and nothing is learned.
         let still = self.still.take();
         let changes = match (&still, &found) {
-            (Some(still), Ok(found)) if *still == found.tables => Vec::new(),
+            (Some(still), Ok(found)) if passes && *still == found.tables => Vec::new(),
             _ => decide(self.rule, &mut self.state, at, &found, scene).transitions,
         };
-        let state = &self.state;
-        let learns = matches!(self.rule.kind, Kind::Pattern(_) | Kind::Anomaly(_)) || self.rule.expected.is_some();
-        let is_still = !learns && state.instances.is_empty() && state.undecided.is_empty();
         match found {
-            Ok(found) if is_still => {
+            Ok(found) if self.is_still() => {
                 self.still = Some(found.tables);
                 self.windows.recycle(still.unwrap_or_default());
             }
@@ -154,6 +162,15 @@ impl Run<'_> {
             Err(_) => {}
         }
         Ok(changes)
+    }
+
+    /// Whether the same numbers leave the same state: nothing is learned, and nothing waits for its time.
+    fn is_still(&self) -> bool {
+        let (rule, state) = (self.rule, &self.state);
+        if matches!(rule.kind, Kind::Pattern(_) | Kind::Anomaly(_)) || rule.expected.is_some() {
+            return false;
+        }
+        state.undecided.is_empty() && (state.instances.is_empty() || self.at_once)
     }
 
     fn note(&mut self, transition: &logweir_rules::evaluate::Transition) {

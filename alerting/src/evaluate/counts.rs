@@ -2,7 +2,7 @@
 //!
 //! What is kept of a feed (a filter and its grouping labels) is sparse: a bucket without a line takes no room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use logweir_proto::query::value::parse_time;
@@ -238,6 +238,19 @@ impl Counts {
         self.series.get_mut(&labels)
     }
 
+    /// Uses the label sets that others use already: two that are the same one are compared at once.
+    pub(crate) fn share(&mut self, known: &mut BTreeSet<Arc<Labels>>) {
+        let mut own = |labels: Arc<Labels>| match known.get(&labels) {
+            Some(known) => Arc::clone(known),
+            None => {
+                known.insert(Arc::clone(&labels));
+                labels
+            }
+        };
+        self.series = std::mem::take(&mut self.series).into_iter().map(|(labels, one)| (own(labels), one)).collect();
+        self.keys = OnceLock::new();
+    }
+
     fn keys(&self) -> &Keys {
         self.keys.get_or_init(|| self.series.keys().cloned().collect())
     }
@@ -326,15 +339,17 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// What [`Counts::table`] says, written over a table of an earlier step.
-    pub(crate) fn table(&mut self, counts: &Counts, query: &SignalQuery, at: i64, table: Table) -> Table {
+    /// Writes what [`Counts::table`] says over a table of an earlier step.
+    pub(crate) fn write(&mut self, counts: &Counts, query: &SignalQuery, at: i64, table: &mut Table) {
         let (from, to) = query.range(at);
         let (from, to) = (counts.grid.slot(from), counts.grid.slot(to));
         if from < self.from || to < self.to || self.places.len() != counts.series.len() {
             self.places = vec![(0, 0); counts.series.len()];
         }
         (self.from, self.to) = (from, to);
-        let mut table = if table.is_over(counts.keys()) { table } else { Table::over(Arc::clone(counts.keys())) };
+        if !table.is_over(counts.keys()) {
+            *table = Table::over(Arc::clone(counts.keys()));
+        }
         let sum = |series: &Series, place: usize| if place == 0 { 0 } else { series.sums[place - 1] };
         let rows = counts.series.values().zip(&mut self.places).zip(table.values_mut());
         for ((series, (first, last)), value) in rows {
@@ -346,7 +361,6 @@ impl Window {
             }
             *value = query.of_count(sum(series, *last) - sum(series, *first));
         }
-        table
     }
 }
 

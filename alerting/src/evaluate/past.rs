@@ -1,7 +1,8 @@
 //! The numbers of a past period: counts are asked for once, in buckets that every window of the rule is made of, so
 //! that a step costs no question. A long period is looked at by whole minutes. What is no count is asked as the live engine asks it, unless there was no line.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use logweir_rules::model::{Agg, Group, Kind, Labels, Rule, SignalQuery};
 use logweir_rules::schedule;
@@ -35,6 +36,8 @@ pub(crate) struct Past {
     /// For each rule, which counts stand for each of its queries.
     plans: HashMap<String, Vec<Option<usize>>>,
     quiet: HashMap<String, Counts>,
+    /// The label sets of all feeds.
+    known: BTreeSet<Arc<Labels>>,
 }
 
 /// The widest bucket that all windows of the signal in the group are made of; `None`: shorter than a second.
@@ -124,6 +127,7 @@ impl Past {
             }
         }
         counts.extend(source, query, end).await?;
+        counts.share(&mut self.known);
         Ok(index)
     }
 
@@ -186,11 +190,11 @@ impl Windows<'_> {
         tables.resize_with(self.of.len(), Table::new);
         for ((query, counted), table) in self.of.iter_mut().zip(&mut tables) {
             let (from, to) = query.range(at);
-            *table = match counted {
-                Some((counts, window)) => window.table(counts, query, at, std::mem::take(table)),
-                None if self.past.is_empty(&query.filter, from, to) => Table::new(),
-                None => ask::table(source, query, at).await?,
-            };
+            match counted {
+                Some((counts, window)) => window.write(counts, query, at, table),
+                None if self.past.is_empty(&query.filter, from, to) => *table = Table::new(),
+                None => *table = ask::table(source, query, at).await?,
+            }
         }
         Ok(tables)
     }

@@ -165,7 +165,7 @@ fn sweep(tx: &Tx) -> Result<(), StoreError> {
     for (key, row) in tx.scan(FINISHED, "")? {
         if row.episodes.iter().any(|id| over.contains(id)) {
             if row.state == RowState::Dead {
-                row.episodes.iter().for_each(|id| drop(over.remove(id)));
+                over.retain(|id| !row.episodes.contains(id));
             } else {
                 tx.delete(FINISHED, &key)?;
             }

@@ -160,6 +160,9 @@ fn put_row(tx: &Tx, channel: &Channel, mut row: OutboxRow) -> Result<(), StoreEr
         if old.state != RowState::Queued || row.kind == RowKind::Test {
             continue;
         }
+        if told_the_end(tx, &old, &episodes)? {
+            return Ok(());
+        }
         episodes.extend(old.episodes.iter().cloned());
         row.owed_since_wall = row.owed_since_wall.min(old.owed_since_wall);
         row.severity = row.severity.max(old.severity);
@@ -169,6 +172,21 @@ fn put_row(tx: &Tx, channel: &Channel, mut row: OutboxRow) -> Result<(), StoreEr
     }
     row.episodes = episodes.into_iter().collect();
     insert(tx, &row)
+}
+
+/// Whether a message that may have arrived says of these episodes that they are over: the same under another id would be
+/// a repetition.
+fn told_the_end(tx: &Tx, old: &OutboxRow, episodes: &BTreeSet<String>) -> Result<bool, StoreError> {
+    let told = old.recent.iter().any(|attempt| attempt.in_doubt) && old.firing.is_empty();
+    if !told || !episodes.iter().all(|id| old.episodes.contains(id)) {
+        return Ok(false);
+    }
+    for id in &old.episodes {
+        if tx.get(EPISODES, id)?.is_some_and(|episode| episode.is_firing()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Puts a row into the outbox, to be found by what it is about.

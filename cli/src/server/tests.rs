@@ -147,8 +147,19 @@ async fn alerting_sees_clocks_and_the_disk() {
     app.sources.is_ahead(&SourceKey::new("a", "s"), Ahead { received_ns: 9, by_ns: 5 });
     app.admission.set_disk(Disk { free_bytes: 1 << 40, used_percent: 92 });
     let engine = query::Engine::new(app.clone());
+    // An agent that runs for a moment is passing, unless one that stays is on the same host, too.
+    let once = |id: &str, host: &str| Header {
+        agent: AgentInfo { id: id.into(), host: host.into(), ..header.agent.clone() },
+        heartbeat: Heartbeat { passing: true, sent_ns: 14_000, ..Heartbeat::default() },
+        ..header.clone()
+    };
+    app.sources.observe(&once("b", "web-1"), 9_000);
+    app.sources.observe(&once("c", "cron-1"), 9_000);
+    let hosts: Vec<(String, i64, bool)> =
+        engine.hosts().into_iter().map(|mark| (mark.host, mark.heard_wall, mark.passing)).collect();
+    assert_eq!(hosts, [("cron-1".to_owned(), 9_000, true), ("web-1".to_owned(), 2_000, false)]);
     let health = engine.health();
-    let agent = &health.agents[0];
+    let agent = health.agents.iter().find(|agent| agent.host == "web-1").expect("is heard");
     assert_eq!((agent.host.as_str(), agent.skew_ns), ("web-1", 5_000));
     assert_eq!(agent.ahead.as_ref().map(|ahead| (ahead.path.as_str(), ahead.by_ns)), Some(("/var/log/app.log", 5)));
     assert!(!health.host.is_empty());

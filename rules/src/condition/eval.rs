@@ -27,12 +27,12 @@ pub(super) fn truth<N>(expr: &Expr<N>, of: &impl Fn(&N) -> f64) -> bool {
                 CompareOp::Greater => a > b,
                 CompareOp::GreaterOrEqual => a >= b,
                 CompareOp::Equal => a == b,
-                CompareOp::NotEqual => a < b || a > b,
+                CompareOp::NotEqual => a != b && !a.is_nan() && !b.is_nan(),
             }
         }
         Expr::Truth(name) => {
             let value = of(name);
-            value < 0.0 || value > 0.0
+            value != 0.0 && !value.is_nan()
         }
         Expr::Significant(proportions) => significant(proportions, of),
         Expr::Number(_) | Expr::Duration(_) | Expr::Name(_) | Expr::Prev(_) | Expr::Negate(_) | Expr::Math(..) => false,

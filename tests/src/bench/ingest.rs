@@ -28,6 +28,8 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(180);
 /// The head is sealed soon after the last line, so that what is on disk is what stays there.
 pub const SETTINGS: &str = "limits: { seal_age: 4s, ingest_bytes_per_s: 4GiB }\n";
 
+const AGENT: &str = "bench";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     /// `POST /api/v1/batches`, as the agent sends.
@@ -65,7 +67,7 @@ pub struct IngestFigures {
 }
 
 pub async fn ingest(set: &Dataset, door: Door, server: &mut Server) -> anyhow::Result<IngestFigures> {
-    let requests = requests(set, door)?;
+    let requests = requests(set, door, AGENT)?;
     let pid = server.process().pid().context("the server runs")?;
     let begin = Instant::now();
     let mut retries = 0;
@@ -92,9 +94,10 @@ pub async fn ingest(set: &Dataset, door: Door, server: &mut Server) -> anyhow::R
 }
 
 /// Sends a set as an agent would, and measures nothing.
-pub async fn fill(set: &Dataset, client: &Client) -> anyhow::Result<()> {
+/// `agent`: whose lines they are; what one agent has sent is not taken twice.
+pub async fn fill(set: &Dataset, client: &Client, agent: &str) -> anyhow::Result<()> {
     let mut accepted = 0;
-    for request in requests(set, Door::Batches)? {
+    for request in requests(set, Door::Batches, agent)? {
         accepted += send(client, Door::Batches, request).await?.0;
     }
     ensure!(accepted == set.lines, "{accepted} of {} lines were accepted", set.lines);
@@ -118,7 +121,7 @@ async fn settled(server: &Server) -> anyhow::Result<u64> {
 }
 
 /// All bodies, made beforehand: the sender's work is not what is measured.
-fn requests(set: &Dataset, door: Door) -> anyhow::Result<Vec<Bytes>> {
+fn requests(set: &Dataset, door: Door, agent: &str) -> anyhow::Result<Vec<Bytes>> {
     let mut offset = 0;
     let mut requests = Vec::new();
     while offset < set.text.len() {
@@ -130,14 +133,14 @@ fn requests(set: &Dataset, door: Door) -> anyhow::Result<Vec<Bytes>> {
         let part = &rest[..end];
         requests.push(match door {
             Door::Ingest => Bytes::copy_from_slice(part.as_bytes()),
-            Door::Batches => Bytes::from(batch(set.kind, part, offset as u64, requests.len() as u64)?),
+            Door::Batches => Bytes::from(batch(set.kind, part, (offset as u64, requests.len() as u64), agent)?),
         });
         offset += end;
     }
     Ok(requests)
 }
 
-fn batch(kind: Kind, part: &str, offset: u64, seq: u64) -> anyhow::Result<Vec<u8>> {
+fn batch(kind: Kind, part: &str, (offset, seq): (u64, u64), agent: &str) -> anyhow::Result<Vec<u8>> {
     let mut chunk = ChunkBuilder::new(offset);
     for line in part.split_terminator('\n') {
         chunk.push(line.as_bytes(), line.len() as u64 + 1, None, Stream::None, false);
@@ -149,7 +152,7 @@ fn batch(kind: Kind, part: &str, offset: u64, seq: u64) -> anyhow::Result<Vec<u8
         Kind::Nginx => (SourceKind::NginxAccess, COMBINED),
     };
     let source = SourceInfo {
-        id: "bench".to_owned(),
+        id: agent.to_owned(),
         kind,
         path: "/var/log/bench.log".to_owned(),
         format: format.to_owned(),
@@ -157,7 +160,7 @@ fn batch(kind: Kind, part: &str, offset: u64, seq: u64) -> anyhow::Result<Vec<u8
     };
     let header = Header {
         agent: AgentInfo {
-            id: "bench".to_owned(),
+            id: agent.to_owned(),
             host: "bench".to_owned(),
             version: "0".to_owned(),
             utc_offset_minutes: 0,

@@ -17,6 +17,7 @@ pub const STAGES: [(&str, Table); 1] = [(
     &[
         // What every stage may name.
         ("config", &[]),
+        ("equal", &[]),
         ("metrics", &[]),
         ("names", &[]),
         ("quotes", &[]),
@@ -24,9 +25,9 @@ pub const STAGES: [(&str, Table); 1] = [(
         ("live", &["metrics", "store"]),
         // The way of the data, each knowing what it emits into and never who asks it.
         ("wal", &["config", "metrics", "ranges"]),
-        ("parse", &["config", "metrics", "names", "quotes"]),
-        ("store", &["config", "metrics", "names", "ranges", "parse"]),
-        ("receive", &["config", "metrics", "names", "quotes", "ranges", "wal"]),
+        ("parse", &["config", "equal", "metrics", "names", "quotes"]),
+        ("store", &["config", "equal", "metrics", "names", "ranges", "parse"]),
+        ("receive", &["config", "equal", "metrics", "names", "quotes", "ranges", "wal"]),
         ("search", &["config", "metrics", "names", "ranges", "parse", "store"]),
         // The doors, which put HTTP before the two ends.
         ("auth", &["config", "metrics", "receive"]),

@@ -100,29 +100,37 @@ impl Known {
         leaves.clear();
         let (mut at, mut parent) = (0, ROOT);
         loop {
-            let mut before = ROOT;
-            let mut found = self.steps[parent as usize].next;
-            let leaf = loop {
-                if found == ROOT {
-                    return None;
-                }
-                let step = &self.steps[found as usize];
-                if let Some(leaf) = step.read(text, at) {
-                    break leaf;
-                }
-                before = found;
-                found = step.instead;
-            };
-            if before != ROOT {
-                self.bring_forward(parent, before, found);
+            let likeliest = self.steps[parent as usize].next;
+            if likeliest == ROOT {
+                return None;
             }
-            let step = &self.steps[found as usize];
-            if step.want == Want::End {
+            let (found, leaf) = match self.steps[likeliest as usize].read(text, at) {
+                Some(leaf) => (likeliest, leaf),
+                None => self.other_way(parent, text, at)?,
+            };
+            if self.steps[found as usize].want == Want::End {
                 return Some(Shape(found));
             }
             leaves.push(leaf);
             at = leaf.end;
             parent = found;
+        }
+    }
+
+    /// The step behind `parent` that the line takes, but for the likeliest; it is the likeliest from now on.
+    #[inline(never)]
+    fn other_way(&mut self, parent: u32, text: &[u8], at: usize) -> Option<(u32, Leaf)> {
+        let mut before = self.steps[parent as usize].next;
+        loop {
+            let found = self.steps[before as usize].instead;
+            if found == ROOT {
+                return None;
+            }
+            if let Some(leaf) = self.steps[found as usize].read(text, at) {
+                self.bring_forward(parent, before, found);
+                return Some((found, leaf));
+            }
+            before = found;
         }
     }
 

@@ -185,15 +185,19 @@ impl Scanner<'_> {
 }
 
 /// Where the content of a string that begins at `at` ends, and whether it holds a backslash.
-#[inline]
+#[inline(always)]
 pub(super) fn string_end(text: &[u8], at: usize) -> Option<(usize, bool)> {
-    let mut found = quotes::stop(text, at)?;
-    let mut escaped = false;
+    let found = quotes::stop(text, at)?;
+    if text[found] == b'"' { Some((found, false)) } else { Some((escaped_end(text, found)?, true)) }
+}
+
+/// Where a string ends that has a backslash at `found`.
+#[inline(never)]
+fn escaped_end(text: &[u8], mut found: usize) -> Option<usize> {
     while text[found] == b'\\' {
-        escaped = true;
         found = quotes::stop(text, found + 2)?;
     }
-    Some((found, escaped))
+    Some(found)
 }
 
 /// Where a number that begins at `at` ends.
@@ -202,8 +206,11 @@ pub(super) fn number_end(text: &[u8], at: usize) -> Option<usize> {
     if !matches!(text.get(at)?, b'-' | b'0'..=b'9') {
         return None;
     }
-    let digits = text[at..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
-    Some(at + digits.count())
+    // Most numbers are digits alone.
+    let digits = at + 1 + text[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let others =
+        text[digits..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+    Some(digits + others.count())
 }
 
 /// Where an array or an object that begins at `at` ends, by its brackets.

@@ -52,6 +52,12 @@ struct TimePrinter {
 impl TimePrinter {
     /// Whether a time in its spelling is `written`.
     fn is_spelled(&mut self, time_ns: i64, spelling: Spelling, written: &[u8]) -> bool {
+        if let Spelling::EpochInt { unit_ns: unit_ns @ 1.. } = spelling
+            && let Some(number) = spell::canonical(written)
+        {
+            // Hardly a line has the millisecond of the one before: to read it costs less than to print it.
+            return time_ns.div_euclid(unit_ns) == number;
+        }
         if self.last != Some((time_ns, spelling)) {
             self.text.clear();
             self.last = spell::put_time(time_ns, spelling, &mut self.text).then_some((time_ns, spelling));
@@ -128,7 +134,11 @@ impl BlockBuilder {
             {
                 rebuildable &= self.columns.set_text(column, row, piece);
                 let Some(cut) = &field.cut else { continue };
-                rebuildable &= self.push_cut(cut, column, &mut time_cut, raw, time_ns);
+                // Mostly the time comes first, and the cuts are in order so.
+                if time_cut.as_ref().is_some_and(|time| time.start <= cut.start) {
+                    rebuildable &= self.push_time(time_cut.take(), raw, time_ns);
+                }
+                rebuildable &= self.shapes.add(cut.start, cut.end, column, cut.spelling);
                 rebuildable &= is_own_place(field, cut)
                     || std::str::from_utf8(piece).is_ok_and(|text| self.is_spelled(Cell::Str(text), cut, raw));
                 continue;
@@ -141,21 +151,13 @@ impl BlockBuilder {
             };
             rebuildable &= self.columns.set(column, row, cell);
             let Some(cut) = &field.cut else { continue };
-            rebuildable &= self.push_cut(cut, column, &mut time_cut, raw, time_ns);
+            if time_cut.as_ref().is_some_and(|time| time.start <= cut.start) {
+                rebuildable &= self.push_time(time_cut.take(), raw, time_ns);
+            }
+            rebuildable &= self.shapes.add(cut.start, cut.end, column, cut.spelling);
             rebuildable &= is_its_own_text(field, cell, cut) || self.is_spelled(cell, cut, raw);
         }
         rebuildable & self.push_time(time_cut, raw, time_ns)
-    }
-
-    /// Tells the shapes where the bytes of a column stand, and the time, if it stands before them.
-    #[inline]
-    fn push_cut(&mut self, cut: &Cut, column: u16, time: &mut Option<Cut>, raw: &[u8], time_ns: i64) -> bool {
-        // Mostly the time comes first, and the cuts are in order so.
-        let time_prints = match time {
-            Some(before) if before.start <= cut.start => self.push_time(time.take(), raw, time_ns),
-            _ => true,
-        };
-        self.shapes.add(cut.start, cut.end, column, cut.spelling) && time_prints
     }
 
     /// Whether a value prints as it stands in the line.
@@ -166,7 +168,7 @@ impl BlockBuilder {
     }
 
     /// Tells the shapes where the time stands; whether it prints so.
-    #[inline]
+    #[inline(never)]
     fn push_time(&mut self, cut: Option<Cut>, raw: &[u8], time_ns: i64) -> bool {
         let Some(Cut { start, end, spelling }) = cut else { return true };
         let written = raw.get(start as usize..end as usize);

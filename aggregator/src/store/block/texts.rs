@@ -174,11 +174,14 @@ impl Numbering {
     #[inline]
     fn append(&mut self, text: &[u8]) -> bool {
         let key = match self.last {
-            Some(last) if equal(self.dictionary.text(u32::from(last)), text) => last,
+            Some(last) if equal(self.dictionary.text(u32::from(last)), text) => {
+                self.keys.push(last);
+                return true;
+            }
             _ => self.dictionary.number_text(text) as u16,
         };
         self.last = Some(key);
-        self.append_key(key);
+        self.keys.push(key);
         let values = self.dictionary.len();
         values < VALUES_MIN || 2 * values <= self.keys.len() + self.gaps.rows()
     }

@@ -15,6 +15,7 @@ use super::indexer::WORD_FIELDS;
 use super::rows::compressor::Compressor;
 use super::rows::{Plain, Plan, encode};
 use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
+use crate::store::segment::BLOCK_ROWS_MAX;
 
 /// Rows of the sample.
 pub const SAMPLE_ROWS: usize = 4096;
@@ -31,6 +32,9 @@ const DICTIONARY_GAIN: f64 = 0.8;
 /// So many texts are worth an order; that of fewer costs the pages more than it gives the dictionary.
 const ORDERED_VALUES_MIN: f64 = 1000.0;
 
+/// Fewer rows will be merged: those that number the values again meet them in the order of their first rows.
+const ORDERED_ROWS_MIN: usize = 24 * BLOCK_ROWS_MAX;
+
 /// How the columns of `rows` rows in groups of `group_rows` are encoded, of which `sample` is a part.
 pub fn plans(layout: &Layout, sample: &RecordBatch, rows: usize, group_rows: usize) -> Vec<Plan> {
     let mut trial = Trial::new();
@@ -42,7 +46,8 @@ pub fn plans(layout: &Layout, sample: &RecordBatch, rows: usize, group_rows: usi
         let plan = match layout.keys().get(i - FIELD_COLUMNS_AT) {
             Some(key) => {
                 let values = Values::of(column, key.kind, (rows, group_rows), &mut trial);
-                plan_of(key.kind, WORD_FIELDS.contains(&&*key.field), &values)
+                let plan = plan_of(key.kind, WORD_FIELDS.contains(&&*key.field), &values);
+                Plan { ordered: plan.ordered && rows >= ORDERED_ROWS_MIN, ..plan }
             }
             None => Plan { dictionary: i == layout.shape(), ..PLAIN },
         };

@@ -120,7 +120,7 @@ struct Stored {
     extra_blocks: Vec<u32>,
     scan_words: Vec<u32>,
     scan_values: Vec<(u32, String)>,
-    /// Not before version 5.
+    /// Not before version 6.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     found_by_words: Vec<String>,
     counts: BTreeMap<String, StoredCounts>,

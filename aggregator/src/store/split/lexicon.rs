@@ -46,10 +46,23 @@ pub enum LexiconError {
     Bundle,
 }
 
+/// Slots for terms that were met lately, as a power of two.
+const RECENT_LOG2: u32 = 10;
+
+/// A short term as one number that no other has; never 0.
+fn packed(term: &[u8]) -> Option<u128> {
+    let mut bytes = [0; 16];
+    bytes.get_mut(..term.len())?.copy_from_slice(term);
+    bytes[15] = (bytes[15] == 0).then_some(term.len() as u8 + 1)?;
+    Some(u128::from_le_bytes(bytes))
+}
+
 /// Collects the terms of block after block.
 #[derive(Debug, Default)]
 pub struct LexiconBuilder {
     terms: HashMap<Box<[u8]>, u32, Seeded>,
+    /// Short terms that were met lately, as [`packed`], and their numbers.
+    recent: Vec<(u128, u32)>,
     /// By number of the term.
     seen: Vec<Seen>,
     blocks: Vec<Vec<u32>>,
@@ -108,6 +121,19 @@ impl LexiconBuilder {
     }
 
     fn number(&mut self, term: &[u8]) -> u32 {
+        let Some(packed) = packed(term) else { return self.find_number(term) };
+        let slot = (packed as u64 ^ (packed >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - RECENT_LOG2);
+        match self.recent.get(slot as usize) {
+            Some((recent, number)) if *recent == packed => return *number,
+            Some(_) => {}
+            None => self.recent = vec![(0, 0); 1 << RECENT_LOG2],
+        }
+        let number = self.find_number(term);
+        self.recent[slot as usize] = (packed, number);
+        number
+    }
+
+    fn find_number(&mut self, term: &[u8]) -> u32 {
         if let Some(number) = self.terms.get(term) {
             return *number;
         }

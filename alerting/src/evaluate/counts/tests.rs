@@ -48,7 +48,7 @@ proptest! {
                 }
                 let wanted = Table::from(wanted);
                 prop_assert_eq!(&counts.table(&query, end), &wanted);
-                last = window.table(&counts, &query, end, last);
+                window.write(&counts, &query, end, &mut last);
                 prop_assert_eq!(&last, &wanted);
             }
         }

@@ -118,6 +118,22 @@ fn what_may_have_arrived_and_is_over_by_now_is_told_under_another_id() {
 }
 
 #[test]
+fn an_end_that_may_have_arrived_is_not_told_under_a_second_id_when_the_group_is_due() {
+    let world = World::new();
+    world.event(&episode("e1"), Event::Opened, T0);
+    world.claim(T0);
+    let world = world.restart(T0 + S);
+    world.event(&closed(episode("e1"), T0 + 2 * S), Event::Closed, T0 + 2 * S);
+    let end = world.claim(T0 + 2 * S).pop().expect("the end, before the group is due");
+    // It arrived, the process died again, and now the group tells of the end as well.
+    let world = world.restart(T0 + 11 * S);
+    let again = world.claim(T0 + 12 * S).pop().expect("the end");
+    assert_eq!(end.row.id, again.row.id);
+    assert_eq!(world.settle(&again, &status(200), T0 + 12 * S), Verdict::Sent);
+    assert!(world.claim(T0 + 60 * S).is_empty(), "told once");
+}
+
+#[test]
 fn a_crash_at_every_moment_loses_no_message() {
     for crash_after in 0..4 {
         let mut world = World::new();

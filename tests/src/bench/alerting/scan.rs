@@ -47,7 +47,9 @@ pub(super) async fn measure(scratch: &Scratch, millions: u64) -> anyhow::Result<
     let mut figures = ScanFigures { rules: RULES, ..ScanFigures::default() };
     for back in (1..=DAYS).rev() {
         let set = Dataset::of_day(Kind::Json, back, millions * 1_000_000 / DAYS)?;
-        ingest::fill(&set, server.client()).await.with_context(|| format!("{back} days ago"))?;
+        ingest::fill(&set, server.client(), &format!("day-{back}"))
+            .await
+            .with_context(|| format!("{back} days ago"))?;
         figures.lines += set.lines;
     }
     let all = async || {

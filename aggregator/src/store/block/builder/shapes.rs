@@ -23,8 +23,26 @@ pub(super) const TIME: u16 = u16::MAX;
 struct Hole {
     start: u32,
     end: u32,
-    /// The column, and the number of the spelling.
-    from: (u16, u16),
+    source: Source,
+}
+
+/// The column, and the number of the spelling behind it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Source(u32);
+
+impl Source {
+    #[inline]
+    fn new(column: u16, spelling: u16) -> Source {
+        Source(u32::from(column) << 16 | u32::from(spelling))
+    }
+
+    fn column(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    fn spelling(self) -> u16 {
+        self.0 as u16
+    }
 }
 
 /// All shapes of a block, and the holes of the line at hand.
@@ -48,8 +66,8 @@ pub(super) struct Shapes {
 struct KnownShape {
     /// What stands between the holes, and behind them, joined.
     literals: Box<[u8]>,
-    /// For each hole the end of the literal before it, and what it is made from.
-    parts: Box<[(u32, (u16, u16))]>,
+    /// For each hole the length of the literal before it, and what it is made from.
+    parts: Box<[(u32, Source)]>,
     id: Option<u32>,
 }
 
@@ -60,7 +78,7 @@ impl KnownShape {
         let mut parts = Vec::with_capacity(holes.len());
         for hole in holes {
             literals.extend_from_slice(&raw[at..hole.start as usize]);
-            parts.push((literals.len() as u32, hole.from));
+            parts.push((hole.start - at as u32, hole.source));
             at = hole.end as usize;
         }
         literals.extend_from_slice(&raw[at..]);
@@ -72,16 +90,16 @@ impl KnownShape {
         if holes.len() != self.parts.len() {
             return false;
         }
-        let (mut at, mut from) = (0, 0);
-        for (hole, (to, made_from)) in holes.iter().zip(&self.parts) {
-            let to = *to as usize;
-            if hole.from != *made_from || !equal(&raw[at..hole.start as usize], &self.literals[from..to]) {
+        let (mut at, mut literals) = (0, &self.literals[..]);
+        for (hole, (len, source)) in holes.iter().zip(&self.parts) {
+            let Some((literal, behind)) = literals.split_at_checked(*len as usize) else { return false };
+            let same = raw.get(at..hole.start as usize).is_some_and(|between| equal(between, literal));
+            if !same || hole.source != *source {
                 return false;
             }
-            at = hole.end as usize;
-            from = to;
+            (at, literals) = (hole.end as usize, behind);
         }
-        equal(&raw[at..], &self.literals[from..])
+        raw.get(at..).is_some_and(|rest| equal(rest, literals))
     }
 }
 
@@ -94,17 +112,27 @@ impl Shapes {
     }
 
     /// A part of the line comes from a column.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(&mut self, start: u32, end: u32, column: u16, spelling: Spelling) -> bool {
-        let number = if matches!(spelling, Spelling::Plain) { Some(0) } else { self.number(spelling) };
-        let Some(number) = number else { return false };
-        self.ordered &= self.end <= start && start <= end;
-        self.end = end;
-        self.holes.push(Hole { start, end, from: (column, number) });
+        match spelling {
+            Spelling::Plain => self.put(start, end, Source::new(column, 0)),
+            spelling => match self.number(spelling) {
+                Some(number) => self.put(start, end, Source::new(column, number)),
+                None => return false,
+            },
+        }
         true
     }
 
+    #[inline(always)]
+    fn put(&mut self, start: u32, end: u32, source: Source) {
+        self.ordered &= self.end <= start && start <= end;
+        self.end = end;
+        self.holes.push(Hole { start, end, source });
+    }
+
     /// The number of a spelling that is not [`Spelling::Plain`].
+    #[inline(never)]
     fn number(&mut self, spelling: Spelling) -> Option<u16> {
         let known = self.spellings.iter().position(|known| *known == spelling);
         if known.is_none() {
@@ -152,7 +180,7 @@ impl Shapes {
         for hole in &self.holes {
             put_key_literal(&mut key, &raw[at..hole.start as usize]);
             key.push(1);
-            key.extend_from_slice(&hole.from.0.to_le_bytes());
+            key.extend_from_slice(&hole.source.column().to_le_bytes());
             put_spelling(&mut key, self.spelling(hole));
             at = hole.end as usize;
         }
@@ -173,7 +201,7 @@ impl Shapes {
     }
 
     fn spelling(&self, hole: &Hole) -> Spelling {
-        match usize::from(hole.from.1).checked_sub(1) {
+        match usize::from(hole.source.spelling()).checked_sub(1) {
             Some(at) => self.spellings[at],
             None => Spelling::Plain,
         }
@@ -190,7 +218,7 @@ impl Shapes {
         for hole in &self.holes {
             literal(&mut parts, at, hole.start as usize);
             let spelling = self.spelling(hole);
-            parts.push(match hole.from.0 {
+            parts.push(match hole.source.column() {
                 TIME => Part::Time(spelling),
                 column => Part::Value(columns.key(column).clone(), spelling),
             });
