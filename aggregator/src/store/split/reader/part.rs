@@ -1,9 +1,10 @@
 //! Where the texts of a column may have some text in them, told before the column is read.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
 use memchr::memmem;
 
 use super::OpenSplit;
@@ -45,11 +46,28 @@ impl OpenSplit {
         if !grams.may_have(part) {
             return Ok(true);
         }
+        let question = question(field, part);
+        let known = self.recall(WHOLE_SPLIT, question).and_then(|known| known.as_boolean_opt().cloned());
+        let found = match known {
+            Some(known) => known,
+            None => {
+                let found = BooleanArray::from(self.blocks_of_values(field, part)?.unwrap_or_default());
+                self.remember(WHOLE_SPLIT, question, &(Arc::new(found.clone()) as ArrayRef));
+                found
+            }
+        };
+        flags.iter_mut().zip(found.values()).for_each(|(flag, found)| *flag |= found);
+        Ok(found.len() == flags.len())
+    }
+
+    /// The blocks of the values that have the part; `None` when these are many, or not all known.
+    fn blocks_of_values(&self, field: &str, part: &[u8]) -> Result<Option<Vec<bool>>, String> {
         let column = self.known.layout.column(&ColumnKey { field: field.into(), kind: Kind::Str });
         // Texts that are numbered all have their dictionaries.
         let Some(values) = column.map(|column| self.values_with(column, part)).transpose()?.flatten() else {
-            return Ok(false);
+            return Ok(None);
         };
+        let mut flags = vec![false; self.known.footer.blocks.len()];
         let mut folded = String::new();
         for value in values {
             token::fold(&value, &mut folded);
@@ -57,7 +75,7 @@ impl OpenSplit {
                 *flag |= found;
             }
         }
-        Ok(true)
+        Ok(Some(flags))
     }
 
     /// The values of a column that have the part; `None` when they are many, or not all known.
@@ -93,6 +111,16 @@ impl OpenSplit {
             None => Ok(Some(Arc::new(StringArray::new_null(0)))),
         }
     }
+}
+
+/// What is kept under this number of a block is of all of them.
+const WHOLE_SPLIT: usize = u32::MAX as usize;
+
+/// A number for what is asked. The seeds are secret: nobody can write two parts that are taken for one.
+fn question(field: &str, part: &[u8]) -> u128 {
+    static SEEDS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+    let [low, high] = SEEDS.each_ref().map(|seed| u128::from(seed.hash_one((field, part))));
+    high << 64 | low
 }
 
 /// Adds the texts that have the part, but not many more than are wanted.
