@@ -6,7 +6,7 @@
 //! {"after": Report, "before": Report or null}
 //! ```
 //! `files` absent: the rules in force. `before`: another version of the files, replayed over the same time. `incidents`:
-//! what is known to have happened, as in [`incidents`](super::incidents).
+//! what is known to have happened, as in [`super::incidents`].
 
 use std::time::Duration;
 
