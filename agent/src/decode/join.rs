@@ -67,7 +67,7 @@ struct Event<'a> {
 }
 
 /// A line that may belong to the event.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct OnTrial {
     text: Range<usize>,
     time_ns: Option<i64>,
@@ -98,7 +98,7 @@ pub fn decode(
     buffers.held.clear();
     buffers.arena.clear();
     let decoded = Decoded { consumed: 0, open: None, truncated: 0, interleaved: false };
-    let mut joiner = Joiner { format, buffers, event: None, out, decoded };
+    let mut joiner = Joiner { format, buffers, event: None, waiting: None, held_end: 0, out, decoded };
     let mut at = 0;
     // What begins within a line is the rest of a foreign one that was cut, or shipped before its end.
     let mut mid_line = window.mid_line && envelope != Envelope::Frames;
@@ -135,6 +135,10 @@ struct Joiner<'a, 'b> {
     format: Format<'a>,
     buffers: &'a mut Buffers,
     event: Option<Event<'a>>,
+    /// Where the first of the lines begins that are taken back or wait behind those: it may end before them.
+    waiting: Option<usize>,
+    /// Where the last of the held records ends.
+    held_end: usize,
     out: &'a mut Sink<'b>,
     decoded: Decoded,
 }
@@ -270,9 +274,14 @@ impl Joiner<'_, '_> {
         // Rare, and small: the buffer is needed for the events that these lines begin.
         let text = self.buffers.event_text.clone();
         self.close_event(Some(first.range.start.min(completing)));
-        for line in on_trial {
-            self.whole(&text[line.text], (stream, line.time_ns, false), line.range);
+        let before = self.waiting;
+        let behind = completing.min(before.unwrap_or(usize::MAX));
+        for at in 0..on_trial.len() {
+            let OnTrial { text: line, time_ns, range } = on_trial[at].clone();
+            self.waiting = on_trial[at + 1..].iter().map(|later| later.range.start).chain([behind]).min();
+            self.whole(&text[line], (stream, time_ns, false), range);
         }
+        self.waiting = before;
         true
     }
 
@@ -282,7 +291,9 @@ impl Joiner<'_, '_> {
         let text = &self.buffers.event_text[..event.text_len];
         hold(&mut self.buffers.arena, &mut self.buffers.held, text, &event);
         let first_open = self.first_open().into_iter().chain(completing).min();
-        if first_open.is_none_or(|start| start >= event.end) {
+        // A line that is cut at the limit ends before others that are held already.
+        self.held_end = self.held_end.max(event.end);
+        if first_open.is_none_or(|start| start >= self.held_end) {
             self.release();
         } else {
             self.decoded.interleaved = true;
@@ -290,7 +301,7 @@ impl Joiner<'_, '_> {
     }
 
     fn first_open(&self) -> Option<usize> {
-        self.buffers.partials.iter().filter_map(|partial| partial.start).min()
+        self.buffers.partials.iter().filter_map(|partial| partial.start).chain(self.waiting).min()
     }
 
     /// A clean point is reached: the held records become part of the chunk.
@@ -306,6 +317,7 @@ impl Joiner<'_, '_> {
             from = record.end;
         }
         self.decoded.consumed = from;
+        self.held_end = 0;
         arena.clear();
     }
 
