@@ -67,7 +67,7 @@ struct Event<'a> {
 }
 
 /// A line that may belong to the event.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct OnTrial {
     text: Range<usize>,
     time_ns: Option<i64>,
@@ -276,10 +276,11 @@ impl Joiner<'_, '_> {
         self.close_event(Some(first.range.start.min(completing)));
         let before = self.waiting;
         let behind = completing.min(before.unwrap_or(usize::MAX));
-        for at in 0..on_trial.len() {
-            let OnTrial { text: line, time_ns, range } = on_trial[at].clone();
-            self.waiting = on_trial[at + 1..].iter().map(|later| later.range.start).chain([behind]).min();
-            self.whole(&text[line], (stream, time_ns, false), range);
+        // Lines of one stream begin in the order in which they are complete: the next one is the first.
+        let mut lines = on_trial.into_iter().peekable();
+        while let Some(line) = lines.next() {
+            self.waiting = Some(lines.peek().map_or(behind, |next| next.range.start.min(behind)));
+            self.whole(&text[line.text], (stream, line.time_ns, false), line.range);
         }
         self.waiting = before;
         true
