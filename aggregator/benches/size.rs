@@ -212,7 +212,12 @@ fn blocks(set: &str, lines: &[Vec<u8>]) -> Vec<Arc<Block>> {
     for (i, text) in lines.iter().enumerate() {
         let received_ns = DAY_NS + i as i64 * 1_000_000;
         line.clear();
-        parser.parse(&mut names, Input { text, time_ns: None, stream: Stream::None, received_ns }, &mut line);
+        parser.parse_found(
+            &mut names,
+            Input { text, time_ns: None, stream: Stream::None, received_ns },
+            None,
+            &mut line,
+        );
         // As in the WAL: records of 4 MB.
         let seq = ((i / 15_000) as u64) << 24 | (i % 15_000) as u64;
         builder.push(&names, &line, text, line.time_ns.unwrap_or(received_ns), seq);

@@ -220,6 +220,10 @@ impl Indexer {
         if record.truncated
             && let Some(name) = names.intern(TRUNCATED)
         {
+            if self.line.fixed().is_some() {
+                // It may have a field of this name.
+                self.line = self.line.loosened();
+            }
             self.line.push(name, Value::Bool(true), None);
         }
         if self.line.fields_dropped > 0 {
