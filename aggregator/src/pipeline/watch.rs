@@ -13,6 +13,7 @@ use logweir_runtime::drain::Drain;
 use crate::receive::admission::{Admission, Disk};
 use crate::receive::writer::WriterHandle;
 use crate::receive::{DEFAULT_TENANT, Received, json};
+use crate::spans::Spans;
 use crate::store::service::Store;
 
 /// How often it looks.
@@ -103,8 +104,8 @@ impl Watcher {
         let batch = json::batch(&sender, &[text.as_bytes()]).map_err(|error| error.to_string())?;
         // Through no door: a door that is closed for want of room is what it tells of.
         let ticket = Admission::new(u64::MAX).enter(now).map_err(|refusal| refusal.reason().into_owned())?;
-        let received =
-            Received::built(DEFAULT_TENANT.to_owned(), now, batch, ticket).map_err(|error| error.to_string())?;
+        let received = Received::built(DEFAULT_TENANT.to_owned(), now, batch, Spans::default(), ticket)
+            .map_err(|error| error.to_string())?;
         self.writer.submit(received).map_err(|error| error.to_string())
     }
 }
