@@ -15,7 +15,7 @@ use crate::receive::writer::WriterHandle;
 use crate::receive::{DEFAULT_TENANT, Received, json};
 use crate::store::service::Store;
 
-/// How often it looks.
+/// How often it looks when nothing calls for it.
 const PERIOD: Duration = Duration::from_millis(200);
 
 /// A disk that stays full is told again after this time.
@@ -60,7 +60,7 @@ impl Watcher {
     pub(super) fn run(self) {
         let mut told = Told::default();
         while !self.drain.is_cancelled() {
-            std::thread::park_timeout(PERIOD);
+            self.store.wait_until_full(PERIOD);
             match rustix::fs::statvfs(&self.dir) {
                 Ok(stat) => self.admission.set_disk(disk_of(&stat)),
                 Err(error) => tracing::warn!(error = %error, "cannot ask for the free space of data_dir"),
