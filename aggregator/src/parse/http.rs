@@ -40,15 +40,16 @@ impl Http {
 
 /// The parts of a request line.
 #[derive(Debug, PartialEq, Eq)]
-struct Request {
-    method: Range<usize>,
-    path: Range<usize>,
-    query: Option<Range<usize>>,
-    protocol: Option<Range<usize>>,
+pub(super) struct Request {
+    pub(super) method: Range<usize>,
+    pub(super) path: Range<usize>,
+    pub(super) query: Option<Range<usize>>,
+    pub(super) protocol: Option<Range<usize>>,
 }
 
 impl Request {
-    fn split(text: &[u8]) -> Option<Request> {
+    #[inline]
+    pub(super) fn split(text: &[u8]) -> Option<Request> {
         let in_method = |byte: &u8| byte.is_ascii_uppercase() || *byte == b'-';
         let method = text.iter().take(METHOD_BYTES_MAX + 1).position(|byte| !in_method(byte))?;
         if method == 0 || text[method] != b' ' {

@@ -81,6 +81,22 @@ impl Texts {
         }
     }
 
+    /// The same; the number that the text has, if texts are numbered.
+    #[inline]
+    pub(super) fn append_numbered(&mut self, text: &[u8]) -> Option<u16> {
+        self.append(text);
+        self.numbered.as_ref().and_then(|numbered| numbered.last)
+    }
+
+    /// Adds a row with the text of a number; `false` if texts are not numbered.
+    #[inline]
+    pub(super) fn append_number(&mut self, number: u16) -> bool {
+        let Some(numbered) = &mut self.numbered else { return false };
+        numbered.keys.push(number);
+        numbered.last = Some(number);
+        true
+    }
+
     /// Gives several rows one text.
     pub(super) fn append_same(&mut self, text: &str, rows: usize) {
         match &mut self.numbered {
