@@ -124,7 +124,7 @@ impl Parser {
     /// The same, with the formats and the rules of a configuration.
     pub fn with_formats(info: &SourceInfo, host: &str, formats: &Arc<Formats>, names: &mut Names) -> Parser {
         let choice = formats.choice(info);
-        let engine = match info.kind {
+        let mut engine = match info.kind {
             SourceKind::NginxAccess | SourceKind::NginxError if choice != Choice::Auto => Engine::Any,
             SourceKind::NginxAccess => match accesses(&info.format, names) {
                 accesses if accesses.is_empty() => Engine::Any,
@@ -143,8 +143,8 @@ impl Parser {
             SourceKind::Docker | SourceKind::Cri | SourceKind::File | SourceKind::Json => Engine::Any,
         };
         let labels = Labels::new(info, host, names);
-        let form = match &engine {
-            Engine::Access(accesses) => accesses.first().and_then(|access| access.form(labels.constants())),
+        let form = match &mut engine {
+            Engine::Access(accesses) => accesses.first_mut().and_then(|access| access.form(labels.constants())),
             _ => None,
         };
         Parser {

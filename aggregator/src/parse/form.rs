@@ -72,15 +72,6 @@ pub struct Row<'a> {
     pub time: Option<(i64, Spelling)>,
 }
 
-impl<'a> Row<'a> {
-    /// The bytes of a value; none where the place is not one of the line.
-    #[inline]
-    pub fn value(&self, at: usize) -> (Place, &'a [u8]) {
-        let Some(place) = self.places.get(at) else { return (Place::default(), &[]) };
-        (*place, self.text.get(place.start as usize..place.end as usize).unwrap_or_default())
-    }
-}
-
 /// The route of a path, if it has one; `made` holds it where it is no part of the path.
 pub fn route_of<'a>(path: &'a [u8], made: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     made.clear();

@@ -216,8 +216,12 @@ impl Indexer {
             return false;
         };
         let parser = learned.parser(formats, names);
+        let cut = move || {
+            let parser = parser;
+            parser.row(input)
+        };
         // What a panic leaves half done is told by the long way, which goes through the same.
-        let Ok(Some(row)) = catch_unwind(AssertUnwindSafe(|| parser.row(input))) else { return false };
+        let Ok(Some(row)) = catch_unwind(AssertUnwindSafe(cut)) else { return false };
         let told_ns = row.time.map(|(time_ns, _)| time_ns).or(input.time_ns);
         builder.push_row(names, &row, believed(told_ns, input.received_ns, sources, key), seq);
         true

@@ -69,7 +69,7 @@ impl Texts {
     }
 
     /// Adds a row with a text, which is valid UTF-8.
-    #[inline]
+    #[inline(always)]
     pub(super) fn append(&mut self, text: &[u8]) {
         match &mut self.numbered {
             Some(numbered) => {
@@ -187,7 +187,7 @@ impl std::fmt::Debug for Numbering {
 
 impl Numbering {
     /// Adds a row; `false` when the texts are hardly ever the same, and numbering should end.
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, text: &[u8]) -> bool {
         let key = match self.last {
             Some(last) if equal(self.dictionary.text(u32::from(last)), text) => {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Access, Ends, Slot};
-use crate::equal::equal;
+use crate::equal::{position, position2};
 use crate::names::NameId;
 use crate::parse::form::{Form, FormValue, Holds, Place, Row, VALUES_MAX};
 use crate::parse::http::{Http, Request};
@@ -24,18 +24,37 @@ const LOCAL_BYTES: usize = time::NGINX_LOCAL_BYTES;
 const DATE_BYTES: usize = 12;
 const CLOCK_BYTES: usize = 8;
 
-/// What a slot holds, beyond what [`Holds`] says.
+/// A slot of a format of which lines have rows.
+#[derive(Debug)]
+struct RowSlot {
+    part: Part,
+    /// What ends the value, and its first eight bytes as a number with the bits of it that count.
+    after: Box<[u8]>,
+    literal: u64,
+    mask: u64,
+    /// A dash before it is no value.
+    dash: bool,
+    /// Without it the message of the line is another one.
+    is_message: bool,
+}
+
+/// What a slot holds, and how its end is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Time,
+    /// Text up to the first byte of the literal.
     Text,
+    /// Text up to a space or a quote.
+    Word,
     Int,
+    Status,
     Request,
 }
 
 /// What is remembered from line to line.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
+    slots: Box<[RowSlot]>,
     places: Vec<Place>,
     last: Option<Second>,
 }
@@ -89,33 +108,63 @@ fn clock_ns(text: &[u8; LOCAL_BYTES]) -> Option<i64> {
 
 impl Part {
     /// `None` for a slot of which a line has no row.
-    fn of(slot: &Slot, last: bool) -> Option<Part> {
-        let known = last || slot.ends != Ends::Searched;
+    fn of(slot: &Slot, is_last: bool) -> Option<Part> {
+        if slot.ends == Ends::Searched && !is_last {
+            return None;
+        }
         Some(match slot.kind {
-            _ if !known => return None,
             Kind::TimeLocal if !slot.spare => Part::Time,
-            Kind::Text | Kind::Address => Part::Text,
-            Kind::Status | Kind::Int => Part::Int,
+            Kind::Text => Part::Text,
+            Kind::Address => Part::Word,
+            Kind::Int => Part::Int,
+            Kind::Status => Part::Status,
             Kind::Request => Part::Request,
             _ => return None,
         })
     }
 }
 
+impl RowSlot {
+    fn new(slot: &Slot, part: Part) -> RowSlot {
+        let head = slot.after.len().min(8);
+        let mut literal = [0; 8];
+        literal[..head].copy_from_slice(&slot.after[..head]);
+        RowSlot {
+            part,
+            after: slot.after.clone(),
+            literal: u64::from_le_bytes(literal),
+            mask: u64::MAX.checked_shr(64 - 8 * head as u32).unwrap_or(0),
+            dash: slot.after.first() != Some(&b'-'),
+            is_message: part == Part::Request || slot.name == Some(NameId::MESSAGE),
+        }
+    }
+
+    /// Whether the literal stands at the beginning of `rest`.
+    #[inline(always)]
+    fn begins(&self, rest: &[u8]) -> bool {
+        match rest.first_chunk::<8>() {
+            Some(word) if self.after.len() <= 8 => (u64::from_le_bytes(*word) ^ self.literal) & self.mask == 0,
+            _ => rest.starts_with(&self.after),
+        }
+    }
+}
+
 impl Access {
     /// What rows of these lines are; `None` where the format has something that rows do not have, or a name twice.
-    pub(in crate::parse) fn form(&self, constants: &Arc<Constants>) -> Option<Form> {
+    pub(in crate::parse) fn form(&mut self, constants: &Arc<Constants>) -> Option<Form> {
         if self.escape != Escape::Default {
             return None;
         }
-        let mut values = Vec::new();
+        let (mut slots, mut values) = (Vec::new(), Vec::new());
         for (i, slot) in self.slots.iter().enumerate() {
             let name = slot.name?;
             let mut add = |name: NameId, holds: Holds, is_cut: bool| values.push(FormValue { name, holds, is_cut });
-            match Part::of(slot, i + 1 == self.slots.len())? {
+            let part = Part::of(slot, i + 1 == self.slots.len())?;
+            slots.push(RowSlot::new(slot, part));
+            match part {
                 Part::Time => add(NameId::TIME, Holds::Time, true),
-                Part::Text => add(name, Holds::Text, true),
-                Part::Int => add(name, Holds::Int, true),
+                Part::Text | Part::Word => add(name, Holds::Text, true),
+                Part::Int | Part::Status => add(name, Holds::Int, true),
                 Part::Request => {
                     let Http { query, protocol, .. } = self.http;
                     add(NameId::MESSAGE, Holds::Text, true);
@@ -132,8 +181,12 @@ impl Access {
         let has_message = values.iter().any(|value| value.name == NameId::MESSAGE);
         let has_level = values.iter().any(|value| value.name == NameId::LEVEL);
         let odd = (0..values.len()).any(twice) || values.iter().any(constant) || !has_message || has_level;
-        (!odd && values.len() <= VALUES_MAX)
-            .then(|| Form { values: values.into(), constants: Arc::clone(constants) })
+        if odd || values.len() > VALUES_MAX {
+            return None;
+        }
+        let places = vec![Place::default(); values.len()];
+        self.rows = Rows { slots: slots.into(), places, last: None };
+        Some(Form { values: values.into(), constants: Arc::clone(constants) })
     }
 
     /// The row of a line; `None` where [`Access::parse`] has to see.
@@ -141,28 +194,17 @@ impl Access {
         if !text.starts_with(&self.lead) || text.last() == Some(&b'\r') || !is_simple(text) {
             return None;
         }
-        let Rows { places, last } = &mut self.rows;
-        places.resize(form.values.len(), Place::default());
-        let mut reader = Reader { text, at: self.lead.len(), value: 0, places, present: 0, absent: 0 };
-        let mut time = None;
-        let (last_slot, others) = self.slots.split_last()?;
+        let Rows { slots, places, last } = &mut self.rows;
+        let (last_slot, others) = slots.split_last()?;
+        let mut reader =
+            Reader { text, at: self.lead.len(), value: 0, places, present: 0, absent: 0, last, time: None };
         for slot in others {
-            let end = reader.first_end(slot)?;
-            reader.take(slot, end, last, &mut time)?;
+            reader.take::<false>(slot)?;
         }
-        let end = reader.last_end(last_slot)?;
-        reader.take(last_slot, end, last, &mut time)?;
-        let (present, absent) = (reader.present | 1 << reader.value, reader.absent);
-        Some(Row { form, text, places, present, absent, time })
+        reader.take::<true>(last_slot)?;
+        let Reader { value, present, absent, time, .. } = reader;
+        Some(Row { form, text, places, present: present | 1 << value, absent, time })
     }
-}
-
-/// How a value ends, and how long it is.
-enum End {
-    /// Nothing, or a dash.
-    Absent(usize),
-    Value(usize),
-    Number(usize, i64),
 }
 
 /// Goes through a line, value by value.
@@ -174,95 +216,65 @@ struct Reader<'t, 'p> {
     places: &'p mut [Place],
     present: u64,
     absent: u64,
+    last: &'p mut Option<Second>,
+    time: Option<(i64, Spelling)>,
 }
 
 impl Reader<'_, '_> {
-    /// Where the value of a slot ends that is not the last one: as [`super::first_end`] finds it without a search.
-    #[inline]
-    fn first_end(&self, slot: &Slot) -> Option<End> {
+    /// Takes the value of a slot and the literal behind it, as [`super::first_end`] and [`super::last_end`] find them
+    /// without a search.
+    #[inline(always)]
+    fn take<const LAST: bool>(&mut self, slot: &RowSlot) -> Option<()> {
         let rest = self.text.get(self.at..)?;
-        let after = &*slot.after;
-        let ends_at = |len: usize| rest.get(len..len + after.len()).is_some_and(|literal| equal(literal, after));
-        if rest.first() == Some(&b'-') && after[0] != b'-' && ends_at(1) {
-            return Some(End::Absent(1));
+        // Of the last value the literal ends the line, whatever stands before it.
+        let whole = if LAST { rest.strip_suffix(&*slot.after)? } else { rest };
+        let no_value = match whole {
+            [] if LAST => Some(0),
+            [b'-'] if LAST => Some(1),
+            [b'-', behind @ ..] if !LAST && slot.dash && slot.begins(behind) => Some(1),
+            _ => None,
+        };
+        if let Some(len) = no_value {
+            return self.skip(slot, len);
         }
-        let len = match slot.ends {
-            Ends::Digits => {
-                let (len, number) = whole(rest, slot.kind)?;
-                return ends_at(len).then_some(End::Number(len, number));
-            }
-            Ends::Fixed(len) => len,
-            Ends::Word => rest.iter().position(|byte| matches!(byte, b' ' | b'"'))?,
-            Ends::Byte => memchr::memchr(after[0], rest)?,
-            Ends::Searched => return None,
+        let (len, number) = match slot.part {
+            Part::Text | Part::Request if LAST => (whole.len(), 0),
+            Part::Text | Part::Request => (position(whole, *slot.after.first()?)?, 0),
+            Part::Word => (position2(whole, b' ', b'"').or(LAST.then_some(whole.len()))?, 0),
+            Part::Time => (LOCAL_BYTES, 0),
+            Part::Int => digits(whole)?,
+            Part::Status => (3, status(whole)?),
         };
-        ends_at(len).then_some(if len == 0 { End::Absent(0) } else { End::Value(len) })
-    }
-
-    /// The same for the last slot: see [`super::last_end`].
-    #[inline]
-    fn last_end(&self, slot: &Slot) -> Option<End> {
-        let rest = self.text.get(self.at..)?;
-        let value = rest.strip_suffix(&*slot.after)?;
-        Some(match (slot.kind, value) {
-            (_, []) => End::Absent(0),
-            (_, [b'-']) => End::Absent(1),
-            (Kind::Status | Kind::Int, _) => {
-                let (len, number) = whole(value, slot.kind).filter(|(len, _)| *len == value.len())?;
-                End::Number(len, number)
+        let ends = if LAST { len == whole.len() } else { slot.begins(rest.get(len..)?) };
+        if !ends {
+            return None;
+        }
+        if len == 0 {
+            return self.skip(slot, 0);
+        }
+        match slot.part {
+            Part::Request => self.request(len)?,
+            Part::Time => {
+                self.read_time(rest)?;
+                self.put(0..len, 0);
             }
-            (Kind::Address, _) if memchr::memchr2(b' ', b'"', value).is_some() => return None,
-            _ => End::Value(value.len()),
-        })
-    }
-
-    /// Takes the value of a slot, and goes behind the literal that ends it.
-    #[inline]
-    fn take(
-        &mut self,
-        slot: &Slot,
-        end: End,
-        last: &mut Option<Second>,
-        time: &mut Option<(i64, Spelling)>,
-    ) -> Option<()> {
-        let len = match end {
-            // A line without a message has another one.
-            End::Absent(_) if slot.kind == Kind::Request || slot.name == Some(NameId::MESSAGE) => return None,
-            End::Absent(len) => {
-                self.absent |= (len as u64) << self.value;
-                self.value += 1;
-                len
-            }
-            End::Number(len, number) => {
-                self.put(0..len, number);
-                len
-            }
-            End::Value(len) => {
-                match slot.kind {
-                    Kind::Request => self.request(len)?,
-                    Kind::TimeLocal => {
-                        let text: &[u8; LOCAL_BYTES] = self.text.get(self.at..self.at + len)?.try_into().ok()?;
-                        let second = match last {
-                            Some(second) if second.text == *text => *second,
-                            _ => {
-                                let second = Second::read(text, last.as_ref())?;
-                                *last.insert(second)
-                            }
-                        };
-                        *time = Some((second.time_ns, second.spelling));
-                        self.put(0..len, 0);
-                    }
-                    _ => self.put(0..len, 0),
-                }
-                len
-            }
-        };
+            _ => self.put(0..len, number),
+        }
         self.at += len + slot.after.len();
         Some(())
     }
 
+    /// Goes behind a value that the line does not have: nothing stands there, or a dash.
+    #[inline(always)]
+    fn skip(&mut self, slot: &RowSlot, len: usize) -> Option<()> {
+        self.absent |= (len as u64) << self.value;
+        self.value += 1;
+        self.at += len + slot.after.len();
+        (!slot.is_message).then_some(())
+    }
+
     /// The next value stands there, seen from the begin of the slot.
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, range: Range<usize>, number: i64) {
         if let Some(place) = self.places.get_mut(self.value) {
             *place = Place { start: (self.at + range.start) as u32, end: (self.at + range.end) as u32, number };
@@ -272,7 +284,7 @@ impl Reader<'_, '_> {
     }
 
     /// The message and what is derived from it; `None` where it is no request.
-    #[inline]
+    #[inline(always)]
     fn request(&mut self, len: usize) -> Option<()> {
         let request = Request::split(self.text.get(self.at..self.at + len)?)?;
         self.put(0..len, 0);
@@ -286,22 +298,38 @@ impl Reader<'_, '_> {
         }
         Some(())
     }
+
+    #[inline(always)]
+    fn read_time(&mut self, rest: &[u8]) -> Option<()> {
+        let text = rest.first_chunk::<LOCAL_BYTES>()?;
+        if self.last.as_ref().is_none_or(|last| last.text != *text) {
+            *self.last = Some(Second::read(text, self.last.as_ref())?);
+        }
+        self.time = self.last.as_ref().map(|last| (last.time_ns, last.spelling));
+        Some(())
+    }
 }
 
-/// The number at the beginning of `text`, if it is printed as it stands there, and its digits.
-#[inline]
-fn whole(text: &[u8], kind: Kind) -> Option<(usize, i64)> {
+/// How many digits `text` begins with, and their number, if it is printed by them.
+#[inline(always)]
+fn digits(text: &[u8]) -> Option<(usize, i64)> {
     let (mut number, mut len) = (0i64, 0);
-    for byte in text.iter().take(DIGITS_MAX + 1) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
+    while let Some(byte) = text.get(len)
+        && byte.is_ascii_digit()
+    {
+        number = number.wrapping_mul(10).wrapping_add(i64::from(byte - b'0'));
         len += 1;
     }
-    let fits = if kind == Kind::Status { len == 3 } else { (1..=DIGITS_MAX).contains(&len) };
-    (fits && (len == 1 || text[0] != b'0')).then_some((len, number))
+    let is_printed = (1..=DIGITS_MAX).contains(&len) && (len == 1 || text[0] != b'0');
+    is_printed.then_some((len, number))
+}
+
+/// The number that three digits are, if it is printed by them.
+#[inline(always)]
+fn status(text: &[u8]) -> Option<i64> {
+    let digits = text.first_chunk::<3>()?.map(|byte| byte.wrapping_sub(b'0'));
+    let [hundreds, tens, ones] = digits.map(i64::from);
+    ((1..10).contains(&hundreds) && tens < 10 && ones < 10).then_some(100 * hundreds + 10 * tens + ones)
 }
 
 /// Whether all bytes are ASCII, and none is a backslash.
@@ -320,6 +348,3 @@ fn is_simple(text: &[u8]) -> bool {
     }
     all.iter().fold(0, |all, byte| all | byte) < ODD
 }
-
-#[cfg(test)]
-mod tests;
