@@ -232,7 +232,7 @@ fn blocks(set: &str, lines: &[Vec<u8>]) -> Vec<Arc<Block>> {
 
 fn lines(set: &str, bytes: usize) -> Vec<Vec<u8>> {
     let mut dice = Dice::new(7);
-    let count = bytes as u64 / if set == "nginx" { 189 } else { 277 };
+    let count = bytes as u64 / if set == "nginx" { 208 } else { 303 };
     let mut generator = Generator::new(DAY_NS, count);
     let mut generated = |nginx: bool| {
         let mut line = String::new();
