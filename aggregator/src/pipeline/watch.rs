@@ -15,7 +15,7 @@ use crate::receive::writer::WriterHandle;
 use crate::receive::{DEFAULT_TENANT, Received, json};
 use crate::store::service::Store;
 
-/// How often it looks.
+/// How often it looks, while nothing wakes it.
 const PERIOD: Duration = Duration::from_millis(200);
 
 /// A disk that stays full is told again after this time.
@@ -59,6 +59,7 @@ impl Told {
 impl Watcher {
     pub(super) fn run(self) {
         let mut told = Told::default();
+        self.store.keep();
         while !self.drain.is_cancelled() {
             std::thread::park_timeout(PERIOD);
             match rustix::fs::statvfs(&self.dir) {

@@ -9,7 +9,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use logweir_runtime::clock::{Clock, Nanos};
@@ -119,6 +120,8 @@ struct Inner {
     state: Mutex<State>,
     /// Held while splits are written and committed: one at a time. Taken before `state`, never after.
     work: Mutex<Work>,
+    /// The thread that seals.
+    keeper: OnceLock<Thread>,
 }
 
 /// What readers see. Held for moments only.
@@ -189,7 +192,16 @@ impl Store {
             catalogue,
         };
         let cache = Arc::new(SplitCache::new(objects.clone(), SPLIT_CACHE_BYTES, config.column_cache_bytes));
-        let inner = Inner { config, objects, commits, clock, cache, state: Mutex::new(state), work: Mutex::new(work) };
+        let inner = Inner {
+            config,
+            objects,
+            commits,
+            clock,
+            cache,
+            state: Mutex::new(state),
+            work: Mutex::new(work),
+            keeper: OnceLock::new(),
+        };
         let store = Store { inner: Arc::new(inner) };
         store.inner.sweep_orphans(&store.inner.work().catalogue)?;
         Ok((store, recovered))
@@ -206,6 +218,17 @@ impl Store {
         state.open.append(blocks, wal_record, &ranges, now);
         state.open_snapshot = None;
         state.last_record = state.last_record.max(wal_record);
+        let is_due = state.open.size() >= self.inner.config.seal_bytes;
+        drop(state);
+        if let Some(keeper) = self.inner.keeper.get().filter(|_| is_due) {
+            keeper.unpark();
+        }
+    }
+
+    /// This thread calls [`Store::maintain`] from now on, and is unparked when there is enough to be sealed: as long as
+    /// it slept the one that appends would fill the head, and then wait.
+    pub fn keep(&self) {
+        let _ = self.inner.keeper.set(std::thread::current());
     }
 
     /// Whether the head is so far over its size that nothing should be taken in.

@@ -333,6 +333,31 @@ fn ids(store: &Store) -> Vec<(i64, u64)> {
 }
 
 #[test]
+fn the_thread_that_keeps_the_store_is_woken_when_there_is_enough_to_be_sealed() {
+    let mut world = World::with(StoreConfig { seal_bytes: 64 << 10, ..config() });
+    let (store, _) = world.open();
+    let (woken, wakes) = std::sync::mpsc::channel();
+    let (kept, keeps) = std::sync::mpsc::channel();
+    let keeper = store.clone();
+    let thread = std::thread::spawn(move || {
+        keeper.keep();
+        kept.send(()).expect("the test waits");
+        while keeper.inner.state().splits.is_empty() {
+            std::thread::park();
+            keeper.maintain();
+        }
+        woken.send(()).expect("the test waits");
+    });
+    keeps.recv().expect("a thread");
+    for _ in 0..40 {
+        world.write(&store, 100);
+    }
+    wakes.recv_timeout(Duration::from_secs(60)).expect("nothing else wakes it");
+    thread.join().expect("it ends");
+    world.check(&store);
+}
+
+#[test]
 fn rows_are_seen_once_before_during_and_after_sealing_and_after_a_restart() {
     let mut world = World::new();
     let (store, recovered) = world.open();
