@@ -11,8 +11,13 @@ pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
         if first != others {
             return false;
         }
-        // Up to sixteen bytes the last eight overlap the first ones.
-        return if a.len() <= 16 { a.last_chunk::<8>() == b.last_chunk::<8>() } else { a[8..] == b[8..] };
+        // Up to sixteen bytes the last eight overlap the first ones, and up to 24 those between.
+        return match a.len() {
+            ..=16 => a.last_chunk::<8>() == b.last_chunk::<8>(),
+            ..=24 => a[8..16] == b[8..16] && a.last_chunk::<8>() == b.last_chunk::<8>(),
+            ..=32 => a[8..24] == b[8..24] && a.last_chunk::<8>() == b.last_chunk::<8>(),
+            _ => a[8..] == b[8..],
+        };
     }
     if let (Some(first), Some(others)) = (a.first_chunk::<4>(), b.first_chunk::<4>()) {
         return first == others && a.last_chunk::<4>() == b.last_chunk::<4>();

@@ -49,7 +49,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    #[inline]
+    #[inline(always)]
     pub(super) fn split(text: &[u8]) -> Option<Request> {
         let in_method = |byte: &u8| byte.is_ascii_uppercase() || *byte == b'-';
         let method = match text {

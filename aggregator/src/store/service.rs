@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -122,6 +122,8 @@ struct Inner {
     work: Mutex<Work>,
     /// The thread that seals.
     keeper: OnceLock<Thread>,
+    /// The open part was closed, or sealing failed.
+    closed: Condvar,
 }
 
 /// What readers see. Held for moments only.

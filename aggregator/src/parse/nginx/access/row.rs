@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Access, Ends, Slot};
-use crate::equal::{position, position2};
+use crate::equal::{equal, position, position2};
 use crate::names::NameId;
 use crate::parse::form::{Form, FormValue, Holds, Place, Row, VALUES_MAX};
 use crate::parse::http::{Http, Request};
@@ -191,7 +191,7 @@ impl Access {
 
     /// The row of a line; `None` where [`Access::parse`] has to see.
     pub(in crate::parse) fn row<'a>(&'a mut self, form: &'a Arc<Form>, text: &'a [u8]) -> Option<Row<'a>> {
-        if !text.starts_with(&self.lead) || text.last() == Some(&b'\r') || !is_simple(text) {
+        if !self.lead.is_empty() && !text.starts_with(&self.lead) || text.last() == Some(&b'\r') || !is_simple(text) {
             return None;
         }
         let Rows { slots, places, last } = &mut self.rows;
@@ -227,7 +227,7 @@ impl Reader<'_, '_> {
     fn take<const LAST: bool>(&mut self, slot: &RowSlot) -> Option<()> {
         let rest = self.text.get(self.at..)?;
         // Of the last value the literal ends the line, whatever stands before it.
-        let whole = if LAST { rest.strip_suffix(&*slot.after)? } else { rest };
+        let whole = if LAST { without(rest, &slot.after)? } else { rest };
         let no_value = match whole {
             [] if LAST => Some(0),
             [b'-'] if LAST => Some(1),
@@ -308,6 +308,13 @@ impl Reader<'_, '_> {
         self.time = self.last.as_ref().map(|last| (last.time_ns, last.spelling));
         Some(())
     }
+}
+
+/// What stands before the literal at the end of `text`.
+#[inline(always)]
+fn without<'a>(text: &'a [u8], literal: &[u8]) -> Option<&'a [u8]> {
+    let (before, behind) = text.split_at_checked(text.len().checked_sub(literal.len())?)?;
+    equal(behind, literal).then_some(before)
 }
 
 /// How many digits `text` begins with, and their number, if it is printed by them.

@@ -69,15 +69,17 @@ impl BlockBuilder {
         let mut rebuildable = true;
         let mut path = None;
         let mut present = row.present;
-        for (i, (value, place)) in row.form.values.iter().zip(row.places).enumerate() {
-            let is_present = present & 1 == 1;
-            present >>= 1;
-            if !is_present || value.holds == Holds::Time {
-                continue;
-            }
-            if value.holds == Holds::Route {
-                self.push_route(names, path, extra);
-                continue;
+        while present != 0 {
+            let i = present.trailing_zeros() as usize;
+            present &= present - 1;
+            let (Some(value), Some(place)) = (row.form.values.get(i), row.places.get(i)) else { break };
+            match value.holds {
+                Holds::Time => continue,
+                Holds::Route => {
+                    self.push_route(names, path, extra);
+                    continue;
+                }
+                Holds::Text | Holds::Int | Holds::Path => {}
             }
             let text = row.text.get(place.start as usize..place.end as usize).unwrap_or_default();
             let mut column = self.known.columns.get(i).copied().unwrap_or(UNKNOWN);
