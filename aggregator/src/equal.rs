@@ -13,9 +13,9 @@ pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
         }
         // Up to sixteen bytes the last eight overlap the first ones, and up to 24 those between.
         return match a.len() {
-            ..=16 => a.last_chunk::<8>() == b.last_chunk::<8>(),
-            ..=24 => a[8..16] == b[8..16] && a.last_chunk::<8>() == b.last_chunk::<8>(),
-            ..=32 => a[8..24] == b[8..24] && a.last_chunk::<8>() == b.last_chunk::<8>(),
+            0..=16 => a.last_chunk::<8>() == b.last_chunk::<8>(),
+            17..=24 => a[8..16] == b[8..16] && a.last_chunk::<8>() == b.last_chunk::<8>(),
+            25..=32 => a[8..24] == b[8..24] && a.last_chunk::<8>() == b.last_chunk::<8>(),
             _ => a[8..] == b[8..],
         };
     }

@@ -40,8 +40,11 @@ pub const SPLITS: &str = "splits";
 pub const SPLIT_CACHE_BYTES: u64 = 256 << 20;
 
 /// The open part may grow to this many times `seal_bytes` while the one before it is sealed; then whoever appends waits
-/// for that, and seals first.
+/// for that, and seals first where nobody else does.
 pub const OPEN_PARTS_MAX: u64 = 2;
+
+/// How long whoever appends waits for the thread that seals, before it seals by itself.
+const KEEPER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// From this many times `seal_bytes` on [`Store::is_full`] tells the door to take nothing more in: sealing fails.
 pub const HEAD_PARTS_MAX: u64 = 4;
@@ -203,6 +206,7 @@ impl Store {
             state: Mutex::new(state),
             work: Mutex::new(work),
             keeper: OnceLock::new(),
+            closed: Condvar::new(),
         };
         let store = Store { inner: Arc::new(inner) };
         store.inner.sweep_orphans(&store.inner.work().catalogue)?;
@@ -212,7 +216,7 @@ impl Store {
     /// Publishes the rows of WAL records up to `wal_record`, all in one step. `ranges` are the byte ranges that these
     /// records add. Seals first when the head is far over its size, which happens only when nobody else does.
     pub fn append(&self, blocks: Vec<Arc<Block>>, wal_record: u64, ranges: SourceRanges) {
-        if self.inner.is_over(OPEN_PARTS_MAX) {
+        if self.inner.is_over(OPEN_PARTS_MAX) && !self.inner.await_keeper() {
             self.inner.relieve();
         }
         let mut state = self.inner.state();

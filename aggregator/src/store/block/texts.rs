@@ -285,7 +285,7 @@ mod tests {
         let many = |i: usize| (i & 3 > 0).then(|| format!("{i:032}"));
         let later = |i: usize| (i > 9).then(|| if i < 600 { "same".to_owned() } else { i.to_string() });
         // More of one length than are remembered, and alike where it is looked.
-        let long = |i: usize| Some(format!("{:060} of {:060}", i % 150, i / 4 % 3));
+        let long = |i: usize| Some(format!("{:060} of {:060}", i % 50, i / 4 % 3));
         type Value<'a> = &'a dyn Fn(usize) -> Option<String>;
         let ways: [(Value<'_>, bool, bool); 7] = [
             (&long, true, true),

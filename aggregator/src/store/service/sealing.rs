@@ -1,13 +1,13 @@
 //! Sealing the head into a split.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use logweir_runtime::backoff::Backoff;
 use logweir_runtime::clock::Nanos;
 
 use super::classes::Sorted;
-use super::{Inner, StoreError, Work, split_path, unique};
+use super::{Inner, KEEPER_WAIT_MAX, OPEN_PARTS_MAX, State, StoreError, Work, split_path, unique};
 use crate::ranges::SourceRanges;
 use crate::store::block::Block;
 use crate::store::catalogue::Catalogue;
@@ -125,6 +125,7 @@ impl Inner {
         let sealed = self.try_seal(work);
         self.warn("seal", &sealed);
         self.state().seal_fault = sealed.as_ref().err().map(ToString::to_string);
+        self.closed.notify_all();
         match &sealed {
             Ok(()) => {
                 work.sealer.backoff.reset();
@@ -182,10 +183,23 @@ impl Inner {
         let part = Arc::new(part);
         state.sealing = Some(Arc::clone(&part));
         state.open_snapshot = None;
+        self.closed.notify_all();
         Some(part)
     }
 
-    /// Seals on the thread that appends: only when the head is far over its size.
+    /// Waits until the thread that seals has taken the open part; false where it did not, or there is none. While the
+    /// thread that appends sealed, nobody would parse.
+    pub(super) fn await_keeper(&self) -> bool {
+        let Some(keeper) = self.keeper.get() else { return false };
+        keeper.unpark();
+        let most = self.config.seal_bytes.saturating_mul(OPEN_PARTS_MAX);
+        let waits = |state: &mut State| state.seal_fault.is_none() && state.open.size() >= most;
+        let waited = self.closed.wait_timeout_while(self.state(), KEEPER_WAIT_MAX, waits);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.open.size() < most
+    }
+
+    /// Seals on the thread that appends: only when the head is far over its size and nobody else seals.
     pub(super) fn relieve(&self) {
         let mut work = self.work();
         // The thread that seals may have come first, or wait for its next try.

@@ -333,27 +333,52 @@ fn ids(store: &Store) -> Vec<(i64, u64)> {
 }
 
 #[test]
-fn the_thread_that_keeps_the_store_is_woken_when_there_is_enough_to_be_sealed() {
+fn the_thread_that_keeps_the_store_is_woken_to_seal_and_whoever_appends_waits_for_it() {
     let mut world = World::with(StoreConfig { seal_bytes: 64 << 10, ..config() });
     let (store, _) = world.open();
-    let (woken, wakes) = std::sync::mpsc::channel();
-    let (kept, keeps) = std::sync::mpsc::channel();
+    let (kept, keeps) = std::sync::mpsc::sync_channel(1);
+    let (ended, ends) = std::sync::mpsc::sync_channel::<()>(1);
     let keeper = store.clone();
     let thread = std::thread::spawn(move || {
         keeper.keep();
         kept.send(()).expect("the test waits");
-        while keeper.inner.state().splits.is_empty() {
+        while ends.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
             std::thread::park();
             keeper.maintain();
         }
-        woken.send(()).expect("the test waits");
     });
     keeps.recv().expect("a thread");
-    for _ in 0..40 {
+    let mut largest = 0;
+    for _ in 0..400 {
+        world.write(&store, 100);
+        largest = largest.max(store.inner.state().open.size());
+    }
+    // What one write adds may be over it.
+    assert!(largest < 3 * (64 << 10), "{largest} bytes were open at the most");
+    assert!(!store.inner.state().splits.is_empty(), "nothing but an append woke it");
+    drop(ended);
+    thread.thread().unpark();
+    thread.join().expect("it ends");
+    world.check(&store);
+}
+
+#[test]
+fn whoever_appends_does_not_wait_for_one_who_cannot_seal() {
+    let mut world = World::with(StoreConfig { seal_bytes: 64 << 10, ..config() });
+    let (store, _) = world.open();
+    // This thread appends, too: were it waited for, each of the appends would take seconds.
+    store.keep();
+    world.fault(Fault::Before, Fault::None);
+    assert!(store.seal_now().is_ok(), "there is nothing to be sealed yet");
+    world.write(&store, 100);
+    store.seal_now().expect_err("the disk is full");
+    for _ in 0..100 {
         world.write(&store, 100);
     }
-    wakes.recv_timeout(Duration::from_secs(60)).expect("nothing else wakes it");
-    thread.join().expect("it ends");
+    assert!(store.is_full());
+    world.fault(Fault::None, Fault::None);
+    world.clock.set(world.clock.now_ns() + DAY_NS);
+    store.maintain();
     world.check(&store);
 }
 
