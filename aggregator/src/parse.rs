@@ -8,6 +8,7 @@
 //! store sees that it prints differently and keeps that line raw, but lines of one kind keep one shape.
 
 mod detect;
+pub mod form;
 pub mod formats;
 mod http;
 mod journald;
@@ -34,6 +35,7 @@ use logweir_proto::formats::FORMAT_SEPARATOR;
 use logweir_proto::record::Level;
 
 use self::detect::{Aids, Detector};
+use self::form::{Form, Row};
 use self::formats::{Choice, Formats};
 use self::journald::Journal;
 use self::json::Json;
@@ -81,6 +83,8 @@ pub struct Parser {
     json: Json,
     detector: Detector,
     labels: Labels,
+    /// Of the rows that its lines have, mostly.
+    form: Option<Arc<Form>>,
     utc_offset_minutes: i16,
     buffer: Vec<u8>,
     lines: u64,
@@ -121,7 +125,7 @@ impl Parser {
     /// The same, with the formats and the rules of a configuration.
     pub fn with_formats(info: &SourceInfo, host: &str, formats: &Arc<Formats>, names: &mut Names) -> Parser {
         let choice = formats.choice(info);
-        let engine = match info.kind {
+        let mut engine = match info.kind {
             SourceKind::NginxAccess | SourceKind::NginxError if choice != Choice::Auto => Engine::Any,
             SourceKind::NginxAccess => match accesses(&info.format, names) {
                 accesses if accesses.is_empty() => Engine::Any,
@@ -139,11 +143,17 @@ impl Parser {
             SourceKind::Journald => Engine::Journal(Box::new(Journal::new(names))),
             SourceKind::Docker | SourceKind::Cri | SourceKind::File | SourceKind::Json => Engine::Any,
         };
+        let labels = Labels::new(info, host, names);
+        let form = match &mut engine {
+            Engine::Access(accesses) => accesses.first_mut().and_then(|access| access.form(labels.constants())),
+            _ => None,
+        };
         Parser {
             engine,
             json: Json::new(names),
             detector: Detector::new(choice, formats, names),
-            labels: Labels::new(info, host, names),
+            labels,
+            form: form.map(Arc::new),
             utc_offset_minutes: 0,
             buffer: Vec::new(),
             lines: 0,
@@ -157,6 +167,20 @@ impl Parser {
     pub fn with_utc_offset(mut self, minutes: i16) -> Parser {
         self.utc_offset_minutes = minutes;
         self
+    }
+
+    /// The row of a record that can go the short way; `None` where [`Parser::parse`] has to see.
+    #[inline]
+    pub fn row<'a>(&'a mut self, input: &Input<'a>) -> Option<Row<'a>> {
+        let form = self.form.as_ref()?;
+        let Engine::Access(accesses) = &mut self.engine else { return None };
+        if input.stream != Stream::None {
+            return None;
+        }
+        let row = accesses.first_mut()?.row(form, input.text)?;
+        self.lines += 1;
+        self.read += 1;
+        Some(row)
     }
 
     /// Fills `line` from one record, whatever it holds.
