@@ -8,6 +8,7 @@
 //! store sees that it prints differently and keeps that line raw, but lines of one kind keep one shape.
 
 mod detect;
+pub mod form;
 pub mod formats;
 mod http;
 mod journald;
@@ -34,11 +35,11 @@ use logweir_proto::formats::FORMAT_SEPARATOR;
 use logweir_proto::record::Level;
 
 use self::detect::{Aids, Detector};
+use self::form::{Form, Row};
 use self::formats::{Choice, Formats};
 use self::journald::Journal;
 use self::json::Json;
 use self::labels::Labels;
-use self::line::fixed::Slot;
 use self::line::{Cut, Line, Spelling, Text, Value};
 use self::nginx::access::Access;
 use self::nginx::error::ErrorLog;
@@ -85,6 +86,8 @@ pub struct Parser {
     shapes: Shapes,
     detector: Detector,
     labels: Labels,
+    /// Of the rows that its lines have, mostly.
+    form: Option<Arc<Form>>,
     utc_offset_minutes: i16,
     buffer: Vec<u8>,
     lines: u64,
@@ -125,7 +128,7 @@ impl Parser {
     /// The same, with the formats and the rules of a configuration.
     pub fn with_formats(info: &SourceInfo, host: &str, formats: &Arc<Formats>, names: &mut Names) -> Parser {
         let choice = formats.choice(info);
-        let engine = match info.kind {
+        let mut engine = match info.kind {
             SourceKind::NginxAccess | SourceKind::NginxError if choice != Choice::Auto => Engine::Any,
             SourceKind::NginxAccess => match accesses(&info.format, names) {
                 accesses if accesses.is_empty() => Engine::Any,
@@ -143,12 +146,18 @@ impl Parser {
             SourceKind::Journald => Engine::Journal(Box::new(Journal::new(names))),
             SourceKind::Docker | SourceKind::Cri | SourceKind::File | SourceKind::Json => Engine::Any,
         };
+        let labels = Labels::new(info, host, names);
+        let form = match &mut engine {
+            Engine::Access(accesses) => accesses.first_mut().and_then(|access| access.form(labels.constants())),
+            _ => None,
+        };
         Parser {
             engine,
             json: Json::new(names),
             shapes: Shapes::default(),
             detector: Detector::new(choice, formats, names),
-            labels: Labels::new(info, host, names),
+            labels,
+            form: form.map(Arc::new),
             utc_offset_minutes: 0,
             buffer: Vec::new(),
             lines: 0,
@@ -162,6 +171,20 @@ impl Parser {
     pub fn with_utc_offset(mut self, minutes: i16) -> Parser {
         self.utc_offset_minutes = minutes;
         self
+    }
+
+    /// The row of a record that can go the short way; `None` where [`Parser::parse`] has to see.
+    #[inline]
+    pub fn row<'a>(&'a mut self, input: &Input<'a>) -> Option<Row<'a>> {
+        let form = self.form.as_ref()?;
+        let Engine::Access(accesses) = &mut self.engine else { return None };
+        if input.stream != Stream::None {
+            return None;
+        }
+        let row = accesses.first_mut()?.row(form, input.text)?;
+        self.lines += 1;
+        self.read += 1;
+        Some(row)
     }
 
     /// Fills `line` from one record, whatever it holds.
@@ -222,29 +245,13 @@ impl Parser {
     /// there is none.
     #[inline]
     fn parse_fixed(&mut self, input: Input<'_>, found: LineSpans<'_>, line: &mut Line) -> bool {
-        let path = self.json.parse_fixed(found, input.text, self.utc_offset_minutes, line);
-        let Some(path) = path else { return false };
-        if let Some(Slot { start, end, .. }) = path {
-            self.push_route(input.text, Text::Raw(start, end), line);
+        if self.json.parse_fixed(found, input.text, self.utc_offset_minutes, line).is_none() {
+            return false;
         }
         self.labels.apply(input.stream, line);
         self.lines += 1;
         self.json_lines += 1;
         true
-    }
-
-    /// Adds the route of a path.
-    #[inline]
-    fn push_route(&mut self, raw: &[u8], path: Text, line: &mut Line) {
-        self.buffer.clear();
-        let route = match route::template(line.text(raw, path), &mut self.buffer) {
-            Route::None => None,
-            Route::Path(len) => Some(path.head(len)),
-            Route::Made => Some(line.scratch(&self.buffer)),
-        };
-        if let Some(route) = route {
-            line.push(NameId::ROUTE, Value::Text(route), None);
-        }
     }
 
     /// What reads the lines of the source now, how many there were, and how many of them were of a format.
@@ -277,7 +284,15 @@ impl Parser {
         if line.get(NameId::ROUTE).is_none()
             && let Some(Value::Text(path)) = line.get(NameId::PATH).map(|field| field.value)
         {
-            self.push_route(input.text, path, line);
+            self.buffer.clear();
+            let route = match route::template(line.text(input.text, path), &mut self.buffer) {
+                Route::None => None,
+                Route::Path(len) => Some(path.head(len)),
+                Route::Made => Some(line.scratch(&self.buffer)),
+            };
+            if let Some(route) = route {
+                line.push(NameId::ROUTE, Value::Text(route), None);
+            }
         }
         self.labels.apply(input.stream, line);
         if line.level.is_none() && matches!(self.engine, Engine::Pm2(_)) {

@@ -20,7 +20,6 @@ use self::known::{Known, Shape};
 use self::scan::{Kind, Leaf, Leaves};
 use self::unescape::unescape;
 use super::http::{self, Http};
-use super::line::fixed::Slot;
 use super::line::{FIELDS_MAX, Line, Spelling, Value};
 use super::number;
 use super::piece::{Context, Piece};
@@ -107,8 +106,8 @@ impl Json {
         true
     }
 
-    /// Fills `line`, which is clear, from a record whose values the door has found, and says where its path is; `None`,
-    /// and what was filled is worthless, where [`Json::parse`] has to be asked.
+    /// Fills `line`, which is clear, from a record whose values the door has found; `None`, and what was filled is
+    /// worthless, where [`Json::parse`] has to be asked.
     #[inline]
     pub(super) fn parse_fixed(
         &mut self,
@@ -116,7 +115,7 @@ impl Json {
         raw: &[u8],
         offset_minutes: i16,
         line: &mut Line,
-    ) -> Option<Option<Slot>> {
+    ) -> Option<()> {
         self.given.run(found, &self.known, raw, offset_minutes, line)
     }
 

@@ -204,47 +204,60 @@ impl Indexer {
 
     /// Adds a record of the source that was selected.
     fn add(&mut self, record: &RecordRef<'_>, found: Option<LineSpans<'_>>, received_ns: i64, seq: u64) {
-        let Indexer { names, current: Some((_, learned)), line, parse, formats, .. } = self else { return };
         let input = Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
+        if record.truncated || !self.add_row(&input, seq) {
+            self.add_line(&input, found, record.truncated, seq);
+        }
+        self.rows += 1;
+        if self.builder.is_full() {
+            self.close_block();
+        }
+    }
+
+    /// Adds a record that goes the short way; `false`, and nothing is added, where it cannot.
+    #[inline]
+    fn add_row(&mut self, input: &Input<'_>, seq: u64) -> bool {
+        let Indexer { names, current: Some((key, learned)), formats, sources, builder, .. } = self else {
+            return false;
+        };
+        let parser = learned.parser(formats, names);
+        let cut = move || {
+            let parser = parser;
+            parser.row(input)
+        };
+        // What a panic leaves half done is told by the long way, which goes through the same.
+        let Ok(Some(row)) = catch_unwind(AssertUnwindSafe(cut)) else { return false };
+        let told_ns = row.time.map(|(time_ns, _)| time_ns).or(input.time_ns);
+        builder.push_row(names, &row, believed(told_ns, input.received_ns, sources, key), seq);
+        true
+    }
+
+    fn add_line(&mut self, input: &Input<'_>, found: Option<LineSpans<'_>>, truncated: bool, seq: u64) {
+        let Indexer { names, current: Some((key, learned)), line, parse, formats, sources, builder, .. } = self else {
+            return;
+        };
         let parsed =
-            catch_unwind(AssertUnwindSafe(|| parse(learned.parser(formats, names), names, input, found, line)));
+            catch_unwind(AssertUnwindSafe(|| parse(learned.parser(formats, names), names, *input, found, line)));
         if parsed.is_err() {
             // What the parser has learned may be half done. The log keeps the line, so a replay meets it again.
             learned.parser = None;
             let Learned { info, host, .. } = &*learned;
             tracing::error!(host, source = info.id, path = info.path, seq, "a parser panicked");
             metrics::counter!("logweir_parser_panics_total").increment(1);
-            fill_plain(line, names, record.text, info, host);
+            fill_plain(line, names, input.text, info, host);
         }
-        let names = &mut self.names;
-        if record.truncated
-            && let Some(name) = names.intern(TRUNCATED)
-        {
-            if self.line.fixed().is_some() {
+        if truncated && let Some(name) = names.intern(TRUNCATED) {
+            if line.fixed().is_some() {
                 // It may have a field of this name.
-                self.line = self.line.loosened();
+                *line = line.loosened(input.text);
             }
-            self.line.push(name, Value::Bool(true), None);
+            line.push(name, Value::Bool(true), None);
         }
-        if self.line.fields_dropped > 0 {
-            metrics::counter!("logweir_fields_dropped_total").increment(u64::from(self.line.fields_dropped));
+        if line.fields_dropped > 0 {
+            metrics::counter!("logweir_fields_dropped_total").increment(u64::from(line.fields_dropped));
         }
-        let time_ns = self.line.time_ns.or(record.time_ns).unwrap_or(received_ns);
-        let time_ns = if time_ns > received_ns.saturating_add(FUTURE_MAX_NS) {
-            // The clock of the host is wrong: nobody would find the line where it says that it is.
-            metrics::counter!("logweir_future_times_total").increment(1);
-            if let Some((key, _)) = &self.current {
-                self.sources.is_ahead(key, Ahead { received_ns, by_ns: time_ns.saturating_sub(received_ns) });
-            }
-            received_ns
-        } else {
-            time_ns
-        };
-        self.builder.push(names, &self.line, record.text, time_ns, seq);
-        self.rows += 1;
-        if self.builder.is_full() {
-            self.close_block();
-        }
+        let time_ns = believed(line.time_ns.or(input.time_ns), input.received_ns, sources, key);
+        builder.push(names, line, input.text, time_ns, seq);
     }
 
     /// A gap becomes an event: it is found by search, kept as long as the rest, and can be alerted on.
@@ -316,6 +329,19 @@ impl Indexer {
             self.current = None;
         }
     }
+}
+
+/// The time of a line that tells this one. Where the clock of the host is wrong, nobody would find the line where it
+/// says that it is.
+#[inline]
+fn believed(told_ns: Option<i64>, received_ns: i64, sources: &Sources, key: &SourceKey) -> i64 {
+    let time_ns = told_ns.unwrap_or(received_ns);
+    if time_ns <= received_ns.saturating_add(FUTURE_MAX_NS) {
+        return time_ns;
+    }
+    metrics::counter!("logweir_future_times_total").increment(1);
+    sources.is_ahead(key, Ahead { received_ns, by_ns: time_ns.saturating_sub(received_ns) });
+    received_ns
 }
 
 /// Requests without an identity are all one source, but each sender's labels are its own.

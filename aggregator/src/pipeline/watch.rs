@@ -16,7 +16,7 @@ use crate::receive::{DEFAULT_TENANT, Received, json};
 use crate::spans::Spans;
 use crate::store::service::Store;
 
-/// How often it looks.
+/// How often it looks when nothing calls for it.
 const PERIOD: Duration = Duration::from_millis(200);
 
 /// A disk that stays full is told again after this time.
@@ -61,7 +61,7 @@ impl Watcher {
     pub(super) fn run(self) {
         let mut told = Told::default();
         while !self.drain.is_cancelled() {
-            std::thread::park_timeout(PERIOD);
+            self.store.wait_until_full(PERIOD);
             match rustix::fs::statvfs(&self.dir) {
                 Ok(stat) => self.admission.set_disk(disk_of(&stat)),
                 Err(error) => tracing::warn!(error = %error, "cannot ask for the free space of data_dir"),

@@ -222,7 +222,7 @@ mod tests {
         for ((before, want), len) in found.form.parts.iter().zip(found.lens) {
             let value = &text[at + *before as usize..][..usize::from(*len)];
             let plain = match want {
-                Want::Text => value.len() > 0 && value.find(['"', '\\']) == Some(value.len() - 1),
+                Want::Text => !value.is_empty() && value.find(['"', '\\']) == Some(value.len() - 1),
                 Want::Number => serde_json::from_str::<f64>(value).is_ok(),
                 Want::Word => matches!(value, "true" | "false" | "null"),
             };
@@ -238,9 +238,9 @@ mod tests {
     fn lines_without_end_are_found_by_the_shapes_of_late() {
         let mut shapes = Shapes::default();
         let mut found = 0;
-        for i in 0..10_000 {
+        for i in 0..10_000u32 {
             // A new kind of line now and then: in the end all shapes were in use and gave way.
-            let text = format!("{{\"k{}\":{i},\"b\":\"x{i}\",\"c\":{}}}", i / 50, i % 3 == 0);
+            let text = format!("{{\"k{}\":{i},\"b\":\"x{i}\",\"c\":{}}}", i / 50, i.is_multiple_of(3));
             found += usize::from(shapes.find(text.as_bytes()).is_some_and(|found| fits(found, &text)));
             assert!(shapes.find(text.replace(":\"x", ":\"\\n").as_bytes()).is_none(), "escapes");
         }

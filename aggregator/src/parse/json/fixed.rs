@@ -8,7 +8,7 @@ use super::plan::Op;
 use super::scan::{Kind, Leaf};
 use super::{Judged, judge, keys::Role};
 use crate::names::NameId;
-use crate::parse::line::fixed::{FixedForm, Slot, SlotKind};
+use crate::parse::line::fixed::{FixedField, FixedForm, Slot, SlotKind};
 use crate::parse::line::{Line, Spelling, Value};
 use crate::parse::number;
 use crate::spans::LineSpans;
@@ -18,9 +18,9 @@ use crate::spans::LineSpans;
 pub(super) struct Steps {
     form: Arc<FixedForm>,
     list: Box<[Step]>,
-    /// The slots of these fields.
+    /// The slot of the message.
     message: usize,
-    path: Option<usize>,
+    has_path: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,46 +71,41 @@ impl Steps {
                         Op::Other(name) if matches!(kind, Kind::Bool(_)) => (name, Does::Bool),
                         _ => return None,
                     };
-                    (name == field.name).then_some(does)?
+                    let is_path = matches!(does, Does::Path);
+                    (name == field.name && is_path == (name == NameId::PATH)).then_some(does)?
                 }
             };
             Some(Step { place: *place, does })
         };
         let list = places.iter().zip(ops).map(step).collect::<Option<Box<[_]>>>()?;
-        if fields.next().is_some() || form.has(NameId::ROUTE) || form.has(NameId::EXCEPTION_STACK) {
+        let odd = |field: &FixedField| matches!(field.name, NameId::ROUTE | NameId::EXCEPTION_STACK);
+        if fields.next().is_some() || form.fields().iter().any(odd) {
             return None;
         }
-        let place_of = |name| form.fields().iter().position(|field| field.name == name);
-        let (message, path) = (place_of(NameId::MESSAGE)?, place_of(NameId::PATH));
-        Some(Steps { form: Arc::new(form), list, message, path })
+        let message = form.fields().iter().position(|field| field.name == NameId::MESSAGE)?;
+        let has_path = form.has(NameId::PATH);
+        Some(Steps { form: Arc::new(form), list, message, has_path })
     }
 
-    /// Fills `line`, which is clear, from a line of the form, and says where its path is; `None`, and what was filled is
-    /// worthless, where it has to go the long way.
+    /// Fills `line`, which is clear, from a line of the form; `None`, and what was filled is worthless, where it has to go
+    /// the long way.
     #[inline]
-    pub(super) fn run(
-        &self,
-        found: LineSpans<'_>,
-        text: &[u8],
-        offset_minutes: i16,
-        line: &mut Line,
-    ) -> Option<Option<Slot>> {
+    pub(super) fn run(&self, found: LineSpans<'_>, text: &[u8], offset_minutes: i16, line: &mut Line) -> Option<()> {
         if found.lens.len() != self.list.len() {
             return None;
         }
         let mut slots = std::mem::take(line.slots());
         let run = self.run_into(found, text, offset_minutes, line, &mut slots);
-        let (message, path) = (slots.get(self.message).copied(), self.path.and_then(|at| slots.get(at).copied()));
+        let message = slots.get(self.message).copied();
         *line.slots() = slots;
-        let level = run?;
-        let message = message?;
+        let (level, message) = (run?, message?);
         // What a message is that may be a request is for the long way to say.
-        let derives = path.is_none() && super::is_request(text.get(message.start as usize..message.end as usize)?);
+        let derives = !self.has_path && super::is_request(text.get(message.start as usize..message.end as usize)?);
         if derives {
             return None;
         }
         line.set_fixed(&self.form, level);
-        Some(path)
+        Some(())
     }
 
     #[inline]

@@ -10,7 +10,6 @@ use super::keys::KeyId;
 use super::known::{Known, Shape};
 use super::scan::{Kind, Leaf};
 use crate::parse::line::Line;
-use crate::parse::line::fixed::Slot;
 use crate::spans::{Form, LineSpans, Want};
 
 /// Forms that are remembered: a body has few that come again and again.
@@ -84,7 +83,7 @@ impl Given {
         text: &[u8],
         offset_minutes: i16,
         line: &mut Line,
-    ) -> Option<Option<Slot>> {
+    ) -> Option<()> {
         let mapped = self.forms.iter_mut().find(|mapped| Arc::ptr_eq(&mapped.form, found.form))?;
         let steps = mapped.steps.as_ref().filter(|_| self.round == known.round())?;
         if mapped.misfits > u8::MAX - MISFIT {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Cut, Field, Line, Spelling, Text, Value};
 use crate::names::NameId;
+use crate::parse::form::route_of;
 
 /// The type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct FixedField {
     pub spelling: Spelling,
 }
 
-/// What the lines of a form have in common.
+/// What the lines of a form have in common. One that has a path has a route, too: whoever takes it derives it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FixedForm {
     /// In the order of the line; each name once.
@@ -42,6 +43,16 @@ pub struct Slot {
     pub end: u32,
     /// A number, or the bits of one; nothing for a text.
     pub bits: u64,
+}
+
+/// A line of a form.
+#[derive(Debug, Clone, Copy)]
+pub struct FixedLine<'a> {
+    pub form: &'a Arc<FixedForm>,
+    /// One for each field.
+    pub slots: &'a [Slot],
+    /// Where its level begins and ends; nowhere without one.
+    pub level: (u32, u32),
 }
 
 /// The values of a line of a form.
@@ -88,13 +99,14 @@ impl FixedForm {
 
     #[inline]
     pub(in crate::parse) fn has(&self, name: NameId) -> bool {
+        let name = if name == NameId::ROUTE { NameId::PATH } else { name };
         self.names & super::bit(name) != 0 && self.fields.iter().any(|field| field.name == name)
     }
 }
 
 /// The value of a slot, but for a text.
 #[inline]
-pub fn value_of(kind: SlotKind, slot: Slot) -> Value {
+fn value_of(kind: SlotKind, slot: Slot) -> Value {
     match kind {
         SlotKind::Text => Value::Text(Text::Raw(slot.start, slot.end)),
         SlotKind::Int => Value::Int(slot.bits as i64),
@@ -132,15 +144,15 @@ impl Line {
         (self.fixed.holds, self.fixed.level) = (true, level);
     }
 
-    /// The form and the values of a line of a form, and where its level stands. Its other fields are derived.
+    /// What tells a line of a form. Its other fields are derived.
     #[inline]
-    pub fn fixed(&self) -> Option<(&Arc<FixedForm>, &[Slot], (u32, u32))> {
+    pub fn fixed(&self) -> Option<FixedLine<'_>> {
         let Fixed { form: Some(form), holds: true, slots, level } = &self.fixed else { return None };
-        Some((form, slots, *level))
+        Some(FixedLine { form, slots, level: *level })
     }
 
-    /// The same line with all of its fields one by one.
-    pub fn loosened(&self) -> Line {
+    /// The same line with all of its fields one by one, and the route of its path; `raw` is its text.
+    pub fn loosened(&self, raw: &[u8]) -> Line {
         let mut line = Line {
             time_ns: self.time_ns,
             time_cut: self.time_cut,
@@ -151,10 +163,16 @@ impl Line {
             shown: self.shown,
             ..Line::default()
         };
-        if let Some((form, slots, _)) = self.fixed() {
+        if let Some(FixedLine { form, slots, .. }) = self.fixed() {
             for (FixedField { name, kind, spelling }, slot) in form.fields().iter().zip(slots) {
                 let cut = Cut { start: slot.start, end: slot.end, spelling: *spelling };
                 line.push(*name, value_of(*kind, *slot), Some(cut));
+            }
+            let path = line.text_of(raw, NameId::PATH).filter(|_| form.has(NameId::PATH));
+            let mut made = Vec::new();
+            if let Some(route) = path.and_then(|path| route_of(path, &mut made)).map(<[u8]>::to_vec) {
+                let text = line.scratch(&route);
+                line.push(NameId::ROUTE, Value::Text(text), None);
             }
         }
         for field in &self.fields {

@@ -9,6 +9,7 @@ use logweir_proto::record::Level;
 
 use self::columns::{Columns, Dense};
 use self::fixed::Forms;
+use self::rows::Known;
 use self::shapes::Shapes;
 use super::{Block, BlockParts};
 use crate::equal::{equal, is_ascii};
@@ -20,6 +21,7 @@ use crate::store::spell::{self, Cell};
 
 mod columns;
 mod fixed;
+mod rows;
 mod shapes;
 
 /// A block is full at this many bytes of lines, however few rows it has: Arrow counts text in 31 bits.
@@ -43,6 +45,7 @@ pub struct BlockBuilder {
     /// Where values are printed.
     printed: Vec<u8>,
     time: TimePrinter,
+    known: Known,
 }
 
 /// Prints times. It remembers the last one: many lines of a busy log have the same second.
@@ -125,6 +128,13 @@ impl BlockBuilder {
             let extra = extra.get_or_insert_default();
             push_extra(&mut self.extra_fields, names, *name, Cell::Str(value), extra);
         }
+        self.push_rest(shape, extra, raw, time_ns, seq);
+    }
+
+    /// Sets what every row has, when its values are in their columns; without a shape the line is kept whole.
+    #[inline]
+    fn push_rest(&mut self, shape: Option<u32>, extra: Extra, raw: &[u8], time_ns: i64, seq: u64) {
+        let row = self.times.len();
         match shape {
             Some(shape) => self.shape.push(shape),
             None => {

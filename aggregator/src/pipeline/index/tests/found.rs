@@ -30,7 +30,9 @@ fn blocks(body: &str) -> ([Block; 3], Vec<Vec<u8>>, [usize; 3]) {
             kind: SourceKind::Json,
             path: String::new(),
             format: String::new(),
-            labels: [("env".to_owned(), "prod".to_owned()), ("team".to_owned(), "pay".to_owned())].into(),
+            labels: [("env", "prod"), ("team", "pay"), ("route", "/label")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
         };
         let mut names = Names::default();
         let mut parser = Parser::new(&info, "web-1", &mut names);
@@ -79,7 +81,7 @@ fn lines_of_one_form_are_told_by_their_values() {
              \"path\":\"/o/{i}\",\"status\":{},\"duration_ms\":{},\"n\":{},\"msg\":\"did {i}\"}}\n",
             1_795_000_000_000 + i,
             i % 3,
-            i % 2 == 0,
+            i.is_multiple_of(2),
             200 + i % 5,
             i * 7,
             i * 3,

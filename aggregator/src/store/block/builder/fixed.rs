@@ -11,7 +11,7 @@ use logweir_proto::record::Level;
 use super::{BlockBuilder, Extra, cell_of, kind_of, push_extra};
 use crate::equal::equal;
 use crate::names::{NameId, Names};
-use crate::parse::line::fixed::{FixedForm, Slot, SlotKind};
+use crate::parse::line::fixed::{FixedForm, FixedLine, Slot, SlotKind};
 use crate::parse::line::{Cut, Line, Spelling};
 use crate::store::column::Kind;
 use crate::store::spell::{self, Cell};
@@ -28,10 +28,15 @@ struct Known {
     /// As it stands in the line.
     level: Box<[u8]>,
     level_column: Option<(Level, u16)>,
+    /// The column of the path, which the route follows from.
+    path: Option<u16>,
     /// One for each field, and what is printed there.
     columns: Box<[(u16, SlotKind, Spelling)]>,
     shape: u32,
 }
+
+/// A text, and its number where its column numbers texts.
+type Numbered<'a> = (&'a [u8], Option<u16>);
 
 impl Forms {
     #[inline]
@@ -46,18 +51,21 @@ impl Forms {
 impl BlockBuilder {
     /// Adds a line of a form.
     pub(super) fn push_fixed(&mut self, names: &Names, line: &Line, raw: &[u8], time_ns: i64, seq: u64) {
-        let Some((form, slots, (start, end))) = line.fixed() else { return };
+        let Some(FixedLine { form, slots, level: (start, end) }) = line.fixed() else { return };
         let level = raw.get(start as usize..end as usize).unwrap_or_default();
         let Some(known) = self.forms.find(form, level) else {
-            let shape = self.push_loose(names, &line.loosened(), raw, time_ns, seq);
+            let shape = self.push_loose(names, &line.loosened(raw), raw, time_ns, seq);
             if let Some(shape) = shape {
                 self.learn_form(names, line, form, level, shape);
             }
             return;
         };
         let mut extra = None;
-        let shape = self.set_slots(known, slots, line, raw, time_ns);
-        self.set_derived(names, line, raw, &mut extra);
+        let (shape, path) = self.set_slots(known, slots, line, raw, time_ns);
+        self.push_route(names, path, &mut extra);
+        if !line.fields.is_empty() {
+            self.set_derived(names, line, raw, &mut extra);
+        }
         self.end_row(names, line, raw, (time_ns, seq), (shape, extra));
     }
 
@@ -84,21 +92,36 @@ impl BlockBuilder {
         if self.forms.0.len() >= FORMS_MAX {
             self.forms.0.pop();
         }
-        self.forms.0.push(Known { form: Arc::clone(form), level: level.into(), level_column, columns, shape });
+        let path = form.fields().iter().position(|field| field.name == NameId::PATH).map(|at| columns[at].0);
+        let (form, level) = (Arc::clone(form), level.into());
+        self.forms.0.push(Known { form, level, level_column, path, columns, shape });
     }
 
-    /// Sets the level and the values of a line; the number of its shape, if all print as they stand.
+    /// Sets the level and the values of a line. The number of its shape, if all print as they stand, and its path with the
+    /// number that this has in its column.
     #[inline]
-    fn set_slots(&mut self, known: usize, slots: &[Slot], line: &Line, raw: &[u8], time_ns: i64) -> Option<u32> {
+    fn set_slots<'a>(
+        &mut self,
+        known: usize,
+        slots: &[Slot],
+        line: &Line,
+        raw: &'a [u8],
+        time_ns: i64,
+    ) -> (Option<u32>, Option<Numbered<'a>>) {
         let row = self.times.len();
         let known = &self.forms.0[known];
         if let Some((level, column)) = known.level_column {
             self.columns.set_text(column, row, level.as_str().as_bytes());
         }
+        let mut path = None;
         let mut spelled = slots.len() == known.columns.len();
         for ((column, kind, spelling), slot) in known.columns.iter().zip(slots) {
             let written = raw.get(slot.start as usize..slot.end as usize).unwrap_or_default();
             let cell = match kind {
+                SlotKind::Text if known.path == Some(*column) => {
+                    path = Some((written, self.columns.set_numbered(*column, row, written)));
+                    continue;
+                }
                 SlotKind::Text => {
                     spelled &= self.columns.set_text(*column, row, written);
                     continue;
@@ -114,7 +137,7 @@ impl BlockBuilder {
             let written = raw.get(start as usize..end as usize).unwrap_or_default();
             spelled &= self.time.is_spelled(time_ns, spelling, written);
         }
-        spelled.then_some(known.shape)
+        (spelled.then_some(known.shape), path)
     }
 
     /// Sets the fields that do not stand in the line.

@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use crate::equal::equal;
+
 /// Words below this one are numbered without a hash: states, durations, numbers of shapes.
 const SMALL_WORDS: u64 = 4096;
 
@@ -131,7 +133,7 @@ impl Dictionary {
     #[inline]
     pub(in crate::store) fn number_text(&mut self, text: &[u8]) -> u32 {
         let hash = hash(self.seed, text);
-        match self.find(hash, |dictionary, number| dictionary.text(number) == text) {
+        match self.find(hash, |dictionary, number| equal(dictionary.text(number), text)) {
             Ok(number) => number,
             Err(slot) => {
                 self.values.extend_from_slice(&(text.len() as u32).to_le_bytes());
