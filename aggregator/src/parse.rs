@@ -49,6 +49,7 @@ use self::route::Route;
 use self::syslog::Syslog;
 use crate::equal::is_ascii;
 use crate::names::{NameId, Names};
+use crate::spans::LineSpans;
 
 /// Formats by which one access log is read: what is in force, and those before it.
 pub const ACCESS_FORMATS_MAX: usize = 4;
@@ -184,10 +185,16 @@ impl Parser {
 
     /// Fills `line` from one record, whatever it holds.
     pub fn parse(&mut self, names: &mut Names, input: Input<'_>, line: &mut Line) {
+        self.parse_found(names, input, None, line);
+    }
+
+    /// The same for a record whose values the door has found: `found` must be of this very text.
+    pub fn parse_found(&mut self, names: &mut Names, input: Input<'_>, found: Option<LineSpans<'_>>, line: &mut Line) {
         line.clear();
         let raw = input.text;
         let piece = Piece::raw(raw);
-        let context = Context { raw, utc_offset_minutes: self.utc_offset_minutes, received_ns: input.received_ns };
+        let context =
+            Context { raw, found, utc_offset_minutes: self.utc_offset_minutes, received_ns: input.received_ns };
         self.lines += 1;
         let mut text = TextReader {
             detector: &mut self.detector,

@@ -20,6 +20,7 @@ use crate::receive::admission::Ticket;
 use crate::receive::dedup::{self, ChunkPlan, RecordPlan};
 use crate::receive::sources::{Ahead, Sources};
 use crate::receive::writer::Durable;
+use crate::spans::LineSpans;
 use crate::store::block::{Block, BlockBuilder};
 use crate::store::segment::BLOCK_ROWS_MAX;
 use crate::store::service::Store;
@@ -39,8 +40,8 @@ pub const FUTURE_MAX_NS: i64 = 300 * 1_000_000_000;
 /// Marks an event whose line was cut at the limit of a line, or ended without its end.
 const TRUNCATED: &str = "_truncated";
 
-/// Fills a line from one record: [`Parser::parse`], or what a test puts in its place.
-type Parse = fn(&mut Parser, &mut Names, Input<'_>, &mut Line);
+/// Fills a line from one record: [`Parser::parse_found`], or what a test puts in its place.
+type Parse = fn(&mut Parser, &mut Names, Input<'_>, Option<LineSpans<'_>>, &mut Line);
 
 /// The parse stage.
 pub struct Indexer {
@@ -98,7 +99,7 @@ impl Indexer {
             names: Names::default(),
             parsers: HashMap::new(),
             current: None,
-            parse: Parser::parse,
+            parse: Parser::parse_found,
             formats: Formats::built_in(),
             sources: Sources::default(),
             line: Line::default(),
@@ -136,12 +137,14 @@ impl Indexer {
 
     /// Parses a batch. It is searchable after [`Indexer::publish`].
     pub fn index(&mut self, durable: Durable) {
-        let Durable { record, received_ns, tenant: _, header, body, plans, ticket } = durable;
+        let Durable { record, received_ns, tenant: _, header, body, spans, plans, ticket } = durable;
         let mut index = 0u32;
         let mut selected = None;
+        let mut lines = spans.lines();
         let walked = body.for_each(&header, |chunk, input| {
             let seq = seq_of(record, index);
             index += 1;
+            let found = lines.next_line();
             let Some(source) = header.chunks.get(chunk).and_then(|c| header.sources.get(c.source as usize)) else {
                 return;
             };
@@ -158,7 +161,9 @@ impl Indexer {
                 self.select(&header, source);
                 selected = Some(chunk);
             }
-            self.add(&RecordRef { text, ..input }, received_ns, seq);
+            // What was found is of the whole record.
+            let found = found.filter(|_| text.len() == input.text.len());
+            self.add(&RecordRef { text, ..input }, found, received_ns, seq);
         });
         if let Err(error) = walked {
             // The door checked the body; only damage of the log can bring this here.
@@ -198,10 +203,10 @@ impl Indexer {
     }
 
     /// Adds a record of the source that was selected.
-    fn add(&mut self, record: &RecordRef<'_>, received_ns: i64, seq: u64) {
+    fn add(&mut self, record: &RecordRef<'_>, found: Option<LineSpans<'_>>, received_ns: i64, seq: u64) {
         let input = Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
         if record.truncated || !self.add_row(&input, seq) {
-            self.add_line(&input, record.truncated, seq);
+            self.add_line(&input, found, record.truncated, seq);
         }
         self.rows += 1;
         if self.builder.is_full() {
@@ -227,11 +232,12 @@ impl Indexer {
         true
     }
 
-    fn add_line(&mut self, input: &Input<'_>, truncated: bool, seq: u64) {
+    fn add_line(&mut self, input: &Input<'_>, found: Option<LineSpans<'_>>, truncated: bool, seq: u64) {
         let Indexer { names, current: Some((key, learned)), line, parse, formats, sources, builder, .. } = self else {
             return;
         };
-        let parsed = catch_unwind(AssertUnwindSafe(|| parse(learned.parser(formats, names), names, *input, line)));
+        let parsed =
+            catch_unwind(AssertUnwindSafe(|| parse(learned.parser(formats, names), names, *input, found, line)));
         if parsed.is_err() {
             // What the parser has learned may be half done. The log keeps the line, so a replay meets it again.
             learned.parser = None;
@@ -282,7 +288,7 @@ impl Indexer {
             text: text.as_bytes(),
         };
         self.select(header, &source);
-        self.add(&record, received_ns, seq);
+        self.add(&record, None, received_ns, seq);
         metrics::counter!("logweir_gaps_total").increment(1);
     }
 

@@ -9,8 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::Thread;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use logweir_runtime::clock::{Clock, Nanos};
@@ -40,11 +39,8 @@ pub const SPLITS: &str = "splits";
 pub const SPLIT_CACHE_BYTES: u64 = 256 << 20;
 
 /// The open part may grow to this many times `seal_bytes` while the one before it is sealed; then whoever appends waits
-/// for that, and seals first where nobody else does.
+/// for that, and seals first.
 pub const OPEN_PARTS_MAX: u64 = 2;
-
-/// How long whoever appends waits for the thread that seals, before it seals by itself.
-const KEEPER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// From this many times `seal_bytes` on [`Store::is_full`] tells the door to take nothing more in: sealing fails.
 pub const HEAD_PARTS_MAX: u64 = 4;
@@ -121,12 +117,12 @@ struct Inner {
     clock: Clock,
     cache: Arc<SplitCache>,
     state: Mutex<State>,
+    /// Told when the open part is to be sealed for its size.
+    full: Condvar,
+    /// Told when a try to seal has ended.
+    sealed: Condvar,
     /// Held while splits are written and committed: one at a time. Taken before `state`, never after.
     work: Mutex<Work>,
-    /// The thread that seals.
-    keeper: OnceLock<Thread>,
-    /// The open part was closed, or sealing failed.
-    closed: Condvar,
 }
 
 /// What readers see. Held for moments only.
@@ -197,49 +193,38 @@ impl Store {
             catalogue,
         };
         let cache = Arc::new(SplitCache::new(objects.clone(), SPLIT_CACHE_BYTES, config.column_cache_bytes));
-        let inner = Inner {
-            config,
-            objects,
-            commits,
-            clock,
-            cache,
-            state: Mutex::new(state),
-            work: Mutex::new(work),
-            keeper: OnceLock::new(),
-            closed: Condvar::new(),
-        };
+        let (state, work) = (Mutex::new(state), Mutex::new(work));
+        let (full, sealed) = (Condvar::new(), Condvar::new());
+        let inner = Inner { config, objects, commits, clock, cache, state, full, sealed, work };
         let store = Store { inner: Arc::new(inner) };
         store.inner.sweep_orphans(&store.inner.work().catalogue)?;
         Ok((store, recovered))
     }
 
     /// Publishes the rows of WAL records up to `wal_record`, all in one step. `ranges` are the byte ranges that these
-    /// records add. Seals first when the head is far over its size, which happens only when nobody else does.
+    /// records add. When the head is far over its size it waits for the one who seals, or seals itself if nobody does.
     pub fn append(&self, blocks: Vec<Arc<Block>>, wal_record: u64, ranges: SourceRanges) {
-        if self.inner.is_over(OPEN_PARTS_MAX) && !self.inner.await_keeper() {
-            self.inner.relieve();
-        }
+        self.inner.make_room();
         let mut state = self.inner.state();
         let now = self.inner.clock.now_ns();
         state.open.append(blocks, wal_record, &ranges, now);
         state.open_snapshot = None;
         state.last_record = state.last_record.max(wal_record);
-        let is_due = state.open.size() >= self.inner.config.seal_bytes;
-        drop(state);
-        if let Some(keeper) = self.inner.keeper.get().filter(|_| is_due) {
-            keeper.unpark();
+        if self.inner.is_full(&state) {
+            self.inner.full.notify_one();
         }
     }
 
-    /// This thread calls [`Store::maintain`] from now on, and is unparked when there is enough to be sealed: as long as
-    /// it slept the one that appends would fill the head, and then wait.
-    pub fn keep(&self) {
-        let _ = self.inner.keeper.set(std::thread::current());
+    /// Waits until there is a part to be sealed for its size, and for so long at the most: for the thread that calls
+    /// [`Store::maintain`]. Every moment that a full part waits it grows.
+    pub fn wait_until_full(&self, most: Duration) {
+        let waits = |state: &mut State| state.sealing.is_some() || !self.inner.is_full(state);
+        drop(self.inner.full.wait_timeout_while(self.inner.state(), most, waits));
     }
 
     /// Whether the head is so far over its size that nothing should be taken in.
     pub fn is_full(&self) -> bool {
-        self.inner.is_over(HEAD_PARTS_MAX)
+        self.inner.state().open.size() >= self.inner.config.seal_bytes.saturating_mul(HEAD_PARTS_MAX)
     }
 
     /// All rows as they are now.
@@ -339,9 +324,9 @@ impl Inner {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the open part has so many times the size at which it is sealed.
-    fn is_over(&self, parts: u64) -> bool {
-        self.state().open.size() >= self.config.seal_bytes.saturating_mul(parts)
+    /// Whether the open part has the size at which it is sealed.
+    fn is_full(&self, state: &State) -> bool {
+        state.open.size() >= self.config.seal_bytes
     }
 
     /// Reports a step that failed and is tried again.
