@@ -52,7 +52,7 @@ fn main() {
 fn measure(runtime: &Runtime, pipeline: &Pipeline, set: &str, megabytes: u64) {
     let app = pipeline.app();
     let router = api::finish(api::router(app.clone(), &[]));
-    let lines = megabytes * 1_000_000 / if set == "nginx" { 189 } else { 277 };
+    let lines = megabytes * 1_000_000 / if set == "nginx" { 208 } else { 303 };
     let mut sender = Sender {
         generator: Generator::new(20_000 * NS_PER_DAY, lines),
         nginx: set == "nginx",

@@ -289,8 +289,8 @@ fn grown(set: &str, megabytes: u64, times: u64) -> PathBuf {
 fn make(set: &str, megabytes: u64, dir: &Path) {
     let store = open(dir);
     let (kind, format, line_bytes) = match set.ends_with("json") {
-        true => (SourceKind::File, "", 277),
-        false => (SourceKind::NginxAccess, COMBINED, 189),
+        true => (SourceKind::File, "", 303),
+        false => (SourceKind::NginxAccess, COMBINED, 208),
     };
     let lines = megabytes * 1_000_000 / line_bytes;
     let path = "/var/log/bench.log".to_owned();

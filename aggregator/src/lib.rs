@@ -18,5 +18,6 @@ mod quotes;
 pub mod ranges;
 pub mod receive;
 pub mod search;
+pub mod spans;
 pub mod store;
 pub mod wal;

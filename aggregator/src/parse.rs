@@ -8,6 +8,7 @@
 //! store sees that it prints differently and keeps that line raw, but lines of one kind keep one shape.
 
 mod detect;
+pub mod form;
 pub mod formats;
 mod http;
 mod journald;
@@ -34,6 +35,7 @@ use logweir_proto::formats::FORMAT_SEPARATOR;
 use logweir_proto::record::Level;
 
 use self::detect::{Aids, Detector};
+use self::form::{Form, Row};
 use self::formats::{Choice, Formats};
 use self::journald::Journal;
 use self::json::Json;
@@ -47,6 +49,7 @@ use self::route::Route;
 use self::syslog::Syslog;
 use crate::equal::is_ascii;
 use crate::names::{NameId, Names};
+use crate::spans::LineSpans;
 
 /// Formats by which one access log is read: what is in force, and those before it.
 pub const ACCESS_FORMATS_MAX: usize = 4;
@@ -80,6 +83,8 @@ pub struct Parser {
     json: Json,
     detector: Detector,
     labels: Labels,
+    /// Of the rows that its lines have, mostly.
+    form: Option<Arc<Form>>,
     utc_offset_minutes: i16,
     buffer: Vec<u8>,
     lines: u64,
@@ -120,7 +125,7 @@ impl Parser {
     /// The same, with the formats and the rules of a configuration.
     pub fn with_formats(info: &SourceInfo, host: &str, formats: &Arc<Formats>, names: &mut Names) -> Parser {
         let choice = formats.choice(info);
-        let engine = match info.kind {
+        let mut engine = match info.kind {
             SourceKind::NginxAccess | SourceKind::NginxError if choice != Choice::Auto => Engine::Any,
             SourceKind::NginxAccess => match accesses(&info.format, names) {
                 accesses if accesses.is_empty() => Engine::Any,
@@ -138,11 +143,17 @@ impl Parser {
             SourceKind::Journald => Engine::Journal(Box::new(Journal::new(names))),
             SourceKind::Docker | SourceKind::Cri | SourceKind::File | SourceKind::Json => Engine::Any,
         };
+        let labels = Labels::new(info, host, names);
+        let form = match &mut engine {
+            Engine::Access(accesses) => accesses.first_mut().and_then(|access| access.form(labels.constants())),
+            _ => None,
+        };
         Parser {
             engine,
             json: Json::new(names),
             detector: Detector::new(choice, formats, names),
-            labels: Labels::new(info, host, names),
+            labels,
+            form: form.map(Arc::new),
             utc_offset_minutes: 0,
             buffer: Vec::new(),
             lines: 0,
@@ -158,12 +169,32 @@ impl Parser {
         self
     }
 
+    /// The row of a record that can go the short way; `None` where [`Parser::parse`] has to see.
+    #[inline]
+    pub fn row<'a>(&'a mut self, input: &Input<'a>) -> Option<Row<'a>> {
+        let form = self.form.as_ref()?;
+        let Engine::Access(accesses) = &mut self.engine else { return None };
+        if input.stream != Stream::None {
+            return None;
+        }
+        let row = accesses.first_mut()?.row(form, input.text)?;
+        self.lines += 1;
+        self.read += 1;
+        Some(row)
+    }
+
     /// Fills `line` from one record, whatever it holds.
     pub fn parse(&mut self, names: &mut Names, input: Input<'_>, line: &mut Line) {
+        self.parse_found(names, input, None, line);
+    }
+
+    /// The same for a record whose values the door has found: `found` must be of this very text.
+    pub fn parse_found(&mut self, names: &mut Names, input: Input<'_>, found: Option<LineSpans<'_>>, line: &mut Line) {
         line.clear();
         let raw = input.text;
         let piece = Piece::raw(raw);
-        let context = Context { raw, utc_offset_minutes: self.utc_offset_minutes, received_ns: input.received_ns };
+        let context =
+            Context { raw, found, utc_offset_minutes: self.utc_offset_minutes, received_ns: input.received_ns };
         self.lines += 1;
         let mut text = TextReader {
             detector: &mut self.detector,

@@ -209,8 +209,8 @@ fn report_hole(from: u64, to: u64) {
 
 fn durable(number: u64, payload: &[u8], ranges: &mut SourceRanges, ticket: Ticket) -> Option<Durable> {
     let (tenant, received_ns, bytes) = record::decode(payload)?;
-    let Received { tenant, received_ns, mut header, body, ticket, .. } =
+    let Received { tenant, received_ns, mut header, body, spans, ticket, .. } =
         Received::decode(tenant, received_ns, bytes, ticket).ok()?;
     let plans = dedup::apply(ranges, &mut header, received_ns);
-    Some(Durable { record: number, received_ns, tenant, header, body, plans, ticket: Some(ticket) })
+    Some(Durable { record: number, received_ns, tenant, header, body, spans, plans, ticket: Some(ticket) })
 }

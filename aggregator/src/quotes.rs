@@ -4,7 +4,7 @@ use memchr::memchr2;
 
 /// Bytes that are looked at a word at a time before the search for long texts is called: most strings of a log line
 /// end within them.
-const NEAR_BYTES: usize = 16;
+const NEAR_BYTES: usize = 48;
 
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use logweir_proto::batch::{BatchError, Body, Envelope, Header, Whole};
 
 use self::admission::{Refusal, Ticket};
+use crate::spans::Spans;
 
 /// The tenant of everything until tenancy is configured.
 pub const DEFAULT_TENANT: &str = "default";
@@ -44,6 +45,8 @@ pub struct Received {
     pub bytes: Bytes,
     pub header: Header,
     pub body: Body,
+    /// Where the values of its lines are, as far as the door knows.
+    pub spans: Spans,
     /// Its share of the memory for data in flight.
     pub ticket: Ticket,
 }
@@ -61,13 +64,19 @@ impl Received {
         ticket.resize((bytes.len() + envelope.raw_len) as u64)?;
         let body = envelope.decompress()?;
         let header = envelope.header;
-        Ok(Received { tenant, received_ns, bytes, header, body, ticket })
+        Ok(Received { tenant, received_ns, bytes, header, body, spans: Spans::default(), ticket })
     }
 
     /// A batch that was built here, from a body of another protocol: its parts are at hand.
-    pub fn built(tenant: String, received_ns: i64, whole: Whole, mut ticket: Ticket) -> Result<Received, ReceiveError> {
+    pub fn built(
+        tenant: String,
+        received_ns: i64,
+        whole: Whole,
+        spans: Spans,
+        mut ticket: Ticket,
+    ) -> Result<Received, ReceiveError> {
         let Whole { bytes, header, body } = whole;
-        ticket.resize((bytes.len() + body.bytes()) as u64)?;
-        Ok(Received { tenant, received_ns, bytes: Bytes::from(bytes), header, body, ticket })
+        ticket.resize((bytes.len() + body.bytes() + spans.bytes()) as u64)?;
+        Ok(Received { tenant, received_ns, bytes: Bytes::from(bytes), header, body, spans, ticket })
     }
 }

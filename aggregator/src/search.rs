@@ -29,6 +29,7 @@ pub mod table;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod together;
 
 use logweir_proto::api::ErrorCode;
 

@@ -13,11 +13,12 @@ pub mod report;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use logweir_rules::model::RuleSet;
+use logweir_rules::model::{Group, RuleSet};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::evaluate::Grain;
 use crate::evaluate::scene::Scene;
+use crate::evaluate::{Fetched, Grain, Past};
 use crate::route::Routing;
 use crate::source::{QueryError, QuerySource};
 use crate::state::history::{self, TransitionLine};
@@ -31,6 +32,10 @@ pub const PERIOD_MAX_NS: i64 = 35 * 86_400 * 1_000_000_000;
 pub const EXACT_MAX_NS: i64 = 2 * 86_400 * 1_000_000_000;
 /// Groups that are replayed at the same time.
 const GROUPS_AT_ONCE: usize = 2;
+/// Filters, each with its grouping, that are counted in one walk over the past; groups with more share it by turns.
+const FEEDS_AT_ONCE_MAX: usize = 512;
+/// Counts that the groups of one walk may have at the same time, of 16 bytes each.
+const CELLS_AT_ONCE_MAX: usize = 6_000_000;
 
 /// What is to be tried.
 #[derive(Debug, Clone)]
@@ -103,22 +108,21 @@ pub async fn run(
     plan: Plan,
 ) -> Result<Outcome, BacktestError> {
     let (plan, scenes) = (Arc::new(plan), Arc::new(scenes));
-    let mut groups = set.groups.iter().cloned();
-    let mut replays = JoinSet::new();
     let mut done = Vec::new();
-    loop {
-        while replays.len() < GROUPS_AT_ONCE
-            && let Some(group) = groups.next()
-        {
-            let (source, scenes, plan) = (Arc::clone(&source), Arc::clone(&scenes), Arc::clone(&plan));
-            let runtime = tokio::runtime::Handle::current();
-            // Replaying is work for a processor; only its questions wait.
-            replays.spawn_blocking(move || runtime.block_on(replay::group(&*source, &group, &scenes, &plan)));
+    let (mut left, mut at_once) = (&set.groups[..], set.groups.len());
+    while !left.is_empty() {
+        let (groups, rest) = left.split_at(at_once.clamp(1, left.len()));
+        let mut past = replay::past(groups, &plan);
+        let is_one = groups.len() == 1;
+        let too_many = !is_one && past.feeds() > FEEDS_AT_ONCE_MAX;
+        let cells_max = if is_one { usize::MAX } else { CELLS_AT_ONCE_MAX };
+        // Fewer groups at once are looked at more often, and fit.
+        if too_many || past.fetch(&*source, cells_max).await? == Fetched::TooMany {
+            at_once = groups.len() / 2;
+            continue;
         }
-        match replays.join_next().await {
-            Some(replay) => done.push(replay.map_err(|_| BacktestError::Stopped)??),
-            None => break,
-        }
+        done.extend(replay_all(&source, groups, past, &scenes, &plan).await?);
+        left = rest;
     }
     let mut outcome = Outcome::default();
     let mut drafts = Vec::new();
@@ -140,6 +144,33 @@ pub async fn run(
         rule.pages = told.rules.get(&rule.rule).cloned().unwrap_or_default();
     }
     Ok(outcome)
+}
+
+/// Replays groups whose past is there.
+async fn replay_all(
+    source: &Arc<dyn QuerySource>,
+    groups: &[Arc<Group>],
+    past: Past,
+    scenes: &Arc<Scenes>,
+    plan: &Arc<Plan>,
+) -> Result<Vec<replay::Replay>, BacktestError> {
+    let past = Arc::new(past);
+    let mut groups = groups.iter();
+    let (mut replays, mut done) = (JoinSet::new(), Vec::new());
+    loop {
+        while replays.len() < GROUPS_AT_ONCE
+            && let Some(group) = groups.next()
+        {
+            let (source, past, group) = (Arc::clone(source), Arc::clone(&past), Arc::clone(group));
+            let (scenes, plan, runtime) = (Arc::clone(scenes), Arc::clone(plan), Handle::current());
+            // Replaying is work for a processor; only its questions wait.
+            replays.spawn_blocking(move || runtime.block_on(replay::group(&*source, &group, &past, &scenes, &plan)));
+        }
+        match replays.join_next().await {
+            Some(replay) => done.push(replay.map_err(|_| BacktestError::Stopped)??),
+            None => return Ok(done),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -129,4 +129,21 @@ pub trait QuerySource: Send + Sync + 'static {
         to_ns: i64,
         limit: usize,
     ) -> BoxFuture<'a, Result<Answer, QueryError>>;
+
+    /// Runs many queries over the same events; the answers are in their order. A source that can looks at each event once.
+    fn query_all<'a>(
+        &'a self,
+        queries: &'a [String],
+        from_ns: i64,
+        to_ns: i64,
+        limit: usize,
+    ) -> BoxFuture<'a, Vec<Result<Answer, QueryError>>> {
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(queries.len());
+            for query in queries {
+                answers.push(self.query(query, from_ns, to_ns, limit).await);
+            }
+            answers
+        })
+    }
 }

@@ -15,7 +15,7 @@ use logweir_runtime::drain::Drain;
 use crate::hygiene;
 use crate::notify::outbox::quiet;
 use crate::service::Live;
-use crate::source::Shared;
+use crate::source::{HostMark, Shared};
 use crate::state::store::{EPISODES, FINISHED, OUTBOX, SILENCES, Store, StoreError, View};
 use crate::state::{Episode, RowState};
 use told::Told;
@@ -90,16 +90,21 @@ impl Watcher {
             statuses: self.live.statuses(),
             rules,
         };
-        for mark in seen.marks.iter().take(HOSTS_MEASURED_MAX) {
-            let Some(lag_ns) = mark.watermark_ns.map(|watermark| now_wall.saturating_sub(watermark)) else { continue };
-            let lag_s = lag_ns.max(0) as f64 / 1e9;
-            metrics::gauge!("logweir_watermark_lag_seconds", "host" => mark.host.clone()).set(lag_s);
-        }
+        measure_lags(&seen.marks, now_wall);
         self.live.set_stalled(trouble::stalled(&seen, self.started_wall, now_wall));
         if self.told.update(&self.store, routing, &seen, now_wall).await? {
             self.live.wake.notify_one();
         }
         Ok(())
+    }
+}
+
+/// How far behind the present each host is that has sources.
+fn measure_lags(marks: &[HostMark], now_wall: i64) {
+    for mark in marks.iter().take(HOSTS_MEASURED_MAX) {
+        let Some(lag_ns) = mark.watermark_ns.map(|watermark| now_wall.saturating_sub(watermark)) else { continue };
+        let lag_s = lag_ns.max(0) as f64 / 1e9;
+        metrics::gauge!("logweir_watermark_lag_seconds", "host" => mark.host.clone()).set(lag_s);
     }
 }
 
@@ -140,9 +145,75 @@ fn measure(view: &View, receivers: Vec<String>, now_wall: i64) -> Result<(), Sto
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+
     use super::*;
     use crate::fixture::{S, T0};
     use crate::route::group::{self, Event};
+
+    #[test]
+    fn the_lag_of_each_host_is_a_figure() {
+        let figures = Figures::default();
+        let mark =
+            |host: &str, watermark_ns| HostMark { host: host.to_owned(), heard_wall: T0, watermark_ns, passing: false };
+        let mut marks = vec![
+            mark("behind", Some(T0 - 90 * S)),
+            mark("ahead", Some(T0 + 3 * S)),
+            mark("idle", None),
+            mark("half", Some(T0 - S / 2)),
+        ];
+        metrics::with_local_recorder(&figures, || measure_lags(&marks, T0));
+        let name = |host: &str| format!("Key(logweir_watermark_lag_seconds, [host = {host}])");
+        let want = [("ahead", 0.0), ("behind", 90.0), ("half", 0.5)].map(|(host, lag_s)| (name(host), lag_s));
+        assert_eq!(figures.take(), BTreeMap::from(want), "a host without sources has no lag");
+        marks = (0..HOSTS_MEASURED_MAX + 9).map(|i| mark(&format!("h{i}"), Some(T0))).collect();
+        metrics::with_local_recorder(&figures, || measure_lags(&marks, T0));
+        assert_eq!(figures.take().len(), HOSTS_MEASURED_MAX);
+    }
+
+    /// Gauges as they were set last.
+    #[derive(Default)]
+    struct Figures(Arc<Mutex<BTreeMap<String, f64>>>);
+
+    struct Figure(String, Arc<Mutex<BTreeMap<String, f64>>>);
+
+    impl Figures {
+        fn take(&self) -> BTreeMap<String, f64> {
+            std::mem::take(&mut *self.0.lock().expect("not poisoned"))
+        }
+    }
+
+    impl metrics::GaugeFn for Figure {
+        fn increment(&self, _: f64) {}
+
+        fn decrement(&self, _: f64) {}
+
+        fn set(&self, value: f64) {
+            self.1.lock().expect("not poisoned").insert(self.0.clone(), value);
+        }
+    }
+
+    impl Recorder for Figures {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(Arc::new(Figure(key.to_string(), Arc::clone(&self.0))))
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
 
     #[test]
     fn what_is_owed_is_counted_by_receiver() {

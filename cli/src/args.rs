@@ -17,8 +17,8 @@ pub use alerts::{
 pub use anomaly::{AnomalyArgs, AnomalyDetector, AnomalyDirection, AnomalySensitivity};
 pub use client::{
     ContextArgs, ExplainArgs, ExportArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat, PatternsArgs,
-    RangeArgs, ReportFormat, RulesBacktest, RulesCheck, RulesCommand, RulesImport, RulesTest, SearchArgs, ServerArgs,
-    SourcesArgs, StdinFormat, TailArgs,
+    RangeArgs, ReportFormat, RulesBacktest, RulesCheck, RulesCommand, RulesImport, RulesPreview, RulesTest, SearchArgs,
+    ServerArgs, SourcesArgs, StdinFormat, TailArgs,
 };
 pub use server::{CheckArgs, CompletionsArgs, FsckArgs, ServeArgs, TokensCommand, UpArgs};
 

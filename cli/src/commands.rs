@@ -45,6 +45,7 @@ pub async fn dispatch(command: Command, console: &mut Console) -> Result<Exit> {
         Command::Rules(RulesCommand::Check(paths)) => rules::check(&paths, console),
         Command::Rules(RulesCommand::Test(paths)) => rules::test(&paths, console),
         Command::Rules(RulesCommand::Backtest(args)) => rules::backtest(&args, console).await,
+        Command::Rules(RulesCommand::Preview(args)) => rules::preview(&args, console).await,
         Command::Rules(RulesCommand::Import(args)) => rules::import(&args, console),
         Command::Rules(RulesCommand::List(args)) => rules::list(&args, console).await,
         Command::Rules(RulesCommand::Explain(args)) => rules::explain(&args, console).await,

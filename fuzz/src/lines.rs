@@ -63,6 +63,13 @@ pub fn block(kind: SourceKind, format: &str, lines: &[&[u8]]) -> Block {
     for (seq, text) in lines.iter().enumerate() {
         line.clear();
         let input = Input { text, time_ns: None, stream: Stream::None, received_ns: NOW_NS };
+        let time_ns = NOW_NS + seq as i64;
+        if let Some(row) = parser.row(&input) {
+            // Of every second one the time is that of the row, else its line is kept whole.
+            let own_ns = row.time.map(|(own_ns, _)| own_ns).filter(|_| seq % 2 == 0);
+            builder.push_row(&names, &row, own_ns.unwrap_or(time_ns), seq as u64);
+            continue;
+        }
         parser.parse(&mut names, input, &mut line);
         builder.push(&names, &line, text, NOW_NS + seq as i64, seq as u64);
     }

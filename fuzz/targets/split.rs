@@ -90,7 +90,9 @@ fn damaged(edits: &[u8]) -> Bytes {
         file.extend_from_slice(bytes);
         section
     };
-    let (sums, lexicon, hashes) = (append(&sums), append(&lexicon), append(&hashes));
+    let (sums, mut lexicon, hashes) = (append(&sums), append(&lexicon), append(&hashes));
+    // Nothing but this checksum guards tantivy from files that it did not write.
+    lexicon.crc = GOOD.footer.sections.lexicon.crc;
     let (tally, shapes, gate) = (append(&tally), append(&shapes), append(&gate));
     footer.sections = Sections { rows_bytes, sums, lexicon, hashes, tally, shapes, gate };
     let footer = append(&footer.encode().expect("a footer"));

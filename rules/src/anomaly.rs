@@ -198,6 +198,9 @@ impl Series {
             if let Some(knn) = &mut self.knn {
                 // A shape that comes every day is known after a few days only if it is remembered.
                 knn.learn(scaled, None);
+                if self.anomalous_since == Some(at) {
+                    knn.concede(strange);
+                }
             }
         } else {
             self.record.learn(features);

@@ -114,13 +114,15 @@ fn decode_json(
 ) -> Result<(Option<Received>, IngestAnswer), ApiError> {
     let body = encoding::decode(encoding, bytes, INGEST_BYTES_MAX).map_err(encoding_error)?;
     ticket.resize((bytes.len() + body.len()) as u64)?;
-    let objects = json::split(&body);
-    let answer = IngestAnswer { rejected: objects.rejected, errors: objects.errors, ..IngestAnswer::default() };
+    let mut objects = json::split(&body);
+    let errors = std::mem::take(&mut objects.errors);
+    let answer = IngestAnswer { rejected: objects.rejected, errors, ..IngestAnswer::default() };
     if objects.texts.is_empty() {
         return Ok((None, answer));
     }
     let batch = json::batch(sender, &objects.texts).map_err(|error| receive_error(error.into()))?;
-    let received = Received::built(principal.tenant.clone(), now_ns, batch, ticket).map_err(receive_error)?;
+    let received = Received::built(principal.tenant.clone(), now_ns, batch, objects.into_spans(), ticket)
+        .map_err(receive_error)?;
     Ok((Some(received), answer))
 }
 

@@ -12,9 +12,10 @@ use http::{HeaderMap, Request};
 use logweir_proto::api::{
     End, HitsAnswer, HitsRequest, MissingRange, Order, PatternsRequest, QueryRequest, Row, Warning,
 };
-use logweir_proto::query::ast::{Pipe, PipeKind, Span};
+use logweir_proto::query::ast::{Pipe, PipeKind, Query, Span};
 use logweir_proto::text::parse_duration;
 use logweir_runtime::clock;
+use logweir_runtime::pool::Pool;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,13 +24,14 @@ use super::error::ApiError;
 use super::extract::Path;
 use super::query::{Asked, busy, incomplete, millis, parse_query, read_request, search_error, time_of};
 use crate::auth::Scope;
-use crate::search::execute::{self, Explanation, LIMIT_DEFAULT};
+use crate::search::execute::{self, Explanation};
 use crate::search::facets::{self, FacetValue, Facets, Shown};
 use crate::search::fields;
 use crate::search::hits::{self, BUCKETS_DEFAULT, BUCKETS_MAX};
 use crate::search::patterns::{self, Found, PATTERN_BUCKETS_MAX};
 use crate::search::plan;
 use crate::search::rows::names;
+use crate::search::together::{self, Whole};
 use crate::store::segment::Segment;
 
 /// Values of a facet when nobody says, and at the most.
@@ -266,8 +268,37 @@ pub struct PatternsAnswer {
     pub end: End,
 }
 
+/// Many queries over the same events, for the rules: their rows, and how each ended. `asked` says all but the queries.
+pub async fn together(
+    app: &App,
+    asked: Asked,
+    queries: Vec<Query>,
+) -> Result<Vec<Result<(Vec<Row>, End), ApiError>>, ApiError> {
+    let begun = Instant::now();
+    let search = move |_: &Asked, request: &execute::Request<'_>, segments: &[Arc<dyn Segment>]| {
+        Ok(together::run(&queries, request, segments))
+    };
+    let answers = run_on(&app.rules_pool, app, asked, search).await?.into_iter();
+    let end = |answer: Result<Whole, _>| {
+        let (rows, outcome) = answer.map_err(search_error)?;
+        Ok((rows, outcome.into_end(millis(begun))))
+    };
+    Ok(answers.map(end).collect())
+}
+
 /// Runs a search whose answer is one value.
 pub(super) async fn run<T: Send + 'static>(
+    app: &App,
+    asked: Asked,
+    search: impl FnOnce(&Asked, &execute::Request<'_>, &[Arc<dyn Segment>]) -> Result<T, crate::search::Error>
+    + Send
+    + 'static,
+) -> Result<T, ApiError> {
+    run_on(&app.query_pool, app, asked, search).await
+}
+
+async fn run_on<T: Send + 'static>(
+    pool: &Pool,
     app: &App,
     asked: Asked,
     search: impl FnOnce(&Asked, &execute::Request<'_>, &[Arc<dyn Segment>]) -> Result<T, crate::search::Error>
@@ -283,7 +314,7 @@ pub(super) async fn run<T: Send + 'static>(
         let request = execute::Request {
             from_ns: asked.from_ns,
             to_ns: asked.to_ns,
-            limit: LIMIT_DEFAULT,
+            limit: asked.limit,
             order: Order::Desc,
             cursor: None,
             fields: None,
@@ -294,7 +325,7 @@ pub(super) async fn run<T: Send + 'static>(
         };
         search(&asked, &request, &store.view().segments)
     };
-    let answer = app.query_pool.run(job).await.map_err(busy)?;
+    let answer = pool.run(job).await.map_err(busy)?;
     drop(open);
     answer.map_err(search_error)
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::line::{Line, Value};
 use super::piece::Piece;
+use crate::equal::position;
 use crate::names::{NameId, Names};
 
 /// Longest method that is taken for one.
@@ -40,22 +41,30 @@ impl Http {
 
 /// The parts of a request line.
 #[derive(Debug, PartialEq, Eq)]
-struct Request {
-    method: Range<usize>,
-    path: Range<usize>,
-    query: Option<Range<usize>>,
-    protocol: Option<Range<usize>>,
+pub(super) struct Request {
+    pub(super) method: Range<usize>,
+    pub(super) path: Range<usize>,
+    pub(super) query: Option<Range<usize>>,
+    pub(super) protocol: Option<Range<usize>>,
 }
 
 impl Request {
-    fn split(text: &[u8]) -> Option<Request> {
+    #[inline(always)]
+    pub(super) fn split(text: &[u8]) -> Option<Request> {
         let in_method = |byte: &u8| byte.is_ascii_uppercase() || *byte == b'-';
-        let method = text.iter().take(METHOD_BYTES_MAX + 1).position(|byte| !in_method(byte))?;
+        let method = match text {
+            [b'G', b'E', b'T', b' ', ..] => 3,
+            [b'P', b'O', b'S', b'T', b' ', ..] => 4,
+            _ => text.iter().take(METHOD_BYTES_MAX + 1).position(|byte| !in_method(byte))?,
+        };
         if method == 0 || text[method] != b' ' {
             return None;
         }
-        const PROTOCOL: &[u8] = b" HTTP/1.1";
-        let last = if text.ends_with(PROTOCOL) { text.len() - PROTOCOL.len() } else { memchr::memrchr(b' ', text)? };
+        const PROTOCOL: &[u8; 9] = b" HTTP/1.1";
+        let last = match text.last_chunk() {
+            Some(PROTOCOL) => text.len() - PROTOCOL.len(),
+            _ => memchr::memrchr(b' ', text)?,
+        };
         let (target, protocol) = if last > method && text[last + 1..].starts_with(b"HTTP/") {
             (method + 1..last, Some(last + 1..text.len()))
         } else if text[method + 1..].starts_with(b"/") {
@@ -74,8 +83,9 @@ impl Request {
 }
 
 /// Bytes before the query.
+#[inline]
 pub(super) fn path_len(target: &[u8]) -> usize {
-    memchr::memchr(b'?', target).unwrap_or(target.len())
+    position(target, b'?').unwrap_or(target.len())
 }
 
 /// A message for a line that tells method and path, but has no message of its own.

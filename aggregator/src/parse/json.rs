@@ -3,6 +3,7 @@
 //! Every leaf becomes a field under its dotted name, or under the canonical name that it stands for (see
 //! `json/keys.rs`). What the line does not need to be found by (the number behind `level`, `null`) stays in its shape.
 
+mod given;
 mod keys;
 mod known;
 pub(super) mod pairs;
@@ -12,6 +13,7 @@ pub(super) mod unescape;
 
 use logweir_proto::record::Level;
 
+use self::given::Given;
 use self::keys::{Key, Keys, ROLES, Role};
 use self::known::{Known, Shape};
 use self::scan::{Kind, Leaf, Leaves};
@@ -36,6 +38,7 @@ pub(super) struct Json {
     http: Http,
     keys: Keys,
     known: Known,
+    given: Given,
     leaves: Leaves,
     /// The leaf that has each role, and how good it is.
     winners: [Option<Winner>; ROLES],
@@ -68,6 +71,7 @@ impl Json {
             http: Http::new(names),
             keys: Keys::default(),
             known: Known::default(),
+            given: Given::default(),
             leaves: Leaves::default(),
             winners: [None; ROLES],
             time: None,
@@ -79,7 +83,11 @@ impl Json {
 
     /// Fills `line` from a JSON object; false, and nothing is filled, when `piece` is not one.
     pub(super) fn parse(&mut self, piece: Piece<'_>, context: Context<'_>, names: &mut Names, line: &mut Line) -> bool {
-        let shape = self.known.scan(piece.text, &mut self.leaves.list);
+        let found = context.found.filter(|_| piece.is_all_of(context.raw));
+        let shape = match found {
+            Some(found) => self.given.scan(found, piece.text, &mut self.known, &mut self.leaves.list),
+            None => self.known.scan(piece.text, &mut self.leaves.list),
+        };
         if let Some(shape) = shape {
             self.leaves.dropped = 0;
             if self.run_plan(shape, piece, context, line) {

@@ -41,6 +41,10 @@ impl Labels {
         Labels(Arc::new(labels))
     }
 
+    pub(super) fn constants(&self) -> &Arc<Constants> {
+        &self.0
+    }
+
     /// Adds the labels that the line does not have itself. The record's stream is more exact than that of the source.
     #[inline]
     pub(super) fn apply(&self, stream: Stream, line: &mut Line) {

@@ -183,6 +183,11 @@ impl Constants {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
     }
 
+    /// A bit for each of them.
+    pub fn all(&self) -> u128 {
+        1u128.checked_shl(self.0.len() as u32).map_or(u128::MAX, |bit| bit - 1)
+    }
+
     /// Those that are `shown`, a bit each.
     pub fn iter(&self, shown: u128) -> impl Iterator<Item = (NameId, &Arc<str>)> {
         let with_bit = self.0.iter().enumerate().filter(move |(at, _)| shown >> at & 1 == 1);

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::line::{Cut, Line, Spelling, Text, Value};
 use crate::names::NameId;
+use crate::spans::LineSpans;
 
 /// Where the text of a piece stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) struct Piece<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) raw: &'a [u8],
+    /// Where its values are, as far as the door knows.
+    pub(super) found: Option<LineSpans<'a>>,
     /// The zone of times that tell none.
     pub(super) utc_offset_minutes: i16,
     /// When the line arrived: it tells the year where the line does not.
@@ -37,6 +40,12 @@ impl<'a> Piece<'a> {
     #[inline]
     pub(super) fn raw(text: &'a [u8]) -> Piece<'a> {
         Piece { text, place: Place::Raw(0) }
+    }
+
+    /// Whether this is the line from its first to its last byte.
+    #[inline]
+    pub(super) fn is_all_of(&self, raw: &[u8]) -> bool {
+        self.place == Place::Raw(0) && self.text.len() == raw.len()
     }
 
     /// The piece of a text that was copied to the scratch.

@@ -20,6 +20,7 @@ use crate::receive::admission::Ticket;
 use crate::receive::dedup::{self, ChunkPlan, RecordPlan};
 use crate::receive::sources::{Ahead, Sources};
 use crate::receive::writer::Durable;
+use crate::spans::LineSpans;
 use crate::store::block::{Block, BlockBuilder};
 use crate::store::segment::BLOCK_ROWS_MAX;
 use crate::store::service::Store;
@@ -39,8 +40,8 @@ pub const FUTURE_MAX_NS: i64 = 300 * 1_000_000_000;
 /// Marks an event whose line was cut at the limit of a line, or ended without its end.
 const TRUNCATED: &str = "_truncated";
 
-/// Fills a line from one record: [`Parser::parse`], or what a test puts in its place.
-type Parse = fn(&mut Parser, &mut Names, Input<'_>, &mut Line);
+/// Fills a line from one record: [`Parser::parse_found`], or what a test puts in its place.
+type Parse = fn(&mut Parser, &mut Names, Input<'_>, Option<LineSpans<'_>>, &mut Line);
 
 /// The parse stage.
 pub struct Indexer {
@@ -98,7 +99,7 @@ impl Indexer {
             names: Names::default(),
             parsers: HashMap::new(),
             current: None,
-            parse: Parser::parse,
+            parse: Parser::parse_found,
             formats: Formats::built_in(),
             sources: Sources::default(),
             line: Line::default(),
@@ -136,12 +137,14 @@ impl Indexer {
 
     /// Parses a batch. It is searchable after [`Indexer::publish`].
     pub fn index(&mut self, durable: Durable) {
-        let Durable { record, received_ns, tenant: _, header, body, plans, ticket } = durable;
+        let Durable { record, received_ns, tenant: _, header, body, spans, plans, ticket } = durable;
         let mut index = 0u32;
         let mut selected = None;
+        let mut lines = spans.lines();
         let walked = body.for_each(&header, |chunk, input| {
             let seq = seq_of(record, index);
             index += 1;
+            let found = lines.next_line();
             let Some(source) = header.chunks.get(chunk).and_then(|c| header.sources.get(c.source as usize)) else {
                 return;
             };
@@ -158,7 +161,9 @@ impl Indexer {
                 self.select(&header, source);
                 selected = Some(chunk);
             }
-            self.add(&RecordRef { text, ..input }, received_ns, seq);
+            // What was found is of the whole record.
+            let found = found.filter(|_| text.len() == input.text.len());
+            self.add(&RecordRef { text, ..input }, found, received_ns, seq);
         });
         if let Err(error) = walked {
             // The door checked the body; only damage of the log can bring this here.
@@ -198,43 +203,57 @@ impl Indexer {
     }
 
     /// Adds a record of the source that was selected.
-    fn add(&mut self, record: &RecordRef<'_>, received_ns: i64, seq: u64) {
-        let Indexer { names, current: Some((_, learned)), line, parse, formats, .. } = self else { return };
+    fn add(&mut self, record: &RecordRef<'_>, found: Option<LineSpans<'_>>, received_ns: i64, seq: u64) {
         let input = Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
-        let parsed = catch_unwind(AssertUnwindSafe(|| parse(learned.parser(formats, names), names, input, line)));
+        if record.truncated || !self.add_row(&input, seq) {
+            self.add_line(&input, found, record.truncated, seq);
+        }
+        self.rows += 1;
+        if self.builder.is_full() {
+            self.close_block();
+        }
+    }
+
+    /// Adds a record that goes the short way; `false`, and nothing is added, where it cannot.
+    #[inline]
+    fn add_row(&mut self, input: &Input<'_>, seq: u64) -> bool {
+        let Indexer { names, current: Some((key, learned)), formats, sources, builder, .. } = self else {
+            return false;
+        };
+        let parser = learned.parser(formats, names);
+        let cut = move || {
+            let parser = parser;
+            parser.row(input)
+        };
+        // What a panic leaves half done is told by the long way, which goes through the same.
+        let Ok(Some(row)) = catch_unwind(AssertUnwindSafe(cut)) else { return false };
+        let told_ns = row.time.map(|(time_ns, _)| time_ns).or(input.time_ns);
+        builder.push_row(names, &row, believed(told_ns, input.received_ns, sources, key), seq);
+        true
+    }
+
+    fn add_line(&mut self, input: &Input<'_>, found: Option<LineSpans<'_>>, truncated: bool, seq: u64) {
+        let Indexer { names, current: Some((key, learned)), line, parse, formats, sources, builder, .. } = self else {
+            return;
+        };
+        let parsed =
+            catch_unwind(AssertUnwindSafe(|| parse(learned.parser(formats, names), names, *input, found, line)));
         if parsed.is_err() {
             // What the parser has learned may be half done. The log keeps the line, so a replay meets it again.
             learned.parser = None;
             let Learned { info, host, .. } = &*learned;
             tracing::error!(host, source = info.id, path = info.path, seq, "a parser panicked");
             metrics::counter!("logweir_parser_panics_total").increment(1);
-            fill_plain(line, names, record.text, info, host);
+            fill_plain(line, names, input.text, info, host);
         }
-        let names = &mut self.names;
-        if record.truncated
-            && let Some(name) = names.intern(TRUNCATED)
-        {
-            self.line.push(name, Value::Bool(true), None);
+        if truncated && let Some(name) = names.intern(TRUNCATED) {
+            line.push(name, Value::Bool(true), None);
         }
-        if self.line.fields_dropped > 0 {
-            metrics::counter!("logweir_fields_dropped_total").increment(u64::from(self.line.fields_dropped));
+        if line.fields_dropped > 0 {
+            metrics::counter!("logweir_fields_dropped_total").increment(u64::from(line.fields_dropped));
         }
-        let time_ns = self.line.time_ns.or(record.time_ns).unwrap_or(received_ns);
-        let time_ns = if time_ns > received_ns.saturating_add(FUTURE_MAX_NS) {
-            // The clock of the host is wrong: nobody would find the line where it says that it is.
-            metrics::counter!("logweir_future_times_total").increment(1);
-            if let Some((key, _)) = &self.current {
-                self.sources.is_ahead(key, Ahead { received_ns, by_ns: time_ns.saturating_sub(received_ns) });
-            }
-            received_ns
-        } else {
-            time_ns
-        };
-        self.builder.push(names, &self.line, record.text, time_ns, seq);
-        self.rows += 1;
-        if self.builder.is_full() {
-            self.close_block();
-        }
+        let time_ns = believed(line.time_ns.or(input.time_ns), input.received_ns, sources, key);
+        builder.push(names, line, input.text, time_ns, seq);
     }
 
     /// A gap becomes an event: it is found by search, kept as long as the rest, and can be alerted on.
@@ -269,7 +288,7 @@ impl Indexer {
             text: text.as_bytes(),
         };
         self.select(header, &source);
-        self.add(&record, received_ns, seq);
+        self.add(&record, None, received_ns, seq);
         metrics::counter!("logweir_gaps_total").increment(1);
     }
 
@@ -306,6 +325,19 @@ impl Indexer {
             self.current = None;
         }
     }
+}
+
+/// The time of a line that tells this one. Where the clock of the host is wrong, nobody would find the line where it
+/// says that it is.
+#[inline]
+fn believed(told_ns: Option<i64>, received_ns: i64, sources: &Sources, key: &SourceKey) -> i64 {
+    let time_ns = told_ns.unwrap_or(received_ns);
+    if time_ns <= received_ns.saturating_add(FUTURE_MAX_NS) {
+        return time_ns;
+    }
+    metrics::counter!("logweir_future_times_total").increment(1);
+    sources.is_ahead(key, Ahead { received_ns, by_ns: time_ns.saturating_sub(received_ns) });
+    received_ns
 }
 
 /// Requests without an identity are all one source, but each sender's labels are its own.

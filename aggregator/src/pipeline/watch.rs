@@ -13,9 +13,10 @@ use logweir_runtime::drain::Drain;
 use crate::receive::admission::{Admission, Disk};
 use crate::receive::writer::WriterHandle;
 use crate::receive::{DEFAULT_TENANT, Received, json};
+use crate::spans::Spans;
 use crate::store::service::Store;
 
-/// How often it looks.
+/// How often it looks when nothing calls for it.
 const PERIOD: Duration = Duration::from_millis(200);
 
 /// A disk that stays full is told again after this time.
@@ -60,7 +61,7 @@ impl Watcher {
     pub(super) fn run(self) {
         let mut told = Told::default();
         while !self.drain.is_cancelled() {
-            std::thread::park_timeout(PERIOD);
+            self.store.wait_until_full(PERIOD);
             match rustix::fs::statvfs(&self.dir) {
                 Ok(stat) => self.admission.set_disk(disk_of(&stat)),
                 Err(error) => tracing::warn!(error = %error, "cannot ask for the free space of data_dir"),
@@ -103,8 +104,8 @@ impl Watcher {
         let batch = json::batch(&sender, &[text.as_bytes()]).map_err(|error| error.to_string())?;
         // Through no door: a door that is closed for want of room is what it tells of.
         let ticket = Admission::new(u64::MAX).enter(now).map_err(|refusal| refusal.reason().into_owned())?;
-        let received =
-            Received::built(DEFAULT_TENANT.to_owned(), now, batch, ticket).map_err(|error| error.to_string())?;
+        let received = Received::built(DEFAULT_TENANT.to_owned(), now, batch, Spans::default(), ticket)
+            .map_err(|error| error.to_string())?;
         self.writer.submit(received).map_err(|error| error.to_string())
     }
 }

@@ -15,7 +15,9 @@ use logweir_proto::batch::{
 use serde_json::value::RawValue;
 
 use self::shapes::Shapes;
+use crate::equal::is_ascii;
 use crate::ranges::HTTP_AGENT;
+use crate::spans::Spans;
 
 /// zstd level of the batches that are built here. They live in the log for minutes: twice the bytes of level 1 for
 /// half of its time.
@@ -48,9 +50,17 @@ pub struct Objects<'a> {
 impl<'a> Objects<'a> {
     fn take(&mut self, line: u64, text: &'a [u8]) {
         match check(text, self.is_text.then_some(&mut self.shapes)) {
-            Ok(()) => self.texts.push(text),
+            Ok(form) => {
+                self.texts.push(text);
+                self.shapes.spans.add_line(form);
+            }
             Err(reason) => self.reject(line, reason),
         }
+    }
+
+    /// Where the values of the texts are.
+    pub fn into_spans(self) -> Spans {
+        self.shapes.spans
     }
 
     fn reject(&mut self, line: u64, reason: String) {
@@ -63,7 +73,7 @@ impl<'a> Objects<'a> {
 
 /// Finds the objects of a body.
 pub fn split(body: &[u8]) -> Objects<'_> {
-    let mut objects = Objects { is_text: std::str::from_utf8(body).is_ok(), ..Objects::default() };
+    let mut objects = Objects { is_text: is_ascii(body) || std::str::from_utf8(body).is_ok(), ..Objects::default() };
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let first = body.iter().position(|b| !b.is_ascii_whitespace()).map(|at| body[at]);
     if first == Some(b'[') {
@@ -98,20 +108,20 @@ fn split_array<'a>(body: &'a [u8], objects: &mut Objects<'a>) {
     }
 }
 
-/// With `shapes`, those of the lines before, where `text` is known to be valid UTF-8.
-fn check(text: &[u8], shapes: Option<&mut Shapes>) -> Result<(), String> {
+/// With `shapes`, those of the lines before, where `text` is known to be valid UTF-8. The number of its form, or 0.
+fn check(text: &[u8], shapes: Option<&mut Shapes>) -> Result<u8, String> {
     if text.len() > LINE_BYTES_MAX {
         return Err(format!("{} bytes are over the limit of {LINE_BYTES_MAX} for one record", text.len()));
     }
     if text.first() != Some(&b'{') {
         return Err("not a JSON object".to_owned());
     }
-    if shapes.is_some_and(|shapes| shapes.is_object(text)) {
-        return Ok(());
+    if let Some(form) = shapes.and_then(|shapes| shapes.object(text)) {
+        return Ok(form);
     }
     match serde_json::from_slice::<&RawValue>(text) {
         Ok(_) if depth(text) > JSON_DEPTH_MAX => Err(format!("nested deeper than {JSON_DEPTH_MAX}")),
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(0),
         Err(error) => Err(format!("not valid JSON: {error}")),
     }
 }

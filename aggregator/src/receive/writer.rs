@@ -15,6 +15,7 @@ use super::admission::Ticket;
 use super::dedup::{self, ChunkPlan, RecordPlan};
 use super::{Received, record};
 use crate::ranges::{RangeSet, SourceKey, SourceRanges};
+use crate::spans::Spans;
 use crate::wal::{Wal, WalError};
 
 /// Requests that wait for the writer.
@@ -31,6 +32,8 @@ pub struct Durable {
     pub tenant: String,
     pub header: Header,
     pub body: Body,
+    /// Where the values of its lines are, as far as the door knows: nothing in a replay.
+    pub spans: Spans,
     /// One for each chunk of the header.
     pub plans: Vec<ChunkPlan>,
     /// Given back when the events are searchable; `None` in a replay.
@@ -181,7 +184,7 @@ impl Writer {
     }
 
     fn append(&mut self, received: Received) -> Result<(Option<Durable>, BatchAnswer), WalError> {
-        let Received { tenant, received_ns, bytes, mut header, body, ticket } = received;
+        let Received { tenant, received_ns, bytes, mut header, body, spans, ticket } = received;
         let mut ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
         ranges.set_time(received_ns);
         let plans = plan_without_effect(&ranges, &header);
@@ -200,7 +203,7 @@ impl Writer {
         let record = self.wal.append(&[&record::prefix(&tenant, received_ns), &bytes])?;
         let plans = dedup::apply(&mut ranges, &mut header, received_ns);
         let offsets = offsets(&ranges, &header);
-        let durable = Durable { record, received_ns, tenant, header, body, plans, ticket: Some(ticket) };
+        let durable = Durable { record, received_ns, tenant, header, body, spans, plans, ticket: Some(ticket) };
         Ok((Some(durable), BatchAnswer { accepted, duplicate, offsets, unknown: Vec::new() }))
     }
 

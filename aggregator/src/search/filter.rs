@@ -8,6 +8,7 @@ pub mod memo;
 pub mod needle;
 pub mod number;
 pub mod parted;
+pub mod shared;
 pub mod source;
 pub mod text;
 pub mod value;
@@ -15,7 +16,7 @@ pub mod value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::record_batch::RecordBatch;
-use logweir_proto::query::ast::{self, Pattern, Query, Test};
+use logweir_proto::query::ast::{self, Literal, Pattern, Query, Test};
 use logweir_proto::record::field;
 
 use self::memo::Memo;
@@ -66,7 +67,7 @@ enum Node {
     Field {
         name: String,
         test: Box<FieldTest>,
-        /// When what it finds is worth keeping.
+        /// Without one what it finds depends on more than its text.
         question: Option<Question>,
     },
 }
@@ -100,6 +101,18 @@ impl Filter {
             },
             _ => None,
         }
+    }
+
+    /// What passes any of these.
+    pub fn any<'a>(filters: impl Iterator<Item = &'a Filter>) -> Filter {
+        Filter { root: Node::Or(filters.map(|filter| filter.root.clone()).collect()) }
+    }
+
+    /// What it asks of the rows, as far as that has names.
+    pub fn questions(&self) -> Vec<Question> {
+        let mut questions = Vec::new();
+        self.root.questions(&mut questions);
+        questions
     }
 
     pub fn compile(filter: &ast::Filter, context: &mut Context<'_>) -> Result<Filter, Error> {
@@ -168,14 +181,11 @@ impl Node {
                     Pattern::Glob(glob) => TextTest::text_glob(glob)?,
                     Pattern::Regex(pattern) => TextTest::Regex(text::Searcher::new(pattern)?),
                 };
-                Node::Text { test, question: Question::new(&format!("{pattern:?}")) }
+                Node::Text { test, question: Question::new(&format!("{pattern:?}"), true) }
             }
             ast::Filter::Field { field, test } => {
                 let name = canonical(&field.name);
-                let question = match test {
-                    Test::Regex(_) | Test::Glob(_) => Some(Question::new(&format!("{name} {test:?}"))),
-                    _ => None,
-                };
+                let question = question(name, test);
                 let test = Box::new(FieldTest::compile(name, test, context)?);
                 Node::Field { name: name.to_owned(), test, question }
             }
@@ -279,6 +289,16 @@ impl Node {
         }
     }
 
+    fn questions(&self, questions: &mut Vec<Question>) {
+        match self {
+            Node::All => {}
+            Node::And(nodes) | Node::Or(nodes) => nodes.iter().for_each(|node| node.questions(questions)),
+            Node::Not(inner) => inner.questions(questions),
+            Node::Text { question, .. } => questions.push(*question),
+            Node::Field { question, .. } => questions.extend(*question),
+        }
+    }
+
     fn columns<'a>(&'a self, columns: &mut BTreeSet<&'a str>) {
         match self {
             Node::All => {}
@@ -292,14 +312,32 @@ impl Node {
     }
 }
 
-/// What a test finds: known from before, or looked for. Where most rows are asked for all are looked at, so that the
-/// answer can be kept.
+/// A test of a field as a question. Where a value stands in the query is no part of it.
+fn question(name: &str, test: &Test) -> Option<Question> {
+    let of_value = |kind: &str, value: &Literal| {
+        Some(Question::new(&format!("{name} {kind} {} {:?}", value.quoted, value.text), false))
+    };
+    match test {
+        Test::Regex(_) | Test::Glob(_) => Some(Question::new(&format!("{name} {test:?}"), true)),
+        Test::Exists | Test::Cidr { .. } | Test::StatusClass(_) => {
+            Some(Question::new(&format!("{name} {test:?}"), false))
+        }
+        Test::Match(value) => of_value("match", value),
+        Test::Exact(value) => of_value("exact", value),
+        Test::Cmp(op, value) => of_value(&format!("{op:?}"), value),
+        Test::Range { .. } | Test::AnyOf(_) | Test::In(_) => None,
+    }
+}
+
+/// What a test finds: known from before, or looked for. Where that pays all rows are looked at, so that the answer can be
+/// kept.
 fn answered(source: &dyn Source, question: Option<Question>, within: &Mask, look: impl Fn(&Mask) -> Mask) -> Mask {
-    let Some(question) = question.filter(|_| source.remembers()) else { return look(within) };
+    let times = question.and_then(|question| source.asked_times(question));
+    let (Some(question), Some(times)) = (question, times) else { return look(within) };
     if let Some(known) = source.recall(question) {
         return known.and(within);
     }
-    if within.count() * 2 < within.len() {
+    if within.count() * times < within.len() {
         return look(within);
     }
     let found = look(&Mask::all(within.len()));

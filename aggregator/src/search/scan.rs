@@ -146,7 +146,12 @@ impl<'a> Reader<'a> {
 
     /// Which blocks of a segment may match.
     fn candidates(&self, segment: &dyn Segment) -> Vec<bool> {
-        segment.candidates(&self.filter.probe(segment.fields())).unwrap_or_else(|error| {
+        Reader::candidates_of(segment, self.filter)
+    }
+
+    /// Which blocks of a segment may hold a match of a filter; a flag that is missing is a yes.
+    pub fn candidates_of(segment: &dyn Segment, filter: &Filter) -> Vec<bool> {
+        segment.candidates(&filter.probe(segment.fields())).unwrap_or_else(|error| {
             // Without its index a segment is still searchable: every block is read.
             tracing::warn!(segment = segment.name(), error = %error, "the index of a segment could not be asked");
             Vec::new()
@@ -165,22 +170,28 @@ impl<'a> Reader<'a> {
         Reader { filter, ..self }
     }
 
+    /// The rows of a block that are in the time range.
+    pub fn within(&self, block: &BlockRef) -> Result<Mask, SegmentError> {
+        if self.range.contains(&block.stat) {
+            return Ok(Mask::all(block.stat.rows as usize));
+        }
+        let segment = self.segment(block);
+        let batch = segment.read(block.block, &projection(&BTreeSet::from([field::TIME])), None)?;
+        let TimeRange { first_ns, last_ns } = self.range;
+        Ok(Mask::of_values(times(&batch, segment)?, |time| (time >= first_ns) & (time <= last_ns)))
+    }
+
     /// The rows of a block that are in the time range and pass the filter, and the columns `more`; `None` when there
     /// are no such rows, and then only what the filter looks at was read.
     pub fn select(&self, block: &BlockRef, more: &BTreeSet<&str>) -> Result<Option<Selected>, SegmentError> {
         let segment = self.segment(block);
         let rows = block.stat.rows as usize;
-        let within = if self.range.contains(&block.stat) {
-            Mask::all(rows)
-        } else {
-            let batch = segment.read(block.block, &projection(&BTreeSet::from([field::TIME])), None)?;
-            let times = times(&batch, segment)?;
-            let TimeRange { first_ns, last_ns } = self.range;
-            Mask::of_values(times, |time| (time >= first_ns) & (time <= last_ns))
-        };
+        let within = self.within(block)?;
         let source = BlockSource::new(segment, block.block, rows);
         let mask = self.filter.eval_in(&source, &within);
-        source.finish()?;
+        if let Some(error) = source.failure() {
+            return Err(error);
+        }
         if mask.is_empty() {
             return Ok(None);
         }

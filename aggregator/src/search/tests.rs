@@ -10,6 +10,7 @@ mod random;
 mod stats;
 mod store;
 mod storm;
+mod together;
 mod views;
 mod world;
 

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use logweir_runtime::clock::{Clock, Nanos};
@@ -117,6 +117,10 @@ struct Inner {
     clock: Clock,
     cache: Arc<SplitCache>,
     state: Mutex<State>,
+    /// Told when the open part is to be sealed for its size.
+    full: Condvar,
+    /// Told when a try to seal has ended.
+    sealed: Condvar,
     /// Held while splits are written and committed: one at a time. Taken before `state`, never after.
     work: Mutex<Work>,
 }
@@ -189,28 +193,38 @@ impl Store {
             catalogue,
         };
         let cache = Arc::new(SplitCache::new(objects.clone(), SPLIT_CACHE_BYTES, config.column_cache_bytes));
-        let inner = Inner { config, objects, commits, clock, cache, state: Mutex::new(state), work: Mutex::new(work) };
+        let (state, work) = (Mutex::new(state), Mutex::new(work));
+        let (full, sealed) = (Condvar::new(), Condvar::new());
+        let inner = Inner { config, objects, commits, clock, cache, state, full, sealed, work };
         let store = Store { inner: Arc::new(inner) };
         store.inner.sweep_orphans(&store.inner.work().catalogue)?;
         Ok((store, recovered))
     }
 
     /// Publishes the rows of WAL records up to `wal_record`, all in one step. `ranges` are the byte ranges that these
-    /// records add. Seals first when the head is far over its size, which happens only when nobody else does.
+    /// records add. When the head is far over its size it waits for the one who seals, or seals itself if nobody does.
     pub fn append(&self, blocks: Vec<Arc<Block>>, wal_record: u64, ranges: SourceRanges) {
-        if self.inner.is_over(OPEN_PARTS_MAX) {
-            self.inner.relieve();
-        }
+        self.inner.make_room();
         let mut state = self.inner.state();
         let now = self.inner.clock.now_ns();
         state.open.append(blocks, wal_record, &ranges, now);
         state.open_snapshot = None;
         state.last_record = state.last_record.max(wal_record);
+        if self.inner.is_full(&state) {
+            self.inner.full.notify_one();
+        }
+    }
+
+    /// Waits until there is a part to be sealed for its size, and for so long at the most: for the thread that calls
+    /// [`Store::maintain`]. Every moment that a full part waits it grows.
+    pub fn wait_until_full(&self, most: Duration) {
+        let waits = |state: &mut State| state.sealing.is_some() || !self.inner.is_full(state);
+        drop(self.inner.full.wait_timeout_while(self.inner.state(), most, waits));
     }
 
     /// Whether the head is so far over its size that nothing should be taken in.
     pub fn is_full(&self) -> bool {
-        self.inner.is_over(HEAD_PARTS_MAX)
+        self.inner.state().open.size() >= self.inner.config.seal_bytes.saturating_mul(HEAD_PARTS_MAX)
     }
 
     /// All rows as they are now.
@@ -310,9 +324,9 @@ impl Inner {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the open part has so many times the size at which it is sealed.
-    fn is_over(&self, parts: u64) -> bool {
-        self.state().open.size() >= self.config.seal_bytes.saturating_mul(parts)
+    /// Whether the open part has the size at which it is sealed.
+    fn is_full(&self, state: &State) -> bool {
+        state.open.size() >= self.config.seal_bytes
     }
 
     /// Reports a step that failed and is tried again.

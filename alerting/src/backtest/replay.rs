@@ -63,23 +63,37 @@ fn warm_up_ns(group: &Group, rule: &Rule) -> i64 {
     }
 }
 
+/// The rules of a group that are replayed.
+fn wanted<'g>(group: &'g Group, plan: &'g Plan) -> impl Iterator<Item = &'g Arc<Rule>> {
+    group.rules.iter().filter(|rule| plan.rule.as_ref().is_none_or(|name| rule.name == *name))
+}
+
+/// Where the replay of a group begins.
+fn begin(group: &Group, plan: &Plan) -> i64 {
+    let warm_up = wanted(group, plan).map(|rule| warm_up_ns(group, rule)).max().unwrap_or(0);
+    if plan.cold { plan.from } else { plan.from.saturating_sub(warm_up) }
+}
+
+/// What the replay of some groups looks at, still to be fetched.
+pub(super) fn past(groups: &[Arc<Group>], plan: &Plan) -> Past {
+    let mut past = Past::new(plan.grain());
+    for group in groups {
+        wanted(group, plan).for_each(|rule| past.want(group, rule, (begin(group, plan), plan.to)));
+    }
+    past
+}
+
 /// Replays a group over the period.
 pub(super) async fn group(
     source: &dyn QuerySource,
     group: &Arc<Group>,
+    past: &Past,
     scenes: &Scenes,
     plan: &Plan,
 ) -> Result<Replay, BacktestError> {
     let mut replay = Replay { group: group.name.clone(), lines: Vec::new(), drafts: Vec::new(), rules: Vec::new() };
-    let wanted = |rule: &&Arc<Rule>| plan.rule.as_ref().is_none_or(|name| rule.name == *name);
-    let warm_up = group.rules.iter().filter(wanted).map(|rule| warm_up_ns(group, rule)).max().unwrap_or(0);
-    let begin = if plan.cold { plan.from } else { plan.from.saturating_sub(warm_up) };
-    let mut past = Past::new(plan.grain());
-    for rule in group.rules.iter().filter(wanted) {
-        past.load(source, group, rule, (begin, plan.to)).await?;
-    }
-    let (past, mut runs) = (&past, Vec::new());
-    for rule in group.rules.iter().filter(wanted) {
+    let mut runs = Vec::new();
+    for rule in wanted(group, plan) {
         let (course, report) = (Course::of(rule, plan), RuleReport::new(rule, group));
         runs.push(Run {
             rule,
@@ -96,7 +110,7 @@ pub(super) async fn group(
     }
     let (links, renderer, calm) = (Links { base_url: String::new() }, Renderer::default(), Scene::default());
     let offset_ns = schedule::offset_ns(&group.name, group.every_ns);
-    let mut at = schedule::next_after(begin, group.every_ns, offset_ns);
+    let mut at = schedule::next_after(begin(group, plan), group.every_ns, offset_ns);
     while at <= plan.to && !runs.is_empty() {
         let scene = scenes.at(&group.name, at).unwrap_or(&calm);
         let mut index = 0;

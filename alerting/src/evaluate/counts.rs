@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
+use logweir_proto::api::Row;
 use logweir_proto::query::value::parse_time;
 use logweir_rules::model::{Labels, SignalQuery};
 use logweir_rules::signal::{TIME_COLUMN, VALUE_COLUMN, labels_of};
@@ -16,13 +17,13 @@ use crate::source::{QueryError, QuerySource};
 use super::ask;
 
 /// Rows of one answer; a question that reaches it is asked in halves.
-const ROWS_MAX: usize = 10_000;
+pub(super) const ROWS_MAX: usize = 10_000;
 /// Buckets that one question asks for at the most.
-const BUCKETS_PER_QUESTION_MAX: i64 = 2_000;
+pub(super) const BUCKETS_PER_QUESTION_MAX: i64 = 2_000;
 /// Label sets of one feed; lines of further ones are not counted.
 const SERIES_MAX: usize = 10_000;
 /// Slots that one question asks for while hardly any line is found.
-const SLOTS_PER_QUESTION_MAX: i64 = 50_000;
+pub(super) const SLOTS_PER_QUESTION_MAX: i64 = 50_000;
 /// So few slots are asked for one by one, without a column for their time.
 const PLAIN_SLOTS_MAX: i64 = 2;
 const S: i64 = 1_000_000_000;
@@ -184,24 +185,32 @@ impl Counts {
                 // A quiet time is asked for in longer pieces.
                 slots = slots.saturating_mul(4).min(SLOTS_PER_QUESTION_MAX);
             }
-            let begin = self.until;
-            let mut rows: Vec<(i64, Labels, u64)> = answer
-                .rows
-                .iter()
-                .filter_map(|row| {
-                    let time = if plain { begin } else { parse_time(row.get(TIME_COLUMN)?.as_str()?, 0)? };
-                    let count = row.get(VALUE_COLUMN)?.as_u64()?;
-                    Some((self.grid.slot(time), labels_of(row, &query.by), count))
-                })
-                .filter(|(.., count)| *count > 0)
-                .collect();
-            rows.sort_by_key(|(slot, ..)| *slot);
-            for (slot, labels, count) in rows {
-                self.series_of(labels).into_iter().for_each(|series| series.push(slot, count));
-            }
-            self.until = to;
+            self.absorb(&answer.rows, query, to);
         }
         Ok(())
+    }
+
+    /// Takes the rows of an answer about the time from where the counts end up to `to`. Rows without a time are of the
+    /// first slot.
+    pub(super) fn absorb(&mut self, rows: &[Row], query: &SignalQuery, to: i64) {
+        let begin = self.until;
+        let mut rows: Vec<(i64, Labels, u64)> = rows
+            .iter()
+            .filter_map(|row| {
+                let time = match row.get(TIME_COLUMN) {
+                    Some(time) => parse_time(time.as_str()?, 0)?,
+                    None => begin,
+                };
+                let count = row.get(VALUE_COLUMN)?.as_u64()?;
+                Some((self.grid.slot(time), labels_of(row, &query.by), count))
+            })
+            .filter(|(.., count)| *count > 0)
+            .collect();
+        rows.sort_by_key(|(slot, ..)| *slot);
+        for (slot, labels, count) in rows {
+            self.series_of(labels).into_iter().for_each(|series| series.push(slot, count));
+        }
+        self.until = to;
     }
 
     /// Lines that belong into `[from, to)` came after it was counted: it is counted again.

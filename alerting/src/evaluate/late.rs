@@ -159,8 +159,9 @@ pub(super) async fn again(runner: &mut Runner, shared: &Shared, from: i64, curso
     let marks = shared.hosts();
     // Rules with the same filter share what is asked for.
     let mut past = Past::default();
+    group.rules.iter().for_each(|rule| past.want(&group, rule, (begin, cursor)));
+    past.fetch(&*shared.source, usize::MAX).await.ok()?;
     for rule in &group.rules {
-        past.load(&*shared.source, &group, rule, (begin, cursor)).await.ok()?;
         let mut state = states.get(&rule.name).cloned().unwrap_or_default();
         let (mut transitions, mut passed) = (Vec::new(), Vec::new());
         let mut at = schedule::next_after(begin, group.every_ns, offset_ns);

@@ -1,16 +1,16 @@
 //! The numbers of a past period: counts are asked for once, in buckets that every window of the rule is made of, so
 //! that a step costs no question. A long period is looked at by whole minutes. What is no count is asked as the live engine asks it, unless there was no line.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use logweir_rules::model::{Agg, Group, Kind, Labels, Rule, SignalQuery};
 use logweir_rules::schedule;
 use logweir_rules::signal::Table;
 
 use super::ask;
-use super::counts::{Counts, Grid, Window, gcd};
-use super::kept::{self, HOUR_NS, MINUTE_NS};
+use super::counts::{Counts, Window, gcd};
+use super::feeds::{Feeds, Fetched};
+use super::kept::MINUTE_NS;
 use crate::source::{QueryError, QuerySource};
 use crate::state::store::Store;
 
@@ -31,13 +31,11 @@ pub(crate) enum Grain {
 #[derive(Debug, Default)]
 pub(crate) struct Past {
     grain: Grain,
-    feeds: HashMap<(String, i64), usize>,
-    counts: Vec<Counts>,
+    feeds: Feeds,
     /// For each rule, which counts stand for each of its queries.
     plans: HashMap<String, Vec<Option<usize>>>,
-    quiet: HashMap<String, Counts>,
-    /// The label sets of all feeds.
-    known: BTreeSet<Arc<Labels>>,
+    /// By filter, the counts that say whether there was any line.
+    quiet: HashMap<String, usize>,
 }
 
 /// The widest bucket that all windows of the signal in the group are made of; `None`: shorter than a second.
@@ -68,87 +66,47 @@ impl Past {
         Past { grain, ..Past::default() }
     }
 
-    /// Asks for everything that the rule will look at in `[from, to]`.
-    pub(crate) async fn load(
-        &mut self,
-        source: &dyn QuerySource,
-        group: &Group,
-        rule: &Rule,
-        (from, to): (i64, i64),
-    ) -> Result<(), QueryError> {
+    /// Wants everything that the rule will look at in `[from, to]`; it is there after [`Past::fetch`].
+    pub(crate) fn want(&mut self, group: &Group, rule: &Rule, (from, to): (i64, i64)) {
         let mut plan = vec![None; rule.queries().count()];
-        // The longest window of a feed is loaded first: the others are in it.
-        let mut queries: Vec<(usize, &SignalQuery)> = rule.queries().map(|(_, query)| query).enumerate().collect();
-        queries.sort_by_key(|(_, query)| std::cmp::Reverse(query.window_ns.saturating_add(query.shift_ns)));
-        for (place, query) in queries {
+        for (place, (_, query)) in rule.queries().enumerate() {
             let back = query.window_ns.saturating_add(query.shift_ns).saturating_add(MINUTE_NS);
             let range = (floor(from.saturating_sub(back)), floor(to).saturating_add(MINUTE_NS));
             match width_ns(group, query, &self.grain).filter(|_| query.is_counted()) {
-                Some(width) => plan[place] = Some(self.load_counts(source, query, width, range).await?),
-                None => self.load_presence(source, &query.filter, range.0, range.1).await?,
+                Some(width) => plan[place] = Some(self.feeds.want(query, width, range)),
+                None => self.want_presence(&query.filter, range),
             }
         }
         self.plans.insert(rule.name.clone(), plan);
         if let Kind::Pattern(pattern) = &rule.kind {
             let begin = floor(from.saturating_sub(group.every_ns));
-            self.load_presence(source, &pattern.filter, begin, floor(to).saturating_add(MINUTE_NS)).await?;
+            self.want_presence(&pattern.filter, (begin, floor(to).saturating_add(MINUTE_NS)));
         }
-        Ok(())
     }
 
-    /// Counts the feed of a signal; answers where its counts are.
-    async fn load_counts(
-        &mut self,
-        source: &dyn QuerySource,
-        query: &SignalQuery,
-        width: i64,
-        (begin, end): (i64, i64),
-    ) -> Result<usize, QueryError> {
-        let index = *self.feeds.entry((query.buckets_text(width), width)).or_insert(self.counts.len());
-        if index == self.counts.len() {
-            self.counts.push(Counts::new(Grid::of(width), begin));
-        }
-        let counts = &mut self.counts[index];
-        if counts.from() > begin {
-            *counts = Counts::new(Grid::of(width), begin);
-        }
-        if counts.until() >= end {
-            return Ok(index);
-        }
-        if let Grain::Minutes(Some(store)) = &self.grain
-            && width == MINUTE_NS
-        {
-            let (store, own, from) = (store.clone(), query.clone(), counts.until());
-            let stored = tokio::task::spawn_blocking(move || kept::stored(&store, &own, (from, end)));
-            // What is not stored is asked for.
-            for (hour, piece) in stored.await.ok().and_then(Result::ok).unwrap_or_default() {
-                counts.extend(source, query, hour).await?;
-                counts.append(piece, hour.saturating_add(HOUR_NS));
-            }
-        }
-        counts.extend(source, query, end).await?;
-        counts.share(&mut self.known);
-        Ok(index)
+    fn want_presence(&mut self, filter: &str, range: (i64, i64)) {
+        let place = self.feeds.want(&presence(filter), MINUTE_NS, range);
+        self.quiet.insert(filter.to_owned(), place);
     }
 
-    async fn load_presence(
-        &mut self,
-        source: &dyn QuerySource,
-        filter: &str,
-        from: i64,
-        to: i64,
-    ) -> Result<(), QueryError> {
-        let counts = self.quiet.entry(filter.to_owned()).or_insert_with(|| Counts::new(Grid::of(MINUTE_NS), from));
-        if counts.from() > from {
-            *counts = Counts::new(Grid::of(MINUTE_NS), from);
-        }
-        counts.extend(source, &presence(filter), to).await
+    /// Asks for what is wanted; gives up when that would be more than `cells_max` counts.
+    pub(crate) async fn fetch(&mut self, source: &dyn QuerySource, cells_max: usize) -> Result<Fetched, QueryError> {
+        let store = match &self.grain {
+            Grain::Minutes(store) => store.clone(),
+            Grain::Steps => None,
+        };
+        self.feeds.fetch(source, store.as_ref(), cells_max).await
+    }
+
+    /// How many different things are counted.
+    pub(crate) fn feeds(&self) -> usize {
+        self.feeds.len()
     }
 
     /// What a rule looks at, step after step. All of the rule must be loaded.
     pub(crate) fn windows<'a>(&'a self, rule: &'a Rule) -> Windows<'a> {
         let plan = self.plans.get(&rule.name).map_or(&[][..], Vec::as_slice);
-        let own = |index: &Option<usize>| Some((self.counts.get((*index)?)?, Window::default()));
+        let own = |index: &Option<usize>| Some((self.feeds.counts((*index)?)?, Window::default()));
         let of: Vec<_> = rule.queries().zip(plan).map(|((_, query), index)| (query, own(index))).collect();
         let minutes = |(_, own): &(_, Option<(&Counts, _)>)| {
             own.as_ref().is_some_and(|(counts, _)| counts.width_ns() == MINUTE_NS)
@@ -158,7 +116,7 @@ impl Past {
     }
 
     fn is_empty(&self, filter: &str, from: i64, to: i64) -> bool {
-        let Some(counts) = self.quiet.get(filter) else { return false };
+        let Some(counts) = self.quiet.get(filter).and_then(|place| self.feeds.counts(*place)) else { return false };
         let to = floor(to.saturating_add(MINUTE_NS - 1));
         counts.from() <= floor(from) && to <= counts.until() && !counts.any(floor(from), to)
     }
@@ -168,7 +126,7 @@ impl Past {
         let subject = rule.subject();
         let plan = self.plans.get(&rule.name).map_or(&[][..], Vec::as_slice);
         let own = rule.queries().zip(plan).find(|((_, query), _)| subject.is_none_or(|subject| subject == *query));
-        let Some(counts) = own.and_then(|(_, index)| self.counts.get((*index)?)) else { return 0 };
+        let Some(counts) = own.and_then(|(_, index)| self.feeds.counts((*index)?)) else { return 0 };
         let sum = |(_, slots): &(Labels, Vec<(i64, u64)>)| slots.iter().map(|(_, count)| count).sum::<u64>();
         counts.piece(from, to).series.iter().map(sum).sum()
     }

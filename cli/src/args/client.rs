@@ -322,6 +322,11 @@ pub enum RulesCommand {
         after_help = "Examples:\n  logweir rules backtest rules/ --since 30d\n  logweir rules backtest rules/ --diff main\n  logweir rules backtest rules/nginx.yaml --rule NginxErrors --budget 2/week\n  logweir rules backtest rules/ --since 30d --incidents incidents.yaml"
     )]
     Backtest(RulesBacktest),
+    /// Try a condition on the stored past before it becomes a rule; exits 1 when it would not have fired
+    #[command(
+        after_help = "Examples:\n  logweir rules preview 'service:pay level:error' --when 'n >= 20' --by host\n  logweir rules preview 'source:nginx' --agg p95 --field duration_ms --when 'n > 2s' --for 2m --since 30d\n  logweir rules preview 'status>=500' --when 'n >= 1' --budget 2/week"
+    )]
+    Preview(RulesPreview),
     /// List the rules that the server evaluates, or what is wrong with them
     List(RulesList),
     /// Show what a rule sees at one time, which of its conditions hold, and where it stands
@@ -370,6 +375,39 @@ pub struct RulesBacktest {
     pub output: ListFormat,
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RulesPreview {
+    /// Which lines: a query without pipes
+    #[arg(allow_hyphen_values = true)]
+    pub filter: String,
+    /// When it fires, with n for the number: 'n >= 20'
+    #[arg(long, value_name = "CONDITION")]
+    pub when: String,
+    /// What n is: count, sum, avg, min, max, p50 to p99, distinct, rate
+    #[arg(long, default_value = "count")]
+    pub agg: String,
+    /// The field of sum, avg, min, max, p50 to p99 and distinct
+    #[arg(long)]
+    pub field: Option<String>,
+    /// Over how long
+    #[arg(long, default_value = "5m", value_name = "TIME")]
+    pub window: String,
+    /// A number for each value of these fields
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub by: Vec<String>,
+    /// How long it must hold
+    #[arg(long = "for", value_name = "TIME")]
+    pub lasts: Option<String>,
+    /// How far back, at most 35d
+    #[arg(long, default_value = "7d", value_name = "TIME")]
+    pub since: String,
+    /// Suggest the lowest limit that stays within so many episodes, as 2/week
+    #[arg(long, value_name = "N/TIME")]
+    pub budget: Option<String>,
+    #[command(flatten)]
+    pub list: ListArgs,
 }
 
 #[derive(Debug, Args)]

@@ -40,6 +40,7 @@ fn what_contradicts_itself_is_refused() {
         "logweir route-test severity",
         "logweir route-test a=b --at tomorrow",
         "logweir rules explain",
+        "logweir rules preview level:error",
     ] {
         let parsed = Cli::try_parse_from(line.split(' '));
         assert_eq!(parsed.expect_err(line).exit_code(), 2, "{line}");

@@ -5,6 +5,7 @@ mod engine;
 mod explain;
 mod hygiene;
 mod import;
+mod preview;
 mod report;
 
 use logweir_alerting::check::cases::run_cases;
@@ -24,6 +25,7 @@ use crate::output::{Console, Table, cell, json_line, local_time};
 pub use backtest::run as backtest;
 pub use explain::run as explain;
 pub use import::run as import;
+pub use preview::run as preview;
 use report::Weight;
 
 /// Validates rule files: 0 when all are right, 2 with every mistake. With `--strict`, 1 when there are warnings.

@@ -7,14 +7,16 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use logweir_aggregator::api::App;
 use logweir_aggregator::api::error::ApiError;
-use logweir_aggregator::api::query::{ALERTING, Asked, collect, start};
+use logweir_aggregator::api::query::{ALERTING, Asked, collect, parse_query, start};
+use logweir_aggregator::api::values::together;
 use logweir_aggregator::live;
 use logweir_aggregator::receive::{DEFAULT_TENANT, Received, json};
 use logweir_aggregator::search::execute::LIMIT_MAX;
 use logweir_alerting::source::{
     AgentHealth, Ahead, Answer, Arrival, Health, HostMark, LowDisk, QueryError, QuerySource,
 };
-use logweir_proto::api::{ErrorCode, QueryRequest};
+use logweir_proto::api::{End, ErrorCode, QueryRequest, Row};
+use logweir_proto::query::ast::Query;
 use logweir_proto::record::field;
 
 /// An agent speaks of each of its sources with every heartbeat; one that it left out for so long has ended.
@@ -48,6 +50,36 @@ impl Engine {
         asked.to_ns = Some(to_ns);
         let answer = collect(start(&self.app, &self.app.rules_pool, asked, None).await?, Instant::now()).await?;
         Ok(Answer { rows: answer.rows, complete: answer.end.complete, reason: answer.end.reason })
+    }
+
+    async fn ask_all(
+        &self,
+        queries: &[String],
+        from_ns: i64,
+        to_ns: i64,
+        limit: usize,
+    ) -> Result<Vec<Result<Answer, QueryError>>, ApiError> {
+        let parsed: Vec<Query> = queries.iter().map(|text| parse_query(text)).collect::<Result<_, _>>()?;
+        let first = queries.first().map_or("", String::as_str);
+        let request =
+            QueryRequest { query: first.to_owned(), limit: Some(limit.clamp(1, LIMIT_MAX)), ..QueryRequest::default() };
+        let mut asked = Asked::new(&request, ALERTING, &self.app)?;
+        asked.text = format!("{} queries at once, the first of them: {first}", queries.len());
+        (asked.from_ns, asked.to_ns) = (Some(from_ns), Some(to_ns));
+        let answers = together(&self.app, asked, parsed).await?.into_iter();
+        let answer = |answer: Result<(Vec<Row>, End), ApiError>| {
+            let (rows, end) = answer.map_err(query_error)?;
+            Ok(Answer { rows, complete: end.complete, reason: end.reason })
+        };
+        Ok(answers.map(answer).collect())
+    }
+}
+
+fn query_error(error: ApiError) -> QueryError {
+    let message = error.detail.message.clone();
+    match error.detail.code {
+        ErrorCode::RateLimited | ErrorCode::Unavailable | ErrorCode::Timeout => QueryError::Unavailable(message),
+        _ => QueryError::Failed(message),
     }
 }
 
@@ -139,15 +171,20 @@ impl QuerySource for Engine {
         to_ns: i64,
         limit: usize,
     ) -> BoxFuture<'a, Result<Answer, QueryError>> {
+        async move { self.ask(query, from_ns, to_ns, limit).await.map_err(query_error) }.boxed()
+    }
+
+    fn query_all<'a>(
+        &'a self,
+        queries: &'a [String],
+        from_ns: i64,
+        to_ns: i64,
+        limit: usize,
+    ) -> BoxFuture<'a, Vec<Result<Answer, QueryError>>> {
         async move {
-            self.ask(query, from_ns, to_ns, limit).await.map_err(|error| {
-                let message = error.detail.message.clone();
-                match error.detail.code {
-                    ErrorCode::RateLimited | ErrorCode::Unavailable | ErrorCode::Timeout => {
-                        QueryError::Unavailable(message)
-                    }
-                    _ => QueryError::Failed(message),
-                }
+            self.ask_all(queries, from_ns, to_ns, limit).await.unwrap_or_else(|error| {
+                let error = query_error(error);
+                queries.iter().map(|_| Err(error.clone())).collect()
             })
         }
         .boxed()

@@ -15,6 +15,8 @@ use super::record::{Extremes, Spread};
 const RUN: usize = 6;
 /// Values that are remembered, a week of five minutes; it says nothing before.
 pub(super) const HISTORY: usize = 2_016;
+/// What an incident adds to the range of the distances, at the most.
+const CONCEDED: f64 = 0.25;
 /// Runs that a run is compared with, the nearest of all.
 const NEAREST: usize = 5;
 
@@ -72,6 +74,14 @@ impl Knn {
         let Some(Strange { distance, is_up }) = strange else { return (0.0, 0.0) };
         let (score, _) = self.known.score(distance);
         if is_up { (score, 0.0) } else { (0.0, score) }
+    }
+
+    /// Learns of the first run of an incident that there are such distances, a little: what comes every day is an
+    /// incident on the first days only, and one far from everything hides none after it.
+    pub(super) fn concede(&mut self, strange: Option<Strange>) {
+        if let Some(Strange { distance, .. }) = strange {
+            self.known.learn(distance.min(self.known.beyond(CONCEDED)));
+        }
     }
 
     /// Learns a value, and what its run was like unless that was an incident.

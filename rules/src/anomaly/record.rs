@@ -58,6 +58,11 @@ impl Extremes {
         (graded((feature - self.high) / unit), graded((self.low - feature) / unit))
     }
 
+    /// What lies above the remembered range by a part of it.
+    pub(super) fn beyond(&self, part: f64) -> f64 {
+        self.high + part * (self.high - self.low)
+    }
+
     pub(super) fn learn(&mut self, feature: f64) {
         if self.samples == 0 {
             (self.high, self.low, self.mean) = (feature, feature, feature);

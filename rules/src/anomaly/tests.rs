@@ -217,6 +217,16 @@ fn the_nearest_neighbours_find_a_shape_within_the_known_range() {
     assert!(!record.iter().any(|bucket| (20 * 288..20 * 288 + 12).contains(bucket)), "{record:?}");
 }
 
+/// Of three a month that are wanted: steps that come twice a day are an incident on the first days only.
+#[test]
+fn the_nearest_neighbours_get_used_to_what_comes_every_day() {
+    let settings = Settings { detector: Detector::Knn, season_ns: None, ..settings(Direction::Both) };
+    for (seed, most) in [(11, 2), (23, 4)] {
+        let began = alerts(&settings, |bucket, random| random.poisson(usual(4, bucket)), seed);
+        assert!(began.len() <= most, "seed {seed}: {began:?}");
+    }
+}
+
 /// A second incident like the first is found again, and a new level is the usual after a day.
 #[test]
 fn an_incident_is_not_learned_and_a_new_level_is() {

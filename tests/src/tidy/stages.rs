@@ -22,12 +22,13 @@ pub const STAGES: [(&str, Table); 1] = [(
         ("names", &[]),
         ("quotes", &[]),
         ("ranges", &[]),
+        ("spans", &[]),
         ("live", &["metrics", "store"]),
         // The way of the data, each knowing what it emits into and never who asks it.
         ("wal", &["config", "metrics", "ranges"]),
-        ("parse", &["config", "equal", "metrics", "names", "quotes"]),
+        ("parse", &["config", "equal", "metrics", "names", "quotes", "spans"]),
         ("store", &["config", "equal", "metrics", "names", "ranges", "parse"]),
-        ("receive", &["config", "equal", "metrics", "names", "quotes", "ranges", "wal"]),
+        ("receive", &["config", "equal", "metrics", "names", "quotes", "ranges", "spans", "wal"]),
         ("search", &["config", "metrics", "names", "ranges", "parse", "store"]),
         // The doors, which put HTTP before the two ends.
         ("auth", &["config", "metrics", "receive"]),

@@ -69,6 +69,8 @@ pub(super) struct Shape(u32);
 #[derive(Debug)]
 pub(super) struct Known {
     steps: Vec<Step>,
+    /// How often it was emptied: a [`Shape`] is of one round.
+    round: u32,
 }
 
 impl Default for Known {
@@ -81,14 +83,18 @@ impl Default for Known {
             instead: ROOT,
             plan: Plan::default(),
         };
-        Known { steps: vec![root] }
+        Known { steps: vec![root], round: 0 }
     }
 }
 
 impl Known {
     /// Forgets every line: the ids of keys have changed.
     pub(super) fn clear(&mut self) {
-        *self = Known::default();
+        *self = Known { round: self.round.wrapping_add(1), ..Known::default() };
+    }
+
+    pub(super) fn round(&self) -> u32 {
+        self.round
     }
 
     pub(super) fn plan(&mut self, shape: Shape) -> &mut Plan {

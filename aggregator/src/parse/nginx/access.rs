@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use logweir_proto::record::field;
 
+use self::row::Rows;
 use super::escape;
 use super::format::{Escape, Format};
 use super::variable::{Kind, describe};
@@ -18,6 +19,8 @@ use crate::parse::line::{Line, Spelling, Value};
 use crate::parse::number;
 use crate::parse::piece::{Context, Piece};
 use crate::parse::time::{self, Stamp};
+
+mod row;
 
 /// Places that are tried for one line before it is given up as one of another format.
 const TRIES_MAX: u32 = 2_000;
@@ -35,6 +38,7 @@ pub(in crate::parse) struct Access {
     visible: Vec<u8>,
     /// The `$time_local` of the line before: a busy log has many lines a second.
     last_local: LastLocal,
+    rows: Rows,
 }
 
 #[derive(Debug)]
@@ -115,6 +119,7 @@ impl Access {
             buffer: Vec::new(),
             visible: Vec::new(),
             last_local: None,
+            rows: Rows::default(),
         })
     }
 

@@ -82,12 +82,12 @@ impl World {
         body.push(0, &chunk);
         let bytes = Bytes::from(body.finish(header, 1).expect("a batch"));
         let ticket = Admission::new(u64::MAX).enter(0).expect("there is room");
-        let Received { tenant, received_ns, header, body, ticket, .. } =
+        let Received { tenant, received_ns, header, body, spans, ticket, .. } =
             Received::decode("default".to_owned(), 0, bytes, ticket).expect("a batch");
         let plans = dedup::decide(&mut self.ranges, &header);
         let record = self.record;
         self.record += 1;
-        self.indexer.index(Durable { record, received_ns, tenant, header, body, plans, ticket: Some(ticket) });
+        self.indexer.index(Durable { record, received_ns, tenant, header, body, spans, plans, ticket: Some(ticket) });
         self.indexer.publish();
         let Some(Next::Rows(block)) = self.subscription.next().now_or_never() else { panic!("a block") };
         assert_eq!(self.indexer.store.view().last_record, record, "what is shown live is stored already");
@@ -99,8 +99,8 @@ impl World {
 fn a_line_that_breaks_its_parser_becomes_plain_text_and_the_next_one_is_parsed() {
     telemetry::init_metrics();
     let mut world = World::new();
-    world.indexer.parse = |parser, names, input, line| {
-        parser.parse(names, input, line);
+    world.indexer.parse = |parser, names, input, spans, line| {
+        parser.parse_found(names, input, spans, line);
         if input.text.starts_with(b"{\"bad") {
             std::panic::resume_unwind(Box::new("on purpose"));
         }

@@ -7,27 +7,32 @@ use super::JSON_DEPTH_MAX;
 use super::shapes::Value;
 use crate::equal::equal;
 use crate::quotes;
+use crate::spans::Want;
 
 const _: () = assert!(JSON_DEPTH_MAX < 64, "a bit for each level");
-
-/// What kind of value stands in a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Want {
-    Text,
-    Number,
-    /// `true`, `false` or `null`.
-    Word,
-}
 
 /// Goes through a line.
 pub(super) struct Check<'a> {
     text: &'a [u8],
     at: usize,
+    escaped: bool,
 }
 
 impl<'a> Check<'a> {
     pub(super) fn new(text: &'a [u8]) -> Check<'a> {
-        Check { text, at: 0 }
+        Check { text, at: 0, escaped: false }
+    }
+
+    /// How far it was gone through.
+    #[inline]
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Whether a text had a backslash.
+    #[inline]
+    pub(super) fn has_escapes(&self) -> bool {
+        self.escaped
     }
 
     /// What was not gone through.
@@ -38,7 +43,7 @@ impl<'a> Check<'a> {
 
 impl Check<'_> {
     /// These bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn literal(&mut self, literal: &[u8]) -> bool {
         let from = self.at;
         self.at += literal.len();
@@ -46,7 +51,7 @@ impl Check<'_> {
     }
 
     /// One value of a kind; of a text what follows the opening quote.
-    #[inline]
+    #[inline(always)]
     pub(super) fn one(&mut self, want: Want) -> Option<()> {
         match want {
             Want::Text => self.string(),
@@ -154,14 +159,18 @@ impl Check<'_> {
     }
 
     /// What follows the opening quote, up to and with the closing one.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Option<()> {
+        let found = quotes::stop(self.text, self.at)?;
+        self.at = found + 1;
+        if self.text[found] == b'"' { Some(()) } else { self.string_with_escapes() }
+    }
+
+    /// What follows the first backslash of a string.
+    #[inline(never)]
+    fn string_with_escapes(&mut self) -> Option<()> {
+        self.escaped = true;
         loop {
-            let found = quotes::stop(self.text, self.at)?;
-            self.at = found + 1;
-            if self.text[found] == b'"' {
-                return Some(());
-            }
             match self.next()? {
                 b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
                 b'u' => {
@@ -172,6 +181,11 @@ impl Check<'_> {
                     self.at += 4;
                 }
                 _ => return None,
+            }
+            let found = quotes::stop(self.text, self.at)?;
+            self.at = found + 1;
+            if self.text[found] == b'"' {
+                return Some(());
             }
         }
     }
@@ -218,7 +232,7 @@ mod tests {
     use super::*;
 
     fn is_object(text: &[u8]) -> bool {
-        Shapes::default().is_object(text)
+        Shapes::default().object(text).is_some()
     }
 
     fn agrees(text: &str) -> Result<(), TestCaseError> {

@@ -3,8 +3,9 @@
 //! A line in which other texts, numbers and words stand in the places of those of a valid line is valid, as long as each
 //! is valid itself and of the same kind.
 
-use super::check::{Check, Want};
+use super::check::Check;
 use crate::equal::equal;
+use crate::spans::{FORMS_MAX, Form, Spans, Want};
 
 /// Shapes of one body that are remembered.
 const SHAPES_MAX: usize = 4;
@@ -15,6 +16,8 @@ const VALUES_MAX: usize = 128;
 /// Lines that are learned from one body: one whose lines are all different must not cost twice.
 const LEARNED_MAX: u32 = 64;
 
+const _: () = assert!(LEARNED_MAX as usize <= FORMS_MAX, "each has a form");
+
 /// The shapes of the lines of one body.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
@@ -22,6 +25,8 @@ pub(super) struct Shapes {
     list: Vec<Shape>,
     values: Vec<Value>,
     learned: u32,
+    /// Where the values of the lines are.
+    pub(super) spans: Spans,
 }
 
 /// A value of a line: where it begins, behind the opening quote of a text, and where it ends, with the closing one.
@@ -38,34 +43,39 @@ struct Shape {
     literals: Box<[u8]>,
     /// For each value the length of the literal before it, and its kind.
     parts: Box<[(u32, Want)]>,
+    /// Its number among the forms, 0 for none.
+    form: u8,
 }
 
 impl Shapes {
-    /// Whether `text`, which is valid UTF-8, is certainly one JSON object, nested no deeper than is allowed.
-    pub(super) fn is_object(&mut self, text: &[u8]) -> bool {
+    /// Whether `text`, which is valid UTF-8, is certainly one JSON object, nested no deeper than is allowed: then the
+    /// number of its form, whose lengths are in the spans, or 0.
+    pub(super) fn object(&mut self, text: &[u8]) -> Option<u8> {
         // Within strings control characters are wrong, outside they are rare. Without a way out of it this loop is wide.
         let control = text.iter().fold(false, |found, byte| found | (*byte < 0x20));
         if control || text.first() != Some(&b'{') {
-            return false;
+            return None;
         }
-        if let Some(found) = self.list.iter().position(|shape| shape.is_of(text)) {
-            // The likelier ones move to the front, a step each time.
-            self.list.swap(found, found.saturating_sub(1));
-            return true;
+        for at in 0..self.list.len() {
+            if let Some(form) = self.list[at].form_of(text, self.spans.lens()) {
+                // The likelier ones move to the front, a step each time.
+                self.list.swap(at, at.saturating_sub(1));
+                return Some(form);
+            }
         }
         self.values.clear();
-        let valid = Check::new(text).value(&mut self.values).is_some();
-        if valid && self.values.len() <= VALUES_MAX && self.learned < LEARNED_MAX {
+        Check::new(text).value(&mut self.values)?;
+        if self.values.len() <= VALUES_MAX && self.learned < LEARNED_MAX {
             self.learned += 1;
             self.list.truncate(SHAPES_MAX - 1);
-            self.list.push(Shape::new(text, &self.values));
+            self.list.push(Shape::new(text, &self.values, &mut self.spans));
         }
-        valid
+        Some(0)
     }
 }
 
 impl Shape {
-    fn new(text: &[u8], values: &[Value]) -> Shape {
+    fn new(text: &[u8], values: &[Value], spans: &mut Spans) -> Shape {
         let mut literals = Vec::with_capacity(text.len());
         let mut parts = Vec::with_capacity(values.len());
         let mut at = 0;
@@ -75,21 +85,42 @@ impl Shape {
             at = value.end;
         }
         literals.extend_from_slice(&text[at..]);
-        Shape { literals: literals.into(), parts: parts.into() }
+        let parts: Box<[_]> = parts.into();
+        let form = spans.add_form(Form { parts: parts.clone(), tail: (text.len() - at) as u32 });
+        Shape { literals: literals.into(), parts, form: form.unwrap_or(0) }
     }
 
-    /// Whether valid values of the same kinds stand between the same literals.
-    fn is_of(&self, text: &[u8]) -> bool {
+    /// Whether valid values of the same kinds stand between the same literals: then the number of the form, where the
+    /// values are plain and their lengths were appended, or 0.
+    fn form_of(&self, text: &[u8], lens: &mut Vec<u16>) -> Option<u8> {
+        let before = lens.len();
+        lens.resize(before + self.parts.len(), 0);
+        let found = self.lens_of(text, &mut lens[before..]);
+        if found != Some(true) || self.form == 0 {
+            lens.truncate(before);
+        }
+        found.map(|plain| if plain { self.form } else { 0 })
+    }
+
+    /// Whether valid values of the same kinds stand between the same literals: then whether `lens` tells all of them.
+    #[inline]
+    fn lens_of(&self, text: &[u8], lens: &mut [u16]) -> Option<bool> {
         let mut check = Check::new(text);
         let mut literals = &self.literals[..];
-        for (len, want) in &self.parts {
-            let Some((literal, behind)) = literals.split_at_checked(*len as usize) else { return false };
-            if !check.literal(literal) || check.one(*want).is_none() {
-                return false;
+        let mut longest = 0;
+        for ((len, want), value) in self.parts.iter().zip(lens) {
+            let (literal, behind) = literals.split_at_checked(*len as usize)?;
+            if !check.literal(literal) {
+                return None;
             }
+            let start = check.at();
+            check.one(*want)?;
+            let len = check.at() - start;
+            longest = longest.max(len);
+            *value = len as u16;
             literals = behind;
         }
-        equal(check.rest(), literals)
+        equal(check.rest(), literals).then_some(longest <= usize::from(u16::MAX) && !check.has_escapes())
     }
 }
 
@@ -117,7 +148,7 @@ mod tests {
             (r#"{"a":1,"b":"x"#, false),
             (r#"{"a":"#, false),
         ] {
-            assert_eq!(shapes.is_object(text.as_bytes()), want, "{text}");
+            assert_eq!(shapes.object(text.as_bytes()).is_some(), want, "{text}");
         }
         assert_eq!(shapes.list.len(), 3);
     }
@@ -129,8 +160,8 @@ mod tests {
         ) {
             let mut shapes = Shapes::default();
             for line in &lines {
-                let fresh = Shapes::default().is_object(line.as_bytes());
-                prop_assert_eq!(shapes.is_object(line.as_bytes()), fresh, "{}", line);
+                let fresh = Shapes::default().object(line.as_bytes()).is_some();
+                prop_assert_eq!(shapes.object(line.as_bytes()).is_some(), fresh, "{}", line);
                 if fresh {
                     prop_assert!(serde_json::from_str::<&RawValue>(line).is_ok(), "{}", line);
                 }

@@ -18,17 +18,21 @@ use crate::search::mask::Mask;
 use crate::search::scan::projection;
 use crate::store::segment::{Segment, SegmentError};
 
-/// A test of text, by a hash: what it found in a block can be kept, for blocks do not change.
+/// A test, by a hash: what it found in a block can be kept, for blocks do not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Question(u128);
+pub struct Question {
+    pub number: u128,
+    /// A test of text: the answer is worth keeping beyond the search that asks.
+    pub is_dear: bool,
+}
 
 impl Question {
     /// `text` says all that the answer depends on.
-    pub fn new(text: &str) -> Question {
+    pub fn new(text: &str, is_dear: bool) -> Question {
         // Two secret seeds: nobody can write two questions that are taken for one.
         static SEEDS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
         let [low, high] = SEEDS.each_ref().map(|seed| u128::from(seed.hash_one(text)));
-        Question(high << 64 | low)
+        Question { number: high << 64 | low, is_dear }
     }
 }
 
@@ -42,9 +46,10 @@ pub trait Source {
         None
     }
 
-    /// Whether answers are kept here.
-    fn remembers(&self) -> bool {
-        false
+    /// How often a question is asked of these rows, about, when its answer is kept here; all rows are looked at when that
+    /// costs no more than to ask so often of those that are meant.
+    fn asked_times(&self, _question: Question) -> Option<usize> {
+        None
     }
 
     fn recall(&self, _question: Question) -> Option<Mask> {
@@ -61,6 +66,9 @@ impl Source for RecordBatch {
     }
 }
 
+/// A search is refined, or comes again: what was found in most of the rows of a block is worth all of them.
+const ASKED_TIMES: usize = 2;
+
 /// A block of a segment.
 pub struct BlockSource<'a> {
     segment: &'a dyn Segment,
@@ -75,8 +83,8 @@ impl<'a> BlockSource<'a> {
     }
 
     /// The first field that could not be read: what was found without it means nothing.
-    pub fn finish(self) -> Result<(), SegmentError> {
-        self.failed.into_inner().map_or(Ok(()), Err)
+    pub fn failure(&self) -> Option<SegmentError> {
+        self.failed.borrow().clone()
     }
 }
 
@@ -104,19 +112,19 @@ impl Source for BlockSource<'_> {
         })
     }
 
-    fn remembers(&self) -> bool {
-        true
+    fn asked_times(&self, question: Question) -> Option<usize> {
+        question.is_dear.then_some(ASKED_TIMES)
     }
 
     fn recall(&self, question: Question) -> Option<Mask> {
-        let words = self.segment.recall(self.block, question.0)?;
+        let words = self.segment.recall(self.block, question.number)?;
         Mask::from_words(words.as_primitive_opt::<UInt64Type>()?.values(), self.rows)
     }
 
     fn remember(&self, question: Question, found: &Mask) {
         if self.failed.borrow().is_none() {
             let words: ArrayRef = Arc::new(found.words().iter().copied().collect::<UInt64Array>());
-            self.segment.remember(self.block, question.0, &words);
+            self.segment.remember(self.block, question.number, &words);
         }
     }
 }

@@ -34,7 +34,7 @@ fn any_value(field: &'static str) -> BoxedStrategy<Json> {
     }
 }
 
-fn any_row() -> impl Strategy<Value = Json> {
+pub(super) fn any_row() -> impl Strategy<Value = Json> {
     let fields: Vec<_> = FIELDS.iter().map(|field| prop::option::of(any_value(field))).collect();
     fields.prop_map(|values| {
         let present = FIELDS.iter().zip(values).filter_map(|(field, value)| Some(((*field).to_owned(), value?)));
@@ -83,7 +83,7 @@ fn any_test() -> impl Strategy<Value = Test> {
     ]
 }
 
-fn any_filter() -> impl Strategy<Value = Filter> {
+pub(super) fn any_filter() -> impl Strategy<Value = Filter> {
     let text = prop_oneof![
         any_text().prop_filter("a phrase has words", |text| !text.trim().is_empty()).prop_map(Pattern::Phrase),
         prop::sample::select(vec!["time*", "*ESE*", "r?set", "x_*", "a-*", "üb*"])
@@ -112,7 +112,7 @@ fn passes(filter: &Filter, row: &Json) -> bool {
     naive::filter::passes(filter, &fields.collect(), &mut |_| unreachable!("not generated"), NOW_NS)
 }
 
-fn segments(rows: &[Json], block_rows: usize, overflow: &[&str]) -> Vec<Arc<dyn Segment>> {
+pub(super) fn segments(rows: &[Json], block_rows: usize, overflow: &[&str]) -> Vec<Arc<dyn Segment>> {
     let mut parts = vec![Vec::new(), Vec::new()];
     for (i, row) in rows.iter().enumerate() {
         // Times repeat and the segments overlap.

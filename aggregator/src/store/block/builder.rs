@@ -8,6 +8,7 @@ use arrow::compute::take_record_batch;
 use logweir_proto::record::Level;
 
 use self::columns::{Columns, Dense};
+use self::rows::Known;
 use self::shapes::Shapes;
 use super::{Block, BlockParts};
 use crate::equal::{equal, is_ascii};
@@ -18,6 +19,7 @@ use crate::store::segment::{BLOCK_ROWS_MAX, FieldStat};
 use crate::store::spell::{self, Cell};
 
 mod columns;
+mod rows;
 mod shapes;
 
 /// A block is full at this many bytes of lines, however few rows it has: Arrow counts text in 31 bits.
@@ -40,6 +42,7 @@ pub struct BlockBuilder {
     /// Where values are printed.
     printed: Vec<u8>,
     time: TimePrinter,
+    known: Known,
 }
 
 /// Prints times. It remembers the last one: many lines of a busy log have the same second.
@@ -99,6 +102,13 @@ impl BlockBuilder {
             push_extra(&mut self.extra_fields, names, *name, Cell::Str(value), extra);
         }
         let shape = if rebuildable { self.shapes.find(&self.columns, raw) } else { None };
+        self.push_rest(shape, extra, raw, time_ns, seq);
+    }
+
+    /// Sets what every row has, when its values are in their columns; without a shape the line is kept whole.
+    #[inline]
+    fn push_rest(&mut self, shape: Option<u32>, extra: Extra, raw: &[u8], time_ns: i64, seq: u64) {
+        let row = self.times.len();
         match shape {
             Some(shape) => self.shape.push(shape),
             None => {

@@ -69,7 +69,7 @@ impl Texts {
     }
 
     /// Adds a row with a text, which is valid UTF-8.
-    #[inline]
+    #[inline(always)]
     pub(super) fn append(&mut self, text: &[u8]) {
         match &mut self.numbered {
             Some(numbered) => {
@@ -79,6 +79,22 @@ impl Texts {
             }
             None => self.plain.append(text),
         }
+    }
+
+    /// The same; the number that the text has, if texts are numbered.
+    #[inline]
+    pub(super) fn append_numbered(&mut self, text: &[u8]) -> Option<u16> {
+        self.append(text);
+        self.numbered.as_ref().and_then(|numbered| numbered.last)
+    }
+
+    /// Adds a row with the text of a number; `false` if texts are not numbered.
+    #[inline]
+    pub(super) fn append_number(&mut self, number: u16) -> bool {
+        let Some(numbered) = &mut self.numbered else { return false };
+        numbered.keys.push(number);
+        numbered.last = Some(number);
+        true
     }
 
     /// Gives several rows one text.
@@ -161,6 +177,21 @@ pub(in crate::store) struct Numbering {
     gaps: Gaps,
     /// The number of the last text: mostly the next one is the same.
     last: Option<u16>,
+    /// Numbers plus one of long texts by some of their bytes: to compare one costs less than to hash it.
+    long: Box<[u16]>,
+}
+
+/// Shortest text that is long, and how many are remembered.
+const LONG_BYTES: usize = 48;
+const LONG_TEXTS: usize = 64;
+
+/// Some bytes of a long text as a place among those that are remembered.
+#[inline]
+fn place_of_long(text: &[u8]) -> Option<usize> {
+    let middle = text.get(text.len() / 2..)?.first_chunk::<8>()?;
+    let words = u64::from_le_bytes(*middle) ^ u64::from_le_bytes(*text.last_chunk::<8>()?).rotate_left(29);
+    let mixed = (words ^ text.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (text.len() >= LONG_BYTES).then_some((mixed >> 32) as usize % LONG_TEXTS)
 }
 
 impl std::fmt::Debug for Numbering {
@@ -171,19 +202,38 @@ impl std::fmt::Debug for Numbering {
 
 impl Numbering {
     /// Adds a row; `false` when the texts are hardly ever the same, and numbering should end.
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, text: &[u8]) -> bool {
         let key = match self.last {
             Some(last) if equal(self.dictionary.text(u32::from(last)), text) => {
                 self.keys.push(last);
                 return true;
             }
-            _ => self.dictionary.number_text(text) as u16,
+            _ if text.len() < LONG_BYTES => self.dictionary.number_text(text) as u16,
+            _ => self.number_long(text),
         };
         self.last = Some(key);
         self.keys.push(key);
         let values = self.dictionary.len();
         values < VALUES_MIN || 2 * values <= self.keys.len() + self.gaps.rows()
+    }
+
+    #[inline(never)]
+    fn number_long(&mut self, text: &[u8]) -> u16 {
+        if self.long.is_empty() {
+            self.long = vec![0; LONG_TEXTS].into();
+        }
+        let Some(place) = place_of_long(text).and_then(|place| self.long.get_mut(place)) else {
+            return self.dictionary.number_text(text) as u16;
+        };
+        match place.checked_sub(1) {
+            Some(number) if self.dictionary.text(u32::from(number)) == text => number,
+            _ => {
+                let number = self.dictionary.number_text(text) as u16;
+                *place = number.saturating_add(1);
+                number
+            }
+        }
     }
 
     /// The number of a text for rows to be added, of which a block has fewer than there are keys.
@@ -234,8 +284,11 @@ mod tests {
         let few = |i: usize| (i % 7 != 3).then(|| format!("value {}", i % 40));
         let many = |i: usize| (i & 3 > 0).then(|| format!("{i:032}"));
         let later = |i: usize| (i > 9).then(|| if i < 600 { "same".to_owned() } else { i.to_string() });
+        // More of one length than are remembered, and alike where it is looked.
+        let long = |i: usize| Some(format!("{:060} of {:060}", i % 50, i / 4 % 3));
         type Value<'a> = &'a dyn Fn(usize) -> Option<String>;
-        let ways: [(Value<'_>, bool, bool); 6] = [
+        let ways: [(Value<'_>, bool, bool); 7] = [
+            (&long, true, true),
             (&few, true, true),
             (&few, false, false),
             (&many, true, false),

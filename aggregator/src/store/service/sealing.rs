@@ -1,13 +1,13 @@
 //! Sealing the head into a split.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use logweir_runtime::backoff::Backoff;
 use logweir_runtime::clock::Nanos;
 
 use super::classes::Sorted;
-use super::{Inner, StoreError, Work, split_path, unique};
+use super::{Inner, OPEN_PARTS_MAX, State, StoreError, Work, split_path, unique};
 use crate::ranges::SourceRanges;
 use crate::store::block::Block;
 use crate::store::catalogue::Catalogue;
@@ -19,6 +19,9 @@ use crate::store::split::writer::{SplitSource, WriteError, write};
 /// The first and the longest pause after a seal that failed.
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// How long who appends waits for a seal of another thread before it looks after the head itself.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// A part is sealed when so many ranges were added to it: they have to fit into its commit record and footer.
 const PART_RANGES_MAX: usize = 100_000;
@@ -74,6 +77,16 @@ impl Part {
     }
 }
 
+/// Whether more may be appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Enough,
+    /// The part before is being sealed, and this one is next.
+    Soon,
+    /// Nobody seals, or it fails.
+    None,
+}
+
 /// A part on its way into a split: what a second try has to repeat.
 pub(super) struct Sealer {
     under_way: Option<UnderWay>,
@@ -125,6 +138,7 @@ impl Inner {
         let sealed = self.try_seal(work);
         self.warn("seal", &sealed);
         self.state().seal_fault = sealed.as_ref().err().map(ToString::to_string);
+        self.sealed.notify_all();
         match &sealed {
             Ok(()) => {
                 work.sealer.backoff.reset();
@@ -185,8 +199,36 @@ impl Inner {
         Some(part)
     }
 
-    /// Seals on the thread that appends: only when the head is far over its size.
-    pub(super) fn relieve(&self) {
+    /// Whether the open part takes more.
+    pub(super) fn room(&self, state: &State) -> Room {
+        let is_sealing = state.sealing.is_some() && state.seal_fault.is_none();
+        match state.open.size() < self.config.seal_bytes.saturating_mul(OPEN_PARTS_MAX) {
+            true => Room::Enough,
+            false if is_sealing => Room::Soon,
+            false => Room::None,
+        }
+    }
+
+    /// Waits while the head is far over its size and being sealed; seals here when nobody does.
+    pub(super) fn make_room(&self) {
+        let mut state = self.state();
+        if self.room(&state) == Room::Soon {
+            let waited = self.sealed.wait_timeout_while(state, ROOM_WAIT, |state| self.room(state) == Room::Soon);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if state.sealing.is_none() {
+                // Whoever sealed that takes the open part next, and this thread has other things to do.
+                return;
+            }
+        }
+        let room = self.room(&state);
+        drop(state);
+        if room != Room::Enough {
+            self.relieve();
+        }
+    }
+
+    /// Seals on the thread that appends.
+    fn relieve(&self) {
         let mut work = self.work();
         // The thread that seals may have come first, or wait for its next try.
         while self.seal_is_due(&work, self.clock.now_ns()) {

@@ -13,6 +13,7 @@ use object_store::{
     PutPayload, PutResult,
 };
 
+use super::sealing::Room;
 use super::*;
 use crate::ranges::SourceKey;
 use crate::store::commit::{AppendError, MemoryCommits};
@@ -51,6 +52,8 @@ struct Faulty {
     put: Arc<AtomicU32>,
     /// Puts that succeed before the fault strikes.
     puts_before: Arc<AtomicU32>,
+    /// A put waits for it.
+    held: Arc<Mutex<()>>,
     delete: Arc<AtomicU32>,
 }
 
@@ -79,6 +82,7 @@ impl ObjectStore for Faulty {
         Self: 'c,
     {
         Box::pin(async move {
+            drop(self.held.lock());
             let one_less = |puts: u32| puts.checked_sub(1);
             let spared = self.puts_before.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
             match if spared { Fault::None } else { Fault::of(&self.put) } {
@@ -243,8 +247,13 @@ impl World {
     }
 
     fn with(config: StoreConfig) -> World {
-        let objects =
-            Faulty { inner: InMemory::new(), put: Arc::default(), puts_before: Arc::default(), delete: Arc::default() };
+        let objects = Faulty {
+            inner: InMemory::new(),
+            put: Arc::default(),
+            puts_before: Arc::default(),
+            held: Arc::default(),
+            delete: Arc::default(),
+        };
         World {
             runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
             objects: Arc::new(objects),
@@ -610,6 +619,60 @@ fn appends_and_views_go_on_while_others_seal() {
     stop.store(1, Ordering::SeqCst);
     thread.join().expect("the sealer");
     world.check(&world.open().0);
+}
+
+#[test]
+fn a_full_part_wakes_who_seals() {
+    let mut world = World::new();
+    let (store, _) = world.open();
+    let sealer = store.clone();
+    let thread = std::thread::spawn(move || {
+        sealer.wait_until_full(Duration::from_secs(3600));
+        sealer.maintain()
+    });
+    while !thread.is_finished() {
+        world.write(&store, 1000);
+    }
+    assert!(thread.join().expect("the sealer").is_some(), "it was woken, and sealed");
+    store.wait_until_full(Duration::ZERO);
+    world.check(&store);
+}
+
+#[test]
+fn who_appends_too_much_waits_for_the_seal_under_way() {
+    for fault in [Fault::None, Fault::Before] {
+        let mut world = World::new();
+        let (store, _) = world.open();
+        let room = |store: &Store| store.inner.room(&store.inner.state());
+        world.write(&store, 1000);
+        let held = Arc::clone(&world.objects.held);
+        let hold = held.lock().expect("the lock");
+        let sealer = store.clone();
+        let sealing = std::thread::spawn(move || sealer.seal_now().is_err());
+        while store.inner.state().sealing.is_none() {
+            std::thread::yield_now();
+        }
+        while room(&store) == Room::Enough {
+            world.write(&store, 5000);
+        }
+        assert_eq!(room(&store), Room::Soon);
+        // The part that is open is not to be sealed before the other one is.
+        store.wait_until_full(Duration::ZERO);
+        world.fault(fault, Fault::None);
+        let (appender, record) = (store.clone(), world.wal.len() as u64 + 1);
+        let appending = std::thread::spawn(move || appender.append(Vec::new(), record, SourceRanges::default()));
+        world.check(&store);
+        drop(hold);
+        assert_eq!(sealing.join().expect("the sealer"), fault != Fault::None);
+        appending.join().expect("who appends");
+        world.check(&store);
+        world.fault(Fault::None, Fault::None);
+        world.clock.set(world.clock.now_ns() + 60_000_000_000);
+        // Where nobody else seals, who appends does.
+        store.append(Vec::new(), record + 1, SourceRanges::default());
+        assert_eq!(room(&store), Room::Enough, "{fault:?}");
+        world.check(&store);
+    }
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! One document a block, whose number is the block's; one field, `term`, untokenised, without positions, norms and
 //! store. A term begins with its class ([`class`]). The section is a bundle of tantivy's files, integers as varints:
 //! `count`, per file `name_len name data_len`, then the data of all files in that order.
+//!
+//! tantivy trusts its files, and panics or asks for as much memory as they say: what guards it is the checksum of the
+//! section, which finds damage, not a split that somebody with access to the folder has forged.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

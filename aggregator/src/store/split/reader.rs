@@ -451,10 +451,11 @@ impl OpenSplit {
             let mut reader =
                 ParquetMetaDataReader::new_with_metadata(metadata).with_page_index_policy(PageIndexPolicy::Required);
             reader.read_page_indexes(&Pages(Arc::clone(&self.rows)))?;
-            ArrowReaderMetadata::try_new(
-                Arc::new(reader.finish()?),
-                ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required),
-            )
+            // The types are Parquet's: Arrow's own description beside them is for other readers.
+            let options = ArrowReaderOptions::new()
+                .with_page_index_policy(PageIndexPolicy::Required)
+                .with_skip_arrow_metadata(true);
+            ArrowReaderMetadata::try_new(Arc::new(reader.finish()?), options)
         })
     }
 

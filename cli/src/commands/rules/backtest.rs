@@ -23,8 +23,8 @@ use crate::output::{Console, Table, json_line};
 const SPARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 #[derive(Debug, Deserialize)]
-struct Answer {
-    after: Report,
+pub(super) struct Answer {
+    pub(super) after: Report,
     before: Option<Report>,
 }
 
@@ -160,7 +160,7 @@ async fn git(dir: &Path, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn report(report: &Report, console: &mut Console) -> Result<()> {
+pub(super) fn report(report: &Report, console: &mut Console) -> Result<()> {
     let mut table =
         Table::new(&["RULE", "EPISODES", "PAGES", "FIRING", "FLAPS", "MEDIAN", "LONGEST", "LINES", "SUGGESTED"]);
     for rule in &report.rules {

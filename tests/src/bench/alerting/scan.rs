@@ -64,14 +64,17 @@ pub(super) async fn measure(scratch: &Scratch, millions: u64) -> anyhow::Result<
     // A start leaves nothing in memory that ingesting put there.
     server.process().terminate(KEPT_WITHIN).await?;
     server.restart(scratch).await?;
-    (figures.scan_s, figures.scan_cpu_s) = past::backtest(&mut server, Some(&rules()?), ANSWERED_WITHIN).await?;
+    (figures.scan_s, figures.scan_cpu_s) =
+        past::backtest(&mut server, Some(&rules(millions)?), ANSWERED_WITHIN).await?;
     figures.peak_mib = usage::peak_memory_mib(server.process().pid().context("it runs")?)?;
     server.kill().await?;
     Ok(figures)
 }
 
-/// Every rule has a filter of its own, so that nothing is asked twice.
-fn rules() -> anyhow::Result<String> {
+/// Every rule has a filter of its own, so that nothing is asked twice. The limits grow with the lines, so that some rules
+/// fire however few there are.
+fn rules(millions: u64) -> anyhow::Result<String> {
+    let (warning, critical) = (millions, 50 * millions);
     let mut text = "version: 1\ngroups:\n".to_owned();
     for rule in 0..RULES {
         if rule % 10 == 0 {
@@ -82,7 +85,7 @@ fn rules() -> anyhow::Result<String> {
             text,
             "      - alert: Scan{rule}
         signals: {{hits: {{filter: 'service:{service} AND {filter}', agg: count, window: 5m, by: [service]}}}}
-        levels: {{critical: {{when: hits >= 1000}}, warning: {{when: hits >= 20, for: 2m}}}}
+        levels: {{critical: {{when: hits >= {critical}}}, warning: {{when: hits >= {warning}, for: 2m}}}}
         summary: '{{{{ labels.service }}}}'"
         )?;
     }

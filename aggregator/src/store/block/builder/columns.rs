@@ -128,6 +128,43 @@ impl Columns {
         true
     }
 
+    /// The same; the number of the text, if the column numbers its texts.
+    #[inline]
+    pub(super) fn set_numbered(&mut self, column: u16, row: usize, text: &[u8]) -> Option<u16> {
+        let column = &mut self.list[usize::from(column)];
+        let fits = column.make_room(row);
+        let Values::Str(values) = &mut column.values else { return None };
+        if !fits {
+            return None;
+        }
+        column.len = row + 1;
+        values.append_numbered(text)
+    }
+
+    /// Sets the text of `row` by the number that it has in its column; `false` if it has none there.
+    #[inline]
+    pub(super) fn set_number(&mut self, column: u16, row: usize, number: u16) -> bool {
+        let column = &mut self.list[usize::from(column)];
+        let fits = column.make_room(row);
+        let Values::Str(values) = &mut column.values else { return false };
+        let set = fits && values.append_number(number);
+        column.len += usize::from(set);
+        set
+    }
+
+    /// Sets the value of `row` in a column of whole numbers. `false` if it has one already.
+    #[inline]
+    pub(super) fn set_int(&mut self, column: u16, row: usize, value: i64) -> bool {
+        let column = &mut self.list[usize::from(column)];
+        let fits = column.make_room(row);
+        match &mut column.values {
+            Values::Int(values) if fits => values.push(value),
+            _ => return false,
+        }
+        column.len = row + 1;
+        true
+    }
+
     pub(super) fn key(&self, column: u16) -> &ColumnKey {
         &self.list[usize::from(column)].key
     }
