@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::cache::{SplitCache, SplitSegment};
 use super::columns::Columns;
-use super::footer::{Footer, SplitMeta, TRAILER_BYTES, Trailer};
+use super::footer::{Footer, SplitMeta, TRAILER_BYTES, Trailer, VERSION};
 use super::gate::Gate;
 use super::hashes::{self, HashList};
 use super::indexer::{Indexer, Rows};
@@ -25,6 +25,8 @@ use crate::store::column::{ColumnKey, Kind, add_stats};
 use crate::store::fixture::{self, Row, row};
 use crate::store::objects::Objects;
 use crate::store::segment::{Probe, Projection, Segment};
+
+mod golden;
 
 struct Place {
     _runtime: tokio::runtime::Runtime,
@@ -326,6 +328,21 @@ fn the_cache_keeps_to_its_bytes() {
         assert_eq!(split.raw(0, &[3, 1]).expect("lines").len(), 2);
     }
     assert!(format!("{cache:?}").matches("OpenSplit").count() == 1);
+}
+
+#[test]
+fn a_walk_in_passing_reads_the_same_and_leaves_the_cache_of_searches_alone() {
+    let place = place();
+    let rows = service_rows(3_000);
+    let file = split_of(fixture::blocks(&rows, 1_000));
+    let own = segment(&place, &file);
+    let passing = own.in_passing().expect("a split is kept");
+    fixture::check(&*passing, &rows);
+    assert!(!own.is_open(), "nobody searched it");
+    let another = own.in_passing().expect("a split is kept");
+    assert!(another.is_open(), "the next walk finds what the last one opened");
+    place.cache.remove(&file.meta.path);
+    assert!(!own.in_passing().expect("a split is kept").is_open(), "a split that was removed is let go everywhere");
 }
 
 #[test]
