@@ -71,7 +71,7 @@ pub fn block(kind: SourceKind, format: &str, lines: &[&[u8]]) -> Block {
         if let Some(row) = parser.row(&input) {
             builder.push_row(&names, &row, rising(row.time.map(|(time_ns, _)| time_ns)), seq as u64);
         } else {
-            parser.parse(&mut names, input, &mut line);
+            parser.parse_found(&mut names, input, None, &mut line);
             builder.push(&names, &line, text, rising(line.time_ns), seq as u64);
         }
     }
