@@ -43,7 +43,7 @@ pub const SPLIT_CACHE_BYTES: u64 = 256 << 20;
 pub const OPEN_PERCENT_MAX: u64 = 125;
 
 /// From this many times `seal_bytes` on [`Store::is_full`] tells the door to take nothing more in: sealing fails.
-pub const HEAD_PARTS_MAX: u64 = 3;
+pub const HEAD_PARTS_MAX: u64 = 4;
 
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
