@@ -1,6 +1,6 @@
 //! What a byte of log costs on disk and in CPU once it is parsed: `cargo bench -p logweir-aggregator --bench size --
-//! [megabytes] [set] [again] [/folder to keep the splits in]`. Seals the bench sets and the worst cases
-//! as the server does, merges small splits, and says what each column and each section takes.
+//! [megabytes] [set] [again] [once] [/folder to keep the splits in]`. Seals the bench sets and the worst cases
+//! as the server does, merges small splits (not with `once`), and says what each column and each section takes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -91,6 +91,9 @@ fn measure(set: &str, bytes: usize) {
         for (i, split) in splits.iter().enumerate() {
             std::fs::write(format!("{dir}/{set}-{i}.split.parquet"), &split.bytes).expect("the folder is there");
         }
+    }
+    if args_have("once") {
+        return;
     }
     let small: Vec<SplitFile> = parts(&blocks, SMALL_BYTES).map(seal).collect();
     let small_bytes: usize = small.iter().map(|split| split.bytes.len()).sum();

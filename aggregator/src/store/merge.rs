@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, StringArray, StringBuilder, UInt32Builder, new_null_array,
+    Array, ArrayRef, AsArray, BinaryBuilder, StringArray, StringBuilder, UInt32Array, UInt32Builder, new_null_array,
 };
 use arrow::compute::{concat, interleave};
 use arrow::datatypes::{DataType, UInt32Type};
@@ -249,10 +249,14 @@ fn renumber(
     let (shape, raw) = (block.batch().column(block.layout().shape()), block.batch().column(block.layout().raw()));
     let shape_values = shape.as_primitive::<UInt32Type>();
     let mut used = vec![false; block.shapes().len()];
-    for id in shape_values.iter().flatten() {
+    let mut mark = |id: u32| {
         if let Some(used) = used.get_mut(id as usize) {
             *used = true;
         }
+    };
+    match shape_values.null_count() {
+        0 => shape_values.values().iter().for_each(|id| mark(*id)),
+        _ => shape_values.iter().flatten().for_each(mark),
     }
     let number = |(skeleton, used): (&Arc<Skeleton>, &bool)| {
         let whole = *used && !skeleton.columns().any(|key| demoted.contains(key));
@@ -260,8 +264,10 @@ fn renumber(
     };
     let numbers: Vec<Option<u32>> = block.shapes().iter().zip(&used).map(number).collect();
     if used.iter().zip(&numbers).all(|(used, number)| !used || number.is_some()) {
-        let renumbered = shape_values.iter().map(|id| numbers[id? as usize]);
-        return Ok((Arc::new(renumbered.collect::<arrow::array::UInt32Array>()), Arc::clone(raw)));
+        // Rows without a skeleton may have any number.
+        let numbers: Vec<u32> = numbers.into_iter().map(Option::unwrap_or_default).collect();
+        let renumbered: UInt32Array = shape_values.unary(|id| numbers.get(id as usize).copied().unwrap_or_default());
+        return Ok((Arc::new(renumbered), Arc::clone(raw)));
     }
     let (mut new_shape, mut new_raw) = (UInt32Builder::new(), BinaryBuilder::new());
     for row in 0..block.len() {

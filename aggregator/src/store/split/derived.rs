@@ -10,11 +10,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Float64Array, Int64Array, StringArray, StringBuilder};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Int64Type, UInt16Type};
 use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
 
 use super::indexer::WORD_FIELDS;
+use crate::equal::equal;
 use crate::parse::line::Spelling;
 use crate::store::block::cell;
 use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT, Kind, Layout};
@@ -94,10 +96,10 @@ impl Deriver {
         let mut templates = Vec::new();
         while templates.len() < TEMPLATES_MAX {
             let fitting = |template: &Template| -> Vec<bool> {
-                let sources = sources(template, |key| sample.columns().get(*all.get(key)?));
+                let maker = Maker::of(template, |key| sample.columns().get(*all.get(key)?));
                 let mut scratch = Vec::new();
                 let mut fits = |row: &usize| {
-                    sources.as_ref().is_some_and(|sources| is_made_by(sources, texts.value(*row), *row, &mut scratch))
+                    maker.as_ref().is_some_and(|maker| maker.makes(texts.value(*row), *row, &mut scratch))
                 };
                 rows.iter().map(&mut fits).collect()
             };
@@ -117,15 +119,14 @@ impl Deriver {
     /// The number of the template of each row.
     pub fn numbers(&self, columns: &[ArrayRef]) -> Int64Array {
         let messages = columns[self.message].as_string::<i32>();
-        let templates: Vec<_> =
-            self.templates.iter().map(|template| sources(template, |key| columns.get(self.column(key)?))).collect();
+        let makers: Vec<_> =
+            self.templates.iter().map(|template| Maker::of(template, |key| columns.get(self.column(key)?))).collect();
         let mut scratch = Vec::new();
         let number = |row: usize| {
             let message = messages.is_valid(row).then(|| messages.value(row))?;
-            let made = |sources: &Option<Vec<Source<'_>>>| {
-                sources.as_ref().is_some_and(|sources| is_made_by(sources, message, row, &mut scratch))
-            };
-            templates.iter().position(made).map(|number| number as i64)
+            let makes =
+                |maker: &Option<Maker<'_>>| maker.as_ref().is_some_and(|maker| maker.makes(message, row, &mut scratch));
+            makers.iter().position(makes).map(|number| number as i64)
         };
         (0..messages.len()).map(number).collect()
     }
@@ -134,7 +135,10 @@ impl Deriver {
     pub fn take_out(&self, numbers: &Int64Array, columns: &mut Vec<ArrayRef>) {
         let messages = columns[self.message].as_string::<i32>();
         let stays = |row: usize| (numbers.is_null(row) && messages.is_valid(row)).then(|| messages.value(row));
-        let kept: StringArray = (0..messages.len()).map(stays).collect();
+        let kept = match numbers.null_count() {
+            0 => StringArray::new_null(messages.len()),
+            _ => (0..messages.len()).map(stays).collect(),
+        };
         columns[self.message] = Arc::new(kept);
         columns.push(Arc::new(numbers.clone()));
     }
@@ -259,6 +263,29 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// What follows its text in a row, which has a value.
+    #[inline]
+    fn strip<'t>(&self, rest: &'t [u8], row: usize, scratch: &mut Vec<u8>) -> Option<&'t [u8]> {
+        let number = match self {
+            Source::Literal(text) => return strip(rest, text.as_bytes()),
+            Source::Str(values) => return strip(rest, values.value(row).as_bytes()),
+            Source::Numbered(numbers, values) => {
+                return strip(rest, values.value(usize::from(numbers.keys().value(row))).as_bytes());
+            }
+            Source::Int(values) => Cell::Int(values.value(row)),
+            Source::Float(values) => plainly(Cell::Float(values.value(row))),
+        };
+        if let Cell::Int(value) = number {
+            // To read a number costs less than to print one.
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if let Some(read) = spell::canonical(&rest[..digits]) {
+                return (read == value).then(|| &rest[digits..]);
+            }
+        }
+        scratch.clear();
+        if spell::put(scratch, number, Spelling::Plain) { strip(rest, scratch) } else { None }
+    }
+
     /// Its text in a row; `None` where there is none.
     fn text<'b>(&'b self, row: usize, scratch: &'b mut Vec<u8>) -> Option<&'b str> {
         let number = match self {
@@ -275,36 +302,58 @@ impl<'a> Source<'a> {
 
 /// Prints a value plainly: durations are floats, but few write `57.0 ms`, so whole numbers are printed as such.
 pub fn put(value: Cell<'_>, out: &mut Vec<u8>) -> bool {
+    spell::put(out, plainly(value), Spelling::Plain)
+}
+
+fn plainly(value: Cell<'_>) -> Cell<'_> {
     const WHOLE_MAX: f64 = (1u64 << 53) as f64;
-    let value = match value {
+    match value {
         Cell::Float(float)
             if float.fract() == 0.0 && float.abs() < WHOLE_MAX && (float != 0.0 || float.is_sign_positive()) =>
         {
             Cell::Int(float as i64)
         }
         value => value,
-    };
-    spell::put(out, value, Spelling::Plain)
-}
-
-fn is_made_by(sources: &[Source<'_>], message: &str, row: usize, scratch: &mut Vec<u8>) -> bool {
-    let mut rest = message.as_bytes();
-    for source in sources {
-        let text = source.text(row, scratch);
-        match text.and_then(|text| strip(rest, text.as_bytes())) {
-            Some(after) => rest = after,
-            None => return false,
-        }
     }
-    rest.is_empty()
 }
 
-/// What follows a front. Most fronts are of few bytes, which are compared here sooner than elsewhere.
+/// What a template makes of the rows of some columns.
+struct Maker<'a> {
+    sources: Vec<Source<'a>>,
+    /// Of the columns that some rows have no value in: such a row has no message of this template.
+    gaps: Vec<&'a NullBuffer>,
+}
+
+impl<'a> Maker<'a> {
+    /// `None` when a column is not there.
+    fn of(template: &'a Template, find: impl Fn(&ColumnKey) -> Option<&'a ArrayRef>) -> Option<Maker<'a>> {
+        let column = |piece: &Piece| if let Piece::Column(key) = piece { find(key) } else { None };
+        let gaps = template.iter().filter_map(column).filter_map(|array| array.nulls());
+        let gaps = gaps.filter(|nulls| nulls.null_count() > 0).collect();
+        Some(Maker { sources: sources(template, find)?, gaps })
+    }
+
+    /// Whether this is the message of a row.
+    fn makes(&self, message: &str, row: usize, scratch: &mut Vec<u8>) -> bool {
+        if self.gaps.iter().any(|nulls| nulls.is_null(row)) {
+            return false;
+        }
+        let mut rest = message.as_bytes();
+        for source in &self.sources {
+            match source.strip(rest, row, scratch) {
+                Some(after) => rest = after,
+                None => return false,
+            }
+        }
+        rest.is_empty()
+    }
+}
+
+/// What follows a front.
 #[inline]
 fn strip<'a>(text: &'a [u8], front: &[u8]) -> Option<&'a [u8]> {
     let (head, rest) = text.split_at_checked(front.len())?;
-    let same = if front.len() < 8 { head.iter().zip(front).all(|(a, b)| a == b) } else { head == front };
-    same.then_some(rest)
+    equal(head, front).then_some(rest)
 }
 
 /// Puts the messages of a split together again.

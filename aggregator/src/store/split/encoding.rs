@@ -182,7 +182,8 @@ impl Trial {
     /// The same with their lengths in front of all of them.
     fn apart<'a>(&mut self, texts: impl Iterator<Item = &'a str> + Clone) -> f64 {
         self.body.clear();
-        let (texts_at, _) = encode::texts_apart(|| texts.clone().map(str::as_bytes), &mut self.words, &mut self.body);
+        let (texts_at, _) =
+            encode::texts_apart(|| texts.clone().map(str::as_bytes), None, &mut self.words, &mut self.body);
         self.compressed(&[texts_at])
     }
 }

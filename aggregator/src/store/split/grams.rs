@@ -42,9 +42,7 @@ impl Grams {
             if !text.is_ascii() && folds_to_ascii(text) {
                 return false;
             }
-            for place in places(text, self.place_bits) {
-                self.bits[place / 8] |= 1 << (place % 8);
-            }
+            for_each_place(text, self.place_bits, |place| self.bits[place / 8] |= 1 << (place % 8));
         }
         true
     }
@@ -78,7 +76,9 @@ impl Grams {
 
     /// Whether some text may have this in it, whatever the case of its ASCII letters.
     pub fn may_have(&self, part: &[u8]) -> bool {
-        places(part, self.place_bits).all(|place| self.bits[place / 8] >> (place % 8) & 1 == 1)
+        let mut all = true;
+        for_each_place(part, self.place_bits, |place| all &= self.bits[place / 8] >> (place % 8) & 1 == 1);
+        all
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
@@ -107,12 +107,14 @@ fn folds_to_ascii(text: &[u8]) -> bool {
     ["\u{212a}", "\u{17f}"].iter().any(|sign| memchr::memmem::find(text, sign.as_bytes()).is_some())
 }
 
-fn places(text: &[u8], place_bits: u32) -> impl Iterator<Item = usize> {
-    text.windows(GRAM_BYTES).map(move |gram| {
-        let lower = |i: usize| u32::from(gram[i].to_ascii_lowercase());
-        let number = lower(0) << 16 | lower(1) << 8 | lower(2);
-        (number.wrapping_mul(0x9e37_79b1) >> (32 - place_bits)) as usize
-    })
+fn for_each_place(text: &[u8], place_bits: u32, mut each: impl FnMut(usize)) {
+    let (first, rest) = text.split_at(text.len().min(GRAM_BYTES - 1));
+    let joined = |gram: u32, byte: &u8| (gram << 8 | u32::from(byte.to_ascii_lowercase())) & 0x00ff_ffff;
+    let mut gram = first.iter().fold(0, joined);
+    for byte in rest {
+        gram = joined(gram, byte);
+        each((gram.wrapping_mul(0x9e37_79b1) >> (32 - place_bits)) as usize);
+    }
 }
 
 #[cfg(test)]

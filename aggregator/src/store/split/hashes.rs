@@ -52,6 +52,9 @@ const HASH_BITS: u32 = 40;
 const HASH_BITS_MIN: u32 = 16;
 const BLOCK_BITS: u32 = 64 - HASH_BITS;
 
+/// The largest number that stands in the place of a block.
+pub(super) const BLOCK_MAX: u32 = (1 << BLOCK_BITS) - 1;
+
 /// Bits of a hash beyond those that number the entries.
 const SPARE_BITS: u32 = 8;
 
@@ -142,32 +145,39 @@ pub fn hash_of(entry: u64) -> u64 {
     entry >> BLOCK_BITS
 }
 
-/// Bits of a digit of [`sort`], the digits, and how many entries they are enough for: a list has fewer bits.
-const DIGIT_BITS: u32 = 11;
+/// Digits of [`sort`].
 const DIGITS: u32 = 3;
-const SORTED_MAX: usize = 1 << (DIGIT_BITS * DIGITS - SPARE_BITS - 1);
 
-/// With fewer entries the tables of the digits are most of the work.
+/// With fewer entries the tables of the digits are most of the work; more have longer digits than there are tables for.
 const SORTED_MIN: usize = 1 << 13;
+const SORTED_MAX: usize = 1 << 24;
 
-/// Sorts entries by as many bits of the hash as a list of so many can have, in place of those that are equal there.
-fn sort(entries: &mut Vec<u64>) {
+/// The most bits of a hash in a list of so many entries.
+fn hash_bits_of(terms: usize) -> u32 {
+    (terms.max(1).ilog2() + 1 + SPARE_BITS).clamp(HASH_BITS_MIN, HASH_BITS)
+}
+
+/// Sorts entries by so many bits of the hash at least; those that are equal there come in any order.
+fn sort(entries: &mut Vec<u64>, hash_bits: u32) {
     if !(SORTED_MIN..SORTED_MAX).contains(&entries.len()) {
         return entries.sort_unstable();
     }
-    let digit = |entry: u64, place: u32| (entry >> (64 - DIGIT_BITS * (DIGITS - place))) as usize % (1 << DIGIT_BITS);
-    let mut ends = [[0u32; 1 << DIGIT_BITS]; DIGITS as usize];
+    let digit_bits = hash_bits.div_ceil(DIGITS);
+    let mask = (1 << digit_bits) - 1;
+    let digit = |entry: u64, place: u32| (entry >> (64 - digit_bits * (DIGITS - place))) as usize & mask;
+    let mut ends = vec![[0u32; DIGITS as usize]; mask + 1];
     for entry in &*entries {
         for place in 0..DIGITS {
-            ends[place as usize][digit(*entry, place)] += 1;
+            ends[digit(*entry, place)][place as usize] += 1;
         }
     }
     let mut sorted = vec![0; entries.len()];
     for place in 0..DIGITS {
-        let next = &mut ends[place as usize];
+        let mut next = Vec::with_capacity(mask + 1);
         let mut at = 0;
-        for count in next.iter_mut() {
-            at += std::mem::replace(count, at);
+        for counts in &ends {
+            next.push(at);
+            at += counts[place as usize];
         }
         for entry in &*entries {
             let to = &mut next[digit(*entry, place)];
@@ -180,11 +190,13 @@ fn sort(entries: &mut Vec<u64>) {
 
 /// Writes the list. `entries` come from [`entry`].
 pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
-    sort(entries);
+    let sorted_bits = hash_bits_of(entries.len());
+    sort(entries, sorted_bits);
     let hash = |entry: &u64| hash_of(*entry);
-    let sorted_by = |entry: &u64| *entry >> (64 - DIGIT_BITS * DIGITS);
-    let terms = entries.chunk_by(|a, b| sorted_by(a) == sorted_by(b)).count().max(1);
-    let hash_bits = (terms.ilog2() + 1 + SPARE_BITS).clamp(HASH_BITS_MIN, HASH_BITS);
+    let sorted_by = |entry: u64| entry >> (64 - sorted_bits);
+    let others = entries.windows(2).filter(|pair| sorted_by(pair[0]) != sorted_by(pair[1])).count();
+    let terms = others + 1;
+    let hash_bits = hash_bits_of(terms);
     let cut = HASH_BITS - hash_bits;
     let delta_k = rice_parameter((1 << hash_bits) / terms as u64);
     let blocks = entries.iter().map(block_of).max().map_or(0, |last| last + 1);
@@ -282,9 +294,13 @@ fn put_blocks(body: &mut BitWriter, list: &[u64], blocks: u64) {
         return;
     }
     body.put(1, 2);
-    let mut list = list.iter().peekable();
-    for block in 0..blocks {
-        body.put(u64::from(list.next_if(|next| **next == block).is_some()), 1);
+    const AT_ONCE: u64 = 32;
+    let mut list = list;
+    for from in (0..blocks).step_by(AT_ONCE as usize) {
+        let bits = AT_ONCE.min(blocks - from);
+        let (within, after) = list.split_at(list.partition_point(|block| *block < from + bits));
+        list = after;
+        body.put(within.iter().fold(0, |all, block| all | 1 << (bits - 1 - (block - from))), bits as u32);
     }
 }
 

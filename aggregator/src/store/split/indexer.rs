@@ -19,25 +19,26 @@ use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use logweir_proto::record::field;
 
-use self::distinct::Distinct;
+use self::distinct::{Distinct, Entries};
 use self::hashed::Hashed;
 use self::said::{Said, is_found_by_words};
+use self::told::Cuts;
 use self::words::{FOLDED, Fronts};
 pub use self::words::{FRONT_CHARS, for_each_word, front};
-use super::derived::{self, Deriver, Piece};
+use super::derived::Deriver;
 use super::hashes;
 use super::lexicon::{LexiconBuilder, class};
 use super::rows::{Dictionary, Numbers, dictionary};
 use super::tally::Cursor;
-use crate::store::block::{cell, texts};
+use crate::store::block::texts;
 use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT, Kind, Layout};
-use crate::store::segment::Counts;
-use crate::store::spell::Cell;
+use crate::store::segment::{BLOCK_ROWS_MAX, Counts};
 use crate::store::token::{self, WORD_BYTES_MAX};
 
 mod distinct;
 mod hashed;
 pub mod said;
+mod told;
 mod words;
 
 /// A block with more distinct words is scanned.
@@ -82,9 +83,10 @@ pub struct Indexer {
     found_by_words: BTreeSet<String>,
     /// By place of a column.
     hashed: Vec<Hashed>,
+    cuts: Vec<Cuts>,
     /// Reused: the entries of the variable words of a block, each once, and the hashes of these.
     variable: Vec<u64>,
-    words: Distinct,
+    words: Entries,
     fronts: Fronts,
     distinct: Distinct,
     /// In which rows the words at hand stand.
@@ -106,8 +108,9 @@ impl Default for Indexer {
             scans: Scans::default(),
             found_by_words: BTreeSet::new(),
             hashed: Vec::new(),
+            cuts: Vec::new(),
             variable: Vec::new(),
-            words: Distinct::default(),
+            words: Entries::default(),
             fronts: Fronts::default(),
             distinct: Distinct::default(),
             at: Cursor::default(),
@@ -143,6 +146,15 @@ pub struct Rows<'a> {
     pub numbers: &'a dyn Fn(usize) -> Option<Numbers<'a>>,
 }
 
+/// A word by its number in the lexicon, or its entry in the hash list and the number of its front.
+#[derive(Debug, Clone, Copy)]
+enum Word {
+    Sentence(u32),
+    Variable(u64, u32),
+    /// It is too long for more.
+    Front(u32),
+}
+
 /// The texts of a block that are cut into words.
 struct Texts<'a>([Option<&'a StringArray>; 2]);
 
@@ -158,6 +170,10 @@ impl<'a> Texts<'a> {
         self.0.map(|texts| {
             texts.filter(|texts| texts.is_valid(row)).map(|texts| texts.value(row)).filter(|text| !text.is_empty())
         })
+    }
+
+    fn have_stacks(&self) -> bool {
+        self.0[1].is_some()
     }
 
     fn has_stack(&self, row: usize) -> bool {
@@ -245,24 +261,16 @@ impl Indexer {
                 }
                 None => {
                     let texts = column.as_string::<i32>();
-                    let Some(said) = said else { return self.add_values(name, texts, block) };
-                    let mut alone = vec![false; texts.len()];
-                    said.unsaid(place, column).for_each(|(_, row)| alone[row] = true);
-                    let kept: StringArray = texts
-                        .iter()
-                        .zip(alone)
-                        .map(|(text, alone)| text.filter(|text| alone || !left_out(text.as_bytes())))
-                        .collect();
-                    if kept.null_count() > texts.null_count() {
-                        self.found_by_words.insert(name.to_owned());
-                    }
-                    self.add_values(name, &kept, block)
+                    let mut alone = vec![said.is_none(); texts.len()];
+                    said.iter().flat_map(|said| said.unsaid(place, column)).for_each(|(_, row)| alone[row] = true);
+                    let values = texts.iter().zip(alone);
+                    self.add_values(name, values.filter_map(|(text, alone)| Some((text?.as_bytes(), alone))), block)
                 }
             },
             Kind::Int => {
                 let integers = column.as_primitive::<Int64Type>();
-                let texts: StringArray = integers.iter().map(|value| Some(value?.to_string())).collect();
-                self.add_values(name, &texts, block)
+                let texts: Vec<String> = integers.iter().flatten().map(|value| value.to_string()).collect();
+                self.add_values(name, texts.iter().map(|text| (text.as_bytes(), true)), block)
             }
             Kind::Float | Kind::Bool => 0,
         }
@@ -324,7 +332,6 @@ impl Indexer {
         let before = self.lexicon.block_terms();
         self.variable.clear();
         self.words.begin();
-        self.fronts.begin_block();
         self.at = Cursor::default();
         let occurrences = self.add_texts(rows, &texts, told.map(|told| (told, &said)), block);
         let distinct = self.distinct_words(before);
@@ -361,8 +368,11 @@ impl Indexer {
         while row < rows.batch.num_rows() {
             let from = row;
             row += 1;
+            if template(from).is_some() {
+                continue;
+            }
             let found = texts.of_row(from);
-            if template(from).is_some() || found == [None, None] {
+            if found == [None, None] {
                 continue;
             }
             // The same text again is a row more of each of its words.
@@ -386,136 +396,70 @@ impl Indexer {
         Some(occurrences)
     }
 
-    /// Adds the words of the messages that are told: those of each template once, and those of the values in it. How
-    /// many words the messages have, about.
-    fn add_told(&mut self, told: &Told<'_>, said: &Said, rows: &Rows<'_>, block: u32) -> usize {
-        let mut occurrences = 0;
-        let mut of_template: Vec<Vec<u32>> = Vec::new();
-        for row in 0..told.numbers.len() {
-            let Some(number) = said.template(row) else { continue };
-            if of_template.len() <= number {
-                of_template.resize_with(number + 1, Vec::new);
-            }
-            of_template[number].push(row as u32);
-        }
-        for (template, told_rows) in told.deriver.by_words().zip(&of_template) {
-            let Some(template) = template.filter(|_| !told_rows.is_empty()) else { continue };
-            self.at.begin_unit(told_rows.len());
-            for piece in template {
-                if let Piece::Literal(text) = piece {
-                    occurrences += told_rows.len() * self.add_text(text, block);
-                }
-            }
-            let mut done = Vec::new();
-            for piece in template {
-                let Piece::Column(key) = piece else { continue };
-                let Some(column) = told.deriver.column(key) else { continue };
-                occurrences += told_rows.len();
-                if !done.contains(&column) {
-                    done.push(column);
-                    self.add_told_values(rows, column, key.kind, told_rows, block);
-                }
-            }
-        }
-        occurrences
-    }
-
-    /// Adds the words of the values of a column in some rows.
-    fn add_told_values(&mut self, rows: &Rows<'_>, column: usize, kind: Kind, told_rows: &[u32], block: u32) {
-        let array = rows.batch.column(column);
-        // Where every row has a value, its number is in the place of the row.
-        let numbers = (rows.numbers)(column).filter(|numbers| numbers.numbers.len() == array.len());
-        let mut firsts = std::mem::take(&mut self.firsts);
-        firsts.clear();
-        match numbers {
-            Some(numbers) => {
-                if self.times.len() < numbers.dictionary.len() {
-                    self.times.resize(numbers.dictionary.len(), 0);
-                }
-                for row in told_rows {
-                    let times = &mut self.times[numbers.numbers[*row as usize] as usize];
-                    if *times == 0 {
-                        firsts.push((*row, 0));
-                    }
-                    *times += 1;
-                }
-                for (row, times) in &mut firsts {
-                    *times = std::mem::take(&mut self.times[numbers.numbers[*row as usize] as usize]);
-                }
-            }
-            None => {
-                self.distinct.begin();
-                for row in told_rows {
-                    let Some(value) = cell(array, kind, *row as usize) else { continue };
-                    let (place, is_new) = self.distinct.number(match value {
-                        Cell::Str(text) => dictionary::hash(self.seed, text.as_bytes()),
-                        Cell::Int(number) => spread(number as u64),
-                        Cell::Float(number) => spread(number.to_bits()),
-                        Cell::Bool(bit) => u64::from(bit),
-                    });
-                    if is_new {
-                        firsts.push((*row, 0));
-                    }
-                    firsts[place].1 += 1;
-                }
-            }
-        }
-        self.at.begin_part();
-        let mut text = Vec::new();
-        for (row, times) in &firsts {
-            self.at.begin_value(*times as usize);
-            match cell(array, kind, *row as usize) {
-                Some(Cell::Str(text)) => {
-                    self.add_text(text, block);
-                }
-                Some(number) => {
-                    text.clear();
-                    if derived::put(number, &mut text) {
-                        self.add_text(std::str::from_utf8(&text).unwrap_or_default(), block);
-                    }
-                }
-                None => {}
-            }
-        }
-        self.firsts = firsts;
-    }
-
     /// Adds the words of a text; how many there were.
     fn add_text(&mut self, text: &str, block: u32) -> usize {
         let mut words = 0;
         for_each_word(text, |word| {
-            // `word` has its class in front.
             words += 1;
-            let folded = &word[1..];
-            let long = folded.len() > WORD_BYTES_MAX;
-            if long || is_variable(folded) {
-                if !long {
-                    let entry = hashes::entry(word, block);
-                    if self.words.insert(hashes::hash_of(entry)) {
-                        self.variable.push(entry);
-                    }
-                }
-                self.fronts.add(folded, &mut self.lexicon);
-            } else {
-                self.lexicon.add_word(word, &self.at);
-            }
+            let word = self.found(word);
+            self.note(word, block);
         });
         words
     }
 
-    /// Adds the values of a column; how many went into the hash list.
-    fn add_values(&mut self, name: &str, values: &StringArray, block: u32) -> usize {
+    /// What is known of a word, which has its class in front.
+    #[inline]
+    fn found(&mut self, word: &[u8]) -> Word {
+        let folded = &word[1..];
+        let long = folded.len() > WORD_BYTES_MAX;
+        if !long && !is_variable(folded) {
+            return Word::Sentence(self.lexicon.number(word));
+        }
+        let front = self.fronts.number(folded, &mut self.lexicon);
+        if long { Word::Front(front) } else { Word::Variable(hashes::entry(word, 0), front) }
+    }
+
+    /// Adds a word that stands in the rows at hand.
+    #[inline]
+    fn note(&mut self, word: Word, block: u32) {
+        let front = match word {
+            Word::Sentence(number) => return self.lexicon.see_word(number, &self.at),
+            Word::Variable(entry, front) => {
+                if self.words.insert(entry) {
+                    self.variable.push(hashes::in_block(entry, block));
+                }
+                front
+            }
+            Word::Front(front) => front,
+        };
+        self.lexicon.see(front);
+    }
+
+    /// Adds the values of a column, but for those that are not alone and found by words; how many went into the hash
+    /// list.
+    fn add_values<'a>(&mut self, name: &str, values: impl Iterator<Item = (&'a [u8], bool)>, block: u32) -> usize {
         self.distinct.begin();
-        let mut distinct: Vec<&[u8]> = Vec::new();
-        let mut last = None;
-        for value in values.iter().flatten() {
+        let mut distinct: Vec<&[u8]> = Vec::with_capacity(values.size_hint().1.unwrap_or(0).min(BLOCK_ROWS_MAX));
+        let (mut last, mut left_out) = (None, false);
+        for (value, alone) in values {
+            if last.replace((value, alone)) == Some((value, alone)) {
+                continue;
+            }
             // With more than the lexicon takes they are all hashed, and the list has each once anyhow. A collision would
             // lose a value: the seed keeps anybody from choosing one.
             let many = distinct.len() > LEXICON_VALUES_MAX;
-            if last != Some(value) && (many || self.distinct.insert(dictionary::hash(self.seed, value.as_bytes()))) {
-                distinct.push(value.as_bytes());
+            let seed = if alone { self.seed } else { !self.seed };
+            if !many && !self.distinct.insert(dictionary::hash(seed, value)) {
+                continue;
             }
-            last = Some(value);
+            if alone || !is_found_by_words(value) {
+                distinct.push(value);
+            } else {
+                left_out = true;
+            }
+        }
+        if left_out {
+            self.found_by_words.insert(name.to_owned());
         }
         let count = distinct.len();
         self.add_distinct(name, distinct.into_iter(), count, block)
@@ -551,6 +495,9 @@ impl Indexer {
 fn put_folded(term: &mut Vec<u8>, value_at: usize, value: &[u8]) {
     term.truncate(value_at);
     term.extend_from_slice(value);
+    if is_folded(value) {
+        return;
+    }
     if value.is_ascii() {
         return term[value_at..].make_ascii_lowercase();
     }
@@ -560,17 +507,27 @@ fn put_folded(term: &mut Vec<u8>, value_at: usize, value: &[u8]) {
     term.extend_from_slice(folded.as_bytes());
 }
 
+/// Whether the bytes are ASCII without an upper-case letter: most ids are.
+fn is_folded(value: &[u8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x80 * EACH;
+    // The top bit of each byte beyond ASCII, and of each from `A` to `Z`, as long as no byte carries into the next.
+    let word = |bytes: &[u8; 8]| {
+        let (word, low) = (u64::from_le_bytes(*bytes), u64::from_le_bytes(*bytes) & !TOPS);
+        let (from_a, behind_z) = (low + (0x80 - 0x41) * EACH, low + (0x80 - 0x5b) * EACH);
+        (word | (from_a & !behind_z)) & TOPS
+    };
+    match value.last_chunk::<8>() {
+        Some(last) => value.as_chunks::<8>().0.iter().fold(word(last), |all, bytes| all | word(bytes)) == 0,
+        None => value.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()),
+    }
+}
+
 /// The keys that occur.
 fn used(keys: &UInt16Array, values: usize) -> Vec<usize> {
     let mut seen = vec![false; values];
     keys.iter().flatten().for_each(|key| seen[usize::from(key)] = true);
     (0..values).filter(|key| seen[*key]).collect()
-}
-
-/// Different for different words; near ones lie far apart.
-fn spread(word: u64) -> u64 {
-    let word = word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    word ^ word >> 32
 }
 
 /// The term of a value.

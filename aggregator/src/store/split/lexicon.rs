@@ -53,11 +53,25 @@ pub enum LexiconError {
 const RECENT_LOG2: u32 = 10;
 
 /// A short term as one number that no other has; never 0.
+#[inline]
 fn packed(term: &[u8]) -> Option<u128> {
-    let mut bytes = [0; 16];
-    bytes.get_mut(..term.len())?.copy_from_slice(term);
-    bytes[15] = (bytes[15] == 0).then_some(term.len() as u8 + 1)?;
-    Some(u128::from_le_bytes(bytes))
+    let len = term.len();
+    if len >= 16 {
+        return None;
+    }
+    // What the last bytes share with the first ones is the same in both.
+    let bytes = match (term.first_chunk::<8>(), term.last_chunk::<8>()) {
+        (Some(first), Some(last)) => {
+            u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << (8 * (len - 8))
+        }
+        _ => match (term.first_chunk::<4>(), term.last_chunk::<4>()) {
+            (Some(first), Some(last)) => {
+                u128::from(u32::from_le_bytes(*first)) | u128::from(u32::from_le_bytes(*last)) << (8 * (len - 4))
+            }
+            _ => term.iter().rev().fold(0, |all, byte| all << 8 | u128::from(*byte)),
+        },
+    };
+    Some(bytes | (len as u128 + 1) << 120)
 }
 
 /// Collects the terms of block after block.
@@ -112,18 +126,23 @@ impl LexiconBuilder {
     /// Adds a term, with its class byte, to the current block; `true` if the block did not have it.
     pub fn add(&mut self, term: &[u8]) -> bool {
         let number = self.number(term);
-        self.see(number, Met::default())
+        self.see(number)
     }
 
-    /// Adds a word, with its class byte, that stands in the rows at hand.
-    pub fn add_word(&mut self, term: &[u8], at: &Cursor) {
-        let number = self.number(term);
-        if !self.see(number, Met::first(at)) {
+    /// Adds the term with a number.
+    pub fn see(&mut self, number: u32) -> bool {
+        self.see_first(number, Met::default())
+    }
+
+    /// Adds the word with a number, which stands in the rows at hand.
+    pub fn see_word(&mut self, number: u32, at: &Cursor) {
+        if !self.see_first(number, Met::first(at)) {
             self.seen[number as usize].met.again(at);
         }
     }
 
-    fn number(&mut self, term: &[u8]) -> u32 {
+    /// The number of a term, with its class byte: the same in all blocks.
+    pub fn number(&mut self, term: &[u8]) -> u32 {
         let Some(packed) = packed(term) else { return self.find_number(term) };
         let slot = (packed as u64 ^ (packed >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - RECENT_LOG2);
         match self.recent.get(slot as usize) {
@@ -146,7 +165,7 @@ impl LexiconBuilder {
         number
     }
 
-    fn see(&mut self, number: u32, met: Met) -> bool {
+    fn see_first(&mut self, number: u32, met: Met) -> bool {
         let until = self.blocks.len() as u32;
         let seen = &mut self.seen[number as usize];
         if seen.until == until {
@@ -343,6 +362,23 @@ fn take<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_term_is_one_number() {
+        let mut found = HashMap::new();
+        for len in 0..20usize {
+            for first in [b'a', 0, 255] {
+                let term: Vec<u8> = (0..len as u8).map(|i| if i == 0 { first } else { i }).collect();
+                match packed(&term) {
+                    Some(number) => {
+                        assert_eq!(number.to_le_bytes()[..len], term[..]);
+                        assert_eq!(found.entry(number).or_insert(term.clone()), &term);
+                    }
+                    None => assert!(len > 15),
+                }
+            }
+        }
+    }
 
     #[test]
     fn terms_are_found_in_their_blocks() {

@@ -67,11 +67,16 @@ pub struct Numbers<'a> {
     /// Of the rows that have a value.
     pub numbers: &'a [u32],
     pub dictionary: &'a Dictionary,
+    /// Each number that occurs, and how often, unless that is to be counted first.
+    counted: &'a [(u32, u32)],
 }
 
-impl Numbers<'_> {
+impl<'a> Numbers<'a> {
     /// Each number that occurs, and how often, in the order of their first rows. `times` is all zeros before and after.
-    pub fn occurring(&self, times: &mut Vec<u32>) -> Vec<(u32, u32)> {
+    pub fn occurring(&self, times: &mut Vec<u32>) -> Cow<'a, [(u32, u32)]> {
+        if !self.counted.is_empty() {
+            return Cow::Borrowed(self.counted);
+        }
         if times.len() < self.dictionary.len() {
             times.resize(self.dictionary.len(), 0);
         }
@@ -84,11 +89,11 @@ impl Numbers<'_> {
             *times += 1;
         }
         found.iter_mut().for_each(|(number, occurs)| *occurs = std::mem::take(&mut times[*number as usize]));
-        found
+        Cow::Owned(found)
     }
 
     /// A value as the indexes and counts spell it; `None` for types that they do not have.
-    pub fn spelled(&self, number: u32, kind: Kind) -> Option<Cow<'_, [u8]>> {
+    pub fn spelled(&self, number: u32, kind: Kind) -> Option<Cow<'a, [u8]>> {
         match kind {
             Kind::Str => Some(Cow::Borrowed(self.dictionary.text(number))),
             Kind::Int => Some(Cow::Owned((self.dictionary.word(number) as i64).to_string().into_bytes())),
@@ -154,7 +159,7 @@ impl RowsWriter {
     /// The values of the last block in a column that is numbered.
     pub fn numbers(&self, column: usize) -> Option<Numbers<'_>> {
         let chunk = self.columns.get(column).filter(|chunk| chunk.is_numbered())?;
-        Some(Numbers { numbers: &chunk.numbers, dictionary: &chunk.dictionary })
+        Some(Numbers { numbers: &chunk.numbers, dictionary: &chunk.dictionary, counted: &chunk.occurring })
     }
 
     fn close_group(&mut self) -> Result<(), ParquetError> {

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::cache::{SplitCache, SplitSegment};
 use super::columns::Columns;
-use super::footer::{Footer, SplitMeta, TRAILER_BYTES, Trailer};
+use super::footer::{Footer, SplitMeta, TRAILER_BYTES, Trailer, VERSION};
 use super::gate::Gate;
 use super::hashes::{self, HashList};
 use super::indexer::{Indexer, Rows};
@@ -25,6 +25,8 @@ use crate::store::column::{ColumnKey, Kind, add_stats};
 use crate::store::fixture::{self, Row, row};
 use crate::store::objects::Objects;
 use crate::store::segment::{Probe, Projection, Segment};
+
+mod golden;
 
 struct Place {
     _runtime: tokio::runtime::Runtime,

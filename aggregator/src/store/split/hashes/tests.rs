@@ -18,9 +18,10 @@ fn long_lists_are_sorted_by_digits_and_find_every_term() {
     let mut entries: Vec<u64> = (0..20_000).flat_map(|i| blocks_of(i).map(|b| entry(&term(i), b))).collect();
     assert!(entries.len() > SORTED_MIN);
     let (mut sorted, mut want) = (entries.clone(), entries.clone());
-    sort(&mut sorted);
+    let sorted_bits = hash_bits_of(entries.len());
+    sort(&mut sorted, sorted_bits);
     want.sort_unstable();
-    let bits = |entries: &[u64]| entries.iter().map(|entry| entry >> 31).collect::<Vec<_>>();
+    let bits = |entries: &[u64]| entries.iter().map(|entry| entry >> (64 - sorted_bits)).collect::<Vec<_>>();
     assert_eq!(bits(&sorted), bits(&want));
     let bytes = Bytes::from(encode(&mut entries));
     let Some(Needs::Bytes(first)) = HashList::needs(&bytes) else { panic!("a list of pages") };

@@ -32,6 +32,8 @@ pub(super) struct Said {
     of_rows: Vec<u8>,
     /// By template its columns.
     columns: Vec<Vec<usize>>,
+    /// What stands in `of_rows`, each once.
+    occurring: Vec<u8>,
 }
 
 impl Said {
@@ -41,13 +43,18 @@ impl Said {
             Some(template?.iter().filter_map(column).collect())
         };
         let columns: Vec<Option<Vec<usize>>> = told.deriver.by_words().map(of_template).collect();
-        let of_row = |(row, number): (usize, Option<i64>)| {
-            let number = usize::try_from(number?).ok()?;
-            let by_words = columns.get(number)?.is_some() && !texts.has_stack(row);
-            by_words.then_some(number as u8)
-        };
-        let of_rows = told.numbers.iter().enumerate().map(|row| of_row(row).unwrap_or(NONE)).collect();
-        Said { of_rows, columns: columns.into_iter().map(Option::unwrap_or_default).collect() }
+        let numbers = columns.iter().zip(0u8..).map(|(columns, number)| if columns.is_some() { number } else { NONE });
+        let numbers: Vec<u8> = numbers.collect();
+        let number = |number: i64| numbers.get(number as usize).copied().unwrap_or(NONE);
+        let mut of_rows: Vec<u8> = told.numbers.values().iter().map(|told| number(*told)).collect();
+        let has_none = |row: usize| told.numbers.is_null(row) || texts.has_stack(row);
+        if told.numbers.null_count() > 0 || texts.have_stacks() {
+            of_rows.iter_mut().enumerate().filter(|(row, _)| has_none(*row)).for_each(|(_, number)| *number = NONE);
+        }
+        let mut occurs = [false; NONE as usize + 1];
+        of_rows.iter().for_each(|number| occurs[usize::from(*number)] = true);
+        let occurring = (0..=NONE).filter(|number| occurs[usize::from(*number)]).collect();
+        Said { of_rows, columns: columns.into_iter().map(Option::unwrap_or_default).collect(), occurring }
     }
 
     /// The template of the message of a row.
@@ -64,7 +71,9 @@ impl Said {
     pub(super) fn unsaid(&self, column: usize, array: &ArrayRef) -> impl Iterator<Item = (usize, usize)> {
         let mut says = [false; NONE as usize + 1];
         self.columns.iter().zip(&mut says).for_each(|(columns, says)| *says = columns.contains(&column));
-        let rows = (0..array.len()).filter(|row| array.is_valid(*row)).enumerate();
+        let all_say = !self.occurring.is_empty() && self.occurring.iter().all(|number| says[usize::from(*number)]);
+        let rows = if all_say { 0 } else { array.len() };
+        let rows = (0..rows).filter(|row| array.is_valid(*row)).enumerate();
         rows.filter(move |(_, row)| !says[usize::from(self.of_rows.get(*row).copied().unwrap_or(NONE))])
     }
 }

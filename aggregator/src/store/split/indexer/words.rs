@@ -15,38 +15,40 @@ pub fn front(folded: &str) -> &str {
     end.map_or(folded, |(_, (at, _))| &folded[..at])
 }
 
-/// The fronts of a block: nearly always the same few, so ASCII ones are remembered in a table.
+/// The fronts of words: nearly always the same few, so the numbers of ASCII ones are remembered in a table.
 #[derive(Debug)]
 pub(super) struct Fronts {
-    /// By [`Fronts::slot`]: whether the block has it.
-    seen: Vec<bool>,
+    /// By [`Fronts::slot`] the number in the lexicon plus one.
+    numbers: Vec<u32>,
     term: Vec<u8>,
 }
 
 impl Default for Fronts {
     fn default() -> Fronts {
-        Fronts { seen: vec![false; 28 * 28 * 28], term: Vec::new() }
+        Fronts { numbers: vec![0; 28 * 28 * 28], term: Vec::new() }
     }
 }
 
 impl Fronts {
-    pub(super) fn begin_block(&mut self) {
-        self.seen.fill(false);
-    }
-
-    pub(super) fn add(&mut self, folded: &[u8], lexicon: &mut LexiconBuilder) {
+    /// The number of the front of a word.
+    pub(super) fn number(&mut self, folded: &[u8], lexicon: &mut LexiconBuilder) -> u32 {
         let end = folded.iter().take(FRONT_CHARS).position(u8::is_ascii_digit).unwrap_or(FRONT_CHARS.min(folded.len()));
         let mut ascii = &folded[..end];
-        match Fronts::slot(ascii) {
-            Some(slot) if self.seen[slot] => return,
-            Some(slot) => self.seen[slot] = true,
+        let slot = Fronts::slot(ascii);
+        match slot {
+            Some(slot) if self.numbers[slot] > 0 => return self.numbers[slot] - 1,
+            Some(_) => {}
             // Words come from text, so this is valid; were it not, the whole of it would be its front.
             None => ascii = std::str::from_utf8(folded).map_or(folded, |word| front(word).as_bytes()),
         }
         self.term.clear();
         self.term.push(class::FRONT);
         self.term.extend_from_slice(ascii);
-        lexicon.add(&self.term);
+        let number = lexicon.number(&self.term);
+        if let Some(slot) = slot {
+            self.numbers[slot] = number + 1;
+        }
+        number
     }
 
     fn slot(front: &[u8]) -> Option<usize> {
@@ -78,17 +80,21 @@ pub fn for_each_word(text: &str, mut each: impl FnMut(&[u8])) {
         return;
     }
     let mut word = [class::WORD; ASCII_WORD_BYTES_MAX + 1];
-    let mut rest = text.as_bytes();
-    while let Some(from) = rest.iter().position(|byte| FOLDED[usize::from(*byte)] != 0) {
-        rest = &rest[from..];
-        let len = rest.iter().position(|byte| FOLDED[usize::from(*byte)] == 0).unwrap_or(rest.len());
-        let (found, after) = rest.split_at(len);
-        let found = &found[..len.min(ASCII_WORD_BYTES_MAX)];
-        for (to, byte) in word[1..].iter_mut().zip(found) {
-            *to = FOLDED[usize::from(*byte)];
+    let mut len = 0;
+    for byte in text.bytes() {
+        let folded = FOLDED[usize::from(byte)];
+        if folded != 0 {
+            if let Some(to) = word.get_mut(len + 1) {
+                *to = folded;
+                len += 1;
+            }
+        } else if len > 0 {
+            each(&word[..=len]);
+            len = 0;
         }
-        each(&word[..=found.len()]);
-        rest = after;
+    }
+    if len > 0 {
+        each(&word[..=len]);
     }
 }
 

@@ -110,7 +110,11 @@ fn for_each_present(nulls: Option<&NullBuffer>, rows: Range<usize>, mut each: im
 struct Table {
     /// The values of the block; held, so that no others come to their place.
     values: Option<StringArray>,
+    /// By key the number in the file, and how many rows of the block at hand have it.
     numbers: Vec<u32>,
+    rows: Vec<u32>,
+    /// Reused: keys that have no number yet.
+    new: Vec<u16>,
 }
 
 impl Table {
@@ -122,16 +126,33 @@ impl Table {
             self.values = Some(values.clone());
             self.numbers.clear();
             self.numbers.resize(values.len(), Table::UNKNOWN);
+            self.rows.clear();
+            self.rows.resize(values.len(), 0);
         }
     }
 
-    #[inline]
-    fn number(&mut self, key: usize, values: &StringArray, dictionary: &mut Dictionary) -> u32 {
-        let number = &mut self.numbers[key];
-        if *number == Table::UNKNOWN {
-            *number = dictionary.number_text(values.value(key).as_bytes());
+    /// Counts the rows of each key, which are met in the order of their first rows.
+    fn count(&mut self, keys: impl Iterator<Item = u16>, met: &mut Vec<(u32, u32)>) {
+        for key in keys {
+            let rows = &mut self.rows[usize::from(key)];
+            if *rows == 0 {
+                met.push((u32::from(key), 0));
+            }
+            *rows += 1;
         }
-        *number
+    }
+
+    /// Numbers the keys that were met, and puts in the place of each its number and its rows.
+    fn number(&mut self, met: &mut [(u32, u32)], values: &StringArray, dictionary: &mut Dictionary) {
+        let Table { numbers, rows, new, .. } = self;
+        new.clear();
+        new.extend(met.iter().map(|(key, _)| *key as u16).filter(|key| numbers[usize::from(*key)] == Table::UNKNOWN));
+        let texts = new.iter().map(|key| values.value(usize::from(*key)).as_bytes());
+        dictionary.number_texts(texts, DICTIONARY_BYTES_MAX, |at, number| numbers[usize::from(new[at])] = number);
+        for (key, counted) in met {
+            let at = *key as usize;
+            (*key, *counted) = (numbers[at], std::mem::take(&mut rows[at]));
+        }
     }
 }
 
@@ -160,10 +181,13 @@ pub(super) struct Chunk {
     has_numbers: bool,
     /// Of the last block, for the rows that have a value.
     pub(super) numbers: Vec<u32>,
+    /// Each of these once and in how many rows it stands, if that was counted.
+    pub(super) occurring: Vec<(u32, u32)>,
     /// Pages that wait for the order of the dictionary, and then that.
     held: Vec<Held>,
     order: Option<Order>,
     encodings: Vec<Encoding>,
+    /// As [`rank`] says.
     bounds: Option<(u64, u64)>,
     index: Option<ColumnIndexBuilder>,
 }
@@ -187,6 +211,7 @@ impl Chunk {
             numbering: false,
             has_numbers: false,
             numbers: Vec::new(),
+            occurring: Vec::new(),
             held: Vec::new(),
             order: None,
             encodings: Vec::new(),
@@ -247,10 +272,12 @@ impl Chunk {
 
     /// Numbers the values of a block, unless there are too many.
     fn number(&mut self, cells: &Cells<'_>, nulls: Option<&NullBuffer>, rows: usize) {
-        let Chunk { dictionary, numbers, table, .. } = self;
+        let Chunk { dictionary, numbers, table, occurring, .. } = self;
         let known = dictionary.len();
         let mut too_large = false;
         numbers.clear();
+        numbers.reserve(rows);
+        occurring.clear();
         match cells {
             Cells::Texts(offsets, data) => for_each_present(nulls, 0..rows, |row| {
                 if !too_large {
@@ -260,12 +287,21 @@ impl Chunk {
             }),
             Cells::Numbered(keys, values) => {
                 table.begin(values);
-                for_each_present(nulls, 0..rows, |row| {
-                    if !too_large {
-                        numbers.push(table.number(usize::from(keys[row]), values, dictionary));
-                        too_large = dictionary.bytes() > DICTIONARY_BYTES_MAX;
+                let keys = || keys[..rows].iter().copied();
+                match nulls {
+                    None => table.count(keys(), occurring),
+                    Some(nulls) => {
+                        table.count(keys().zip(nulls).filter_map(|(key, there)| there.then_some(key)), occurring)
                     }
-                });
+                }
+                table.number(occurring, values, dictionary);
+                let number = |key: u16| table.numbers[usize::from(key)];
+                match nulls {
+                    None => numbers.extend(keys().map(number)),
+                    Some(nulls) => {
+                        numbers.extend(keys().zip(nulls).filter_map(|(key, there)| there.then(|| number(key))));
+                    }
+                }
             }
             Cells::Words(words) => {
                 for_each_present(nulls, 0..rows, |row| numbers.push(dictionary.number_word(words[row])));
@@ -378,10 +414,18 @@ impl Chunk {
             (Cells::Texts(offsets, data), Plain::Lengths) => {
                 let text = |row: usize| text(offsets, data, row);
                 let (texts_at, fronts) = match nulls {
-                    None => encode::texts_apart(|| rows.clone().map(text), words, body),
+                    None => {
+                        let joined = &data[offsets[rows.start] as usize..offsets[rows.end] as usize];
+                        encode::texts_apart(|| rows.clone().map(text), Some(joined), words, body)
+                    }
                     Some(nulls) => {
                         let nulls = nulls.slice(rows.start, rows.len());
-                        encode::texts_apart(|| nulls.valid_indices().map(|row| text(rows.start + row)), words, body)
+                        encode::texts_apart(
+                            || nulls.valid_indices().map(|row| text(rows.start + row)),
+                            None,
+                            words,
+                            body,
+                        )
                     }
                 };
                 cuts.push(texts_at);
@@ -397,7 +441,10 @@ impl Chunk {
                 Encoding::PLAIN
             }
             (Cells::Words(values), plain) => {
-                for_each_present(nulls, rows, |row| words.push(values[row]));
+                match nulls {
+                    None => words.extend_from_slice(&values[rows]),
+                    Some(_) => for_each_present(nulls, rows, |row| words.push(values[row])),
+                }
                 match plain {
                     // Parquet has differences of integers only.
                     Plain::Deltas if self.data_type != DataType::Float64 => {
@@ -436,38 +483,32 @@ impl Chunk {
     /// Notes the least and the greatest value of a page.
     fn add_bounds(&mut self, cells: &Cells<'_>, nulls: Option<&NullBuffer>, rows: Range<usize>, null_count: usize) {
         let Cells::Words(values) = cells else { return };
-        let is_less = less(&self.data_type);
-        let mut page: Option<(u64, u64)> = None;
-        let mut ordered = true;
-        for_each_present(nulls, rows, |row| {
-            let value = values[row];
-            ordered &= self.data_type != DataType::Float64 || !f64::from_bits(value).is_nan();
-            let (least, greatest) = page.get_or_insert((value, value));
-            if is_less(value, *least) {
-                *least = value;
+        let ranked = |word: u64| rank(&self.data_type, word);
+        let page = match (&self.data_type, nulls) {
+            (DataType::Float64 | DataType::UInt64, None) => extremes(values[rows].iter().map(|word| ranked(*word))),
+            // Most numbers are of this type.
+            (_, None) => extremes(values[rows].iter().map(|word| rank_integer(*word))),
+            (_, Some(_)) => {
+                let mut present = Vec::with_capacity(rows.len());
+                for_each_present(nulls, rows, |row| present.push(ranked(values[row])));
+                extremes(present.into_iter())
             }
-            if is_less(*greatest, value) {
-                *greatest = value;
-            }
-        });
+        };
         let Some(index) = &mut self.index else { return };
-        if !ordered {
-            // What is not a number has no place in the order.
+        let word = |ranked: u64| word(&self.data_type, ranked);
+        let is_nan = |ranked: u64| self.data_type == DataType::Float64 && f64::from_bits(word(ranked)).is_nan();
+        // What is not a number comes before or behind all others.
+        if page.is_some_and(|(least, greatest)| is_nan(least) || is_nan(greatest)) {
             self.index = None;
             self.bounds = None;
             return;
         }
-        let bytes = |value: Option<u64>| value.map_or_else(Vec::new, |value| value.to_le_bytes().to_vec());
+        let bytes = |ranked: Option<u64>| ranked.map_or_else(Vec::new, |ranked| word(ranked).to_le_bytes().to_vec());
         let (least, greatest) = (page.map(|page| page.0), page.map(|page| page.1));
         index.append(page.is_none(), bytes(least), bytes(greatest), null_count as i64);
         if let Some((least, greatest)) = page {
             let (all_least, all_greatest) = self.bounds.get_or_insert((least, greatest));
-            if is_less(least, *all_least) {
-                *all_least = least;
-            }
-            if is_less(*all_greatest, greatest) {
-                *all_greatest = greatest;
-            }
+            (*all_least, *all_greatest) = (least.min(*all_least), greatest.max(*all_greatest));
         }
     }
 
@@ -525,6 +566,7 @@ impl Chunk {
 
     fn statistics(&self) -> Option<Statistics> {
         let (least, greatest) = self.bounds?;
+        let (least, greatest) = (word(&self.data_type, least), word(&self.data_type, greatest));
         let nulls = Some(self.nulls as u64);
         Some(match self.descr.physical_type() {
             Type::DOUBLE => {
@@ -535,13 +577,37 @@ impl Chunk {
     }
 }
 
-/// The order of words of this type. Zeros of both signs differ, so that neither is left out of the bounds.
-fn less(data_type: &DataType) -> fn(u64, u64) -> bool {
+const SIGN: u64 = 1 << 63;
+
+/// Words of this type as numbers that are in the same order. Zeros of both signs differ, so that neither is left out of
+/// the bounds.
+#[inline]
+fn rank(data_type: &DataType, word: u64) -> u64 {
     match data_type {
-        DataType::Float64 => |a, b| f64::from_bits(a).total_cmp(&f64::from_bits(b)).is_lt(),
-        DataType::UInt64 => |a, b| a < b,
-        _ => |a, b| (a as i64) < (b as i64),
+        DataType::Float64 if word & SIGN != 0 => !word,
+        DataType::UInt64 => word,
+        _ => rank_integer(word),
     }
+}
+
+#[inline]
+fn rank_integer(word: u64) -> u64 {
+    word ^ SIGN
+}
+
+/// The word with a [`rank`].
+fn word(data_type: &DataType, ranked: u64) -> u64 {
+    match data_type {
+        DataType::Float64 if ranked & SIGN == 0 => !ranked,
+        DataType::UInt64 => ranked,
+        _ => ranked ^ SIGN,
+    }
+}
+
+fn extremes(ranked: impl Iterator<Item = u64>) -> Option<(u64, u64)> {
+    let both = ranked.fold((u64::MAX, 0), |(least, greatest), one| (one.min(least), one.max(greatest)));
+    // Nothing but what there is none of comes out of order.
+    (both.0 <= both.1).then_some(both)
 }
 
 pub(super) fn compression(compressed: bool) -> Result<Compression, ParquetError> {

@@ -6,12 +6,17 @@
 
 use std::io;
 
-use zstd::zstd_safe::{InBuffer, OutBuffer, compress_bound, get_error_name, zstd_sys::ZSTD_EndDirective};
+use zstd::zstd_safe::{CParameter, InBuffer, OutBuffer, compress_bound, get_error_name, zstd_sys::ZSTD_EndDirective};
 
 use super::ZSTD_LEVEL;
 
 /// A shorter page is one part: a code of its own costs some ten bytes.
 const PARTED_BYTES_MIN: usize = 4096;
+
+/// In pages up to this size zstd would look for five bytes that come again. Of numbers those are mostly chance, and
+/// cost more than the digits.
+const SMALL_BYTES_MAX: usize = 16 << 10;
+const SMALL_MATCH_BYTES: u32 = 6;
 
 /// What a further part adds to a frame at the most.
 const PART_BYTES_MAX: usize = 16;
@@ -31,6 +36,8 @@ impl Compressor {
     pub(in crate::store::split) fn compress(&mut self, bytes: &[u8], cuts: &[usize]) -> io::Result<&[u8]> {
         self.packed.clear();
         self.packed.reserve(compress_bound(bytes.len()) + cuts.len() * PART_BYTES_MAX);
+        let match_bytes = if bytes.len() <= SMALL_BYTES_MAX { SMALL_MATCH_BYTES } else { 0 };
+        self.zstd.set_parameter(CParameter::MinMatch(match_bytes))?;
         if cuts.is_empty() || bytes.len() < PARTED_BYTES_MIN {
             self.zstd.compress_to_buffer(bytes, &mut self.packed)?;
             return Ok(&self.packed);

@@ -7,6 +7,9 @@ use crate::equal::equal;
 /// Words below this one are numbered without a hash: states, durations, numbers of shapes.
 const SMALL_WORDS: u64 = 4096;
 
+/// Texts that are looked for together: what is read of them finds a place in the smallest cache.
+const NUMBERED_AT_ONCE: usize = 128;
+
 /// Slots of a table that is kept for the next row group.
 const SLOTS_KEPT_MAX: usize = 1 << 16;
 
@@ -78,20 +81,32 @@ impl Dictionary {
         self.words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()[..word_bytes]));
     }
 
-    /// The texts by what follows what all of them begin with, as far as one look sees.
+    /// The texts by what follows what all of them begin with, as far as one look sees: sixteen bytes where there are
+    /// few different ones, else twelve.
     pub(super) fn order(&self) -> Order {
         let text = |number| self.text(number);
         let front = super::encode::common_front((0..self.len() as u32).map(text));
-        let key = |number| {
+        let mut ranks = [0u8; 256];
+        for number in 0..self.len() as u32 {
+            text(number)[front..].iter().for_each(|byte| ranks[usize::from(*byte)] = 1);
+        }
+        let different = ranks.iter().filter(|there| **there == 1).count();
+        // The end of a text comes before all that may follow.
+        let (bits, seen) = if different < 64 { (6, 16) } else { (8, 12) };
+        let mut rank = 0;
+        for (byte, place) in ranks.iter_mut().enumerate() {
+            rank += u8::from(bits == 6 && *place == 1);
+            *place = if bits == 6 { rank } else { byte as u8 };
+        }
+        let key = |number: u32| {
             let text = &text(number)[front..];
-            let mut key = [0; 16];
-            let seen = text.len().min(key.len());
-            key[..seen].copy_from_slice(&text[..seen]);
-            (u128::from_be_bytes(key), number)
+            let text = &text[..text.len().min(seen)];
+            let key = text.iter().fold(0, |key, byte| key << bits | u128::from(ranks[usize::from(*byte)]));
+            key << (bits * (seen - text.len())) << u32::BITS | u128::from(number)
         };
-        let mut numbers: Vec<(u128, u32)> = (0..self.len() as u32).map(key).collect();
-        numbers.sort_unstable();
-        let numbers: Vec<u32> = numbers.into_iter().map(|(_, number)| number).collect();
+        let mut keys: Vec<u128> = (0..self.len() as u32).map(key).collect();
+        keys.sort_unstable();
+        let numbers: Vec<u32> = keys.into_iter().map(|key| key as u32).collect();
         let mut places = vec![0; numbers.len()];
         (0..).zip(&numbers).for_each(|(place, number)| places[*number as usize] = place);
         Order { numbers, places }
@@ -110,7 +125,8 @@ impl Dictionary {
     /// Forgets all values.
     pub(super) fn clear(&mut self) {
         let round = self.round + 1;
-        if self.slots.len() > SLOTS_KEPT_MAX {
+        // There are none when the dictionary was cut.
+        if self.slots.is_empty() || self.slots.len() > SLOTS_KEPT_MAX {
             *self = Dictionary::default();
         }
         self.round = round;
@@ -132,7 +148,11 @@ impl Dictionary {
     /// The number of a text.
     #[inline]
     pub(in crate::store) fn number_text(&mut self, text: &[u8]) -> u32 {
-        let hash = hash(self.seed, text);
+        self.number_hashed(text, hash(self.seed, text))
+    }
+
+    #[inline]
+    fn number_hashed(&mut self, text: &[u8], hash: u64) -> u32 {
         match self.find(hash, |dictionary, number| equal(dictionary.text(number), text)) {
             Ok(number) => number,
             Err(slot) => {
@@ -140,6 +160,35 @@ impl Dictionary {
                 self.values.extend_from_slice(text);
                 self.starts.push(self.values.len() as u32);
                 self.put(slot, hash, self.starts.len() as u32 - 2)
+            }
+        }
+    }
+
+    /// The numbers of texts, each told with the place of its text; 0 for those that come when there are so many bytes
+    /// already.
+    pub(super) fn number_texts<'a>(
+        &mut self,
+        texts: impl Iterator<Item = &'a [u8]>,
+        bytes_max: usize,
+        mut each: impl FnMut(usize, u32),
+    ) {
+        let mut texts = texts.enumerate();
+        let mut some = Vec::with_capacity(NUMBERED_AT_ONCE);
+        loop {
+            some.clear();
+            some.extend(texts.by_ref().take(NUMBERED_AT_ONCE).map(|(at, text)| (at, text, hash(self.seed, text))));
+            if some.is_empty() {
+                return;
+            }
+            // A dictionary is larger than what the processor has near. Reads that do not wait for one another are under
+            // way together: of all slots, and of the texts that these name.
+            let mask = self.slots.len() - 1;
+            let numbers = some.iter().map(|(_, _, hash)| self.slots[*hash as usize & mask].1 as usize);
+            let starts = numbers.filter(|number| *number > 0).map(|number| self.starts[number - 1]);
+            std::hint::black_box(starts.fold(0, |near, start| near ^ self.values[start as usize]));
+            for (at, text, hash) in &some {
+                let number = if self.bytes() > bytes_max { 0 } else { self.number_hashed(text, *hash) };
+                each(*at, number);
             }
         }
     }

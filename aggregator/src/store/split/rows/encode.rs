@@ -10,6 +10,9 @@ const DELTA_PART: usize = 64;
 /// Equal numbers that are worth a run.
 const RUN_MIN: usize = 8;
 
+/// Eight numbers of so many bits fill sixteen bytes.
+const EIGHTS_WIDTH_MAX: u32 = 16;
+
 /// Bits that numbers up to this one take.
 pub(super) fn width_of(most: u32) -> u32 {
     u32::BITS - most.leading_zeros()
@@ -27,19 +30,30 @@ pub(super) fn bits(bits: &BooleanBuffer, out: &mut Vec<u8>) {
 /// Numbers of `width` bits, in runs of one number and runs of packed ones.
 pub(super) fn hybrid(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
     let (mut packed_from, mut at) = (0, 0);
-    while at < numbers.len() {
-        let same = numbers[at..].iter().take_while(|number| **number == numbers[at]).count();
+    while let Some(within) = run_within(&numbers[at..]) {
+        let within = at + within;
+        let number = numbers[within];
+        let from = within - numbers[at..within].iter().rev().take_while(|before| **before == number).count();
+        at = within + numbers[within..].iter().take_while(|after| **after == number).count();
         // Packed numbers come in eights: a run gives them what they lack.
-        let fill = (at - packed_from).wrapping_neg() % 8;
-        if same >= fill + RUN_MIN {
-            pack_run(&numbers[packed_from..at + fill], width, out);
-            varint::put(out, ((same - fill) as u64) << 1);
-            out.extend_from_slice(&numbers[at].to_le_bytes()[..width.div_ceil(8) as usize]);
-            packed_from = at + same;
+        let fill = (from - packed_from).wrapping_neg() % 8;
+        if at - from >= fill + RUN_MIN {
+            pack_run(&numbers[packed_from..from + fill], width, out);
+            varint::put(out, ((at - from - fill) as u64) << 1);
+            out.extend_from_slice(&number.to_le_bytes()[..width.div_ceil(8) as usize]);
+            packed_from = at;
         }
-        at += same;
     }
     pack_run(&numbers[packed_from..], width, out);
+}
+
+/// A place within the first run of [`RUN_MIN`] numbers or more, or in a shorter one before it: whatever its phase, a
+/// long one has two places of those that are looked at.
+fn run_within(numbers: &[u32]) -> Option<usize> {
+    const STEP: usize = RUN_MIN / 2;
+    let same = |pair: (&u32, &u32)| pair.0 == pair.1;
+    let later = numbers.get(STEP..)?;
+    numbers.iter().step_by(STEP).zip(later.iter().step_by(STEP)).position(same).map(|at| at * STEP)
 }
 
 fn pack_run(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
@@ -49,8 +63,29 @@ fn pack_run(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
     let eights = numbers.len().div_ceil(8);
     varint::put(out, (eights as u64) << 1 | 1);
     let at = out.len();
+    if width <= EIGHTS_WIDTH_MAX {
+        return pack_eights(numbers, width, out);
+    }
     pack(numbers.iter().map(|number| u64::from(*number)), width, out);
     out.resize(at + eights * width as usize, 0);
+}
+
+/// [`pack`] of few bits, eight numbers at a time; zeros for those that are missing of the last eight.
+fn pack_eights(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
+    let four = |numbers: &[u32]| numbers.iter().rev().fold(0u64, |all, number| all << width | u64::from(*number));
+    let (eights, rest) = numbers.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let bytes = width as usize;
+    let mut at = out.len();
+    // Each eight is written as sixteen bytes, of which the next one overwrites those too many.
+    out.resize(at + numbers.len().div_ceil(8) * bytes + 16, 0);
+    for eight in eights.iter().chain((!rest.is_empty()).then_some(&last)) {
+        let all = u128::from(four(&eight[..4])) | u128::from(four(&eight[4..])) << (4 * width);
+        out[at..at + 16].copy_from_slice(&all.to_le_bytes());
+        at += bytes;
+    }
+    out.truncate(at);
 }
 
 /// The lowest bits of the first number come first; what is missing of the last byte is zero.
@@ -101,6 +136,9 @@ pub(in crate::store::split) fn deltas(values: &[u64], out: &mut Vec<u8>) {
         out.extend_from_slice(&[0; DELTA_BLOCK / DELTA_PART]);
         for (part, differences) in differences.chunks(DELTA_PART).enumerate() {
             let width = u64::BITS - differences.iter().map(above).fold(0, |all, one| all | one).leading_zeros();
+            if width == 0 {
+                continue;
+            }
             out[widths_at + part] = width as u8;
             let at = out.len();
             pack(differences.iter().map(above), width, out);
@@ -110,9 +148,11 @@ pub(in crate::store::split) fn deltas(values: &[u64], out: &mut Vec<u8>) {
 }
 
 /// Texts behind the lengths of all of them, or, where all begin alike, behind the lengths of their fronts, which stand
-/// once, and of what follows. Where the texts begin, and whether there are fronts.
+/// once, and of what follows. Where the texts begin, and whether there are fronts. `joined` are the texts one behind the
+/// other, if they lie so.
 pub(in crate::store::split) fn texts_apart<'a, I: Iterator<Item = &'a [u8]>>(
     texts: impl Fn() -> I,
+    joined: Option<&[u8]>,
     words: &mut Vec<u64>,
     out: &mut Vec<u8>,
 ) -> (usize, bool) {
@@ -128,6 +168,10 @@ pub(in crate::store::split) fn texts_apart<'a, I: Iterator<Item = &'a [u8]>>(
     }
     deltas(words, out);
     let at = out.len();
+    if let (0, Some(joined)) = (front, joined) {
+        out.extend_from_slice(joined);
+        return (at, false);
+    }
     for text in texts() {
         out.extend_from_slice(&text[skipped..]);
         skipped = front;

@@ -143,6 +143,9 @@ fn a_dictionary_that_grows_too_large_serves_the_blocks_before() {
         assert!(rows.len() > 4 && [0, 1500, 3000, 4500].iter().all(|row| rows.contains(row)), "{rows:?}");
         let columns = metadata.row_group(0).column(0);
         assert!(columns.dictionary_page_offset().is_some() && columns.compressed_size() < 200_000);
+        // The next row group begins anew.
+        let bytes = write(&blocks[0].schema(), &[plan], &blocks, 4000);
+        assert_eq!(concat_batches(&all.schema(), &read(&bytes)).unwrap(), all);
     }
 }
 
