@@ -13,7 +13,7 @@ use logweir_proto::text::{format_duration, visible};
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::args::{ListFormat, RulesBacktest};
+use crate::args::{ListFormat, ReportFormat, RulesBacktest};
 use crate::client::Client;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
@@ -32,8 +32,8 @@ pub async fn run(args: &RulesBacktest, console: &mut Console) -> Result<Exit> {
     let files = match logweir_alerting::check::files(&args.paths) {
         Ok(files) => files.into_iter().map(|(name, text)| File { name, text }).collect(),
         Err(problems) => {
-            let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            return Err(CliError::Usage(all.join("\n")));
+            super::wrong(problems, ReportFormat::Text, console)?;
+            return Ok(Exit::Usage);
         }
     };
     let before = match &args.diff {

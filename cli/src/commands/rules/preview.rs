@@ -7,9 +7,9 @@ use std::fmt::Write;
 use logweir_alerting::backtest::api::{File, Request};
 
 use super::backtest::{Answer, report};
-use crate::args::{ListFormat, RulesPreview};
+use crate::args::{ListFormat, ReportFormat, RulesPreview};
 use crate::client::Client;
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::exit::Exit;
 use crate::output::{Console, json_line};
 
@@ -21,8 +21,9 @@ const FILE: &str = "preview.yaml";
 pub async fn run(args: &RulesPreview, console: &mut Console) -> Result<Exit> {
     let text = rule(args);
     if let Err(problems) = logweir_alerting::check::rules(&[(FILE.to_owned(), text.clone())]) {
-        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        return Err(CliError::Usage(format!("{}\nin the rule that this makes:\n{text}", all.join("\n"))));
+        super::wrong(problems, ReportFormat::Text, console)?;
+        console.note(&format!("\nin the rule that this makes:\n\n{text}"));
+        return Ok(Exit::Usage);
     }
     let request = Request {
         files: Some(vec![File { name: FILE.to_owned(), text: text.clone() }]),
@@ -132,10 +133,10 @@ mod tests {
     #[tokio::test]
     async fn a_mistake_is_said_with_its_place_before_anybody_is_asked() {
         let args = args(&["level:error", "--when", "m > 2", "--url", "http://127.0.0.1:9"]);
-        let failed = run(&args, &mut Console::standard(ColorChoice::Never, true)).await.expect_err("m is nothing");
-        let said = failed.to_string();
-        assert!(said.starts_with("preview.yaml:7:"), "{said}");
-        assert!(said.contains("levels: {warning: {when: 'm > 2'}}"), "{said}");
+        let exit = run(&args, &mut Console::standard(ColorChoice::Never, true)).await.expect("nobody is asked");
+        assert!(matches!(exit, Exit::Usage), "{exit:?}");
+        let problems = logweir_alerting::check::rules(&[(FILE.to_owned(), rule(&args))]).expect_err("m is nothing");
+        expect!["preview.yaml:7:35: unknown signal 'm' (did you mean 'n'?)"].assert_eq(&problems[0].to_string());
     }
 
     proptest! {
