@@ -40,6 +40,7 @@ use self::formats::{Choice, Formats};
 use self::journald::Journal;
 use self::json::Json;
 use self::labels::Labels;
+use self::line::fixed::Slot;
 use self::line::{Cut, Line, Spelling, Text, Value};
 use self::nginx::access::Access;
 use self::nginx::error::ErrorLog;
@@ -50,6 +51,7 @@ use self::syslog::Syslog;
 use crate::equal::is_ascii;
 use crate::names::{NameId, Names};
 use crate::spans::LineSpans;
+use crate::spans::shapes::Shapes;
 
 /// Formats by which one access log is read: what is in force, and those before it.
 pub const ACCESS_FORMATS_MAX: usize = 4;
@@ -81,6 +83,8 @@ pub struct Reading<'a> {
 pub struct Parser {
     engine: Engine,
     json: Json,
+    /// Of its lines that are JSON, where the door found nothing.
+    shapes: Shapes,
     detector: Detector,
     labels: Labels,
     /// Of the rows that its lines have, mostly.
@@ -151,6 +155,7 @@ impl Parser {
         Parser {
             engine,
             json: Json::new(names),
+            shapes: Shapes::default(),
             detector: Detector::new(choice, formats, names),
             labels,
             form: form.map(Arc::new),
@@ -185,12 +190,31 @@ impl Parser {
 
     /// Fills `line` from one record, whatever it holds.
     pub fn parse(&mut self, names: &mut Names, input: Input<'_>, line: &mut Line) {
-        self.parse_found(names, input, None, line);
+        self.parse_with(names, input, None, line);
     }
 
-    /// The same for a record whose values the door has found: `found` must be of this very text.
+    /// The same, but for lines that are told by their values alone, see [`line::fixed`]. What the door has `found` must be
+    /// of this very text.
     pub fn parse_found(&mut self, names: &mut Names, input: Input<'_>, found: Option<LineSpans<'_>>, line: &mut Line) {
+        let any = matches!(self.engine, Engine::Any) && self.detector.reads_json() && input.stream == Stream::None;
+        if found.is_some() || !any || input.text.first() != Some(&b'{') {
+            return self.parse_with(names, input, found.filter(|_| any), line);
+        }
+        let text = is_ascii(input.text) || std::str::from_utf8(input.text).is_ok();
+        let mut shapes = std::mem::take(&mut self.shapes);
+        let found = if text { shapes.find(input.text) } else { None };
+        self.parse_with(names, input, found, line);
+        self.shapes = shapes;
+    }
+
+    fn parse_with(&mut self, names: &mut Names, input: Input<'_>, found: Option<LineSpans<'_>>, line: &mut Line) {
         line.clear();
+        if let Some(found) = found {
+            if self.parse_fixed(input, found, line) {
+                return;
+            }
+            line.clear();
+        }
         let raw = input.text;
         let piece = Piece::raw(raw);
         let context =
@@ -216,6 +240,35 @@ impl Parser {
         self.json_lines += text.json_lines;
         self.read += u64::from(known);
         self.finish(input, line);
+    }
+
+    /// Fills `line`, which is clear, from a line of a form that is known; false, and what was filled is worthless, where
+    /// there is none.
+    #[inline]
+    fn parse_fixed(&mut self, input: Input<'_>, found: LineSpans<'_>, line: &mut Line) -> bool {
+        let path = self.json.parse_fixed(found, input.text, self.utc_offset_minutes, line);
+        let Some(path) = path else { return false };
+        if let Some(Slot { start, end, .. }) = path {
+            self.push_route(input.text, Text::Raw(start, end), line);
+        }
+        self.labels.apply(input.stream, line);
+        self.lines += 1;
+        self.json_lines += 1;
+        true
+    }
+
+    /// Adds the route of a path.
+    #[inline]
+    fn push_route(&mut self, raw: &[u8], path: Text, line: &mut Line) {
+        self.buffer.clear();
+        let route = match route::template(line.text(raw, path), &mut self.buffer) {
+            Route::None => None,
+            Route::Path(len) => Some(path.head(len)),
+            Route::Made => Some(line.scratch(&self.buffer)),
+        };
+        if let Some(route) = route {
+            line.push(NameId::ROUTE, Value::Text(route), None);
+        }
     }
 
     /// What reads the lines of the source now, how many there were, and how many of them were of a format.
@@ -248,15 +301,7 @@ impl Parser {
         if line.get(NameId::ROUTE).is_none()
             && let Some(Value::Text(path)) = line.get(NameId::PATH).map(|field| field.value)
         {
-            self.buffer.clear();
-            let route = match route::template(line.text(input.text, path), &mut self.buffer) {
-                Route::None => None,
-                Route::Path(len) => Some(path.head(len)),
-                Route::Made => Some(line.scratch(&self.buffer)),
-            };
-            if let Some(route) = route {
-                line.push(NameId::ROUTE, Value::Text(route), None);
-            }
+            self.push_route(input.text, path, line);
         }
         self.labels.apply(input.stream, line);
         if line.level.is_none() && matches!(self.engine, Engine::Pm2(_)) {

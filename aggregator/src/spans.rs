@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+pub(crate) mod check;
+pub(crate) mod shapes;
+
 /// What kind of value stands in a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
@@ -44,15 +47,29 @@ pub struct LineSpans<'a> {
 
 impl Spans {
     /// The number of a new form; `None` when there is no room for it.
-    pub(crate) fn add_form(&mut self, form: Form) -> Option<u8> {
+    fn add_form(&mut self, form: Form) -> Option<u8> {
         let number = u8::try_from(self.forms.len() + 1).ok()?;
         self.forms.push(Arc::new(form));
         Some(number)
     }
 
+    /// Another form in the place of one that no line is of.
+    fn replace_form(&mut self, number: u8, form: Form) {
+        if let Some(place) = usize::from(number).checked_sub(1).and_then(|at| self.forms.get_mut(at)) {
+            *place = Arc::new(form);
+        }
+    }
+
+    /// The line whose lengths are all that there are.
+    #[inline]
+    fn only_line(&self, form: u8) -> Option<LineSpans<'_>> {
+        let form = self.forms.get(usize::from(form).checked_sub(1)?)?;
+        Some(LineSpans { form, lens: &self.lens })
+    }
+
     /// Where the lengths of the values of the next line go. What is appended counts once [`Spans::add_line`] is called.
     #[inline]
-    pub(crate) fn lens(&mut self) -> &mut Vec<u16> {
+    fn lens(&mut self) -> &mut Vec<u16> {
         &mut self.lens
     }
 

@@ -66,6 +66,12 @@ pub enum BacktestError {
     Store(#[from] StoreError),
     #[error("the backtest was stopped")]
     Stopped,
+    #[error(
+        "the alerts of {rule} and its group change more than {} times: raise its limit, give it a 'for' or \
+         'keep_firing_for', or look at a shorter time with --since",
+        replay::CHANGES_MAX
+    )]
+    TooRestless { rule: String },
 }
 
 /// Who had reported at each step, as the live engine saw it.
@@ -121,7 +127,7 @@ pub async fn run(
             at_once = groups.len() / 2;
             continue;
         }
-        done.extend(replay_all(&source, groups, past, &scenes, &plan).await?);
+        done.extend(replay_all(&source, groups, past, (&scenes, &plan), routing.is_some()).await?);
         left = rest;
     }
     let mut outcome = Outcome::default();
@@ -151,8 +157,8 @@ async fn replay_all(
     source: &Arc<dyn QuerySource>,
     groups: &[Arc<Group>],
     past: Past,
-    scenes: &Arc<Scenes>,
-    plan: &Arc<Plan>,
+    (scenes, plan): (&Arc<Scenes>, &Arc<Plan>),
+    is_told: bool,
 ) -> Result<Vec<replay::Replay>, BacktestError> {
     let past = Arc::new(past);
     let mut groups = groups.iter();
@@ -164,7 +170,8 @@ async fn replay_all(
             let (source, past, group) = (Arc::clone(source), Arc::clone(&past), Arc::clone(group));
             let (scenes, plan, runtime) = (Arc::clone(scenes), Arc::clone(plan), Handle::current());
             // Replaying is work for a processor; only its questions wait.
-            replays.spawn_blocking(move || runtime.block_on(replay::group(&*source, &group, &past, &scenes, &plan)));
+            let work = async move { replay::group(&*source, &group, &past, &scenes, &plan, is_told).await };
+            replays.spawn_blocking(move || runtime.block_on(work));
         }
         match replays.join_next().await {
             Some(replay) => done.push(replay.map_err(|_| BacktestError::Stopped)??),

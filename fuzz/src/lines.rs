@@ -60,18 +60,20 @@ pub fn block(kind: SourceKind, format: &str, lines: &[&[u8]]) -> Block {
     let mut names = Names::default();
     let mut parser = Parser::new(&source, "web-1", &mut names);
     let (mut line, mut builder) = (Line::default(), BlockBuilder::default());
+    let mut last_ns = 0;
     for (seq, text) in lines.iter().enumerate() {
         line.clear();
         let input = Input { text, time_ns: None, stream: Stream::None, received_ns: NOW_NS };
-        let time_ns = NOW_NS + seq as i64;
+        let mut rising = |told: Option<i64>| {
+            last_ns = told.filter(|time_ns| (last_ns..=NOW_NS).contains(time_ns)).unwrap_or(last_ns);
+            last_ns
+        };
         if let Some(row) = parser.row(&input) {
-            // Of every second one the time is that of the row, else its line is kept whole.
-            let own_ns = row.time.map(|(own_ns, _)| own_ns).filter(|_| seq % 2 == 0);
-            builder.push_row(&names, &row, own_ns.unwrap_or(time_ns), seq as u64);
-            continue;
+            builder.push_row(&names, &row, rising(row.time.map(|(time_ns, _)| time_ns)), seq as u64);
+        } else {
+            parser.parse(&mut names, input, &mut line);
+            builder.push(&names, &line, text, rising(line.time_ns), seq as u64);
         }
-        parser.parse(&mut names, input, &mut line);
-        builder.push(&names, &line, text, NOW_NS + seq as i64, seq as u64);
     }
     builder.finish()
 }

@@ -90,6 +90,18 @@ pub enum DecompressError {
 
 /// Decompresses zstd, never writing more than `max` bytes: a bomb costs its cap, not its size.
 pub fn decompress(compressed: &[u8], max: usize) -> Result<Vec<u8>, DecompressError> {
+    // Most writers say how much it is: then it is written where it stays, and not copied out of a window.
+    if let Ok(Some(said)) = zstd::zstd_safe::get_frame_content_size(compressed)
+        && let Some(size) = usize::try_from(said).ok().filter(|size| *size <= max)
+        && let Ok(whole) = zstd::bulk::decompress(compressed, size)
+    {
+        return Ok(whole);
+    }
+    decompress_stream(compressed, max)
+}
+
+/// The same for frames that do not say their size, for several of them, and to tell what is wrong with others.
+fn decompress_stream(compressed: &[u8], max: usize) -> Result<Vec<u8>, DecompressError> {
     use std::io::Read;
     let mut decoder = zstd::Decoder::with_buffer(compressed)?;
     // The window is what the decoder itself allocates: 27 is the largest that `zstd -1..-19` writes.
@@ -139,6 +151,33 @@ mod tests {
         assert_eq!((error.bytes, bytes.len()), (FRAME_PAYLOAD_BYTES_MAX + 1, 0));
         put(&mut bytes, &[&half, &half]).expect("the limit itself");
         assert!(matches!(take(&mut &bytes[..]), Next::Frame(payload) if payload.len() == FRAME_PAYLOAD_BYTES_MAX));
+    }
+
+    #[test]
+    fn frames_of_zstd_are_read_alike_whether_they_say_their_size_or_not() {
+        let text: Vec<u8> = (0..9_000u32).flat_map(|i| format!("line {} of {}\n", i * i, i % 7).into_bytes()).collect();
+        let said = zstd::bulk::compress(&text, 1).expect("zstd");
+        let unsaid = zstd::encode_all(&text[..], 1).expect("zstd");
+        let empty = zstd::bulk::compress(b"", 1).expect("zstd");
+        let twice = [&said[..], &said].concat();
+        let around = [&empty[..], &said, &empty].concat();
+        let mut damaged = vec![said.clone(), unsaid, empty, twice, around, Vec::new(), b"no zstd".to_vec()];
+        damaged.extend((0..said.len()).step_by(1_997).map(|cut| said[..cut].to_vec()));
+        for bit in (0..said.len() * 8).step_by(4_001).chain(0..12 * 8) {
+            let mut flipped = said.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            damaged.push(flipped);
+        }
+        damaged.push([&said[..], b"and more"].concat());
+        for bytes in damaged {
+            for max in [0, text.len() - 1, text.len(), 2 * text.len(), 1 << 20] {
+                match (decompress(&bytes, max), decompress_stream(&bytes, max)) {
+                    (Ok(once), Ok(streamed)) => assert!(once == streamed),
+                    (Err(once), Err(streamed)) => assert_eq!(once.to_string(), streamed.to_string()),
+                    (once, streamed) => panic!("{} and {}", once.is_ok(), streamed.is_ok()),
+                }
+            }
+        }
     }
 
     #[test]

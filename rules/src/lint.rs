@@ -67,12 +67,11 @@ pub fn lint(set: &RuleSet) -> Vec<Problem> {
 fn rule_warnings(group: &Group, rule: &Rule) -> Vec<Problem> {
     let mut warnings = Vec::new();
     let mut warn = |message: String, hint: &str| {
-        let hint = (!hint.is_empty()).then(|| hint.to_owned());
         warnings.push(Problem {
             file: rule.file.clone(),
             at: Some(rule.at),
             message: format!("{}: {message}", rule.name),
-            hint,
+            hint: Some(hint.to_owned()),
         });
     };
     for label in rule.by().iter().filter(|label| UNBOUNDED.contains(&label.as_str())) {
@@ -88,7 +87,8 @@ fn rule_warnings(group: &Group, rule: &Rule) -> Vec<Problem> {
         for alternative in &level.any {
             let text = &alternative.when.text;
             if alternative.for_ns > 0 && alternative.for_ns < group.every_ns {
-                warn(format!("'for' of {} is shorter than 'every' of its group", level.severity), "");
+                let hint = "it takes one step anyway: leave it out, or say at least 'every'";
+                warn(format!("'for' of {} is shorter than 'every' of its group", level.severity), hint);
             }
             // The names of an objective move together: trying them one by one says nothing.
             if matches!(rule.kind, Kind::Slo(_)) {
@@ -96,7 +96,7 @@ fn rule_warnings(group: &Group, rule: &Rule) -> Vec<Problem> {
             }
             let (held, both) = tried(&alternative.when, rule.recover_when.as_ref());
             if held == Some(0) {
-                warn(format!("'{text}' can never be true"), "");
+                warn(format!("'{text}' can never be true"), "no number makes it hold: look at its limits");
             }
             if let (Some(held), Some(both)) = (held, both)
                 && held > 0
@@ -111,7 +111,10 @@ fn rule_warnings(group: &Group, rule: &Rule) -> Vec<Problem> {
         warn("a critical level without a runbook".to_owned(), "whoever is woken needs to know where to begin");
     }
     if rule.tests.is_empty() {
-        warn("it has no tests".to_owned(), "");
+        warn(
+            "it has no tests".to_owned(),
+            "a few lines under 'tests' say when it fires, and 'logweir rules test' runs them",
+        );
     }
     warnings
 }
@@ -165,15 +168,15 @@ mod tests {
     #[test]
     fn what_is_probably_not_meant_is_said() {
         expect_test::expect![[r#"
-            r.yaml:6:9: A: 'for' of critical is shorter than 'every' of its group
+            r.yaml:6:9: A: 'for' of critical is shorter than 'every' of its group (it takes one step anyway: leave it out, or say at least 'every')
             r.yaml:6:9: A: recover_when holds whenever 'n >= 20' does (it should be the way back, not the way in)
-            r.yaml:6:9: A: 'n > 5 and n < 3' can never be true
+            r.yaml:6:9: A: 'n > 5 and n < 3' can never be true (no number makes it hold: look at its limits)
             r.yaml:6:9: A: a critical level without a runbook (whoever is woken needs to know where to begin)
-            r.yaml:6:9: A: it has no tests
+            r.yaml:6:9: A: it has no tests (a few lines under 'tests' say when it fires, and 'logweir rules test' runs them)
         "#]]
         .assert_eq(&warnings("        levels: {critical: {when: n >= 20, for: 30s}, info: {when: n > 5 and n < 3}}\n        recover_when: n > 3\n"));
         expect_test::expect![[r#"
-            r.yaml:6:9: A: it has no tests
+            r.yaml:6:9: A: it has no tests (a few lines under 'tests' say when it fires, and 'logweir rules test' runs them)
         "#]]
         .assert_eq(&warnings("        levels: {warning: {when: n >= 20 or n / 2 > 7}}\n        recover_when: n < 3\n"));
         // Every expectation of a group by message would be an alert of its own.

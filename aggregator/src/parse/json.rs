@@ -3,6 +3,7 @@
 //! Every leaf becomes a field under its dotted name, or under the canonical name that it stands for (see
 //! `json/keys.rs`). What the line does not need to be found by (the number behind `level`, `null`) stays in its shape.
 
+mod fixed;
 mod given;
 mod keys;
 mod known;
@@ -19,12 +20,14 @@ use self::known::{Known, Shape};
 use self::scan::{Kind, Leaf, Leaves};
 use self::unescape::unescape;
 use super::http::{self, Http};
+use super::line::fixed::Slot;
 use super::line::{FIELDS_MAX, Line, Spelling, Value};
 use super::number;
 use super::piece::{Context, Piece};
 use super::plain::{ansi, exception};
 use super::time;
 use crate::names::{NameId, Names};
+use crate::spans::LineSpans;
 
 /// Fields without a role that one line may have: what is left of [`FIELDS_MAX`] is for canonical fields and labels.
 const OWN_FIELDS_MAX: usize = FIELDS_MAX - 96;
@@ -91,6 +94,9 @@ impl Json {
         if let Some(shape) = shape {
             self.leaves.dropped = 0;
             if self.run_plan(shape, piece, context, line) {
+                if let Some(found) = found {
+                    self.given.fix(found, &mut self.known, line);
+                }
                 self.finish(context.raw, line);
                 return true;
             }
@@ -99,6 +105,19 @@ impl Json {
         }
         self.fill(shape, piece, context, line);
         true
+    }
+
+    /// Fills `line`, which is clear, from a record whose values the door has found, and says where its path is; `None`,
+    /// and what was filled is worthless, where [`Json::parse`] has to be asked.
+    #[inline]
+    pub(super) fn parse_fixed(
+        &mut self,
+        found: LineSpans<'_>,
+        raw: &[u8],
+        offset_minutes: i16,
+        line: &mut Line,
+    ) -> Option<Option<Slot>> {
+        self.given.run(found, &self.known, raw, offset_minutes, line)
     }
 
     /// Gives the leaves of `piece` to `line`.
@@ -292,7 +311,7 @@ impl Json {
     fn derive_request(&mut self, raw: &[u8], line: &mut Line) {
         let Some(Value::Text(text)) = line.get(NameId::MESSAGE).map(|field| field.value) else { return };
         let bytes = line.text(raw, text);
-        if memchr::memmem::rfind(bytes, b" HTTP/").is_some_and(|at| bytes.len() - at <= " HTTP/1.1".len()) {
+        if is_request(bytes) {
             self.buffer.clear();
             self.buffer.extend_from_slice(bytes);
             self.http.derive(Piece::copied(&self.buffer, text), 0..self.buffer.len(), line);
@@ -319,6 +338,11 @@ impl Json {
             line.level = line.level.or(Some(Level::Error));
         }
     }
+}
+
+/// Whether a message ends as a request line does.
+fn is_request(message: &[u8]) -> bool {
+    memchr::memmem::rfind(message, b" HTTP/").is_some_and(|at| message.len() - at <= " HTTP/1.1".len())
 }
 
 /// A path is cut before its query; the `?` stays in the shape.

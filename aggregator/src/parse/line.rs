@@ -3,11 +3,14 @@
 //! A [`Line`] is reused for every line of a batch: it allocates while it grows and then no more. Values borrow nothing:
 //! text is a range of the raw line, or of the line's own scratch when it had to be unescaped or derived.
 
+pub mod fixed;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use logweir_proto::record::Level;
 
+use self::fixed::Fixed;
 use crate::names::NameId;
 
 /// Most fields of one line; further ones stay in the raw line and are counted in [`Line::fields_dropped`].
@@ -161,6 +164,8 @@ pub struct Line {
     spots: [u16; SPOTS],
     /// A bit for each other name that may be among the fields, see [`bit`]: most questions for one end here.
     maybe: u64,
+    /// What it has beside its fields where it is of a form, see [`fixed`].
+    fixed: Fixed,
 }
 
 /// Texts that every line of a source has, but where it says something else itself: labels, the host, the path. They are
@@ -216,6 +221,7 @@ impl Line {
         self.shown = 0;
         self.spots = [0; SPOTS];
         self.maybe = 0;
+        self.fixed.clear();
     }
 
     /// Gives the line the constants of its source, but those that it has as fields.
@@ -223,7 +229,7 @@ impl Line {
     pub fn set_constants(&mut self, constants: &Arc<Constants>) {
         self.shown = 0;
         for (at, (name, _)) in constants.0.iter().enumerate() {
-            if self.place(*name).is_none() {
+            if self.place(*name).is_none() && !self.fixed.has(*name) {
                 self.shown |= 1 << at;
             }
         }

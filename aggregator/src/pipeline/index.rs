@@ -247,6 +247,10 @@ impl Indexer {
             fill_plain(line, names, input.text, info, host);
         }
         if truncated && let Some(name) = names.intern(TRUNCATED) {
+            if line.fixed().is_some() {
+                // It may have a field of this name.
+                *line = line.loosened();
+            }
             line.push(name, Value::Bool(true), None);
         }
         if line.fields_dropped > 0 {

@@ -3,9 +3,6 @@
 //! Every object becomes one record of a native batch whose text is the object as it was written. One bad line is
 //! counted and named; the others are stored.
 
-mod check;
-mod shapes;
-
 use std::collections::BTreeMap;
 
 use logweir_proto::api::{INGEST_ERRORS_SHOWN, IngestError};
@@ -14,17 +11,15 @@ use logweir_proto::batch::{
 };
 use serde_json::value::RawValue;
 
-use self::shapes::Shapes;
 use crate::equal::is_ascii;
 use crate::ranges::HTTP_AGENT;
 use crate::spans::Spans;
+pub use crate::spans::check::JSON_DEPTH_MAX;
+use crate::spans::shapes::Shapes;
 
 /// zstd level of the batches that are built here. They live in the log for minutes: twice the bytes of level 1 for
 /// half of its time.
 const ZSTD_LEVEL: i32 = -5;
-
-/// Deepest nesting of an object that is taken.
-pub const JSON_DEPTH_MAX: usize = 32;
 
 /// Who sent the request, for its records.
 #[derive(Debug, Clone, Default)]

@@ -17,9 +17,6 @@ pub const THREADS_MAX: usize = 8;
 /// With fewer blocks the calling thread is done before another has begun.
 const BLOCKS_MIN: usize = 16;
 
-/// Blocks that go to one thread in a row: neighbours share dictionaries.
-const RUN_BLOCKS: usize = 8;
-
 /// How a look at a block ended.
 #[derive(Debug)]
 pub enum Look {
@@ -40,6 +37,13 @@ struct Share<S> {
     error: Option<Error>,
 }
 
+/// The blocks of each thread. Neighbours stay together: blocks of one split share dictionaries and pages that are read
+/// ahead, which two threads would each read and decode.
+fn divide(blocks: &[BlockRef], threads: usize) -> Vec<Vec<BlockRef>> {
+    let each = blocks.len().div_ceil(threads.max(1)).max(1);
+    blocks.chunks(each).map(<[BlockRef]>::to_vec).collect()
+}
+
 /// Looks at all blocks of a walk. Each thread begins with what `make` makes; what became of it comes back in an order
 /// that is always the same.
 pub fn each_block<S: Send>(
@@ -54,10 +58,7 @@ pub fn each_block<S: Send>(
     } else {
         thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX)
     };
-    let mut parts: Vec<Vec<BlockRef>> = vec![Vec::new(); threads];
-    for (place, run) in blocks.chunks(RUN_BLOCKS).enumerate() {
-        parts[place % threads].extend_from_slice(run);
-    }
+    let parts = divide(&blocks, threads);
     let (reader, patience) = (scan.reader(), scan.patience());
     let work = |state: S, part: Vec<BlockRef>| {
         let filter = reader.filter().clone();
@@ -110,4 +111,21 @@ pub fn each_block<S: Send>(
         scan.give_up(reason, &left);
     }
     Ok(states)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::segment::BlockStat;
+
+    #[test]
+    fn each_block_goes_to_one_thread_and_neighbours_to_the_same() {
+        let stat = BlockStat { rows: 1, min_time_ns: 0, max_time_ns: 0 };
+        for (count, threads) in [(0, 1), (1, 1), (1, 8), (16, 2), (17, 2), (17, 8), (40, 8)] {
+            let blocks: Vec<BlockRef> = (0..count).map(|block| BlockRef { segment: block / 10, block, stat }).collect();
+            let parts = divide(&blocks, threads);
+            assert!(parts.len() <= threads, "{count} blocks, {threads} threads");
+            assert_eq!(parts.concat(), blocks);
+        }
+    }
 }

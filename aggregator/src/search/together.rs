@@ -38,9 +38,11 @@ pub fn run(queries: &[Query], request: &Request<'_>, segments: &[Arc<dyn Segment
         }
     }
     if let Some(range) = shared {
+        let passing = segments.iter().map(|segment| segment.in_passing().unwrap_or_else(|| Arc::clone(segment)));
+        let passing: Vec<Arc<dyn Segment>> = passing.collect();
         let places: Vec<usize> = counts.iter().map(|(place, _)| *place).collect();
         let counts = counts.into_iter().map(|(_, count)| count).collect();
-        match walk(counts, range, request, segments) {
+        match walk(counts, range, request, &passing) {
             Ok(found) => places.iter().zip(found).for_each(|(place, whole)| answers[*place] = Some(Ok(whole))),
             // One of them has too many groups for its memory: each for itself says which.
             Err(_) => {

@@ -14,6 +14,7 @@
 //! `level` is Utf8 (`trace` … `fatal`). A field's plain column holds the type that was seen first.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::record_batch::RecordBatch;
@@ -173,6 +174,12 @@ pub trait Segment: Send + Sync {
 
     /// Keeps something small of a block for as long as there is room; a segment may keep nothing.
     fn remember(&self, _block: usize, _question: u128, _answer: &ArrayRef) {}
+
+    /// The same rows for a walk that comes by once: what it opens and decodes is kept apart and soon let go, so that it
+    /// pushes out nothing that searches come back for. `None`: nothing of it is kept anyway.
+    fn in_passing(&self) -> Option<Arc<dyn Segment>> {
+        None
+    }
 
     /// Bytes read from storage so far; 0 for memory.
     fn bytes_read(&self) -> u64;

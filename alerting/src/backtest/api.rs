@@ -111,6 +111,7 @@ async fn replay(
 fn failed(error: &BacktestError) -> ApiError {
     match error {
         BacktestError::Query(QueryError::Failed(message)) => ApiError::bad_request(message),
+        BacktestError::TooRestless { .. } => ApiError::bad_request(error.to_string()),
         other => ApiError::new(ErrorCode::Unavailable, other.to_string()).retry_after(5),
     }
 }

@@ -20,6 +20,8 @@ use crate::state::history::TransitionLine;
 const FLAP_NS: i64 = 300 * 1_000_000_000;
 
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
+/// Changes of the alerts of one group: with more nobody reads what comes out, and the server has to hold it.
+pub(super) const CHANGES_MAX: usize = 200_000;
 
 /// What became of a group.
 pub(super) struct Replay {
@@ -83,13 +85,14 @@ pub(super) fn past(groups: &[Arc<Group>], plan: &Plan) -> Past {
     past
 }
 
-/// Replays a group over the period.
+/// Replays a group over the period; what would be told of it is kept only when somebody `is_told`.
 pub(super) async fn group(
     source: &dyn QuerySource,
     group: &Arc<Group>,
     past: &Past,
     scenes: &Scenes,
     plan: &Plan,
+    is_told: bool,
 ) -> Result<Replay, BacktestError> {
     let mut replay = Replay { group: group.name.clone(), lines: Vec::new(), drafts: Vec::new(), rules: Vec::new() };
     let mut runs = Vec::new();
@@ -129,8 +132,13 @@ pub(super) async fn group(
                 if at > plan.from {
                     run.note(&transition);
                     replay.lines.push((index, at, TransitionLine::new(&run.rule.name, &transition)));
-                    replay.drafts.extend(maker.bare(&transition).map(|draft| (at, draft)));
+                    if is_told {
+                        replay.drafts.extend(maker.bare(&transition).map(|draft| (at, draft)));
+                    }
                     index += 1;
+                }
+                if replay.lines.len() > CHANGES_MAX {
+                    return Err(BacktestError::TooRestless { rule: run.rule.name.clone() });
                 }
             }
         }

@@ -4,16 +4,19 @@ mod examples;
 
 use std::sync::Mutex;
 
+use futures_util::future::BoxFuture;
 use logweir_rules::model::RuleSet;
-use logweir_runtime::clock::Clock;
+use logweir_runtime::clock::{Clock, rfc3339};
 use logweir_runtime::secrets::Secret;
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::evaluate::Evaluator;
 use crate::evaluate::testing::{LineStore, TestLine, line};
 use crate::fixture::{S, T0};
 use crate::service::Live;
+use crate::source::Answer;
 use crate::state::store::TRANSITIONS;
 
 /// Every kind of rule, with windows short and long.
@@ -228,4 +231,65 @@ async fn counts_are_asked_for_once_however_many_steps_there_are() {
     run(asked, &rules(RULES), None, Scenes::default(), plan).await.expect("replays");
     let questions = *Mutex::lock(&source.questions).expect("not poisoned");
     assert!(questions < 10, "{questions} questions for 2880 steps");
+}
+
+fn many(rules: usize, rule: impl Fn(usize) -> String) -> RuleSet {
+    let mut text = "version: 1\ngroups:\n".to_owned();
+    for i in 0..rules {
+        text.push_str(&format!("  - name: g{i}\n    every: 60s\n    defaults: {{delay: 0s}}\n    rules:\n{}", rule(i)));
+    }
+    crate::check::rules(&[("many.yaml".to_owned(), text)]).unwrap_or_else(|p| panic!("{p:?}"))
+}
+
+/// More filters than are counted in one walk: the groups take turns, and nothing is lost between them.
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_with_too_many_filters_for_one_walk_take_turns() {
+    let set = many(super::FEEDS_AT_ONCE_MAX + 30, |i| {
+        let signals = format!("{{n: {{filter: 'host=h{} AND NOT zone=x{i}', agg: count, window: 1m}}}}", i % 3);
+        format!("      - {{alert: R{i}, signals: {signals}, levels: {{info: {{when: n > 0}}}}, summary: 'x'}}\n")
+    });
+    // Only one of three hosts says anything.
+    let source: Arc<dyn QuerySource> = LineStore::new(vec![line(T0 + 125 * S, &[("host", "h1")])]);
+    let plan = Plan { from: T0, to: T0 + 600 * S, rule: None, budget: None, cold: true, store: None };
+    let outcome = run(source, &set, None, Scenes::default(), plan).await.expect("replays");
+    assert_eq!(outcome.report.rules.len(), set.groups.len());
+    for rule in &outcome.report.rules {
+        let number: usize = rule.rule[1..].parse().expect("a number");
+        assert_eq!(rule.episodes, usize::from(number % 3 == 1), "{}", rule.rule);
+    }
+}
+
+/// Two hundred hosts that have a line in every other minute.
+#[derive(Debug)]
+struct Restless;
+
+impl QuerySource for Restless {
+    fn query<'a>(
+        &'a self,
+        _query: &'a str,
+        from_ns: i64,
+        to_ns: i64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Answer, QueryError>> {
+        let minutes = (from_ns / (60 * S)..to_ns / (60 * S)).filter(|minute| minute % 2 == 0);
+        let row = |(minute, host)| json!({"time": rfc3339(minute * 60 * S), "host": format!("h{host}"), "v": 1});
+        let rows = minutes.flat_map(|minute| (0..200).map(move |host| (minute, host))).take(limit).map(row).collect();
+        let rows = serde_json::from_value(rows).expect("rows");
+        Box::pin(async move { Ok(Answer { rows, complete: true, reason: None }) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_never_rest_are_named_before_they_fill_the_memory() {
+    let set = many(1, |_| {
+        let rule = |i: usize| {
+            let signals = "{n: {filter: '*', agg: count, window: 1m, by: [host]}}";
+            format!("      - {{alert: R{i}, signals: {signals}, levels: {{info: {{when: n > 0}}}}, summary: 'x'}}\n")
+        };
+        (0..10).map(rule).collect()
+    });
+    let plan = Plan { from: T0, to: T0 + 150 * 60 * S, rule: None, budget: None, cold: true, store: None };
+    let run = run(Arc::new(Restless), &set, None, Scenes::default(), plan).await;
+    let said = run.expect_err("two thousand changes a minute").to_string();
+    assert!(said.contains("its group change more than 200000 times") && said.contains("--since"), "{said}");
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::counts::{BUCKETS_PER_QUESTION_MAX, Counts, Grid, Piece, ROWS_MAX, SLOTS_PER_QUESTION_MAX};
 use super::kept::{self, HOUR_NS, MINUTE_NS};
-use crate::source::{QueryError, QuerySource};
+use crate::source::{Answer, QueryError, QuerySource};
 use crate::state::store::Store;
 
 /// Rows of all answers about one piece of time, about.
@@ -22,6 +22,8 @@ const PIECE_MAX: Duration = Duration::from_secs(2);
 const PIECE_MIN: Duration = Duration::from_millis(300);
 /// How much longer or shorter.
 const PIECE_FACTOR: i64 = 4;
+/// No piece is longer, however quiet the time before it was.
+const PIECE_MAX_NS: i64 = 86_400 * 1_000_000_000;
 /// What a part of the period says of the rest: one in so many.
 const GUESS_FROM: i64 = 50;
 
@@ -120,11 +122,12 @@ impl Feeds {
             return Ok(Fetched::TooMany);
         }
         for (width_ns, places) in widths {
+            let slots_max = (PIECE_MAX_NS / width_ns.max(1)).clamp(1, SLOTS_PER_QUESTION_MAX);
             let slots = (ROWS_TOGETHER_MAX / places.len().max(1)) as i64;
-            let mut slots = slots.clamp(1, BUCKETS_PER_QUESTION_MAX);
+            let mut slots = slots.min(BUCKETS_PER_QUESTION_MAX).clamp(1, slots_max);
             while let Some((from, to, asked)) = self.next(&places, width_ns.saturating_mul(slots)) {
                 let begun = Instant::now();
-                let rows = self.ask(source, &asked, (from, to)).await?;
+                let rows = self.ask(source, &asked, (from, to), slots == 1).await?;
                 if self.is_too_much(cells_max) {
                     return Ok(Fetched::TooMany);
                 }
@@ -132,7 +135,7 @@ impl Feeds {
                     slots = (slots / PIECE_FACTOR).max(1);
                 } else if rows < ROWS_TOGETHER_MAX / 8 && begun.elapsed() < PIECE_MIN {
                     // A quiet time is asked for in longer pieces.
-                    slots = slots.saturating_mul(PIECE_FACTOR).min(SLOTS_PER_QUESTION_MAX);
+                    slots = slots.saturating_mul(PIECE_FACTOR).min(slots_max);
                 }
             }
         }
@@ -153,16 +156,22 @@ impl Feeds {
         Some((from, to, open().filter(lacks).copied().collect()))
     }
 
-    /// Asks some feeds about a piece of time; answers how many rows came back.
+    /// Asks some feeds about a piece of time; answers how many rows came back. When nobody has an answer to it nothing is
+    /// taken, unless it `is_shortest`: a shorter one is asked about.
     async fn ask(
         &mut self,
         source: &dyn QuerySource,
         asked: &[usize],
         (from, to): (i64, i64),
+        is_shortest: bool,
     ) -> Result<usize, QueryError> {
         let text = |place: &usize| self.all[*place].query.buckets_text(self.all[*place].counts.width_ns());
         let texts: Vec<String> = asked.iter().map(text).collect();
         let answers = source.query_all(&texts, from, to, ROWS_MAX).await;
+        let is_whole = |answer: &Result<Answer, QueryError>| answer.as_ref().is_ok_and(|answer| answer.complete);
+        if !is_shortest && !answers.iter().any(is_whole) {
+            return Ok(usize::MAX);
+        }
         let mut rows = 0;
         for (place, answer) in asked.iter().zip(answers) {
             let feed = &mut self.all[*place];

@@ -12,6 +12,7 @@ use logweir_aggregator::api::values::together;
 use logweir_aggregator::live;
 use logweir_aggregator::receive::{DEFAULT_TENANT, Received, json};
 use logweir_aggregator::search::execute::LIMIT_MAX;
+use logweir_aggregator::spans::Spans;
 use logweir_alerting::source::{
     AgentHealth, Ahead, Answer, Arrival, Health, HostMark, LowDisk, QueryError, QuerySource,
 };
@@ -137,7 +138,7 @@ impl QuerySource for Engine {
             let now_ns = self.app.clock.now_ns();
             let ticket =
                 self.app.admission.enter(now_ns).map_err(|refusal| unavailable(refusal.reason().into_owned()))?;
-            let received = Received::built(DEFAULT_TENANT.to_owned(), now_ns, batch, ticket);
+            let received = Received::built(DEFAULT_TENANT.to_owned(), now_ns, batch, Spans::default(), ticket);
             let received = received.map_err(|error| unavailable(error.to_string()))?;
             self.app.writer.append(received).await.map(drop).map_err(|error| unavailable(error.to_string()))
         }

@@ -18,7 +18,7 @@ pub const RARE_PATH: &str = "zq81kfo2";
 pub const RARE_LINES: u64 = 10;
 
 /// Each with the first of its hosts; 54 hosts in all, so that service and host make 54 streams.
-const SERVICES: [(&str, u64); 12] = [
+pub const SERVICES: [(&str, u64); 12] = [
     ("gateway", 0),
     ("checkout-api", 8),
     ("payment-api", 14),

@@ -22,7 +22,7 @@ pub const STAGES: [(&str, Table); 1] = [(
         ("names", &[]),
         ("quotes", &[]),
         ("ranges", &[]),
-        ("spans", &[]),
+        ("spans", &["equal", "quotes"]),
         ("live", &["metrics", "store"]),
         // The way of the data, each knowing what it emits into and never who asks it.
         ("wal", &["config", "metrics", "ranges"]),

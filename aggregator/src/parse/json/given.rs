@@ -5,13 +5,22 @@
 
 use std::sync::Arc;
 
+use super::fixed::Steps;
 use super::keys::KeyId;
 use super::known::{Known, Shape};
 use super::scan::{Kind, Leaf};
+use crate::parse::line::Line;
+use crate::parse::line::fixed::Slot;
 use crate::spans::{Form, LineSpans, Want};
 
 /// Forms that are remembered: a body has few that come again and again.
 const FORMS_MAX: usize = 8;
+
+/// Lines that steps are to be learned from.
+const TRIES_MAX: u8 = 8;
+
+/// What a line adds to the misfits of its form where it does not fit the steps; one that does takes one away.
+const MISFIT: u8 = 4;
 
 /// What is known of the forms of the body at hand.
 #[derive(Debug, Default)]
@@ -27,17 +36,23 @@ struct Mapped {
     /// `None` where a line of it is not what the tree makes of it, as with arrays.
     shape: Option<Shape>,
     places: Box<[Place]>,
+    /// How its lines become slots, once a line of it was read.
+    steps: Option<Steps>,
+    /// Lines from which no steps could be learned.
+    tries: u8,
+    /// Grows with lines that do not fit the steps, shrinks with those that do.
+    misfits: u8,
 }
 
 /// A value of each line of a form.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+pub(super) struct Place {
     /// Bytes between the value before it and this one.
-    before: u32,
+    pub(super) before: u32,
     /// Bytes that are not of the value: the closing quote.
-    behind: u32,
-    key: KeyId,
-    kind: Kind,
+    pub(super) behind: u32,
+    pub(super) key: KeyId,
+    pub(super) kind: Kind,
 }
 
 impl Given {
@@ -58,6 +73,41 @@ impl Given {
             return Some(shape);
         }
         self.learn(found, text, known, leaves)
+    }
+
+    /// [`Steps::run`] by the steps of the form.
+    #[inline]
+    pub(super) fn run(
+        &mut self,
+        found: LineSpans<'_>,
+        known: &Known,
+        text: &[u8],
+        offset_minutes: i16,
+        line: &mut Line,
+    ) -> Option<Option<Slot>> {
+        let mapped = self.forms.iter_mut().find(|mapped| Arc::ptr_eq(&mapped.form, found.form))?;
+        let steps = mapped.steps.as_ref().filter(|_| self.round == known.round())?;
+        if mapped.misfits > u8::MAX - MISFIT {
+            // Most of the lines would be read twice.
+            return None;
+        }
+        let run = steps.run(found, text, offset_minutes, line);
+        mapped.misfits = if run.is_some() { mapped.misfits.saturating_sub(1) } else { mapped.misfits + MISFIT };
+        run
+    }
+
+    /// Learns the steps of a form from a line of it that its plan, of these steps, has just filled.
+    #[cold]
+    pub(super) fn fix(&mut self, found: LineSpans<'_>, known: &mut Known, line: &Line) {
+        if self.round == known.round()
+            && let Some(mapped) = self.forms.iter_mut().find(|mapped| Arc::ptr_eq(&mapped.form, found.form))
+            && let Some(shape) = mapped.shape
+            && mapped.steps.is_none()
+            && mapped.tries < TRIES_MAX
+        {
+            mapped.tries += 1;
+            mapped.steps = Steps::of(&mapped.places, known.plan(shape).ops(), line);
+        }
     }
 
     #[inline(never)]
@@ -94,7 +144,8 @@ impl Mapped {
         };
         let places: Option<Box<[Place]>> = form.parts.iter().zip(leaves).map(place).collect();
         let places = places.filter(|places| places.len() == form.parts.len() && places.len() == leaves.len());
-        Mapped { form: Arc::clone(form), shape: places.is_some().then_some(shape), places: places.unwrap_or_default() }
+        let shape = places.is_some().then_some(shape);
+        Mapped { form: Arc::clone(form), shape, places: places.unwrap_or_default(), steps: None, tries: 0, misfits: 0 }
     }
 
     /// Fills `leaves` with those of a line of the form; false where it is not what the tree knows.

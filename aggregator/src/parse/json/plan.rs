@@ -20,7 +20,7 @@ const TRIES_MAX: u8 = 3;
 
 /// How one leaf becomes a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Op {
+pub(super) enum Op {
     /// As it stands; `u8` is the least length that its role asks for.
     Text(NameId, u8),
     Number(NameId),
@@ -40,6 +40,10 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    pub(super) fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
     /// Whether lines of the shape should be shown to [`Plan::learn`].
     pub(super) fn is_open(&self) -> bool {
         self.ops.is_empty() && self.tries < TRIES_MAX

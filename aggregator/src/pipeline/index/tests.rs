@@ -1,3 +1,5 @@
+mod found;
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -8,6 +8,7 @@ use arrow::compute::take_record_batch;
 use logweir_proto::record::Level;
 
 use self::columns::{Columns, Dense};
+use self::fixed::Forms;
 use self::rows::Known;
 use self::shapes::Shapes;
 use super::{Block, BlockParts};
@@ -19,6 +20,7 @@ use crate::store::segment::{BLOCK_ROWS_MAX, FieldStat};
 use crate::store::spell::{self, Cell};
 
 mod columns;
+mod fixed;
 mod rows;
 mod shapes;
 
@@ -35,6 +37,7 @@ pub struct BlockBuilder {
     extra: StringBuilder,
     extra_fields: BTreeMap<String, FieldStat>,
     shapes: Shapes,
+    forms: Forms,
     shape: Dense<u32>,
     /// Up to the last row that is kept whole.
     raw: BinaryBuilder,
@@ -92,16 +95,39 @@ impl BlockBuilder {
     /// Adds a line. `names` are the ones that the line was parsed with, the same for all lines of the block.
     pub fn push(&mut self, names: &Names, line: &Line, raw: &[u8], time_ns: i64, seq: u64) {
         debug_assert!(!self.is_full(), "a full block is finished before the next push");
-        let row = self.times.len();
+        if line.fixed().is_some() {
+            self.push_fixed(names, line, raw, time_ns, seq);
+        } else {
+            self.push_loose(names, line, raw, time_ns, seq);
+        }
+    }
+
+    /// Adds a line that tells its fields one by one; the number of its shape, if it has one.
+    fn push_loose(&mut self, names: &Names, line: &Line, raw: &[u8], time_ns: i64, seq: u64) -> Option<u32> {
         let mut extra = None;
         self.push_level(names, line, raw);
         let rebuildable = self.push_fields(names, line, raw, time_ns, &mut extra);
+        let shape = if rebuildable { self.shapes.find(&self.columns, raw) } else { None };
+        self.end_row(names, line, raw, (time_ns, seq), (shape, extra));
+        shape
+    }
+
+    /// Adds what a row has beside its fields, which are set.
+    #[inline]
+    fn end_row(
+        &mut self,
+        names: &Names,
+        line: &Line,
+        raw: &[u8],
+        (time_ns, seq): (i64, u64),
+        (shape, mut extra): (Option<u32>, Extra),
+    ) {
+        let row = self.times.len();
         // Behind the fields: what a field says of this row goes before a constant that ends here.
         for (name, value) in self.columns.hold(names, row, line.constants()) {
             let extra = extra.get_or_insert_default();
             push_extra(&mut self.extra_fields, names, *name, Cell::Str(value), extra);
         }
-        let shape = if rebuildable { self.shapes.find(&self.columns, raw) } else { None };
         self.push_rest(shape, extra, raw, time_ns, seq);
     }
 

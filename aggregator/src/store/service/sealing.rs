@@ -7,7 +7,7 @@ use logweir_runtime::backoff::Backoff;
 use logweir_runtime::clock::Nanos;
 
 use super::classes::Sorted;
-use super::{Inner, OPEN_PARTS_MAX, State, StoreError, Work, split_path, unique};
+use super::{Inner, OPEN_PERCENT_MAX, State, StoreError, Work, split_path, unique};
 use crate::ranges::SourceRanges;
 use crate::store::block::Block;
 use crate::store::catalogue::Catalogue;
@@ -202,7 +202,7 @@ impl Inner {
     /// Whether the open part takes more.
     pub(super) fn room(&self, state: &State) -> Room {
         let is_sealing = state.sealing.is_some() && state.seal_fault.is_none();
-        match state.open.size() < self.config.seal_bytes.saturating_mul(OPEN_PARTS_MAX) {
+        match state.open.size() < self.config.seal_bytes.saturating_mul(OPEN_PERCENT_MAX) / 100 {
             true => Room::Enough,
             false if is_sealing => Room::Soon,
             false => Room::None,

@@ -14,6 +14,10 @@ use super::reader::OpenSplit;
 use crate::store::objects::Objects;
 use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, FieldStat, Parts, Probe, Projection, Segment, SegmentError};
 
+/// For walks that come by once: a few splits and the columns of the blocks at hand.
+const PASSING_SPLIT_BYTES: u64 = 64 << 20;
+const PASSING_COLUMN_BYTES: u64 = 16 << 20;
+
 /// Open splits, the least recently used of which are let go.
 #[derive(Debug)]
 pub struct SplitCache {
@@ -22,6 +26,8 @@ pub struct SplitCache {
     columns: Arc<Columns>,
     gates: Gates,
     inner: Mutex<Inner>,
+    /// What walks have open that come by once.
+    passing: OnceLock<Arc<SplitCache>>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +53,14 @@ impl SplitCache {
             columns: Arc::new(Columns::new(column_bytes_max)),
             gates: Gates::new(GATES_BYTES_MAX),
             inner: Mutex::default(),
+            passing: OnceLock::new(),
         }
+    }
+
+    /// A small cache of its own for walks that come by once.
+    fn passing(&self) -> &Arc<SplitCache> {
+        let new = || SplitCache::new(self.objects.clone(), PASSING_SPLIT_BYTES, PASSING_COLUMN_BYTES);
+        self.passing.get_or_init(|| Arc::new(new()))
     }
 
     /// The open split of this name. Two readers may open it at once; one of the two is kept.
@@ -77,6 +90,7 @@ impl SplitCache {
     /// Forgets a split that was removed.
     pub fn remove(&self, path: &str) {
         self.gates.remove(path);
+        self.passing.get().into_iter().for_each(|passing| passing.remove(path));
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = inner.open.remove(path) {
             inner.bytes -= entry.bytes;
@@ -222,6 +236,10 @@ impl Segment for SplitSegment {
         if let Ok(open) = self.open() {
             open.remember(block, question, answer);
         }
+    }
+
+    fn in_passing(&self) -> Option<Arc<dyn Segment>> {
+        Some(Arc::new(SplitSegment::new(Arc::clone(&self.meta), Arc::clone(self.cache.passing()))))
     }
 
     fn bytes_read(&self) -> u64 {

@@ -331,6 +331,21 @@ fn the_cache_keeps_to_its_bytes() {
 }
 
 #[test]
+fn a_walk_in_passing_reads_the_same_and_leaves_the_cache_of_searches_alone() {
+    let place = place();
+    let rows = service_rows(3_000);
+    let file = split_of(fixture::blocks(&rows, 1_000));
+    let own = segment(&place, &file);
+    let passing = own.in_passing().expect("a split is kept");
+    fixture::check(&*passing, &rows);
+    assert!(!own.is_open(), "nobody searched it");
+    let another = own.in_passing().expect("a split is kept");
+    assert!(another.is_open(), "the next walk finds what the last one opened");
+    place.cache.remove(&file.meta.path);
+    assert!(!own.in_passing().expect("a split is kept").is_open(), "a split that was removed is let go everywhere");
+}
+
+#[test]
 fn a_gate_rules_out_only_what_no_block_has() {
     let place = place();
     let line = |i: u64| match i % 3 {

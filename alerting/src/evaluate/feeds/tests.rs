@@ -165,8 +165,8 @@ async fn many_rows_make_the_pieces_of_time_shorter() {
     let minutes: Vec<i64> =
         source.0.into_inner().expect("not poisoned").iter().map(|(a, b)| (b - a) / MINUTE_NS).collect();
     let (first, others) = minutes.split_at(10);
-    assert_eq!(first, [2_000; 10], "60,000 rows are too many");
-    assert!(others.iter().all(|minutes| *minutes <= 500), "{others:?}");
+    assert_eq!(first, [1_440; 10], "43,200 rows are too many");
+    assert!(others.iter().all(|minutes| *minutes <= 360), "{others:?}");
     assert_eq!(feeds.all.iter().map(|feed| feed.counts.cells()).sum::<usize>(), 10 * 4_000 * 3);
 }
 
@@ -178,11 +178,12 @@ async fn what_would_be_too_much_is_known_before_it_is_there() {
     }
     assert_eq!(feeds.fetch(&Crowd::default(), None, 1_000_000).await, Ok(Fetched::TooMany));
     let cells: usize = feeds.all.iter().map(|feed| feed.counts.cells()).sum();
-    assert_eq!(cells, 60_000, "of 1,200,000, when it gave up");
+    assert_eq!(cells, 43_200, "of 1,200,000, when it gave up");
 }
 
+/// A source that takes too long for a piece gets a shorter one, and the shortest filter by filter.
 #[tokio::test]
-async fn what_is_not_answered_completely_is_asked_again_by_itself() {
+async fn what_is_not_answered_in_time_is_asked_in_shorter_pieces() {
     let source = Asked { ends_after: Some(0), ..asked(steady(3600)) };
     let mut feeds = Feeds::default();
     let own = query("level:error", &["host"]);
@@ -191,4 +192,18 @@ async fn what_is_not_answered_completely_is_asked_again_by_itself() {
     assert_eq!(feeds.fetch(&source, None, usize::MAX).await, Ok(Fetched::All));
     let counts = feeds.counts(place).expect("it is there");
     assert_eq!(counts.piece(range.0, range.1), alone(&*source.lines, &own, 60 * S, range).await);
+    let together = source.together.into_inner().expect("not poisoned");
+    let minutes: Vec<i64> = together.iter().map(|(_, from, to)| (to - from) / MINUTE_NS).take(6).collect();
+    assert_eq!(minutes, [60, 60, 60, 22, 5, 1], "of at most 1440, 360, 90, 22, 5 and 1 minutes");
+}
+
+/// Nothing for days and then a crowd: what was quiet says nothing of what comes.
+#[tokio::test]
+async fn a_quiet_time_is_asked_for_by_the_day() {
+    let source = asked(vec![line(T0 + 20 * 86_400 * S, &[("host", "a")])]);
+    let mut feeds = Feeds::default();
+    feeds.want(&query("host:a", &["host"]), MINUTE_NS, (T0, T0 + 28 * 86_400 * S));
+    assert_eq!(feeds.fetch(&source, None, usize::MAX).await, Ok(Fetched::All));
+    let together = source.together.into_inner().expect("not poisoned");
+    assert_eq!(together.len(), 28);
 }

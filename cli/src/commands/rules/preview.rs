@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_mistake_is_said_with_its_place_before_anybody_is_asked() {
-        let args = args(&["level:error", "--when", "m > 2", "--server", "http://127.0.0.1:9"]);
+        let args = args(&["level:error", "--when", "m > 2", "--url", "http://127.0.0.1:9"]);
         let failed = run(&args, &mut Console::standard(ColorChoice::Never, true)).await.expect_err("m is nothing");
         let said = failed.to_string();
         assert!(said.starts_with("preview.yaml:7:"), "{said}");

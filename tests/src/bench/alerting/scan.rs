@@ -8,15 +8,13 @@ use logweir_proto::api::QueryRequest;
 
 use super::past::{self, KEPT_WITHIN};
 use crate::bench::dataset::{Dataset, Kind};
+use crate::bench::generate::SERVICES;
 use crate::bench::ingest;
 use crate::bench::usage;
 use crate::harness::{Scratch, Server, eventually};
 
 const RULES: usize = 100;
 const DAYS: u64 = 29;
-const SERVICES: [&str; 12] = [
-    "gateway", "checkout", "payment", "catalog", "search", "cart", "user", "mail", "stock", "shipping", "review", "ads",
-];
 /// What rules look for beside the service: words, a level, numbers, a path.
 const FILTERS: [&str; 9] = [
     "level:error",
@@ -80,7 +78,7 @@ fn rules(millions: u64) -> anyhow::Result<String> {
         if rule % 10 == 0 {
             writeln!(text, "  - name: scan-{}\n    rules:", rule / 10)?;
         }
-        let (service, filter) = (SERVICES[rule % SERVICES.len()], FILTERS[rule / SERVICES.len()]);
+        let ((service, _), filter) = (SERVICES[rule % SERVICES.len()], FILTERS[rule / SERVICES.len()]);
         writeln!(
             text,
             "      - alert: Scan{rule}

@@ -3,11 +3,13 @@
 //! What it takes is valid JSON; what it does not take may be: then the slow way decides and says what is wrong. It
 //! leaves to the slow way whatever is rare, so that it has one pass and no recursion.
 
-use super::JSON_DEPTH_MAX;
+use super::Want;
 use super::shapes::Value;
 use crate::equal::equal;
 use crate::quotes;
-use crate::spans::Want;
+
+/// Deepest nesting of an object that is taken.
+pub const JSON_DEPTH_MAX: usize = 32;
 
 const _: () = assert!(JSON_DEPTH_MAX < 64, "a bit for each level");
 
