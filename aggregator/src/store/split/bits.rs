@@ -33,7 +33,10 @@ impl BitWriter {
         let whole = self.bits / 8;
         if whole > 0 {
             let bytes = (self.held << (64 - self.bits)).to_be_bytes();
-            self.out.extend_from_slice(&bytes[..whole as usize]);
+            // As many as ever there are: a copy of a few bytes costs more than one of eight.
+            let len = self.out.len() + whole as usize;
+            self.out.extend_from_slice(&bytes);
+            self.out.truncate(len);
             self.bits -= 8 * whole;
         }
     }
@@ -51,6 +54,18 @@ impl BitWriter {
         }
         self.put(1, zeros as u32 + 1);
         self.put(lower, k);
+    }
+
+    /// Appends a Rice code and the lower `bits` of another number.
+    #[inline]
+    pub fn put_rice_and(&mut self, number: u64, k: u32, other: u64, bits: u32) {
+        let (zeros, lower) = (number >> k, number & ((1 << k) - 1));
+        let all = zeros + 1 + u64::from(k + bits);
+        if all <= u64::from(NUMBER_BITS_MAX) {
+            return self.put((1 << k | lower) << bits | other, all as u32);
+        }
+        self.put_rice(number, k);
+        self.put(other, bits);
     }
 
     /// Appends a number from 1 to 2^20.
@@ -214,9 +229,7 @@ mod tests {
         ) {
             let mut writer = BitWriter::default();
             for (number, one, block) in &numbers {
-                writer.put_rice(*number, k);
-                writer.put(u64::from(*one), 1);
-                writer.put(*block, 6);
+                writer.put_rice_and(*number, k, u64::from(*one) << 6 | *block, 7);
             }
             let bytes = writer.finish();
             let mut reader = BitReader::new(&bytes);

@@ -209,13 +209,13 @@ pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
             groups.push((hash, body.align()));
             last = hash;
         }
-        body.put_rice(hash - last, delta_k);
-        last = hash;
+        let delta = hash - std::mem::replace(&mut last, hash);
         count += 1;
         if let [entry] = group {
-            body.put(1 << block_bits | block_of(entry), block_bits + 1);
+            body.put_rice_and(delta, delta_k, 1 << block_bits | block_of(entry), block_bits + 1);
             continue;
         }
+        body.put_rice(delta, delta_k);
         list.clear();
         list.extend(group.iter().map(block_of));
         // Terms that share the shorter hash come in any order.

@@ -26,11 +26,13 @@ use super::grams::Grams;
 use crate::store::column::{COUNTED_VALUES_MAX, Kind, sort_counts};
 use crate::store::segment::Counts;
 
+mod bounds;
 mod chunk;
 pub(super) mod compressor;
 pub(super) mod dictionary;
 pub(super) mod encode;
 mod page;
+mod table;
 
 pub const ZSTD_LEVEL: i32 = 1;
 

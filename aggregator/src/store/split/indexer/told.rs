@@ -1,13 +1,15 @@
 //! Words of messages that the columns of their rows tell: those of each template once, and those of the values, each cut
 //! once as long as its number stands for it.
 
+use arrow::array::ArrayRef;
+
 use super::{Indexer, Rows, Said, Told, Word, for_each_word};
 use crate::store::block::cell;
 use crate::store::column::Kind;
 use crate::store::spell::Cell;
 use crate::store::split::derived::{self, Piece};
 use crate::store::split::hashes;
-use crate::store::split::rows::{Dictionary, dictionary};
+use crate::store::split::rows::{Dictionary, Numbers, dictionary};
 
 /// The words of the values of a column, by the numbers of these, as far as they were cut.
 #[derive(Debug, Default)]
@@ -115,40 +117,7 @@ impl Indexer {
         // Where every row has a value, its number is in the place of the row.
         let numbers = (rows.numbers)(column).filter(|numbers| numbers.numbers.len() == array.len());
         let mut firsts = std::mem::take(&mut self.firsts);
-        firsts.clear();
-        match numbers {
-            Some(numbers) => {
-                if self.times.len() < numbers.dictionary.len() {
-                    self.times.resize(numbers.dictionary.len(), 0);
-                }
-                for row in told_rows {
-                    let times = &mut self.times[numbers.numbers[*row as usize] as usize];
-                    if *times == 0 {
-                        firsts.push((*row, 0));
-                    }
-                    *times += 1;
-                }
-                for (row, times) in &mut firsts {
-                    *times = std::mem::take(&mut self.times[numbers.numbers[*row as usize] as usize]);
-                }
-            }
-            None => {
-                self.distinct.begin();
-                for row in told_rows {
-                    let Some(value) = cell(array, kind, *row as usize) else { continue };
-                    let (place, is_new) = self.distinct.number(match value {
-                        Cell::Str(text) => dictionary::hash(self.seed, text.as_bytes()),
-                        Cell::Int(number) => spread(number as u64),
-                        Cell::Float(number) => spread(number.to_bits()),
-                        Cell::Bool(bit) => u64::from(bit),
-                    });
-                    if is_new {
-                        firsts.push((*row, 0));
-                    }
-                    firsts[place].1 += 1;
-                }
-            }
-        }
+        self.find_firsts((array, kind), numbers, told_rows, &mut firsts);
         self.at.begin_part();
         let mut cuts = numbers.map(|numbers| {
             if self.cuts.len() <= column {
@@ -193,6 +162,50 @@ impl Indexer {
             self.cuts[column] = cuts;
         }
         self.firsts = firsts;
+    }
+
+    /// The first of some rows for each value in a column, and how many of them have it.
+    fn find_firsts(
+        &mut self,
+        (array, kind): (&ArrayRef, Kind),
+        numbers: Option<Numbers<'_>>,
+        told_rows: &[u32],
+        firsts: &mut Vec<(u32, u32)>,
+    ) {
+        firsts.clear();
+        match numbers {
+            Some(numbers) => {
+                if self.times.len() < numbers.dictionary.len() {
+                    self.times.resize(numbers.dictionary.len(), 0);
+                }
+                for row in told_rows {
+                    let times = &mut self.times[numbers.numbers[*row as usize] as usize];
+                    if *times == 0 {
+                        firsts.push((*row, 0));
+                    }
+                    *times += 1;
+                }
+                for (row, times) in firsts.iter_mut() {
+                    *times = std::mem::take(&mut self.times[numbers.numbers[*row as usize] as usize]);
+                }
+            }
+            None => {
+                self.distinct.begin();
+                for row in told_rows {
+                    let Some(value) = cell(array, kind, *row as usize) else { continue };
+                    let (place, is_new) = self.distinct.number(match value {
+                        Cell::Str(text) => dictionary::hash(self.seed, text.as_bytes()),
+                        Cell::Int(number) => spread(number as u64),
+                        Cell::Float(number) => spread(number.to_bits()),
+                        Cell::Bool(bit) => u64::from(bit),
+                    });
+                    if is_new {
+                        firsts.push((*row, 0));
+                    }
+                    firsts[place].1 += 1;
+                }
+            }
+        }
     }
 }
 

@@ -13,10 +13,12 @@ use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetInd
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 
+use super::bounds::{extremes, rank, rank_integer, word};
 use super::compressor::Compressor;
 use super::dictionary::{Dictionary, Order};
 use super::encode;
 use super::page::{PageSizes, put_header, put_levels};
+use super::table::Table;
 use super::{Plain, Plan, ZSTD_LEVEL};
 use crate::store::block::texts;
 
@@ -24,7 +26,7 @@ use crate::store::block::texts;
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Dictionaries grow to this size before a column goes on plainly.
-const DICTIONARY_BYTES_MAX: usize = 2 << 20;
+pub(super) const DICTIONARY_BYTES_MAX: usize = 2 << 20;
 
 /// What is reused from page to page.
 pub(super) struct Scratch {
@@ -93,6 +95,27 @@ fn text<'a>(offsets: &[i32], data: &'a [u8], row: usize) -> &'a [u8] {
     &data[offsets[row] as usize..offsets[row + 1] as usize]
 }
 
+/// [`encode::texts_apart`] of the rows that have a text.
+fn put_lengths(
+    (offsets, data): (&[i32], &[u8]),
+    nulls: Option<&NullBuffer>,
+    rows: Range<usize>,
+    words: &mut Vec<u64>,
+    body: &mut Vec<u8>,
+) -> (usize, bool) {
+    let text = |row: usize| text(offsets, data, row);
+    match nulls {
+        None => {
+            let joined = &data[offsets[rows.start] as usize..offsets[rows.end] as usize];
+            encode::texts_apart(|| rows.clone().map(text), Some(joined), words, body)
+        }
+        Some(nulls) => {
+            let nulls = nulls.slice(rows.start, rows.len());
+            encode::texts_apart(|| nulls.valid_indices().map(|row| text(rows.start + row)), None, words, body)
+        }
+    }
+}
+
 /// Calls `each` for the rows that have a value.
 #[inline]
 fn for_each_present(nulls: Option<&NullBuffer>, rows: Range<usize>, mut each: impl FnMut(usize)) {
@@ -101,57 +124,6 @@ fn for_each_present(nulls: Option<&NullBuffer>, rows: Range<usize>, mut each: im
         Some(nulls) => {
             let from = rows.start;
             nulls.slice(from, rows.len()).valid_indices().for_each(|row| each(from + row));
-        }
-    }
-}
-
-/// What the numbers of a block are in the file.
-#[derive(Default)]
-struct Table {
-    /// The values of the block; held, so that no others come to their place.
-    values: Option<StringArray>,
-    /// By key the number in the file, and how many rows of the block at hand have it.
-    numbers: Vec<u32>,
-    rows: Vec<u32>,
-    /// Reused: keys that have no number yet.
-    new: Vec<u16>,
-}
-
-impl Table {
-    /// In a table of numbers: not met yet.
-    const UNKNOWN: u32 = u32::MAX;
-
-    fn begin(&mut self, values: &StringArray) {
-        if !self.values.as_ref().is_some_and(|known| texts::have_one_place(known, values)) {
-            self.values = Some(values.clone());
-            self.numbers.clear();
-            self.numbers.resize(values.len(), Table::UNKNOWN);
-            self.rows.clear();
-            self.rows.resize(values.len(), 0);
-        }
-    }
-
-    /// Counts the rows of each key, which are met in the order of their first rows.
-    fn count(&mut self, keys: impl Iterator<Item = u16>, met: &mut Vec<(u32, u32)>) {
-        for key in keys {
-            let rows = &mut self.rows[usize::from(key)];
-            if *rows == 0 {
-                met.push((u32::from(key), 0));
-            }
-            *rows += 1;
-        }
-    }
-
-    /// Numbers the keys that were met, and puts in the place of each its number and its rows.
-    fn number(&mut self, met: &mut [(u32, u32)], values: &StringArray, dictionary: &mut Dictionary) {
-        let Table { numbers, rows, new, .. } = self;
-        new.clear();
-        new.extend(met.iter().map(|(key, _)| *key as u16).filter(|key| numbers[usize::from(*key)] == Table::UNKNOWN));
-        let texts = new.iter().map(|key| values.value(usize::from(*key)).as_bytes());
-        dictionary.number_texts(texts, DICTIONARY_BYTES_MAX, |at, number| numbers[usize::from(new[at])] = number);
-        for (key, counted) in met {
-            let at = *key as usize;
-            (*key, *counted) = (numbers[at], std::mem::take(&mut rows[at]));
         }
     }
 }
@@ -288,19 +260,16 @@ impl Chunk {
             Cells::Numbered(keys, values) => {
                 table.begin(values);
                 let keys = || keys[..rows].iter().copied();
+                let present = |nulls| keys().zip(nulls).filter(|(_, there)| *there).map(|(key, _)| key);
                 match nulls {
                     None => table.count(keys(), occurring),
-                    Some(nulls) => {
-                        table.count(keys().zip(nulls).filter_map(|(key, there)| there.then_some(key)), occurring)
-                    }
+                    Some(nulls) => table.count(present(nulls), occurring),
                 }
                 table.number(occurring, values, dictionary);
                 let number = |key: u16| table.numbers[usize::from(key)];
                 match nulls {
                     None => numbers.extend(keys().map(number)),
-                    Some(nulls) => {
-                        numbers.extend(keys().zip(nulls).filter_map(|(key, there)| there.then(|| number(key))));
-                    }
+                    Some(nulls) => numbers.extend(present(nulls).map(number)),
                 }
             }
             Cells::Words(words) => {
@@ -412,22 +381,7 @@ impl Chunk {
         words.clear();
         match (cells, self.plan.plain) {
             (Cells::Texts(offsets, data), Plain::Lengths) => {
-                let text = |row: usize| text(offsets, data, row);
-                let (texts_at, fronts) = match nulls {
-                    None => {
-                        let joined = &data[offsets[rows.start] as usize..offsets[rows.end] as usize];
-                        encode::texts_apart(|| rows.clone().map(text), Some(joined), words, body)
-                    }
-                    Some(nulls) => {
-                        let nulls = nulls.slice(rows.start, rows.len());
-                        encode::texts_apart(
-                            || nulls.valid_indices().map(|row| text(rows.start + row)),
-                            None,
-                            words,
-                            body,
-                        )
-                    }
-                };
+                let (texts_at, fronts) = put_lengths((offsets, data), nulls, rows, words, body);
                 cuts.push(texts_at);
                 if fronts { Encoding::DELTA_BYTE_ARRAY } else { Encoding::DELTA_LENGTH_BYTE_ARRAY }
             }
@@ -575,39 +529,6 @@ impl Chunk {
             _ => Statistics::int64(Some(least as i64), Some(greatest as i64), None, nulls, false),
         })
     }
-}
-
-const SIGN: u64 = 1 << 63;
-
-/// Words of this type as numbers that are in the same order. Zeros of both signs differ, so that neither is left out of
-/// the bounds.
-#[inline]
-fn rank(data_type: &DataType, word: u64) -> u64 {
-    match data_type {
-        DataType::Float64 if word & SIGN != 0 => !word,
-        DataType::UInt64 => word,
-        _ => rank_integer(word),
-    }
-}
-
-#[inline]
-fn rank_integer(word: u64) -> u64 {
-    word ^ SIGN
-}
-
-/// The word with a [`rank`].
-fn word(data_type: &DataType, ranked: u64) -> u64 {
-    match data_type {
-        DataType::Float64 if ranked & SIGN == 0 => !ranked,
-        DataType::UInt64 => ranked,
-        _ => ranked ^ SIGN,
-    }
-}
-
-fn extremes(ranked: impl Iterator<Item = u64>) -> Option<(u64, u64)> {
-    let both = ranked.fold((u64::MAX, 0), |(least, greatest), one| (one.min(least), one.max(greatest)));
-    // Nothing but what there is none of comes out of order.
-    (both.0 <= both.1).then_some(both)
 }
 
 pub(super) fn compression(compressed: bool) -> Result<Compression, ParquetError> {

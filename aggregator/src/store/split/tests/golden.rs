@@ -59,11 +59,12 @@ fn rows() -> Vec<Row> {
 #[test]
 fn splits_of_all_versions_answer_and_give_their_lines_back() {
     let rows = rows();
-    let files: [(u32, &'static [u8]); 4] = [
+    let files: [(u32, &'static [u8]); 5] = [
         (2, include_bytes!("../fixtures/v2.split")),
         (3, include_bytes!("../fixtures/v3.split")),
         (4, include_bytes!("../fixtures/v4.split")),
         (5, include_bytes!("../fixtures/v5.split")),
+        (6, include_bytes!("../fixtures/v6.split")),
     ];
     for (version, bytes) in files {
         let place = place();
