@@ -44,6 +44,10 @@ export async function postJson(path, body, signal) {
   return (await post(path, body, 'application/json', signal)).json();
 }
 
+export async function deleteJson(path) {
+  return (await checked(await fetch(path, { method: 'DELETE', headers: withToken({ accept: 'application/json' }) }))).json();
+}
+
 /** The frames of a query, in arrays: all that came in one piece of the network. */
 export async function* query(request, signal) {
   const response = await post('/api/v1/query', request, 'application/x-ndjson', signal);

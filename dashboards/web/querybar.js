@@ -76,12 +76,12 @@ function Problem() {
 }
 
 /** A server with tokens wants one; it is forgotten with the page. */
-function TokenForm() {
+export function TokenForm({ used = state.run }) {
   const field = useRef(null);
   const use = (event) => {
     event.preventDefault();
     setToken(field.current.value);
-    state.run();
+    used();
   };
   return html`
     <form onSubmit=${use}>

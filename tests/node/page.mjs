@@ -1,27 +1,16 @@
 // Drives the page in Chromium as a person would, and prints what there was to see as one JSON object.
 //
 // node page.mjs URL QUERY PICTURE PROFILE_FOLDER CHROMIUM
-import { chromium } from 'playwright-core';
+import { complain, open, STEP_MS } from './browser.mjs';
 
 const [url, query, picture, profile, executablePath] = process.argv.slice(2);
-const STEP_MS = 15_000;
 const ROW = '.event > .row';
 const DETAILS = '.event.open .detail';
 
 const report = { title: '', rows: [], found: [], details: '', query_error: '', errors: [], violations: [], foreign_requests: [] };
 
-const context = await chromium.launchPersistentContext(profile, {
-  executablePath,
-  headless: true,
-  viewport: { width: 1280, height: 800 },
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-});
+const { context, page } = await open(url, profile, executablePath, report);
 try {
-  const page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(STEP_MS);
-  await watch(page);
-
-  await page.goto(url);
   report.title = await page.title();
   await rowsAre(page, (count) => count > 0);
   report.rows = await page.locator(ROW).allTextContents();
@@ -35,11 +24,10 @@ try {
   await page.screenshot({ path: picture });
 
   // From here on an answer of 400 is what is asked for.
-  const before = report.errors.length;
-  await ask(page, 'straw | bogus');
-  await page.locator('#problem').waitFor();
-  report.query_error = await page.locator('#problem').innerText();
-  report.errors = report.errors.slice(0, before).concat(report.errors.slice(before).filter((text) => !text.includes('400')));
+  report.query_error = await complain(report, async () => {
+    await ask(page, 'straw | bogus');
+    return page.locator('#problem').innerText();
+  });
   report.violations = await page.evaluate(() => globalThis.violations ?? []);
 } catch (error) {
   report.errors.push(`the script stopped: ${error}`);
@@ -47,20 +35,6 @@ try {
   await context.close();
 }
 process.stdout.write(JSON.stringify(report));
-
-async function watch(page) {
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') report.errors.push(`${message.type()}: ${message.text()}`);
-  });
-  page.on('pageerror', (error) => report.errors.push(`uncaught: ${error}`));
-  page.on('request', (request) => {
-    if (!request.url().startsWith(url) && !request.url().startsWith('data:')) report.foreign_requests.push(request.url());
-  });
-  await page.addInitScript(() => {
-    globalThis.violations = [];
-    addEventListener('securitypolicyviolation', (event) => globalThis.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
-  });
-}
 
 async function ask(page, text) {
   await page.locator('#query').fill(text);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use logweir_tests::harness::{Server, browser, run};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn the_page_searches_and_the_console_stays_silent() -> anyhow::Result<()> {
@@ -30,6 +30,48 @@ fn the_page_searches_and_the_console_stays_silent() -> anyhow::Result<()> {
         ensure!(report.found[0].contains("<img src=x"), "log text is text: {:?}", report.found);
         ensure!(report.details.contains("hay"), "the row unfolds: {:?}", report.details);
         ensure!(report.query_error.contains("bogus"), "a wrong query is explained: {:?}", report.query_error);
+        Ok(())
+    })
+}
+
+/// With the keyboard: Escape closes the form and gives the focus back, what the server refuses is shown as it says it,
+/// and what was silenced and acknowledged is there for whoever opens the page next.
+#[test]
+fn the_page_silences_and_acknowledges_an_alert() -> anyhow::Result<()> {
+    run("page-silence", async |scratch| {
+        let alerting = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\nheartbeats: [{name: backup, every: 10s, grace: 0s}]\n";
+        let alerting = scratch.file("alerting.yaml", alerting)?;
+        let more = format!("alerting: {{ config: {} }}\n", alerting.display());
+        let server = Server::serve(scratch, "server", &more).await?;
+
+        let seen = browser::silence(scratch, server.url(), "silence", &scratch.join("silence.png")).await?;
+        ensure!(seen.errors.is_empty() && seen.violations.is_empty() && seen.foreign_requests.is_empty(), "{seen:?}");
+        ensure!(seen.focused == ["author", "comment", "comment"], "{seen:?}");
+        ensure!(seen.after_escape.starts_with("Silence… "), "{seen:?}");
+        ensure!(seen.matched.iter().all(|said| said.starts_with("Matches 1 of 1 current alert: ")), "{seen:?}");
+        ensure!(seen.refusal.contains("these matchers match everything: at least one must need a label"), "{seen:?}");
+        let [row] = &seen.list[..] else { anyhow::bail!("one silence in the list: {seen:?}") };
+        for part in ["heartbeat=\"backup\"", "ann", "moving the rack <b>", "(4 h)"] {
+            ensure!(row.contains(part), "{part} in {row}");
+        }
+        ensure!(seen.silenced.contains("silenced, "), "{seen:?}");
+        ensure!(seen.acknowledged.contains("taken by ann"), "{seen:?}");
+
+        let kept: Value = server.client().json("/api/v1/silences").await?;
+        let silence = &kept["silences"][0];
+        ensure!(silence["state"] == "active" && silence["author"] == "ann", "{kept}");
+        ensure!(silence["comment"] == "moving the rack <b>", "{kept}");
+        let alerts: Value = server.client().json("/api/v1/alerts").await?;
+        let id = alerts["alerts"][0]["id"].as_str().unwrap_or_default();
+        let why: Value = server.client().json(&format!("/api/v1/alerts/{id}/why")).await?;
+        ensure!(why["acknowledged"]["by"] == "ann", "{why}");
+
+        let seen = browser::silence(scratch, server.url(), "end", &scratch.join("end.png")).await?;
+        ensure!(seen.errors.is_empty() && seen.list.len() == 1, "{seen:?}");
+        ensure!(seen.acknowledged.contains("taken by ann"), "{seen:?}");
+        ensure!(!seen.silenced.contains("silenced, "), "{seen:?}");
+        let kept: Value = server.client().json("/api/v1/silences").await?;
+        ensure!(kept["silences"][0]["state"] == "expired", "{kept}");
         Ok(())
     })
 }
