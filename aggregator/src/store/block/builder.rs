@@ -14,7 +14,7 @@ use self::shapes::Shapes;
 use super::{Block, BlockParts};
 use crate::equal::{equal, is_ascii};
 use crate::names::{NameId, Names};
-use crate::parse::line::{Cut, Field, Line, Spelling, Text, Value};
+use crate::parse::line::{Constants, Cut, Field, Line, Spelling, Text, Value};
 use crate::store::column::{EXTRA_NAMES_MAX, Kind, Layout};
 use crate::store::segment::{BLOCK_ROWS_MAX, FieldStat};
 use crate::store::spell::{self, Cell};
@@ -122,13 +122,18 @@ impl BlockBuilder {
         (time_ns, seq): (i64, u64),
         (shape, mut extra): (Option<u32>, Extra),
     ) {
-        let row = self.times.len();
-        // Behind the fields: what a field says of this row goes before a constant that ends here.
-        for (name, value) in self.columns.hold(names, row, line.constants()) {
+        self.hold(names, line.constants(), &mut extra);
+        self.push_rest(shape, extra, raw, time_ns, seq);
+    }
+
+    /// Notes which constants hold for the row. Behind its fields: what a field says of the row goes before a constant
+    /// that ends here.
+    #[inline]
+    fn hold(&mut self, names: &Names, constants: Option<(&Arc<Constants>, u128)>, extra: &mut Extra) {
+        for (name, value) in self.columns.hold(names, self.times.len(), constants) {
             let extra = extra.get_or_insert_default();
             push_extra(&mut self.extra_fields, names, *name, Cell::Str(value), extra);
         }
-        self.push_rest(shape, extra, raw, time_ns, seq);
     }
 
     /// Sets what every row has, when its values are in their columns; without a shape the line is kept whole.

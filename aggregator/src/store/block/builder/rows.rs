@@ -45,7 +45,6 @@ impl BlockBuilder {
     /// Adds a row, as [`BlockBuilder::push`] adds a line.
     pub fn push_row(&mut self, names: &Names, row: &Row<'_>, time_ns: i64, seq: u64) {
         debug_assert!(!self.is_full(), "a full block is finished before the next push");
-        let at = self.times.len();
         let mut extra = None;
         if self.known.form.as_ref().is_none_or(|form| !Arc::ptr_eq(form, row.form)) {
             self.known.begin(row.form);
@@ -54,10 +53,7 @@ impl BlockBuilder {
         let is_own_time = row.time.is_none_or(|(written_ns, _)| written_ns == time_ns);
         let rebuildable = self.push_values(names, row, &mut extra) && is_own_time;
         let constants = &row.form.constants;
-        for (name, value) in self.columns.hold(names, at, Some((constants, constants.all()))) {
-            let extra = extra.get_or_insert_default();
-            push_extra(&mut self.extra_fields, names, *name, Cell::Str(value), extra);
-        }
+        self.hold(names, Some((constants, constants.all())), &mut extra);
         let shape = if rebuildable { self.shape_of(names, row) } else { None };
         self.push_rest(shape, extra, row.text, time_ns, seq);
     }
