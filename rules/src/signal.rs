@@ -12,7 +12,6 @@ use crate::names;
 /// Name of the column that holds the number.
 pub const VALUE_COLUMN: &str = "v";
 
-
 /// Windows as long as this are counted in whole minutes, so that they can be sums of minutes.
 pub const LONG_WINDOW_NS: i64 = 3600 * 1_000_000_000;
 
@@ -371,7 +370,7 @@ mod tests {
         };
         assert_eq!(
             pattern(None).query(),
-            "level>=error | fields app, service, env, message, exception.type, exception.stack"
+            "(level>=error) | fields app, service, env, message, exception.type, exception.stack"
         );
         assert_eq!(pattern(Some("user id")).query(), "(level>=error) | fields app, service, env, `user id`");
         let row = |message: &str, stack: &str| {

@@ -84,10 +84,8 @@ pub(super) fn unreceived(set: &RuleSet, plan: &Plan, received_since_ns: Option<i
         rule.time == LineTime::Ingest && begin(group, plan).saturating_sub(rule.window_ns()) < since
     };
     let of_group = |group: &Arc<Group>| {
-        let rules: Vec<String> = wanted(group, plan)
-            .filter(|rule| looks_further(group, rule))
-            .map(|rule| rule.name.clone())
-            .collect();
+        let rules: Vec<String> =
+            wanted(group, plan).filter(|rule| looks_further(group, rule)).map(|rule| rule.name.clone()).collect();
         rules
     };
     let rules: Vec<String> = set.groups.iter().flat_map(of_group).collect();

@@ -189,8 +189,10 @@ fn check_replay(text: &str, source: Arc<LineStore>, restarts: &[bool]) -> Vec<St
             replayed.extend(outcome.lines);
         }
         replayed.sort_by(|a, b| a.0.cmp(&b.0));
-        let replayed: Vec<String> =
-            replayed.iter().map(|(key, line)| format!("{key} {}", serde_json::to_string(line).expect("JSON"))).collect();
+        let replayed: Vec<String> = replayed
+            .iter()
+            .map(|(key, line)| format!("{key} {}", serde_json::to_string(line).expect("JSON")))
+            .collect();
         assert_eq!(live, replayed);
         live
     })
@@ -232,7 +234,9 @@ async fn a_backtest_by_receipt_says_of_which_time_the_receipt_is_not_known() {
     let known = rfc3339(T0);
     assert_eq!(
         told,
-        format!("lines that an earlier version stored have no receive time: before {known} they are not counted by Rate")
+        format!(
+            "lines that an earlier version stored have no receive time: before {known} they are not counted by Rate"
+        )
     );
 }
 

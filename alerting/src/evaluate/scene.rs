@@ -184,8 +184,13 @@ mod tests {
     fn a_group_waits_for_sources_that_lag_but_not_for_dead_ones_and_not_forever() {
         let auto = group("delay: auto, max_delay: 2m");
         let fixed = group("delay: 3s");
-        let at = |group: &Group, marks: &[HostMark], now: i64| match ready(group, marks, T0, (T0 + now * S, T0 - 900 * S), None)
-        {
+        let at = |group: &Group, marks: &[HostMark], now: i64| match ready(
+            group,
+            marks,
+            T0,
+            (T0 + now * S, T0 - 900 * S),
+            None,
+        ) {
             Ready::Now(scene) => format!("{}/{} {:?}", scene.reported, scene.expected, scene.hosts),
             Ready::Wait { until_wall } => format!("wait {} ms", (until_wall - T0) / 1_000_000),
         };

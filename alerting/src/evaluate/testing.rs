@@ -43,7 +43,13 @@ impl LineStore {
         lines.sort_by_key(|line| line.at);
         let mut came: Vec<(i64, i64)> = lines.iter().map(|line| (line.arrives, line.at)).collect();
         came.sort_unstable();
-        let arrival = |(number, (wall, at)): (u64, (i64, i64))| Arrival { number, wall, oldest_ns: at, newest_ns: at, received: (wall, wall) };
+        let arrival = |(number, (wall, at)): (u64, (i64, i64))| Arrival {
+            number,
+            wall,
+            oldest_ns: at,
+            newest_ns: at,
+            received: (wall, wall),
+        };
         let arrivals = (1..).zip(came).map(arrival).collect();
         Arc::new(LineStore { lines, arrivals, ..LineStore::default() })
     }

@@ -7,8 +7,8 @@ use super::levels::Reader;
 use super::{Defaults, cases, context, on_empty, on_error, on_partial, signals, template};
 use crate::condition::{Condition, Known, NameKind, Shift};
 use crate::model::{
-    Expected, Kind, Labels, Level, LineTime, OnEmpty, OnUndecided, PERIOD_MAX_NS, Rule, Signal, SignalQuery, SignalSource,
-    Status, Template,
+    Expected, Kind, Labels, Level, LineTime, OnEmpty, OnUndecided, PERIOD_MAX_NS, Rule, Signal, SignalQuery,
+    SignalSource, Status, Template,
 };
 use crate::slots::Slots;
 use logweir_proto::yaml::{Fields, Node, Problems};
