@@ -426,6 +426,19 @@ pub struct AlertView {
     pub query: String,
     pub link: String,
     pub resolved_at: Option<String>,
+    /// Who has it in hand, unless it got worse since.
+    #[serde(default)]
+    pub acknowledged: Option<Acknowledged>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Acknowledged {
+    pub by: String,
+    /// RFC 3339.
+    pub at: String,
+    /// From then on it is repeated again; null: it holds until the alert ends.
+    pub until: Option<String>,
+    pub comment: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
