@@ -88,6 +88,9 @@ pub struct BatchAnswer {
     /// Sources of the batch's watermarks that the server does not know, after a restart of it: name them again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
+    /// Rules wait for the watermarks of idle sources: say them this often, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_ms: Option<u64>,
 }
 
 /// Answer to `POST /api/v1/ingest`.
