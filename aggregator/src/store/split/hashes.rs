@@ -222,6 +222,10 @@ pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
         }
         let delta = hash - std::mem::replace(&mut last, hash);
         count += 1;
+        if let [entry] = group {
+            code.put_one(&mut body, (delta, delta_k), block_of(entry));
+            continue;
+        }
         list.clear();
         list.extend(group.iter().map(block_of));
         // Terms that share the shorter hash come in any order.

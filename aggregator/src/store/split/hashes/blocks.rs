@@ -41,11 +41,17 @@ impl BlockCode {
         self.counts as u8
     }
 
-    /// Appends the delta of an entry as Rice code, and its blocks, which ascend.
+    /// Appends the delta of an entry as Rice code, and its one block.
+    #[inline]
+    pub(super) fn put_one(&self, body: &mut BitWriter, (delta, k): (u64, u32), block: u64) {
+        let (number, bits) = self.numbers.code(block);
+        body.put_rice_and(delta, k, number, bits);
+    }
+
+    /// The same of an entry with some blocks, which ascend.
     pub(super) fn put(&self, body: &mut BitWriter, (delta, k): (u64, u32), list: &[u64]) {
         if let [block] = list {
-            let (number, bits) = self.numbers.code(*block);
-            return body.put_rice_and(delta, k, number, bits);
+            return self.put_one(body, (delta, k), *block);
         }
         let count = list.len() as u64;
         let more = count > self.counts;

@@ -27,6 +27,9 @@ const LITERALS_BYTES_MIN: usize = 256;
 /// Of a column both ways are tried with one page in so many.
 const TRIED_ONE_IN: u32 = 16;
 
+/// Texts in order that become one in so many bytes are alike: the library is not tried.
+const ALIKE_ONE_IN: usize = 3;
+
 /// How the numbers of a column are compressed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Habit {
@@ -130,15 +133,18 @@ impl Compressor {
         Ok(if made && habit.literals { &self.made } else { &self.packed })
     }
 
-    /// One frame of the texts of a dictionary, each behind its length: the smaller one of the two ways.
+    /// One frame of the texts of a dictionary, each behind its length.
     pub(in crate::store::split) fn compress_dictionary(
         &mut self,
         bytes: &[u8],
         lengths: impl Iterator<Item = usize>,
     ) -> io::Result<&[u8]> {
-        let made = self.compress_alike(bytes, 0, lengths)?;
+        let made = self.compress_alike(bytes, 0, lengths)?.is_some();
+        if made && self.made.len() * ALIKE_ONE_IN <= bytes.len() {
+            return Ok(&self.made);
+        }
         self.compress(bytes, &[])?;
-        Ok(if made.is_some() && self.made.len() < self.packed.len() { &self.made } else { &self.packed })
+        Ok(if made && self.made.len() < self.packed.len() { &self.made } else { &self.packed })
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! What texts of a page share with the one before them stands at the same place of each: the front of a path in order, `&s=` of a
 //! query. The library's fast level finds six bytes that come again somewhere, so such a piece costs nearly what its letters
-//! do, and more where these are digits at random. Here a text is compared with the one before, and with what stood at the
-//! distances that were used last; three bytes are enough, for most distances come again. The rest are literals with a Huffman code.
+//! do, and more where these are digits at random. Here a text is compared with the one before, and the signs between words
+//! with what stood at the distances that were used last; three bytes are enough, for most distances come again. The rest
+//! are literals with a Huffman code.
 //!
 //! | | |
 //! |---|---|
@@ -165,75 +166,95 @@ impl Block {
     }
 }
 
-/// Finds what texts share with those before.
+/// Finds what texts share with those before, where these begin and at the signs between words.
 struct Finder<'a> {
     bytes: &'a [u8],
     /// Where the text before begins.
     before: usize,
     /// Distances that were used last, the last one first.
     used: [usize; 3],
-    /// Where three bytes that begin with a sign between words stood last.
-    places: [usize; 1 << SLOTS_LOG2],
+    /// Where three bytes that begin with a sign stood last.
+    places: [u32; 1 << SLOTS_LOG2],
 }
+
+/// No place, no distance.
+const NONE: usize = u32::MAX as usize;
 
 impl<'a> Finder<'a> {
     fn new(bytes: &'a [u8], texts_at: usize) -> Finder<'a> {
-        Finder { bytes, before: texts_at, used: [usize::MAX; 3], places: [usize::MAX; 1 << SLOTS_LOG2] }
-    }
-
-    /// Three bytes as a number; it takes four to read them.
-    #[inline]
-    fn three(&self, at: usize) -> Option<u32> {
-        let four = self.bytes.get(at..)?.first_chunk::<4>()?;
-        Some(u32::from_le_bytes(*four) & 0x00ff_ffff)
+        Finder { bytes, before: texts_at, used: [NONE; 3], places: [NONE as u32; 1 << SLOTS_LOG2] }
     }
 
     /// Adds the next text to the block.
     fn add(&mut self, text: Range<usize>, block: &mut Block) {
         let mut at = text.start;
-        while let Some(three) = self.three(at).filter(|_| at < text.end) {
-            match self.find(at, three, &text) {
-                Some((distance, length)) => {
-                    let place = self.used.iter().position(|used| *used == distance).unwrap_or(2);
-                    self.used[..=place].rotate_right(1);
-                    self.used[0] = distance;
-                    block.add(self.bytes, at, (distance, length));
-                    at += length;
-                }
+        // The first byte may be that of a length.
+        for _ in 0..2 {
+            let distance = text.start - self.before;
+            let length = if distance > 0 { self.same(at, distance, text.end) } else { 0 };
+            if length >= MATCH_MIN {
+                self.take((distance, length), &mut at, block);
+                break;
+            }
+            at += 1;
+        }
+        while let Some(next) = self.next_sign(at, text.end) {
+            at = next;
+            match self.find(at, text.end) {
+                Some(found) => self.take(found, &mut at, block),
                 None => at += 1,
             }
         }
         self.before = text.start;
     }
 
+    fn take(&mut self, (distance, length): (usize, usize), at: &mut usize, block: &mut Block) {
+        let place = self.used.iter().position(|used| *used == distance).unwrap_or(2);
+        self.used[..=place].rotate_right(1);
+        self.used[0] = distance;
+        block.add(self.bytes, *at, (distance, length));
+        *at += length;
+    }
+
+    fn next_sign(&self, at: usize, end: usize) -> Option<usize> {
+        let within = self.bytes.get(at..end)?.iter().position(|byte| !IS_OF_WORD[usize::from(*byte)])?;
+        Some(at + within)
+    }
+
     /// What stands here and stood before: how far before, and how long it is.
     #[inline]
-    fn find(&mut self, at: usize, three: u32, text: &Range<usize>) -> Option<(usize, usize)> {
-        let is_sign = !self.bytes[at].is_ascii_alphanumeric();
-        let slot = (three.wrapping_mul(0x9e37_79b1) >> (u32::BITS - SLOTS_LOG2)) as usize;
-        let place = if is_sign { std::mem::replace(&mut self.places[slot], at) } else { usize::MAX };
-        let same = |from: usize| self.three(from) == Some(three);
-        // The first byte may be that of a length.
-        if at - text.start < 2 && same(at - (text.start - self.before)) && self.before < text.start {
-            return self.long_enough(at, text.start - self.before, text.end);
-        }
-        for distance in self.used {
-            if at >= distance && same(at - distance) {
-                return self.long_enough(at, distance, text.end);
+    fn find(&mut self, at: usize, end: usize) -> Option<(usize, usize)> {
+        let three = *self.bytes[at..end].first_chunk::<MATCH_MIN>()?;
+        let number = u32::from_le_bytes([three[0], three[1], three[2], 0]);
+        let slot = number.wrapping_mul(0x9e37_79b1) >> (u32::BITS - SLOTS_LOG2);
+        let place = std::mem::replace(&mut self.places[slot as usize], at as u32) as usize;
+        for distance in self.used.into_iter().filter(|distance| *distance <= at) {
+            if self.bytes[at - distance..].starts_with(&three) {
+                return Some((distance, self.same(at, distance, end)));
             }
         }
-        let (distance, length) =
-            if place < at && same(place) { self.long_enough(at, at - place, text.end)? } else { return None };
+        let distance = at.checked_sub(place)?;
+        let length = self.same(at, distance, end);
         // How far it is costs a letter for four bits.
         (length >= MATCH_MIN + (distance.ilog2() as usize).saturating_sub(2) / 4).then_some((distance, length))
     }
 
-    fn long_enough(&self, at: usize, distance: usize, end: usize) -> Option<(usize, usize)> {
-        let (here, before) = (&self.bytes[at..end], &self.bytes[at - distance..]);
-        let length = here.iter().zip(before).take_while(|(a, b)| a == b).count();
-        (length >= MATCH_MIN).then_some((distance, length))
+    /// How many bytes are the same so far before.
+    fn same(&self, at: usize, distance: usize, end: usize) -> usize {
+        let (here, before) = (&self.bytes[at.min(end)..end], &self.bytes[at - distance..]);
+        here.iter().zip(before).take_while(|(a, b)| a == b).count()
     }
 }
+
+const IS_OF_WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests;
