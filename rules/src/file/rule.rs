@@ -154,7 +154,7 @@ fn case_names(body: &Body) -> cases::Names {
         }
     }
     let texts: &[&str] = match body.kind {
-        Kind::Pattern(_) => &["template", "deploy"],
+        Kind::Pattern(_) => &["template", "deploy", "lineage"],
         Kind::Anomaly(_) => &["explain"],
         _ => &["source_state"],
     };
