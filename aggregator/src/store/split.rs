@@ -31,6 +31,7 @@ pub mod columns;
 pub mod derived;
 pub mod encoding;
 pub mod footer;
+mod foreign;
 pub mod gate;
 pub mod grams;
 pub mod hashes;
