@@ -139,6 +139,7 @@ fn sections_of(path: &Path) -> Vec<(&'static str, std::ops::Range<usize>)> {
         ("lexicon", span(of.lexicon)),
         ("tally", span(of.tally)),
         ("shapes", span(of.shapes)),
+        ("receipts", span(of.receipts)),
         ("gate", span(of.gate)),
         ("footer", span(footer_at)),
         ("trailer", trailer_at..metadata_at),
@@ -190,6 +191,8 @@ fn a_flipped_bit_of_each_section_is_named() {
             None the tally section does not match its checksum
         shapes
             None the shapes section does not match its checksum
+        receipts
+            None the receipts section does not match its checksum
         gate
             None the gate section does not match its checksum
         footer
