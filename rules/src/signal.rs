@@ -261,7 +261,7 @@ impl Rule {
         let mut names = vec!["partial"];
         names.extend(self.expected.map(|_| "source_state"));
         match &self.kind {
-            Kind::Pattern(_) => names.extend(["template", "deploy", "first_seen", "ticket"]),
+            Kind::Pattern(_) => names.extend(["template", "deploy", "first_seen", "ticket", "lineage"]),
             Kind::Anomaly(_) => names.push("explain"),
             Kind::Threshold | Kind::Slo(_) | Kind::Compare(_) => {}
         }

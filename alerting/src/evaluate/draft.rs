@@ -274,6 +274,9 @@ impl Maker<'_> {
         if let Some(owner) = &self.rule.owner {
             annotations.insert("owner".to_owned(), owner.clone());
         }
+        if let Some(lineage) = texts.get("lineage") {
+            annotations.insert("lineage".to_owned(), lineage.clone());
+        }
         (render(&self.rule.summary), annotations)
     }
 

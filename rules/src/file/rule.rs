@@ -167,7 +167,7 @@ fn case_names(body: &Body) -> cases::Names {
         }
     }
     let texts: &[&str] = match body.kind {
-        Kind::Pattern(_) => &["template", "deploy"],
+        Kind::Pattern(_) => &["template", "deploy", "lineage"],
         Kind::Anomaly(_) => &["explain"],
         _ => &["source_state"],
     };
