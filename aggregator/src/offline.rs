@@ -77,6 +77,7 @@ impl Offline {
         parser.parse(&mut self.names, input, &mut self.line);
         let time_ns = self.line.time_ns.or(input.time_ns).unwrap_or(received_ns);
         self.record += 1;
+        self.builder.receive(seq_of(self.record, 0), received_ns);
         self.builder.push(&self.names, &self.line, text, time_ns, seq_of(self.record, 0));
         if self.builder.is_full() { self.close_block() } else { Ok(()) }
     }

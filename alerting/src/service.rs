@@ -22,7 +22,7 @@ use crate::handle::Handle;
 use crate::notify::links::Signer;
 use crate::notify::sender::Sender;
 use crate::notify::{canary, heartbeat, outbox};
-use crate::route::Routing;
+use crate::route::{Routing, outlook};
 use crate::source::{QuerySource, Shared};
 use crate::state::store::{CURSORS, KEYS, MARKS, Store, StoreError, Tx};
 use crate::watch::Watcher;
@@ -39,6 +39,9 @@ const STORE_RETRY: Duration = Duration::from_secs(2);
 const KNOWN_SINCE: &str = "known_since";
 /// Rules that were not looked at for this long are not evaluated.
 const EVALUATION_AGE_MAX_NS: i64 = 60 * 1_000_000_000;
+
+/// Agents say by themselves this often how far idle sources are.
+const MARKS_EVERY_NS: i64 = 5 * 1_000_000_000;
 
 /// What the operator decides.
 #[derive(Debug, Clone)]
@@ -389,11 +392,15 @@ impl Service {
         self.live.set_commit(self.settings.rules.iter().find_map(|path| commit::of(path)));
         match check::load(&sources, &crate::route::file::process_environment) {
             Ok(loaded) => {
+                for doubt in loaded.routing.iter().flat_map(outlook::unreadable) {
+                    tracing::warn!(doubt, "a receiver cannot be reached");
+                }
                 self.live.set_routing(loaded.routing.map(Arc::new));
                 let rules = Arc::new(loaded.rules);
                 match self.evaluator.set_rules(Arc::clone(&rules)).await {
                     Ok(()) => {
                         tracing::info!(rules = rules.rules().count(), "rules are in force");
+                        self.source.0.want_marks(marks_every_ns(&rules));
                         self.live.set_rules(rules);
                         self.live.set_problems(Vec::new());
                         self.tell_rejected(&[]).await;
@@ -415,6 +422,13 @@ impl Service {
             }
         }
     }
+}
+
+/// How often the groups want to hear of idle sources that wait for them and are evaluated more often than agents speak by
+/// themselves.
+fn marks_every_ns(rules: &RuleSet) -> Option<i64> {
+    let impatient = rules.groups.iter().filter(|group| group.delay_auto && group.every_ns < MARKS_EVERY_NS);
+    impatient.map(|group| group.every_ns).min()
 }
 
 /// Since when there is anything to know: said with the first start, and the same ever after.

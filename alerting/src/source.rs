@@ -48,6 +48,8 @@ pub struct Arrival {
     /// The event times between which they lie, both included.
     pub oldest_ns: i64,
     pub newest_ns: i64,
+    /// Between which times they were received, both included.
+    pub received: (i64, i64),
 }
 
 /// What is known of the agent of a host besides its lines.
@@ -101,8 +103,21 @@ pub trait QuerySource: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Somebody waits for the watermarks of idle sources: they should come this often. `None`: as they come.
+    fn want_marks(&self, _every_ns: Option<i64>) {}
+
     /// The time of the oldest event.
     fn oldest_ns(&self) -> Option<i64> {
+        None
+    }
+
+    /// Everything that was received before this time is searchable; `None`: nobody can say.
+    fn searchable_upto_ns(&self) -> Option<i64> {
+        None
+    }
+
+    /// There are lines whose receive time is not known, and all of them were received before this; `None`: there are none.
+    fn received_since_ns(&self) -> Option<i64> {
         None
     }
 

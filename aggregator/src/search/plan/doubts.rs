@@ -19,7 +19,7 @@ use crate::search::steps;
 use crate::store::segment::Segment;
 
 /// What every event has or can be given.
-const ALWAYS: [&str; 5] = [field::TIME, field::SEQ, field::MESSAGE, field::PATTERN_ID, RAW];
+const ALWAYS: [&str; 6] = [field::TIME, field::INGESTED, field::SEQ, field::MESSAGE, field::PATTERN_ID, RAW];
 
 /// A warning for each name that no event of the range and no pipe before has, with what was probably meant.
 pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segment>]) -> Vec<Warning> {

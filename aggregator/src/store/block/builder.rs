@@ -16,6 +16,7 @@ use crate::equal::{equal, is_ascii};
 use crate::names::{NameId, Names};
 use crate::parse::line::{Constants, Cut, Field, Line, Spelling, Text, Value};
 use crate::store::column::{EXTRA_NAMES_MAX, Kind, Layout};
+use crate::store::receipts::Receipts;
 use crate::store::segment::{BLOCK_ROWS_MAX, FieldStat};
 use crate::store::spell::{self, Cell};
 
@@ -32,6 +33,7 @@ pub const BLOCK_BYTES_MAX: usize = 64 << 20;
 pub struct BlockBuilder {
     times: Vec<i64>,
     seqs: Vec<u64>,
+    receipts: Receipts,
     columns: Columns,
     /// Up to the last row that has fields beyond the columns.
     extra: StringBuilder,
@@ -90,6 +92,12 @@ impl BlockBuilder {
     /// Whether the block must be finished before the next push.
     pub fn is_full(&self) -> bool {
         self.len() >= BLOCK_ROWS_MAX || self.raw_bytes >= BLOCK_BYTES_MAX
+    }
+
+    /// Notes when the line of a row was received.
+    #[inline]
+    pub fn receive(&mut self, seq: u64, received_ns: i64) {
+        self.receipts.note(seq, received_ns);
     }
 
     /// Adds a line. `names` are the ones that the line was parsed with, the same for all lines of the block.
@@ -257,7 +265,8 @@ impl BlockBuilder {
             None => batch,
         };
         let raw_bytes = self.raw_bytes as u64;
-        Block::new(BlockParts { layout, shapes, raw_bytes, extra_fields: self.extra_fields }, batch)
+        let receipts = Arc::new(self.receipts);
+        Block::new(BlockParts { layout, shapes, receipts, raw_bytes, extra_fields: self.extra_fields }, batch)
     }
 }
 

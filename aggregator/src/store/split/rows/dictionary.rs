@@ -122,6 +122,12 @@ impl Dictionary {
         }
     }
 
+    /// How many bytes each text has in [`Dictionary::put_texts`].
+    pub(super) fn lengths(&self, order: &Order) -> impl Iterator<Item = usize> {
+        let starts = |number: u32| (self.starts[number as usize], self.starts[number as usize + 1]);
+        order.numbers.iter().map(move |number| starts(*number)).map(|(from, to)| (to - from) as usize)
+    }
+
     /// Forgets all values.
     pub(super) fn clear(&mut self) {
         let round = self.round + 1;

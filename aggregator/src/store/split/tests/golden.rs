@@ -1,11 +1,15 @@
-//! Splits that versions 2 to 6 wrote: each opens, answers as one of today, gives back every line, and can be merged.
+//! Splits that versions 2 to 7 wrote: each opens, answers as one of today, gives back every line, and can be merged.
 //!
 //! `fixtures/vN.split` was written by the last commit that wrote version N (09258ee, 5713718, 4b2b622, 6b0b7d3), of version
-//! 6 by 1e68fe0, each with its own parser. The lines are the hundred of `fixtures/v1.split` and then [`beat`] of every
-//! number below [`BEATS`]; in the order of their times they are four blocks, whose hash list has several pages.
+//! 6 by 1e68fe0, each with its own parser; `v7.split` is that of version 6, merged by this commit's writer. The lines are the
+//! hundred of `fixtures/v1.split` and then [`beat`] of every number below [`BEATS`]; in the order of their times they are four blocks, whose hash list has several pages.
+
+use arrow::array::Array;
+use logweir_proto::record::field;
 
 use super::super::reader::OpenSplit;
 use super::*;
+use crate::store::receipts::Told;
 use crate::store::segment::BlockStat;
 
 const BEATS: u64 = 12_400;
@@ -59,12 +63,13 @@ fn rows() -> Vec<Row> {
 #[test]
 fn splits_of_all_versions_answer_and_give_their_lines_back() {
     let rows = rows();
-    let files: [(u32, &'static [u8]); 5] = [
+    let files: [(u32, &'static [u8]); 6] = [
         (2, include_bytes!("../fixtures/v2.split")),
         (3, include_bytes!("../fixtures/v3.split")),
         (4, include_bytes!("../fixtures/v4.split")),
         (5, include_bytes!("../fixtures/v5.split")),
         (6, include_bytes!("../fixtures/v6.split")),
+        (7, include_bytes!("../fixtures/v7.split")),
     ];
     for (version, bytes) in files {
         let place = place();
@@ -76,6 +81,11 @@ fn splits_of_all_versions_answer_and_give_their_lines_back() {
         assert!(open.check_sections().is_empty(), "{version}: {:?}", open.check_sections());
         fixture::check(&split, &rows);
         check_answers(&split, version);
+        // Nobody knows when their lines were received, and nobody claims to.
+        assert_eq!(split.received(), Told { span: None, unknown: rows.len() as u64 });
+        let ingested = Projection::Fields(vec![field::INGESTED.to_owned()]);
+        let read = split.read(1, &ingested, None).expect("a column");
+        assert_eq!((read.column(0).null_count(), split.block_received(1)), (read.num_rows(), None));
         let lines = |split: &SplitSegment| -> Vec<Vec<u8>> {
             let all = |(block, stat): (usize, BlockStat)| split.raw(block, &(0..stat.rows).collect::<Vec<_>>());
             split.blocks().iter().copied().enumerate().flat_map(|block| all(block).expect("lines")).collect()
@@ -84,6 +94,7 @@ fn splits_of_all_versions_answer_and_give_their_lines_back() {
         let merged = segment(&place, &split_of(open.to_blocks().expect("blocks")));
         assert!(lines(&merged) == before, "version {version}");
         check_answers(&merged, VERSION);
+        assert_eq!(merged.received(), Told { span: None, unknown: rows.len() as u64 });
     }
 }
 
