@@ -187,6 +187,7 @@ fn a_column_that_no_pipe_made_is_a_warning_too() {
             "33: the rows of the pipes before have no column status: they have count, path",
         ),
         ("* | eval total=status+1 | sort -totl", "33: no event of that time has a field totl; did you mean total?"),
+        ("user:7", "1: no event of that time has a field user"),
         ("user_id:7", "1: no event of that time has a field user_id"),
         ("* | stats p95(duration_ms) by path | sort -p95(duration_ms)", ""),
         ("* | timechart 1m count by path | where time>0 count>0 path:*", ""),

@@ -16,6 +16,7 @@ use crate::search::patterns::PATTERN_COLUMNS;
 use crate::search::rows::RAW;
 use crate::search::scan::TimeRange;
 use crate::search::steps;
+use crate::store::column::EXTRA_NAMES_MAX;
 use crate::store::segment::Segment;
 
 /// What every event has or can be given.
@@ -48,7 +49,9 @@ pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segme
             wanted.retain(|name| !segment.fields().contains_key(name));
             wanted.is_empty()
         });
-    if !met_all && !reached.is_empty() {
+    // A list that is full may leave out what is there.
+    let all_listed = reached.iter().all(|segment| segment.fields().len() < EXTRA_NAMES_MAX);
+    if !met_all && !reached.is_empty() && all_listed {
         let mut known: BTreeSet<&str> = ALWAYS.into();
         for segment in &reached {
             known.extend(segment.fields().keys().map(String::as_str));
@@ -175,7 +178,10 @@ fn unknown_field(field: &Field, known: &BTreeSet<&str>) -> Warning {
         candidate.strip_prefix(name).is_some_and(|rest| rest.starts_with(['_', '.']))
             || candidate.strip_suffix(name).is_some_and(|rest| rest.ends_with(['_', '.']))
     });
-    let meant = did_you_mean(name, known.iter().copied()).or(longer.copied());
+    // `level_` stands beside the level where a line has two: nobody means it.
+    let aside = format!("{name}_");
+    let known = known.iter().copied().filter(|candidate| *candidate != aside);
+    let meant = did_you_mean(name, known).or(longer.copied().filter(|longer| *longer != aside));
     let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
     warning(field, meant, format!("no event of that time has a field {name}{hint}"))
 }
