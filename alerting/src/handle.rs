@@ -335,6 +335,7 @@ fn why_json(
         "first_values": episode.first_values,
         "acknowledged": episode.extra.ack.as_ref().map(|ack| json!({"by": ack.by, "at": rfc3339(ack.wall), "until": ack.until_wall.map(rfc3339), "comment": ack.comment, "holds": episode.acked(now_wall).is_some()})),
         "flapping": episode.extra.flapping,
+        "lineage": episode.annotations.get("lineage"),
         "routes_now": goes,
         "not_told": quiet,
         "told": told,

@@ -22,7 +22,7 @@ use crate::handle::Handle;
 use crate::notify::links::Signer;
 use crate::notify::sender::Sender;
 use crate::notify::{canary, heartbeat, outbox};
-use crate::route::Routing;
+use crate::route::{Routing, outlook};
 use crate::source::{QuerySource, Shared};
 use crate::state::store::{CURSORS, KEYS, MARKS, Store, StoreError, Tx};
 use crate::watch::Watcher;
@@ -392,6 +392,9 @@ impl Service {
         self.live.set_commit(self.settings.rules.iter().find_map(|path| commit::of(path)));
         match check::load(&sources, &crate::route::file::process_environment) {
             Ok(loaded) => {
+                for doubt in loaded.routing.iter().flat_map(outlook::unreadable) {
+                    tracing::warn!(doubt, "a receiver cannot be reached");
+                }
                 self.live.set_routing(loaded.routing.map(Arc::new));
                 let rules = Arc::new(loaded.rules);
                 match self.evaluator.set_rules(Arc::clone(&rules)).await {

@@ -170,6 +170,19 @@ async fn mistakes_in_parameters_and_paths_are_errors_like_all_others() {
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{uri}");
         assert_eq!(json(answer).await["error"]["code"], "bad_request", "{uri}");
     }
+    for (uri, message) in [
+        ("/api/v1/query?limit=x", "the parameters: limit: invalid digit found in string"),
+        (
+            "/api/v1/query?from=2026-11-20&to=2026-11-19",
+            "the range ends before it begins: it is from 2026-11-20T00:00:00.000000000Z to 2026-11-19T00:00:00.000000000Z",
+        ),
+        (
+            "/api/v1/hits?query=since:1h%20until:2h",
+            "the range ends before it begins: it is from 2026-11-20T11:00:00.000000000Z to 2026-11-20T10:00:00.000000000Z",
+        ),
+    ] {
+        assert_eq!(json(world.get(uri).await).await["error"]["message"], message, "{uri}");
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use logweir_proto::api::Row;
 use logweir_proto::text::visible;
 use logweir_proto::yaml::Problem;
 use logweir_rules::lint;
+use logweir_rules::model::LineTime;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -42,7 +43,12 @@ pub fn check(args: &RulesCheck, console: &mut Console) -> Result<Exit> {
     if args.format == ReportFormat::Text {
         let rules = set.rules().count();
         let tests: usize = set.rules().map(|(_, rule)| rule.tests.len()).sum();
-        console.line(&format!("{rules} rules with {tests} tests are right"))?;
+        let by_receipt = set.rules().filter(|(_, rule)| rule.time == LineTime::Ingest).count();
+        let by_receipt = match by_receipt {
+            0 => String::new(),
+            rules => format!("; {rules} by the time of receipt (time: ingest)"),
+        };
+        console.line(&format!("{rules} rules with {tests} tests are right{by_receipt}"))?;
     }
     Ok(if args.strict && !warnings.is_empty() { Exit::No } else { Exit::Ok })
 }

@@ -31,7 +31,7 @@ impl Writer {
     fn head(&mut self, columns: Vec<String>, events: bool) -> String {
         self.columns = match &self.asked {
             Some(asked) if events => asked.clone(),
-            None if events => csv::EVENT_COLUMNS.map(str::to_owned).to_vec(),
+            None if events => csv::event_columns(&columns),
             _ => columns,
         };
         if self.format == QueryFormat::Csv { csv::header(&self.columns) } else { String::new() }

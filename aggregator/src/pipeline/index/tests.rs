@@ -102,7 +102,7 @@ fn a_line_that_breaks_its_parser_becomes_plain_text_and_the_next_one_is_parsed()
     telemetry::init_metrics();
     let mut world = World::new();
     world.indexer.parse = |parser, names, input, spans, line| {
-        parser.parse_found(names, input, spans, line);
+        parser.read(names, input, spans, line);
         if input.text.starts_with(b"{\"bad") {
             std::panic::resume_unwind(Box::new("on purpose"));
         }

@@ -78,10 +78,8 @@ fn mistakes_come_at_once() {
             etc/alerting.yaml:6:3: unknown key 'group_intervall' in a route (did you mean 'group_interval'?)
             etc/alerting.yaml:7:25: there is no time interval 'x'
             etc/alerting.yaml:9:31: 'severity' has no '=', '!=', '=~' or '!~'
-            etc/alerting.yaml:16:13: the URL of a Slack webhook is a secret: use 'webhook_url_file' or 'webhook_url_env'
-            etc/alerting.yaml:16:13: slack needs 'webhook_url_file' or 'webhook_url_env', or a 'token_file' or 'token_env' with a 'channel'
-            etc/alerting.yaml:18:108: a secret must not stand in this file: use 'secret_file' or 'secret_env'
-            etc/alerting.yaml:18:108: standard_webhooks needs 'secret_file' or 'secret_env'
+            etc/alerting.yaml:16:27: a secret must not stand in this file: use 'webhook_url_file' or 'webhook_url_env'
+            etc/alerting.yaml:18:117: a secret must not stand in this file: use 'secret_file' or 'secret_env'
             etc/alerting.yaml:20:55: '10.0.0.0/33' is not a network such as 10.0.0.0/8
         "#]],
     );
@@ -174,10 +172,10 @@ fn every_kind_of_channel_says_what_it_lacks() {
     check(
         "route: {receiver: a, mute_time_intervals: [nights], escalate: [{receiver: b}]}\nreceivers:\n  - {name: a, fallback: {receiver: a}, webhook: [{url: 'https://a.example', rate: fast, digest: noon, headers: {Authorization: x}, payload: {a: '{{ '}}]}\ntime_intervals:\n  - {name: night, time_intervals: [{cron: '0 9 * *', for: 1h}, {weekdays: [mondai]}, {calendar: none.ics}, {location: Mars}]}\nstorm: {threshold: many}\n",
         &expect![[r#"
-            etc/alerting.yaml:1:1: 'a' is its own fallback
             etc/alerting.yaml:1:44: there is no time interval 'nights' (did you mean 'night'?)
             etc/alerting.yaml:1:64: an escalation needs 'after'
             etc/alerting.yaml:1:75: there is no receiver 'b' (did you mean 'a'?)
+            etc/alerting.yaml:3:25: 'a' is its own fallback
             etc/alerting.yaml:3:83: rate must be as in '1/s' or '100/min'
             etc/alerting.yaml:3:97: digest must be as in '09:00 Europe/Berlin' or '{cron: …, location: …}'
             etc/alerting.yaml:3:128: a secret must not stand in this file: use 'bearer_token_file' or 'url_file'
@@ -189,4 +187,29 @@ fn every_kind_of_channel_says_what_it_lacks() {
             etc/alerting.yaml:6:20: threshold must be as in '50 episodes per 1m', for at most an hour
         "#]],
     );
+}
+
+#[test]
+fn a_secret_in_the_file_is_told_so_and_one_that_cannot_be_read_is_doubted() {
+    check(
+        "route: {receiver: a}\nreceivers:\n  - {name: a, pagerduty: [{routing_key: abc}], slack: [{token: xoxb, channel: C1}], teams: [{webhook_url: 'https://x.example'}], fallback: {receiver: b}}\n  - {name: c, discord: [{webhook_url_file: ''}], email: [{to: x, from: 'a@b.de', smarthost: h}]}\n",
+        &expect![[r#"
+            etc/alerting.yaml:3:41: a secret must not stand in this file: use 'routing_key_file' or 'routing_key_env'
+            etc/alerting.yaml:3:64: a secret must not stand in this file: use 'token_file' or 'token_env'
+            etc/alerting.yaml:3:107: a secret must not stand in this file: use 'webhook_url_file' or 'webhook_url_env'
+            etc/alerting.yaml:3:140: the fallback of 'a' is no receiver: 'b'
+            etc/alerting.yaml:4:44: webhook_url_file must name a file
+            etc/alerting.yaml:4:63: 'x' is not a mail address
+        "#]],
+    );
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("empty"), "\n").expect("writes");
+    std::fs::write(dir.path().join("key"), "k\n").expect("writes");
+    let text = "route: {receiver: a}\nreceivers:\n  - name: a\n    pagerduty: [{routing_key_file: key}]\n    teams: [{webhook_url_file: empty}]\n    discord: [{webhook_url_file: none}]\n";
+    let file = dir.path().join("alerting.yaml").display().to_string();
+    let routing = load(&file, text, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let doubts = crate::route::outlook::doubts(&routing).join("\n").replace(&dir.path().display().to_string(), "ETC");
+    expect![[r#"
+        line 5: the secret in ETC/empty cannot be read, so nothing can be sent with it: it is empty
+        line 6: the secret in ETC/none cannot be read, so nothing can be sent with it: No such file or directory (os error 2)"#]].assert_eq(&doubts);
 }
