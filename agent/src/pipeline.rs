@@ -17,6 +17,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::pulse::Pulse;
 use crate::batch::Built;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -33,6 +34,7 @@ use crate::tail::follow::{Settings, Tail};
 use crate::tail::reader::linger;
 use crate::watch::{Changes, Watch};
 
+mod pulse;
 mod reload;
 
 /// Everything is looked at again after this time where the kernel does not tell of each change.
@@ -43,8 +45,6 @@ pub const RESCAN_WATCHED_EVERY: Duration = Duration::from_secs(30);
 pub const RESTLESS: Duration = Duration::from_secs(15);
 /// A rescan that was asked for by a change in a directory follows the one before it by at least this.
 pub const RESCAN_PAUSE: Duration = Duration::from_millis(250);
-/// A batch without lines says that the agent lives, when there was no other for this time.
-pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 /// After the drain the batch that is under way has this long.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(5);
 /// Between two tries to write the checkpoint.
@@ -166,7 +166,7 @@ impl Agent {
             rescan_at: now,
             rescanned_at: now,
             directories_at: now,
-            heartbeat_at: now,
+            pulse: Pulse::new(now),
             collect_at: None,
             noted_at: now,
             hold_until: None,
@@ -208,7 +208,7 @@ struct Run {
     rescanned_at: Instant,
     /// When a directory changed last.
     directories_at: Instant,
-    heartbeat_at: Instant,
+    pulse: Pulse,
     /// The next sample of the host.
     host_at: Option<Instant>,
     /// Changes are collected until then.
@@ -284,7 +284,7 @@ impl Run {
         let mut tick = self.host_at.map_or(self.rescan_at, |at| at.min(self.rescan_at));
         tick = self.collect_due().map_or(tick, |at| at.min(tick));
         if self.queue.is_empty() {
-            tick = tick.min(self.heartbeat_at);
+            tick = tick.min(self.pulse.at);
             tick = self.tail.as_ref().and_then(Tail::next_deadline).map_or(tick, |at| at.min(tick));
         }
         if self.delivery.is_none() {
@@ -329,7 +329,7 @@ impl Run {
                 break;
             }
             // What is idle says so although others are busy.
-            let all = now.mono >= self.heartbeat_at;
+            let all = self.pulse.is_due(now.mono);
             let built = self.with_tail(move |tail, now| {
                 let built = tail.build(all, now)?;
                 Ok::<_, Error>((built, tail.has_work()))
@@ -338,13 +338,13 @@ impl Run {
             self.backlog = more;
             let Some(built) = built else { break };
             if all {
-                self.heartbeat_at = now.mono + HEARTBEAT_EVERY;
+                self.pulse.beat(now.mono);
             }
             self.queue.push_back(built);
         }
-        if self.queue.is_empty() && now.mono >= self.heartbeat_at {
+        if self.queue.is_empty() && self.pulse.is_due(now.mono) {
             let heartbeat = self.with_tail(Tail::heartbeat).await??;
-            self.heartbeat_at = now.mono + HEARTBEAT_EVERY;
+            self.pulse.beat(now.mono);
             self.queue.push_back(heartbeat);
             self.send().await?;
         }
@@ -464,10 +464,9 @@ impl Run {
                 let Some(built) = self.queue.pop_front() else { return Ok(()) };
                 let seconds = self.sent_at.elapsed().as_secs_f64();
                 metrics::batch_acked(built.records, built.raw_bytes, built.bytes.len(), seconds);
+                self.pulse.wish(answer.heartbeat_ms, Instant::now());
                 if let Some(tail) = &mut self.tail {
                     tail.announce_again(&answer.unknown);
-                }
-                if let Some(tail) = &mut self.tail {
                     tail.acked(&built, &answer.offsets, &mut self.queue);
                 }
                 self.last_try = self.probing.take().is_some();

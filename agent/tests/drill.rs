@@ -51,7 +51,7 @@ async fn receive(State(store): State<Arc<Store>>, body: Bytes) -> axum::Json<Bat
     }
     store.gaps.lock().expect("no panic").extend(header.gaps.iter().map(|gap| format!("{gap:?}")));
     store.news.notify_one();
-    axum::Json(BatchAnswer { accepted: 0, duplicate: 0, offsets, unknown: Vec::new() })
+    axum::Json(BatchAnswer { offsets, ..BatchAnswer::default() })
 }
 
 /// A process that dies with the test.

@@ -48,7 +48,7 @@ async fn receive(State(store): State<Arc<Store>>, body: Bytes) -> Response {
     store.sources.lock().expect("no panic").extend(header.sources.iter().map(|info| (info.id.clone(), info.clone())));
     store.gaps.lock().expect("no panic").extend(header.gaps.iter().map(|gap| format!("{gap:?}")));
     let offsets = header.chunks.iter().map(|c| (header.sources[c.source as usize].id.clone(), c.end)).collect();
-    axum::Json(BatchAnswer { accepted: 0, duplicate: 0, offsets, unknown: Vec::new() }).into_response()
+    axum::Json(BatchAnswer { offsets, ..BatchAnswer::default() }).into_response()
 }
 
 struct World {

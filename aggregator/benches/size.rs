@@ -157,6 +157,7 @@ fn show(splits: &[SplitFile], raw: usize, lines: usize) {
         add("= lexicon", footer.sections.lexicon.bytes as usize);
         add("= hashes", footer.sections.hashes.bytes as usize);
         add("= shapes", footer.sections.shapes.bytes as usize);
+        add("= receipts", footer.sections.receipts.bytes as usize);
         add("= footer", footer_bytes);
         add("= parquet metadata", metadata_bytes);
     }
@@ -217,6 +218,7 @@ fn blocks(set: &str, lines: &[Vec<u8>]) -> Vec<Arc<Block>> {
         let input = Input { text, time_ns: None, stream: Stream::None, received_ns };
         // As in the WAL: records of 4 MB.
         let seq = ((i / 15_000) as u64) << 24 | (i % 15_000) as u64;
+        builder.receive(seq, received_ns);
         parser.read(&mut names, input, None, &mut line);
         builder.push(&names, &line, text, line.time_ns.unwrap_or(received_ns), seq);
         if builder.is_full() {

@@ -8,6 +8,7 @@ pub mod fsck;
 pub mod head;
 pub mod merge;
 pub mod objects;
+pub mod receipts;
 pub mod segment;
 pub mod service;
 pub mod skeleton;

@@ -16,7 +16,7 @@ use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Json, Router};
 use http::Method;
-use logweir_proto::api::{AlertSample, AlertView, ErrorCode};
+use logweir_proto::api::{Acknowledged, AlertSample, AlertView, ErrorCode};
 use logweir_rules::evaluate::{Instance, Phase};
 use logweir_rules::model::{Labels, Rule};
 use logweir_runtime::clock::rfc3339;
@@ -152,9 +152,9 @@ async fn alert(State(handle): State<Handle>, Path(id): Path<String>) -> Answer {
         let alert = match &episode {
             Some(episode) => {
                 let instance = view.get(INSTANCES, &instance_key(&episode.rule, &episode.instance))?;
-                Some(episode_view(episode, state(episode, instance.as_ref())))
+                Some(episode_view(episode, state(episode, instance.as_ref()), asked.clock.now_ns()))
             }
-            None if id.ends_with(PENDING) => all_pending(&asked, view)?.into_iter().find(|alert| alert.id == id),
+            None if is_pending(&id) => all_pending(&asked, view)?.into_iter().find(|alert| alert.id == id),
             None => None,
         };
         let Some(alert) = alert else { return Ok(None) };
@@ -283,11 +283,12 @@ fn views(handle: &Handle, view: &View, resolved: bool) -> Result<Vec<AlertView>,
     episodes.retain(|episode| resolved || episode.is_firing());
     episodes.sort_by_key(|e| (!e.is_firing(), std::cmp::Reverse((e.severity, e.opened_at))));
     let instances: BTreeMap<String, Instance> = view.scan(INSTANCES, "")?.into_iter().collect();
+    let now_wall = handle.clock.now_ns();
     let mut all: Vec<AlertView> = episodes
         .iter()
         .map(|episode| {
             let instance = instances.get(&instance_key(&episode.rule, &episode.instance));
-            episode_view(episode, state(episode, instance))
+            episode_view(episode, state(episode, instance), now_wall)
         })
         .collect();
     // Firing ones, then pending ones, then what ended.
@@ -295,6 +296,10 @@ fn views(handle: &Handle, view: &View, resolved: bool) -> Result<Vec<AlertView>,
     all.splice(ended..ended, pending(handle, &instances));
     all.truncate(ALERTS_MAX);
     Ok(all)
+}
+
+fn is_pending(id: &str) -> bool {
+    id.ends_with(PENDING)
 }
 
 fn state(episode: &Episode, instance: Option<&Instance>) -> &'static str {
@@ -320,7 +325,7 @@ fn pending(handle: &Handle, instances: &BTreeMap<String, Instance>) -> Vec<Alert
     views.collect()
 }
 
-fn episode_view(episode: &Episode, state: &str) -> AlertView {
+fn episode_view(episode: &Episode, state: &str, now_wall: i64) -> AlertView {
     let sample = |sample: &crate::state::Sample| AlertSample {
         id: sample.id.clone(),
         time: sample.time.clone(),
@@ -341,6 +346,12 @@ fn episode_view(episode: &Episode, state: &str) -> AlertView {
         query: episode.query.clone(),
         link: episode.link.clone(),
         resolved_at: episode.closed_at.map(rfc3339),
+        acknowledged: episode.acked(now_wall).filter(|_| episode.is_firing()).map(|ack| Acknowledged {
+            by: ack.by.clone(),
+            at: rfc3339(ack.wall),
+            until: ack.until_wall.map(rfc3339),
+            comment: ack.comment.clone(),
+        }),
     }
 }
 
@@ -374,6 +385,7 @@ fn pending_view(handle: &Handle, group: &str, rule: &Rule, labels: &Labels, inst
         link: links.search(&query, from_ns, instance.evaluated_at),
         query,
         resolved_at: None,
+        acknowledged: None,
     }
 }
 

@@ -44,6 +44,28 @@ pub enum Acted {
     Nothing,
 }
 
+/// That somebody has an alert in hand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AckWish {
+    pub by: String,
+    pub comment: String,
+    /// `None`: to the end of the alert.
+    pub for_ns: Option<i64>,
+}
+
+impl AckWish {
+    fn by(by: &str) -> AckWish {
+        AckWish { by: by.to_owned(), ..AckWish::default() }
+    }
+
+    fn at(&self, now_wall: i64) -> Ack {
+        let by = if self.by.trim().is_empty() { "somebody" } else { self.by.trim() };
+        let comment = text::clip(&self.comment, silence::COMMENT_CHARS_MAX);
+        let until_wall = self.for_ns.map(|for_ns| now_wall.saturating_add(for_ns));
+        Ack { by: text::clip(by, 200), wall: now_wall, comment, severity: Severity::Info, until_wall }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ActError {
     #[error(transparent)]
@@ -101,8 +123,8 @@ impl Handle {
     }
 
     /// Notes that somebody has an alert in hand. `false`: it does not fire.
-    pub async fn ack(&self, episode: &str, by: &str, comment: &str) -> Result<bool, StoreError> {
-        let ack = self.new_ack(by, comment);
+    pub async fn ack(&self, episode: &str, wish: AckWish) -> Result<bool, StoreError> {
+        let ack = wish.at(self.clock.now_ns());
         let (routing, episode) = (self.live.routing(), episode.to_owned());
         self.write(move |tx| operate::ack(tx, routing.as_deref(), &episode, ack)).await
     }
@@ -131,7 +153,7 @@ impl Handle {
                     .collect();
                 let told: serde_json::Map<String, Value> =
                     view.scan(TOLD, &prefix)?.into_iter().map(|(key, told)| (behind(&key), json!(told))).collect();
-                Ok(Some(why_json(&episode, &goes, quiet, told, messages)))
+                Ok(Some(why_json(&episode, &goes, quiet, told, messages, now_wall)))
             })
             .await
     }
@@ -200,7 +222,7 @@ impl Handle {
             Action::Ack => {
                 let mut acked = 0;
                 for episode in &episodes {
-                    acked += usize::from(self.ack(&episode.id, by, "").await?);
+                    acked += usize::from(self.ack(&episode.id, AckWish::by(by)).await?);
                 }
                 Ok(Acted::Acked(acked))
             }
@@ -227,7 +249,7 @@ impl Handle {
         let Some((key, _)) = thread.rsplit_once('-') else { return Ok(0) };
         let mut acked = 0;
         for episode in self.firing(&Target::Group(key.to_owned())).await? {
-            acked += usize::from(self.ack(&episode.id, by, "").await?);
+            acked += usize::from(self.ack(&episode.id, AckWish::by(by)).await?);
         }
         Ok(acked)
     }
@@ -256,12 +278,6 @@ impl Handle {
                 Ok(found)
             })
             .await
-    }
-
-    fn new_ack(&self, by: &str, comment: &str) -> Ack {
-        let by = if by.trim().is_empty() { "somebody" } else { by.trim() };
-        let comment = text::clip(comment, silence::COMMENT_CHARS_MAX);
-        Ack { by: text::clip(by, 200), wall: self.clock.now_ns(), comment, severity: Severity::Info }
     }
 
     async fn write<T: Send + 'static>(
@@ -302,6 +318,7 @@ fn why_json(
     quiet: serde_json::Map<String, Value>,
     told: serde_json::Map<String, Value>,
     messages: Vec<Value>,
+    now_wall: i64,
 ) -> Value {
     json!({
         "id": episode.id,
@@ -316,7 +333,7 @@ fn why_json(
         "closed_because": episode.close_reason,
         "values": episode.values,
         "first_values": episode.first_values,
-        "acknowledged": episode.extra.ack.as_ref().map(|ack| json!({"by": ack.by, "at": rfc3339(ack.wall), "comment": ack.comment, "holds": episode.acked().is_some()})),
+        "acknowledged": episode.extra.ack.as_ref().map(|ack| json!({"by": ack.by, "at": rfc3339(ack.wall), "until": ack.until_wall.map(rfc3339), "comment": ack.comment, "holds": episode.acked(now_wall).is_some()})),
         "flapping": episode.extra.flapping,
         "routes_now": goes,
         "not_told": quiet,

@@ -40,6 +40,9 @@ const KNOWN_SINCE: &str = "known_since";
 /// Rules that were not looked at for this long are not evaluated.
 const EVALUATION_AGE_MAX_NS: i64 = 60 * 1_000_000_000;
 
+/// Agents say by themselves this often how far idle sources are.
+const MARKS_EVERY_NS: i64 = 5 * 1_000_000_000;
+
 /// What the operator decides.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -394,6 +397,7 @@ impl Service {
                 match self.evaluator.set_rules(Arc::clone(&rules)).await {
                     Ok(()) => {
                         tracing::info!(rules = rules.rules().count(), "rules are in force");
+                        self.source.0.want_marks(marks_every_ns(&rules));
                         self.live.set_rules(rules);
                         self.live.set_problems(Vec::new());
                         self.tell_rejected(&[]).await;
@@ -415,6 +419,13 @@ impl Service {
             }
         }
     }
+}
+
+/// How often the groups want to hear of idle sources that wait for them and are evaluated more often than agents speak by
+/// themselves.
+fn marks_every_ns(rules: &RuleSet) -> Option<i64> {
+    let impatient = rules.groups.iter().filter(|group| group.delay_auto && group.every_ns < MARKS_EVERY_NS);
+    impatient.map(|group| group.every_ns).min()
 }
 
 /// Since when there is anything to know: said with the first start, and the same ever after.

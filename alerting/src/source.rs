@@ -101,6 +101,9 @@ pub trait QuerySource: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Somebody waits for the watermarks of idle sources: they should come this often. `None`: as they come.
+    fn want_marks(&self, _every_ns: Option<i64>) {}
+
     /// The time of the oldest event.
     fn oldest_ns(&self) -> Option<i64> {
         None

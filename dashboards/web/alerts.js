@@ -18,6 +18,7 @@ const LEAD_MS = 5 * 60_000;
 export function AlertStrip() {
   const [all, setAll] = useState(false);
   const [listed, setListed] = useState(false);
+  const [waiting, setWaiting] = useState(false);
   const [form, setForm] = useState(null);
   const strip = useRef(null);
   const firing = state.alerts.value.filter((alert) => alert.state === 'firing');
@@ -29,20 +30,28 @@ export function AlertStrip() {
     // The button that opened the form is gone once it has done its work, and with it the place of the keyboard.
     if (document.activeElement === document.body) strip.current?.focus();
   };
+  const one = (alert) => html`<${Alert} key=${alert.id} alert=${alert} act=${(kind) => setForm({ kind, alert })} />`;
   return html`
     ${(firing.length > 0 || others.length > 0 || silences > 0) && html`
       <section class="alerts" ref=${strip} tabindex="-1" aria-label="Alerts" aria-live="polite">
-        ${shown.map((alert) => html`<${Alert} key=${alert.id} alert=${alert} act=${(kind) => setForm({ kind, alert })} />`)}
+        ${shown.map(one)}
         ${(firing.length > SHOWN_MAX || others.length > 0 || silences > 0) && html`
           <div class="rest">
-            ${others.length > 0 && html`<span class="pending">${others.map((alert) => `${alert.rule} ${alert.state}`).slice(0, SHOWN_MAX).join(' · ')}${others.length > SHOWN_MAX ? ` and ${others.length - SHOWN_MAX} more` : ''}</span>`}
+            ${others.length > 0 && html`<button type="button" class="quiet" aria-expanded=${waiting} onClick=${() => setWaiting(!waiting)}>${named(others)}</button>`}
             ${firing.length > SHOWN_MAX && html`<button type="button" class="quiet" onClick=${() => setAll(!all)}>${all ? 'Show fewer' : `${firing.length - SHOWN_MAX} more firing`}</button>`}
             ${silences > 0 && html`<button type="button" class="quiet" aria-expanded=${listed} onClick=${() => setListed(!listed)}><${Icon} name="mute" />${silences} ${silences === 1 ? 'silence' : 'silences'}</button>`}
           </div>`}
+        ${waiting && others.map(one)}
         ${listed && silences > 0 && html`<${Silences} />`}
       </section>`}
     ${form?.kind === 'ack' && html`<${AckDialog} alert=${form.alert} close=${close} />`}
     ${form?.kind === 'silence' && html`<${SilenceDialog} alert=${form.alert} close=${close} done=${() => setListed(true)} />`}`;
+}
+
+/** `SilentHost pending · ErrorBurst recovering and 4 more` */
+function named(alerts) {
+  const more = alerts.length > SHOWN_MAX ? ` and ${alerts.length - SHOWN_MAX} more` : '';
+  return alerts.slice(0, SHOWN_MAX).map((alert) => `${alert.rule} ${alert.state}`).join(' · ') + more;
 }
 
 function Alert({ alert, act }) {
@@ -59,19 +68,22 @@ function Alert({ alert, act }) {
   const severity = /^(critical|page|high)$/i.test(alert.severity ?? '') ? 'critical' : 'warning';
   const utc = state.view.value.utc;
   const about = `about-${alert.id}`;
-  const ack = state.acks.value.get(alert.id);
+  const { acknowledged: ack } = alert;
+  // Nobody was told of what does not fire yet: there is nothing to take in hand.
+  const pending = alert.state === 'pending';
   const silence = silencedBy(alert, state.silences.value);
   return html`
-    <article class=${`alert ${severity}`}>
+    <article class=${`alert ${pending ? 'pending' : severity}`}>
       <div class="line">
         <span class="badge"><${Icon} name="bell" />${alert.severity ?? 'firing'}</span>
         <b>${alert.rule}</b>
         <span class="summary" id=${about}><${Text} text=${alert.summary} /></span>
         <span class="dim">for <${Time} at=${alert.since} utc=${utc}>${ago(alert.since, state.now.value)}<//></span>
         ${samples.length > 0 && html`<button type="button" class="quiet" aria-expanded=${open} onClick=${() => setOpen(!open)}>${samples.length} ${samples.length === 1 ? 'line' : 'lines'}</button>`}
+        ${alert.state !== 'firing' && html`<span class="dim">${alert.state}</span>`}
         ${ack
-          ? html`<span class="done" title=${ack.comment}><${Icon} name="check" />taken by <${Text} text=${ack.by} /></span>`
-          : html`<button type="button" class="quiet" aria-label=${`Acknowledge ${alert.rule}`} aria-describedby=${about} onClick=${() => act('ack')}><${Icon} name="check" />Acknowledge</button>`}
+          ? html`<span class="done" title=${[ack.until && `until ${minute(ack.until)}`, ack.comment].filter(Boolean).join(': ')}><${Icon} name="check" />taken by <${Text} text=${ack.by} /></span>`
+          : !pending && html`<button type="button" class="quiet" aria-label=${`Acknowledge ${alert.rule}`} aria-describedby=${about} onClick=${() => act('ack')}><${Icon} name="check" />Acknowledge</button>`}
         ${silence
           ? html`<span class="done" title=${`until ${minute(silence.ends)}: ${silence.comment}`}><${Icon} name="mute" />silenced, ${left(silence)} left</span>`
           : html`<button type="button" class="quiet" aria-label=${`Silence… ${alert.rule}`} aria-describedby=${about} onClick=${() => act('silence')}><${Icon} name="mute" />Silence…</button>`}

@@ -15,9 +15,6 @@ const LIVE_BATCH_MS = 120;
 const LIVE_HITS_EVERY_MS = 5_000;
 const BUCKETS = 80;
 const ALERTS_EVERY_MS = 5_000;
-/** Whether somebody has taken an alert is asked for one by one: for the first ones, and not as often. */
-const ACKS_MAX = 20;
-const ACKS_EVERY_MS = 30_000;
 
 /** The view that the address bar shows. */
 export const view = signal(parseUrl(location.pathname, location.search));
@@ -37,8 +34,6 @@ export const loadingMore = signal(false);
 export const hits = signal(null);
 export const alerts = signal([]);
 export const silences = signal([]);
-/** Who has taken an alert, by its id: `{by, at, comment}`, or null for nobody. */
-export const acks = signal(new Map());
 export const liveState = signal({ waiting: 0, dropped: 0, trouble: '' });
 export const currentId = signal('');
 export const openId = signal('');
@@ -327,29 +322,14 @@ async function askAlerts() {
       alerts.value = first.alerts;
       silences.value = second.silences;
     });
-    await askAcks();
   } catch {
     // The strip shows what was known last; the query reports a server that is gone.
   }
 }
 
-let acksAt = 0;
-
-async function askAcks() {
-  const old = Date.now() - acksAt > ACKS_EVERY_MS;
-  const firing = alerts.value.filter((alert) => alert.state === 'firing').slice(0, ACKS_MAX);
-  const asked = firing.filter(({ id }) => old || !acks.value.has(id));
-  const stories = await Promise.all(asked.map(({ id }) => getJson(`/api/v1/alerts/${encodeURIComponent(id)}/why`)));
-  if (old) acksAt = Date.now();
-  const known = new Map(firing.map(({ id }) => [id, acks.value.get(id) ?? null]));
-  for (const { id, acknowledged } of stories) known.set(id, acknowledged?.holds ? acknowledged : null);
-  acks.value = known;
-}
-
 /** The three below throw what the server says, and have its new state when they are done. */
 export async function acknowledge(id, by, comment) {
   await postJson(`/api/v1/alerts/${encodeURIComponent(id)}/ack`, { by, comment });
-  acksAt = 0;
   await askAlerts();
 }
 

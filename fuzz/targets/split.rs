@@ -23,8 +23,8 @@ logweir_fuzz::target!(run);
 
 /// A split of a few lines, taken apart.
 struct Parts {
-    /// Rows, sums, lexicon, hashes, tally, shapes, gate, Parquet metadata.
-    sections: [Vec<u8>; 8],
+    /// Rows, sums, lexicon, hashes, tally, shapes, gate, Parquet metadata, receipts.
+    sections: [Vec<u8>; 9],
     footer: Footer,
 }
 
@@ -53,6 +53,7 @@ static GOOD: LazyLock<Parts> = LazyLock::new(|| {
         of(sections.shapes),
         of(sections.gate),
         metadata,
+        of(sections.receipts),
     ];
     Parts { sections, footer }
 });
@@ -82,7 +83,7 @@ fn damaged(edits: &[u8]) -> Bytes {
         let sums = sections[0].chunks(GRANULE_BYTES as usize).flat_map(|part| crc32fast::hash(part).to_le_bytes());
         sections[1] = sums.collect();
     }
-    let [rows, sums, lexicon, hashes, tally, shapes, gate, metadata] = sections;
+    let [rows, sums, lexicon, hashes, tally, shapes, gate, metadata, receipts] = sections;
     let mut file = rows;
     let rows_bytes = file.len() as u64;
     let mut append = |bytes: &[u8]| {
@@ -93,8 +94,9 @@ fn damaged(edits: &[u8]) -> Bytes {
     let (sums, mut lexicon, hashes) = (append(&sums), append(&lexicon), append(&hashes));
     // Nothing but this checksum guards tantivy from files that it did not write.
     lexicon.crc = GOOD.footer.sections.lexicon.crc;
-    let (tally, shapes, gate) = (append(&tally), append(&shapes), append(&gate));
-    footer.sections = Sections { rows_bytes, sums, lexicon, hashes, tally, shapes, gate };
+    let (tally, shapes) = (append(&tally), append(&shapes));
+    let (receipts, gate) = (append(&receipts), append(&gate));
+    footer.sections = Sections { rows_bytes, sums, lexicon, hashes, tally, shapes, receipts, gate };
     let footer = append(&footer.encode().expect("a footer"));
     let parquet_bytes = metadata.len() as u32;
     let (version, parquet_crc) = (VERSION, crc32fast::hash(&metadata));

@@ -88,6 +88,9 @@ pub struct BatchAnswer {
     /// Sources of the batch's watermarks that the server does not know, after a restart of it: name them again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
+    /// Rules wait for the watermarks of idle sources: say them this often, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_ms: Option<u64>,
 }
 
 /// Answer to `POST /api/v1/ingest`.
@@ -426,6 +429,19 @@ pub struct AlertView {
     pub query: String,
     pub link: String,
     pub resolved_at: Option<String>,
+    /// Who has it in hand, unless it got worse since.
+    #[serde(default)]
+    pub acknowledged: Option<Acknowledged>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Acknowledged {
+    pub by: String,
+    /// RFC 3339.
+    pub at: String,
+    /// From then on it is repeated again; null: it holds until the alert ends.
+    pub until: Option<String>,
+    pub comment: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -36,6 +36,8 @@ pub mod field {
     pub const EXCEPTION_TYPE: &str = "exception.type";
     pub const EXCEPTION_STACK: &str = "exception.stack";
     pub const PATTERN_ID: &str = "pattern_id";
+    /// When the server received the line: told only when it is asked for.
+    pub const INGESTED: &str = "_ingested";
 
     /// Every canonical name, in the order in which people are shown them.
     pub const ALL: [&str; 29] = [

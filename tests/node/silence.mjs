@@ -1,6 +1,7 @@
-// Silences and acknowledges the one alert that fires, as a person with a keyboard would, or (`end`) ends the silence.
+// Silences and acknowledges the one alert that fires, as a person with a keyboard would, or (`end`) ends the silence, or
+// (`pending`) silences the one that does not fire yet.
 //
-// node silence.mjs URL silence|end PICTURE PROFILE_FOLDER CHROMIUM
+// node silence.mjs URL silence|end|pending PICTURE PROFILE_FOLDER CHROMIUM
 import { complain, open, STEP_MS } from './browser.mjs';
 
 const [url, step, picture, profile, executablePath] = process.argv.slice(2);
@@ -11,7 +12,7 @@ const report = { focused: [], after_escape: '', matched: [], refusal: '', silenc
 
 const { context, page } = await open(url, profile, executablePath, report);
 try {
-  await (step === 'end' ? end() : silence());
+  await { end, silence, pending }[step]();
   report.violations = await page.evaluate(() => globalThis.violations ?? []);
 } catch (error) {
   report.errors.push(`the script stopped: ${error}`);
@@ -69,6 +70,22 @@ async function end() {
   report.acknowledged = await page.locator('.alert').innerText();
   await page.getByRole('button', { name: /^End the silence of ann/ }).click();
   await row.waitFor({ state: 'detached', timeout: STEP_MS });
+  report.silenced = await page.locator('.alert').innerText();
+}
+
+async function pending() {
+  await page.getByRole('button', { name: 'Slow pending' }).click({ timeout: FIRES_MS });
+  report.acknowledged = (await page.getByRole('button', { name: /^Acknowledge / }).allInnerTexts()).join();
+  await page.getByRole('button', { name: /^Silence… / }).press('Enter');
+  const dialog = page.getByRole('dialog', { name: /^Silence / });
+  await dialog.waitFor();
+  await page.keyboard.type('ann');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('known');
+  report.matched.push(await dialog.locator('#matched').innerText());
+  await page.screenshot({ path: picture });
+  await dialog.getByRole('button', { name: 'Silence' }).click();
+  await dialog.waitFor({ state: 'detached' });
   report.silenced = await page.locator('.alert').innerText();
 }
 

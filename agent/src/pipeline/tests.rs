@@ -101,7 +101,7 @@ fn take(fake: &Fake, headers: &HeaderMap, body: &[u8]) -> Response {
     if matches!(fault, Some(Fault::StoreAndFail)) {
         return StatusCode::BAD_GATEWAY.into_response();
     }
-    axum::Json(BatchAnswer { accepted: u64::from(records), duplicate: 0, offsets, unknown: Vec::new() }).into_response()
+    axum::Json(BatchAnswer { accepted: u64::from(records), offsets, ..BatchAnswer::default() }).into_response()
 }
 
 impl Fake {
@@ -478,7 +478,7 @@ async fn an_idle_source_says_how_far_it_is_while_others_are_busy() {
     while idle_times(&world.fake).len() < 3 {
         world.write("busy.log", "more\n");
         tokio::time::sleep(Duration::from_millis(10)).await;
-        assert!(begun.elapsed() < 12 * HEARTBEAT_EVERY, "{:?}", idle_times(&world.fake));
+        assert!(begun.elapsed() < 12 * pulse::HEARTBEAT_EVERY, "{:?}", idle_times(&world.fake));
     }
     end(&drain, agent).await;
 }

@@ -64,11 +64,11 @@ pub async fn batches(State(app): State<App>, request: Request<Body>) -> Result<J
     let received = app.ingest_pool.run(move || Received::decode(tenant, now_ns, bytes, ticket)).await;
     let received = received.map_err(super::query::busy)?.map_err(receive_error)?;
     app.admission.charge(received.body.bytes() as u64, now_ns);
-    let unknown = app.sources.observe(&received.header, now_ns);
+    let (unknown, heartbeat_ms) = (app.sources.observe(&received.header, now_ns), app.sources.heartbeat_ms());
     if received.header.chunks.is_empty() && received.header.gaps.is_empty() {
-        return Ok(Json(BatchAnswer { unknown, ..BatchAnswer::default() }));
+        return Ok(Json(BatchAnswer { unknown, heartbeat_ms, ..BatchAnswer::default() }));
     }
-    let answer = BatchAnswer { unknown, ..app.writer.append(received).await? };
+    let answer = BatchAnswer { unknown, heartbeat_ms, ..app.writer.append(received).await? };
     metrics::counter!("logweir_ingest_events_total").increment(answer.accepted);
     metrics::counter!("logweir_ingest_duplicate_events_total").increment(answer.duplicate);
     Ok(Json(answer))

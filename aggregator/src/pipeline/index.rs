@@ -205,6 +205,7 @@ impl Indexer {
     /// Adds a record of the source that was selected.
     fn add(&mut self, record: &RecordRef<'_>, found: Option<LineSpans<'_>>, received_ns: i64, seq: u64) {
         let input = Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
+        self.builder.receive(seq, received_ns);
         self.add_line(&input, found, record.truncated, seq);
         self.rows += 1;
         if self.builder.is_full() {

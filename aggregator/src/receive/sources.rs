@@ -54,6 +54,7 @@ pub struct AgentState {
 struct Registry {
     sources: HashMap<SourceKey, SourceState>,
     agents: HashMap<String, AgentState>,
+    heartbeat_ms: Option<u64>,
 }
 
 /// Cheap to clone.
@@ -140,6 +141,16 @@ impl Sources {
         if let Some(state) = registry.sources.get_mut(key) {
             state.ahead = Some(ahead);
         }
+    }
+
+    /// How often agents are asked to say how far their idle sources are; `None`: as often as they do by themselves.
+    pub fn heartbeat_ms(&self) -> Option<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).heartbeat_ms
+    }
+
+    /// Asks for it from their next batch on.
+    pub fn want_heartbeat(&self, every_ms: Option<u64>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).heartbeat_ms = every_ms;
     }
 
     pub fn snapshot(&self) -> Vec<(SourceKey, SourceState)> {

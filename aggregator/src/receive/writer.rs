@@ -198,13 +198,13 @@ impl Writer {
         let has_new_range = header.chunks.iter().zip(&plans).any(left_out);
         if accepted == 0 && !has_new_gap && !has_new_range {
             let offsets = offsets(&ranges, &header);
-            return Ok((None, BatchAnswer { accepted, duplicate, offsets, unknown: Vec::new() }));
+            return Ok((None, BatchAnswer { accepted, duplicate, offsets, ..BatchAnswer::default() }));
         }
         let record = self.wal.append(&[&record::prefix(&tenant, received_ns), &bytes])?;
         let plans = dedup::apply(&mut ranges, &mut header, received_ns);
         let offsets = offsets(&ranges, &header);
         let durable = Durable { record, received_ns, tenant, header, body, spans, plans, ticket: Some(ticket) };
-        Ok((Some(durable), BatchAnswer { accepted, duplicate, offsets, unknown: Vec::new() }))
+        Ok((Some(durable), BatchAnswer { accepted, duplicate, offsets, ..BatchAnswer::default() }))
     }
 
     fn finish(&mut self, pending: Vec<Pending>, synced: Result<(), WalError>) -> bool {

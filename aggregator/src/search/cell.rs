@@ -30,6 +30,11 @@ pub fn canonical(name: &str) -> &str {
     if name == "_time" { field::TIME } else { name }
 }
 
+/// Fields whose numbers are times.
+pub fn is_time(name: &str) -> bool {
+    name == field::TIME || name == field::INGESTED
+}
+
 /// A value where it lies.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell<'a> {
@@ -157,7 +162,7 @@ impl<'a> Column<'a> {
             return Some(Column::Text(array));
         }
         if let Some(array) = array.downcast_ref::<Int64Array>() {
-            let is_time = field.name() == field::TIME || field.metadata().contains_key(TIME_KEY);
+            let is_time = is_time(field.name()) || field.metadata().contains_key(TIME_KEY);
             return Some(if is_time { Column::Time(array) } else { Column::Int(array) });
         }
         if let Some(array) = array.downcast_ref::<DictionaryArray<UInt16Type>>() {
@@ -215,7 +220,7 @@ impl<'a> FieldColumns<'a> {
             let mine = column.strip_prefix(name).is_some_and(|rest| rest.is_empty() || TYPE_SUFFIXES.contains(&rest));
             if mine {
                 columns.extend(Column::at(batch, index));
-            } else if column == EXTRA && name != EXTRA {
+            } else if column == EXTRA && name != EXTRA && name != field::INGESTED {
                 extra = batch.column(index).as_any().downcast_ref().map(|array| Extra::new(array, name));
             }
         }

@@ -27,6 +27,7 @@ use crate::search::Error;
 use crate::search::cell::{Column, FieldColumns, canonical};
 use crate::search::counted::CountedValues;
 use crate::search::mask::Mask;
+use crate::search::scan::TimeRange;
 use crate::store::segment::{FieldStat, Probe, Segment};
 use crate::store::token::WORD_BYTES_MAX;
 
@@ -51,6 +52,7 @@ pub struct Context<'a> {
 #[derive(Debug, Clone)]
 pub struct Filter {
     root: Node,
+    received: Option<TimeRange>,
 }
 
 #[derive(Debug, Clone)]
@@ -73,8 +75,12 @@ enum Node {
 }
 
 impl Filter {
+    fn of(root: Node) -> Filter {
+        Filter { received: root.received(), root }
+    }
+
     pub fn all() -> Filter {
-        Filter { root: Node::All }
+        Filter::of(Node::All)
     }
 
     /// Whether every row passes.
@@ -105,7 +111,7 @@ impl Filter {
 
     /// What passes any of these.
     pub fn any<'a>(filters: impl Iterator<Item = &'a Filter>) -> Filter {
-        Filter { root: Node::Or(filters.map(|filter| filter.root.clone()).collect()) }
+        Filter::of(Node::Or(filters.map(|filter| filter.root.clone()).collect()))
     }
 
     /// What it asks of the rows, as far as that has names.
@@ -116,7 +122,7 @@ impl Filter {
     }
 
     pub fn compile(filter: &ast::Filter, context: &mut Context<'_>) -> Result<Filter, Error> {
-        Ok(Filter { root: Node::compile(filter, context)? })
+        Ok(Filter::of(Node::compile(filter, context)?))
     }
 
     /// For where a subquery cannot run: classes of retention, pipes over the table of a window.
@@ -139,12 +145,21 @@ impl Filter {
         self.root.probe(fields)
     }
 
-    /// Whether a block may hold a match, by the counts of values that its segment keeps: they know numbers too.
+    /// Between which times every line that passes was received, when it says so.
+    pub fn received(&self) -> Option<TimeRange> {
+        self.received
+    }
+
+    /// Whether a block may hold a match, by when its lines were received, and by the counts of values that its segment
+    /// keeps: they know numbers too.
     pub fn may_match(&self, segment: &dyn Segment, block: usize) -> bool {
         let parts = match &self.root {
             Node::And(nodes) => nodes.as_slice(),
             node => std::slice::from_ref(node),
         };
+        if self.received.is_some_and(|received| !received.meets(segment.block_received(block))) {
+            return false;
+        }
         parts.iter().all(|part| {
             let Node::Field { name, test, .. } = part else { return true };
             match CountedValues::of(segment, block, name) {
@@ -190,6 +205,19 @@ impl Node {
                 Node::Field { name: name.to_owned(), test, question }
             }
         })
+    }
+
+    /// See [`Filter::received`].
+    fn received(&self) -> Option<TimeRange> {
+        match self {
+            Node::And(nodes) => nodes.iter().filter_map(Node::received).reduce(TimeRange::both),
+            Node::Or(nodes) => {
+                let all: Option<Vec<TimeRange>> = nodes.iter().map(Node::received).collect();
+                all?.into_iter().reduce(TimeRange::hull)
+            }
+            Node::Field { name, test, .. } if name == field::INGESTED => test.times(),
+            _ => None,
+        }
     }
 
     fn cost(&self) -> u32 {
@@ -282,7 +310,7 @@ impl Node {
                     Hint::Exists if only_text && test.part().is_some() => {
                         Probe::Part { field: name.clone(), part: test.part().unwrap_or_default().to_owned() }
                     }
-                    _ if matches!(name.as_str(), field::TIME | field::SEQ) => Probe::Any,
+                    _ if matches!(name.as_str(), field::TIME | field::SEQ | field::INGESTED) => Probe::Any,
                     _ => Probe::Exists { field: name.clone() },
                 }
             }

@@ -54,25 +54,26 @@ pub struct Plan {
 
 /// The range of a query: the text wins over the request, and without either it is the last hour.
 pub fn range(query: &Query, from_ns: Option<i64>, to_ns: Option<i64>, now_ns: i64) -> TimeRange {
-    let said = time_bounds(&query.filter, now_ns);
+    let said = time_bounds(&query.filter, field::TIME, now_ns);
+    // Who asks when lines were received means them all, whatever times they tell.
+    let is_by_receipt = time_bounds(&query.filter, field::INGESTED, now_ns).first_ns > i64::MIN;
     let to = query.until.map(|until| until.resolve(now_ns)).or(to_ns);
     // The end is outside. Without one, lines from a clock that is ahead are still found.
     let last_ns = to.map_or(i64::MAX, |to| to.saturating_sub(1)).min(said.last_ns);
     let from = query.since.map(|since| since.resolve(now_ns)).or(from_ns);
-    let default = || last_ns.min(now_ns).saturating_sub(RANGE_DEFAULT_NS);
+    let default = || if is_by_receipt { i64::MIN } else { last_ns.min(now_ns).saturating_sub(RANGE_DEFAULT_NS) };
     let first_ns = from.unwrap_or_else(|| if said.first_ns > i64::MIN { said.first_ns } else { default() });
     TimeRange { first_ns: first_ns.max(said.first_ns), last_ns }
 }
 
 /// The range that `time>=…` and the like leave: with them nobody means the last hour.
-fn time_bounds(filter: &Filter, now_ns: i64) -> TimeRange {
+fn time_bounds(filter: &Filter, name: &str, now_ns: i64) -> TimeRange {
     let all = TimeRange::ALL;
     match filter {
-        Filter::And(filters) => filters
-            .iter()
-            .map(|filter| time_bounds(filter, now_ns))
-            .fold(all, |a, b| TimeRange { first_ns: a.first_ns.max(b.first_ns), last_ns: a.last_ns.min(b.last_ns) }),
-        Filter::Field { field, test } if canonical(&field.name) == field::TIME => {
+        Filter::And(filters) => {
+            filters.iter().map(|filter| time_bounds(filter, name, now_ns)).fold(all, TimeRange::both)
+        }
+        Filter::Field { field, test } if canonical(&field.name) == name => {
             let (low, high) = match test {
                 Test::Cmp(CmpOp::Gt | CmpOp::Ge, low) => (Some(low), None),
                 Test::Cmp(CmpOp::Lt | CmpOp::Le, high) => (None, Some(high)),
@@ -238,7 +239,7 @@ fn and(left: Filter, right: Filter) -> Filter {
 
 /// A warning for each field that the query names and no segment of the range has, with what was probably meant.
 pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segment>]) -> Vec<Warning> {
-    let mut known: BTreeSet<&str> = field::ALL.into_iter().chain([RAW]).collect();
+    let mut known: BTreeSet<&str> = field::ALL.into_iter().chain([RAW, field::INGESTED]).collect();
     let reached = || segments.iter().filter(|segment| range.reaches(&***segment));
     // Segments are opened only until every name has been met.
     let mut wanted: BTreeSet<String> = BTreeSet::new();

@@ -47,6 +47,20 @@ pub struct TimeRange {
 impl TimeRange {
     pub const ALL: TimeRange = TimeRange { first_ns: i64::MIN, last_ns: i64::MAX };
 
+    /// What is in both.
+    #[must_use]
+    pub fn both(self, other: TimeRange) -> TimeRange {
+        let (first_ns, last_ns) = (self.first_ns.max(other.first_ns), self.last_ns.min(other.last_ns));
+        TimeRange { first_ns, last_ns }
+    }
+
+    /// From the first of the two to the last.
+    #[must_use]
+    pub fn hull(self, other: TimeRange) -> TimeRange {
+        let (first_ns, last_ns) = (self.first_ns.min(other.first_ns), self.last_ns.max(other.last_ns));
+        TimeRange { first_ns, last_ns }
+    }
+
     /// Whether a segment has rows in it; does not open the segment.
     pub fn reaches(&self, segment: &dyn Segment) -> bool {
         segment.time_range().is_some_and(|(min_ns, max_ns)| min_ns <= self.last_ns && max_ns >= self.first_ns)
@@ -54,6 +68,11 @@ impl TimeRange {
 
     pub fn overlaps(&self, block: &BlockStat) -> bool {
         block.rows > 0 && block.min_time_ns <= self.last_ns && block.max_time_ns >= self.first_ns
+    }
+
+    /// Whether something of a span, both ends inside, is in it; of no span nothing is.
+    pub fn meets(&self, span: Option<(i64, i64)>) -> bool {
+        span.is_some_and(|(min_ns, max_ns)| min_ns <= self.last_ns && max_ns >= self.first_ns)
     }
 
     pub fn contains(&self, block: &BlockStat) -> bool {
@@ -283,7 +302,10 @@ impl<'a> Scan<'a> {
         order: Order,
         patience: Patience<'a>,
     ) -> Scan<'a> {
-        let reached = segments.iter().enumerate().filter(|(_, segment)| range.reaches(&***segment));
+        let received = filter.received();
+        let reached = segments.iter().enumerate().filter(|(_, segment)| {
+            range.reaches(&***segment) && received.is_none_or(|received| received.meets(segment.received().span))
+        });
         let closed = reached.filter_map(|(place, segment)| {
             let (min_ns, max_ns) = segment.time_range()?;
             Some((key(order, min_ns, max_ns), place))
@@ -554,7 +576,7 @@ impl<'a> Scan<'a> {
 /// The columns to ask for. Canonical fields are never in the overflow column.
 pub fn projection(fields: &BTreeSet<&str>) -> Projection {
     let mut names: Vec<String> = fields.iter().map(|name| (*name).to_owned()).collect();
-    if names.iter().any(|name| !field::ALL.contains(&name.as_str())) {
+    if names.iter().any(|name| !field::ALL.contains(&name.as_str()) && name != field::INGESTED) {
         names.push(EXTRA.to_owned());
     }
     Projection::Fields(names)

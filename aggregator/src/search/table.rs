@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use logweir_proto::api::Row;
-use logweir_proto::record::{EventId, field};
+use logweir_proto::record::EventId;
 
-use super::cell::{FieldColumns, TIME_KEY, Value, field_of_column};
+use super::cell::{FieldColumns, TIME_KEY, Value, field_of_column, is_time};
 use super::mask::Mask;
 
 /// Named columns of values, row by row.
@@ -214,12 +214,12 @@ impl Value {
             serde_json::Value::Null => Value::Null,
             serde_json::Value::Bool(value) => Value::Bool(*value),
             serde_json::Value::Number(number) => match number.as_i64() {
-                Some(value) if name == field::TIME => Value::Time(value),
+                Some(value) if is_time(name) => Value::Time(value),
                 Some(value) => Value::Int(value),
                 None => number.as_f64().map_or(Value::Null, Value::Float),
             },
             serde_json::Value::String(text) => match text.parse::<jiff::Timestamp>() {
-                Ok(time) if name == field::TIME => Value::Time(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)),
+                Ok(time) if is_time(name) => Value::Time(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)),
                 _ => Value::Text(text.as_str().into()),
             },
             nested => Value::Text(nested.to_string().into()),

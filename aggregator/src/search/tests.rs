@@ -7,6 +7,7 @@ mod naive;
 mod pages;
 mod pipes;
 mod random;
+mod received;
 mod stats;
 mod store;
 mod storm;

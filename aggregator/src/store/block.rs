@@ -14,6 +14,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 pub(super) use self::builder::json_of;
 pub use self::builder::{BLOCK_BYTES_MAX, BlockBuilder};
 use super::column::{COUNTED_FIELDS, ColumnKey, Kind, Layout, add_stats, count_values};
+use super::receipts::{self, Receipts, Told};
 use super::segment::{BlockStat, Counts, FieldStat, Projection};
 use super::skeleton::{Part, Skeleton};
 use super::spell::{self, Cell};
@@ -29,6 +30,8 @@ pub struct Block {
     batch: RecordBatch,
     shapes: Arc<[Arc<Skeleton>]>,
     stat: BlockStat,
+    receipts: Arc<Receipts>,
+    received: OnceLock<Told>,
     raw_bytes: u64,
     extra_fields: BTreeMap<String, FieldStat>,
     fields: BTreeMap<String, FieldStat>,
@@ -39,6 +42,8 @@ pub struct Block {
 pub(super) struct BlockParts {
     pub(super) layout: Arc<Layout>,
     pub(super) shapes: Arc<[Arc<Skeleton>]>,
+    /// When its lines came; others may be among them.
+    pub(super) receipts: Arc<Receipts>,
     /// Bytes of the lines as they were written.
     pub(super) raw_bytes: u64,
     /// Fields within `_extra`.
@@ -48,7 +53,7 @@ pub(super) struct BlockParts {
 impl Block {
     /// `batch` has the columns of the layout and is ordered.
     pub(super) fn new(parts: BlockParts, batch: RecordBatch) -> Block {
-        let BlockParts { layout, shapes, raw_bytes, extra_fields } = parts;
+        let BlockParts { layout, shapes, receipts, raw_bytes, extra_fields } = parts;
         let times = batch.column(0).as_primitive::<Int64Type>().values();
         let stat = BlockStat {
             rows: batch.num_rows() as u32,
@@ -57,7 +62,8 @@ impl Block {
         };
         let mut fields = field_stats(&layout, &batch);
         add_stats(&mut fields, &extra_fields);
-        Block { layout, batch, shapes, stat, raw_bytes, extra_fields, fields, counts: OnceLock::new() }
+        let (received, counts) = (OnceLock::new(), OnceLock::new());
+        Block { layout, batch, shapes, stat, receipts, received, raw_bytes, extra_fields, fields, counts }
     }
 
     pub fn len(&self) -> usize {
@@ -99,6 +105,15 @@ impl Block {
         &self.shapes
     }
 
+    pub(super) fn receipts(&self) -> &Arc<Receipts> {
+        &self.receipts
+    }
+
+    /// Between which times its lines were received.
+    pub fn received(&self) -> Told {
+        *self.received.get_or_init(|| self.receipts.told(self.seqs()))
+    }
+
     pub(super) fn extra_fields(&self) -> &BTreeMap<String, FieldStat> {
         &self.extra_fields
     }
@@ -119,18 +134,23 @@ impl Block {
     /// Some of its rows (rising) as a block. Their share of the raw bytes is by their number.
     pub(super) fn part(&self, rows: &[u32]) -> Result<Block, ArrowError> {
         let share = u128::from(self.raw_bytes) * rows.len() as u128 / self.len().max(1) as u128;
+        let batch = pick(&self.batch, rows)?;
         let parts = BlockParts {
             layout: Arc::clone(&self.layout),
             shapes: Arc::clone(&self.shapes),
+            receipts: Arc::new(self.receipts.only(batch.column(1).as_primitive::<UInt64Type>().values())),
             raw_bytes: share as u64,
             extra_fields: self.extra_fields.clone(),
         };
-        Ok(Block::new(parts, pick(&self.batch, rows)?))
+        Ok(Block::new(parts, batch))
     }
 
     /// See [`super::segment::Segment::read`].
     pub fn read(&self, projection: &Projection, rows: Option<&[u32]>) -> Result<RecordBatch, ArrowError> {
-        let batch = self.batch.project(&self.layout.project(projection, self.has_extra()))?;
+        let mut batch = self.batch.project(&self.layout.project(projection, self.has_extra()))?;
+        if receipts::is_wanted(projection) {
+            batch = receipts::with_column(&batch, self.receipts.column(self.seqs()))?;
+        }
         match rows {
             Some(rows) => pick(&batch, rows),
             None => Ok(batch),

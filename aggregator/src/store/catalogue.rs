@@ -255,6 +255,8 @@ mod tests {
             max_time_ns: 0,
             wal,
             class: String::new(),
+            received: None,
+            unreceived: 0,
         }
     }
 

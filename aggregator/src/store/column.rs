@@ -2,7 +2,7 @@
 //!
 //! Inside the store a record batch always has the columns `time`, `seq`, one for every [`ColumnKey`], `_extra`,
 //! `_shape` (the skeleton of the line) and `_raw` (the line itself where no skeleton rebuilds it). Readers get the
-//! ones that [`super::segment`] names.
+//! ones that [`super::segment`] names; `_ingested` is made of `seq` ([`super::receipts`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
@@ -76,7 +76,7 @@ pub struct ColumnKey {
 
 /// Whether a field may have a column of its own: names that would be taken for other columns may not.
 pub fn may_be_column(name: &str) -> bool {
-    let reserved = [field::TIME, field::SEQ, EXTRA, SHAPE, RAW, DERIVED].contains(&name);
+    let reserved = [field::TIME, field::SEQ, field::INGESTED, EXTRA, SHAPE, RAW, DERIVED].contains(&name);
     !reserved && name.rsplit_once('#').is_none_or(|(_, suffix)| Kind::of_name(suffix).is_none())
 }
 
@@ -176,6 +176,8 @@ impl Layout {
         let first = [field::TIME, field::SEQ].into_iter().enumerate().filter(|(_, name)| is_wanted(name));
         let mut columns: Vec<usize> = first.map(|(column, _)| column).collect();
         let found = self.keys.iter().enumerate().filter(|(_, key)| is_wanted(&key.field));
+        // What a line says under the name of the receive time, in a split from before there was one.
+        let found = found.filter(|(_, key)| &*key.field != field::INGESTED);
         columns.extend(found.map(|(i, _)| i + FIELD_COLUMNS_AT));
         if has_extra && is_wanted(EXTRA) {
             columns.push(self.extra());
@@ -285,7 +287,7 @@ mod tests {
 
     #[test]
     fn names_that_look_like_other_columns_get_none() {
-        for name in ["time", "seq", "_raw", "_shape", "_extra", "a#int", "#str"] {
+        for name in ["time", "seq", "_ingested", "_raw", "_shape", "_extra", "a#int", "#str"] {
             assert!(!may_be_column(name), "{name}");
         }
         for name in ["a", "a#", "a#b", "#", "raw", "int"] {

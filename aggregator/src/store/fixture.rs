@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int64Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
-use logweir_proto::record::Level;
+use logweir_proto::record::{Level, SEQ_INDEX_BITS};
 use proptest::prelude::*;
 
 use super::block::texts::text_at;
@@ -76,6 +76,11 @@ fn push_value(line: &mut Line, name: NameId, raw: &[u8], start: usize, end: usiz
     }
 }
 
+/// When the line of a row is received in [`blocks`]: its record after its minute, whatever time it tells.
+pub(crate) const fn received_ns(seq: u64) -> i64 {
+    (seq >> SEQ_INDEX_BITS) as i64 * 60_000_000_000
+}
+
 /// Blocks of these rows, in the order given.
 pub(crate) fn blocks(rows: &[Row], block_rows: usize) -> Vec<Block> {
     let mut names = Names::default();
@@ -84,6 +89,7 @@ pub(crate) fn blocks(rows: &[Row], block_rows: usize) -> Vec<Block> {
         let mut builder = BlockBuilder::default();
         for row in rows {
             parse(&mut names, &row.raw, &mut line);
+            builder.receive(row.seq, received_ns(row.seq));
             builder.push(&names, &line, &row.raw, row.time_ns, row.seq);
         }
         builder.finish()

@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use logweir_proto::record::field;
 
 use super::block::{BLOCK_BYTES_MAX, Block};
 use super::column::add_stats;
 use super::merge::Merge;
+use super::receipts::{Span, Told};
 use super::segment::{BLOCK_ROWS_MAX, BlockStat, FieldStat, Probe, Projection, Segment, SegmentError};
 
 /// Rows under construction.
@@ -127,6 +129,14 @@ impl Segment for HeadSegment {
         &self.name
     }
 
+    fn received(&self) -> Told {
+        self.blocks.iter().map(|block| block.received()).fold(Told::default(), Told::join)
+    }
+
+    fn block_received(&self, block: usize) -> Option<Span> {
+        self.blocks.get(block)?.received().span
+    }
+
     fn blocks(&self) -> &[BlockStat] {
         &self.stats
     }
@@ -168,6 +178,11 @@ pub(super) fn check_rows(rows: Option<&[u32]>, len: usize) -> Result<(), String>
     }
 }
 
+/// Whether every row may have it.
+pub(super) fn is_place(field: &str) -> bool {
+    matches!(field, field::TIME | field::SEQ | field::INGESTED)
+}
+
 /// Whether a block in memory may hold a match: by its fields and counts alone, for reading it costs little.
 fn may_match(block: &Block, probe: &Probe) -> bool {
     let has = |field: &str| block.fields().contains_key(field) || block.has_extra();
@@ -177,7 +192,7 @@ fn may_match(block: &Block, probe: &Probe) -> bool {
         Probe::And(parts) => parts.iter().all(|part| may_match(block, part)),
         Probe::Or(parts) => parts.iter().any(|part| may_match(block, part)),
         Probe::Word(_) | Probe::WordPrefix(_) => has("message") || has("exception.stack"),
-        Probe::Exists { field } | Probe::Part { field, .. } => field == "time" || field == "seq" || has(field),
+        Probe::Exists { field } | Probe::Part { field, .. } => is_place(field) || has(field),
         Probe::Value { field, folded } => match block.counts(field) {
             Some(counts) if !counts.is_empty() => {
                 let mut buffer = String::new();
@@ -186,7 +201,7 @@ fn may_match(block: &Block, probe: &Probe) -> bool {
                     buffer == *folded
                 })
             }
-            _ => field == "time" || field == "seq" || has(field),
+            _ => is_place(field) || has(field),
         },
     }
 }

@@ -17,6 +17,7 @@ use arrow::record_batch::RecordBatch;
 use super::block::texts::{Numbering, have_one_place, numbered, plain};
 use super::block::{Block, BlockParts, cell, json_of};
 use super::column::{COLUMNS_MAX, ColumnKey, EXTRA_NAMES_MAX, FIELD_COLUMNS_AT, Kind, Layout, add_stats, is_canonical};
+use super::receipts::Receipts;
 use super::segment::{BLOCK_ROWS_MAX, FieldStat};
 use super::skeleton::{ShapeTable, Skeleton};
 
@@ -28,6 +29,7 @@ pub struct Merge {
     sources: Vec<Vec<ArrayRef>>,
     /// (block, row) in the order of the rows to come.
     order: Vec<(u32, u32)>,
+    receipts: Arc<Receipts>,
     raw_bytes: u64,
     extra_fields: BTreeMap<String, FieldStat>,
 }
@@ -59,6 +61,7 @@ impl Merge {
             shapes: table.shapes().into(),
             sources,
             order: order(blocks),
+            receipts: Receipts::union(blocks.iter().map(|block| block.receipts())),
             raw_bytes: blocks.iter().map(|block| block.raw_bytes()).sum(),
             extra_fields,
         })
@@ -74,6 +77,11 @@ impl Merge {
 
     pub fn shapes(&self) -> &Arc<[Arc<Skeleton>]> {
         &self.shapes
+    }
+
+    /// When the lines came.
+    pub fn receipts(&self) -> &Arc<Receipts> {
+        &self.receipts
     }
 
     /// Whether any row lacks a value in a column.
@@ -139,6 +147,7 @@ impl Merge {
             let parts = BlockParts {
                 layout: Arc::clone(&self.layout),
                 shapes: Arc::clone(&self.shapes),
+                receipts: Arc::clone(&self.receipts),
                 raw_bytes: until(rows.end) - until(rows.start),
                 extra_fields: self.extra_fields.clone(),
             };

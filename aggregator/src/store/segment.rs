@@ -9,6 +9,7 @@
 //! | `seq` | UInt64 | never null |
 //! | any field | Utf8, Dictionary(UInt16, Utf8), Int64, Float64 or Boolean | null where the row lacks it |
 //! | `name#int`, `name#float`, `name#bool`, `name#str` | as said | the further types of a field that has several |
+//! | `_ingested` | Int64 | only where it is asked for: when the line was received, null where that is not known |
 //! | `_extra` | Utf8 | JSON object of the fields beyond the column limit |
 //!
 //! `level` is Utf8 (`trace` … `fatal`). A field's plain column holds the type that was seen first.
@@ -20,6 +21,7 @@ use arrow::array::{ArrayRef, Int64Array};
 use arrow::record_batch::RecordBatch;
 
 use super::column::ColumnKey;
+use super::receipts::{Span, Told};
 use super::split::derived::Template;
 
 /// Rows of a block: the unit of the index and of reading.
@@ -124,6 +126,16 @@ pub trait Segment: Send + Sync {
         let blocks = self.blocks();
         let min = blocks.iter().map(|block| block.min_time_ns).min()?;
         Some((min, blocks.iter().map(|block| block.max_time_ns).max()?))
+    }
+
+    /// Between which times its lines were received, known without opening it; at any time, if nobody says.
+    fn received(&self) -> Told {
+        Told { span: Some((i64::MIN, i64::MAX)), unknown: 0 }
+    }
+
+    /// The same of a block; `None` where it is not known of any row, so that no test of it passes.
+    fn block_received(&self, _block: usize) -> Option<Span> {
+        Some((i64::MIN, i64::MAX))
     }
 
     /// The blocks, by rising time as far as the rows allow. A segment that cannot be opened has one, whose reading is

@@ -11,6 +11,7 @@
 //! | | `lexicon` section | [`lexicon`]: words of sentences, small values, field names → blocks |
 //! | | `tally` section | [`tally`]: in how many rows of each block a word stands |
 //! | | `shapes` section | [`super::skeleton`]: the table of skeletons |
+//! | | `receipts` section | [`super::receipts`]: when the lines came, by WAL record |
 //! | | `gate` section | [`gate::stored`]: what tells that a search has nothing to find here |
 //! | | footer | zstd of JSON, [`footer::Footer`]: sections with crc32, time range, rows, columns, blocks, counts, … |
 //! | | trailer, 40 bytes | `LWSPLIT1`, version u32, footer offset u64, footer length u32, crc32 of the footer, length and crc32 of the Parquet metadata, crc32 of the trailer so far, each u32 |

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Answer, Right, Route, unavailable};
-use crate::handle::Handle;
+use super::{Answer, Right, Route, is_pending, unavailable};
+use crate::handle::{AckWish, Handle};
 use crate::route::silence::{NewSilence, SilenceError};
 use crate::state::Silence;
 
@@ -46,6 +46,8 @@ struct SilenceBody {
 struct AckBody {
     by: String,
     comment: String,
+    #[serde(rename = "for")]
+    lasts: Option<String>,
 }
 
 async fn add_silence(State(handle): State<Handle>, body: Bytes) -> Answer {
@@ -53,11 +55,7 @@ async fn add_silence(State(handle): State<Handle>, body: Bytes) -> Answer {
     let starts_wall = body.starts.as_deref().map(|text| time("starts", text)).transpose()?;
     let now_wall = starts_wall.unwrap_or(handle.clock.now_ns());
     let ends_wall = match (&body.lasts, &body.ends) {
-        (Some(lasts), None) => {
-            let lasts = parse_duration(lasts).and_then(|lasts| i64::try_from(lasts.as_nanos()).ok());
-            let lasts = lasts.ok_or_else(|| ApiError::bad_request("'for' must be a duration such as 2h"))?;
-            now_wall.saturating_add(lasts)
-        }
+        (Some(lasts), None) => now_wall.saturating_add(duration_ns(lasts)?),
         (None, Some(ends)) => time("ends", ends)?,
         _ => return Err(ApiError::bad_request("a silence needs one of 'for' and 'ends'")),
     };
@@ -73,8 +71,13 @@ async fn end_silence(State(handle): State<Handle>, Path(id): Path<String>) -> An
 
 async fn ack(State(handle): State<Handle>, Path(id): Path<String>, body: Bytes) -> Answer {
     let body: AckBody = if body.is_empty() { AckBody::default() } else { read(&body)? };
-    match handle.ack(&id, &body.by, &body.comment).await.map_err(unavailable)? {
+    let AckBody { by, comment, lasts } = body;
+    let for_ns = lasts.as_deref().map(duration_ns).transpose()?;
+    match handle.ack(&id, AckWish { by, comment, for_ns }).await.map_err(unavailable)? {
         true => Ok(Json(json!({"acknowledged": id}))),
+        false if is_pending(&id) => {
+            Err(ApiError::bad_request("it does not fire yet: there is nothing to acknowledge, but it can be silenced"))
+        }
         false => Err(ApiError::new(ErrorCode::NotFound, "no alert of this id fires")),
     }
 }
@@ -95,6 +98,11 @@ async fn test(State(handle): State<Handle>, Path(name): Path<String>) -> Answer 
 
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| ApiError::bad_request(format!("the body cannot be read: {error}")))
+}
+
+fn duration_ns(text: &str) -> Result<i64, ApiError> {
+    let lasts = parse_duration(text).and_then(|lasts| i64::try_from(lasts.as_nanos()).ok()).filter(|ns| *ns > 0);
+    lasts.ok_or_else(|| ApiError::bad_request("'for' must be a duration such as 2h"))
 }
 
 pub(super) fn time(what: &str, text: &str) -> Result<i64, ApiError> {

@@ -128,6 +128,33 @@ async fn a_link_asks_first_acts_once_and_only_if_it_is_ours() {
 }
 
 #[tokio::test]
+async fn who_has_an_alert_in_hand_is_in_the_list_until_its_time_is_over() {
+    let world = world();
+    let ack = |id: &str, body: &str| {
+        ask(world.handle.router(Right::Change), request("POST", &format!("/api/v1/alerts/{id}/ack"), body))
+    };
+    let listed = async || {
+        let (_, text) = ask(world.handle.router(Right::Query), request("GET", "/api/v1/alerts", "")).await;
+        serde_json::from_str::<Value>(&text).expect("JSON")["alerts"][0]["acknowledged"].clone()
+    };
+    assert_eq!(listed().await, Value::Null);
+    let (status, text) = ack("01E", r#"{"by":"ann","for":"soon"}"#).await;
+    assert!(status == 400 && text.contains("'for' must be a duration"), "{status} {text}");
+    assert_eq!(ack("01E", r#"{"by":"ann","comment":"on it","for":"1m"}"#).await.0, 200);
+    let (at, until) = (rfc3339(T0), rfc3339(T0 + 60 * S));
+    assert_eq!(listed().await, json!({"by": "ann", "at": at, "until": until, "comment": "on it"}));
+    world.clock.set(T0 + 61 * S);
+    assert_eq!(listed().await, Value::Null);
+    let (_, why) = ask(world.handle.router(Right::Query), request("GET", "/api/v1/alerts/01E/why", "")).await;
+    let why: Value = serde_json::from_str(&why).expect("JSON");
+    assert_eq!((&why["acknowledged"]["by"], &why["acknowledged"]["holds"]), (&json!("ann"), &json!(false)));
+    assert_eq!(ack("01E", "").await.0, 200);
+    assert_eq!(listed().await["until"], Value::Null);
+    let (status, text) = ack("01E-pending", "").await;
+    assert!(status == 400 && text.contains("it can be silenced"), "{status} {text}");
+}
+
+#[tokio::test]
 async fn slack_and_pagerduty_acknowledge_with_their_signature_only() {
     let world = world();
     let press = r#"{"user":{"username":"ann"},"actions":[{"action_id":"logweir_ack","value":"e:01E"}]}"#;

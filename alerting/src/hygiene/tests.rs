@@ -52,7 +52,8 @@ fn each_trouble_has_its_own_measure() {
 #[test]
 fn an_acknowledged_episode_counts_as_one() {
     let mut one = closed("01", T0, 600 * S);
-    one.extra.ack = Some(Ack { by: "ann".into(), wall: T0, comment: String::new(), severity: Severity::Info });
+    one.extra.ack =
+        Some(Ack { by: "ann".into(), wall: T0, comment: String::new(), severity: Severity::Info, until_wall: None });
     let Day { acked, short, closed, .. } = day_of(&one);
     assert_eq!((acked, short, closed), (1, 0, 1));
 }

@@ -110,7 +110,7 @@ impl Message {
     pub fn all_acked(&self) -> Option<&str> {
         let mut by = None;
         for alert in self.firing() {
-            by = Some(alert.acked()?.by.as_str());
+            by = Some(alert.acked(self.now_wall)?.by.as_str());
         }
         by
     }

@@ -118,7 +118,8 @@ pub fn facts(alert: &Episode) -> Vec<(String, String)> {
     }
     add("flapping", alert.extra.flapping.clone().unwrap_or_default());
     if let Some(ack) = &alert.extra.ack {
-        add("acknowledged", format!("by {} at {} {}", ack.by, time_text(ack.wall), ack.comment));
+        let until = ack.until_wall.map(|until| format!(" until {}", time_text(until))).unwrap_or_default();
+        add("acknowledged", format!("by {} at {}{until} {}", ack.by, time_text(ack.wall), ack.comment));
     }
     add("deploy", alert.extra.deploy.clone().unwrap_or_default());
     for (field, values) in &alert.extra.top {

@@ -380,7 +380,7 @@ fn hold(
     if let Some(hold) = around.hold_episode(routing, &routes, episode, now_wall) {
         return Some(hold);
     }
-    let ack = episode.acked().filter(|_| why == Why::Repeat)?;
+    let ack = episode.acked(now_wall).filter(|_| why == Why::Repeat)?;
     Some(Hold { kind: "acked", reason: format!("not repeated: {} has it in hand", ack.by) })
 }
 
@@ -414,7 +414,7 @@ fn escalate(tx: &Tx, routing: &Routing, group: &mut NotifyGroup, now_wall: i64) 
         };
         for (id, _) in group.members.iter().filter(|(_, member)| member.firing && member.told) {
             let Some(mut episode) = tx.get(EPISODES, id)? else { continue };
-            if step.unless_acked && episode.acked().is_some() {
+            if step.unless_acked && episode.acked(now_wall).is_some() {
                 continue;
             }
             add(&mut other, id, now_wall);

@@ -250,7 +250,8 @@ fn who_acknowledges_hears_no_repetition_until_it_gets_worse() {
     let one = alert("e1", "X", "a", Severity::Warning);
     world.open(&one, T0);
     world.fine(0, 5);
-    let ack = Ack { by: "ann".into(), wall: T0 + 6 * S, comment: String::new(), severity: Severity::Info };
+    let ack =
+        Ack { by: "ann".into(), wall: T0 + 6 * S, comment: String::new(), severity: Severity::Info, until_wall: None };
     assert!(world.write(|tx| operate::ack(tx, Some(&world.routing), "e1", ack)));
     world.fine(6, 1_000);
     assert_eq!(world.told(), ["0 ops e1+"]);

@@ -386,3 +386,18 @@ async fn a_young_installation_does_not_decide_on_less_than_half_a_window() {
     }
     assert!(firing_at.is_some_and(|second| (150..=190).contains(&second)), "{firing_at:?}");
 }
+
+/// What waits for idle sources every second asks to hear of them every second; the others cost nobody anything.
+#[test]
+fn a_group_that_waits_for_watermarks_asks_for_them_as_often_as_it_is_evaluated() {
+    let asked = |head: &str| {
+        let text = format!(
+            "version: 1\ngroups:\n  - {{name: slow, every: 30s, defaults: {{delay: auto}}, rules: [{{alert: A, signals: {{n: {{filter: '*', agg: count, window: 1m}}}}, levels: {{warning: {{when: n > 1}}}}, summary: s}}]}}\n  - {{name: g, {head}, rules: [{{alert: B, signals: {{n: {{filter: '*', agg: count, window: 1m}}}}, levels: {{warning: {{when: n > 1}}}}, summary: s}}]}}\n"
+        );
+        marks_every_ns(&check::rules(&[("r.yaml".to_owned(), text)]).unwrap_or_else(|p| panic!("{p:?}")))
+    };
+    assert_eq!(asked("every: 1s, defaults: {delay: auto}"), Some(S));
+    assert_eq!(asked("every: 2s, defaults: {delay: auto}"), Some(2 * S));
+    assert_eq!(asked("every: 1s"), None);
+    assert_eq!(asked("every: 5s, defaults: {delay: auto}"), None);
+}

@@ -98,6 +98,9 @@ pub struct Ack {
     pub comment: String,
     /// It covers this severity and lower ones: what gets worse is told again.
     pub severity: Severity,
+    /// From then on it is repeated again; `None`: it holds to the end.
+    #[serde(default)]
+    pub until_wall: Option<i64>,
 }
 
 /// Nobody is told of alerts with these labels for a time.
@@ -237,9 +240,10 @@ impl Episode {
         self.closed_at.is_none()
     }
 
-    /// The acknowledgement, unless it got worse since.
-    pub fn acked(&self) -> Option<&Ack> {
-        self.extra.ack.as_ref().filter(|ack| ack.severity >= self.severity)
+    /// The acknowledgement, unless it got worse since or its time is over.
+    pub fn acked(&self, now_wall: i64) -> Option<&Ack> {
+        let holds = |ack: &&Ack| ack.severity >= self.severity && ack.until_wall.is_none_or(|until| now_wall < until);
+        self.extra.ack.as_ref().filter(holds)
     }
 
     /// An episode of Logweir's own, as of a receiver that cannot be reached.

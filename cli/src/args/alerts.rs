@@ -36,6 +36,9 @@ pub enum AlertsCommand {
         /// Who you are
         #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "somebody")]
         by: String,
+        /// Only for so long, then it is repeated again: 4h
+        #[arg(long = "for", value_name = "TIME", value_parser = length)]
+        lasts: Option<String>,
     },
     /// Keep everybody quiet about alerts with these labels for a time
     #[command(after_help = "\

@@ -6,7 +6,7 @@ mod why;
 use std::io::Write;
 
 use jiff::tz::TimeZone;
-use logweir_proto::api::{AlertView, Row};
+use logweir_proto::api::{Acknowledged, AlertView, Row};
 use logweir_proto::text::visible;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub(super) async fn run(command: &AlertsCommand, console: &mut Console) -> Resul
         AlertsCommand::List(args) => list(args, console).await,
         AlertsCommand::Show { about } => show(about, console).await,
         AlertsCommand::Why { about } => why::run(about, console).await,
-        AlertsCommand::Ack { about, comment, by } => ack(about, comment, by, console).await,
+        AlertsCommand::Ack { about, comment, by, lasts } => ack(about, (comment, by, lasts.as_deref()), console).await,
         AlertsCommand::Silence(args) => silences::add(args, console).await,
         AlertsCommand::Unsilence { id, list } => silences::end(id, list, console).await,
         AlertsCommand::Silences { all, list } => silences::list(*all, list, console).await,
@@ -37,17 +37,26 @@ async fn fetch(args: &AlertsList) -> Result<Vec<AlertView>> {
     entries(answer, "alerts", client.shown())
 }
 
-async fn ack(about: &AlertArgs, comment: &str, by: &str, console: &mut Console) -> Result<Exit> {
+async fn ack(
+    about: &AlertArgs,
+    (comment, by, lasts): (&str, &str, Option<&str>),
+    console: &mut Console,
+) -> Result<Exit> {
     let client = Client::new(&about.list.server)?;
     let path = format!("/api/v1/alerts/{}/ack", about.id);
-    let answer: Value = client.post(&path, &json!({"by": by, "comment": comment})).await?;
+    let mut body = json!({"by": by, "comment": comment});
+    if let Some(lasts) = lasts {
+        body["for"] = lasts.into();
+    }
+    let answer: Value = client.post(&path, &body).await?;
     match about.list.output {
         ListFormat::Json => json_line(console, &answer)?,
         ListFormat::Pretty => {
             console.line(&format!(
-                "{} is in hand of {}: nobody is told again unless it gets worse",
+                "{} is in hand of {}{}: nobody is told again unless it gets worse",
                 visible(&about.id),
-                visible(by)
+                visible(by),
+                lasts.map(|lasts| format!(" for {}", visible(lasts))).unwrap_or_default(),
             ))?;
         }
     }
@@ -63,11 +72,12 @@ async fn list(args: &AlertsList, console: &mut Console) -> Result<Exit> {
     } else if alerts.is_empty() {
         console.note("nothing is firing");
     } else {
-        let mut table = Table::new(&["STATE", "SEVERITY", "RULE", "SINCE", "SUMMARY", "ID"]);
+        let mut table = Table::new(&["STATE", "SEVERITY", "RULE", "SINCE", "IN HAND", "SUMMARY", "ID"]);
         for alert in &alerts {
             let since = local_time(&alert.since, &console.zone);
             let severity = alert.severity.as_deref().unwrap_or("");
-            table.push(&[&alert.state, severity, &alert.rule, &since, &alert.summary, &alert.id]);
+            let by = alert.acknowledged.as_ref().map_or("", |ack| ack.by.as_str());
+            table.push(&[&alert.state, severity, &alert.rule, &since, by, &alert.summary, &alert.id]);
         }
         table.print(console)?;
     }
@@ -102,6 +112,13 @@ async fn show(AlertArgs { id, list: args }: &AlertArgs, console: &mut Console) -
     Ok(Exit::Ok)
 }
 
+/// `of ann since 2026-11-20 09:20:00 until 2026-11-20 13:20:00: rolling back`
+fn in_hand(Acknowledged { by, at, until, comment }: &Acknowledged, zone: &TimeZone) -> String {
+    let until = until.as_ref().map(|until| format!(" until {}", local_time(until, zone))).unwrap_or_default();
+    let comment = if comment.is_empty() { String::new() } else { format!(": {comment}") };
+    format!("of {by} since {}{until}{comment}", local_time(at, zone))
+}
+
 /// `ops by slack: delivered 2026-11-20 09:14:02.120, 2 attempts`
 fn delivery(message: &Row, zone: &TimeZone) -> String {
     let text = |name: &str| cell(message.get(name));
@@ -127,6 +144,7 @@ fn pretty(alert: &AlertView, console: &mut Console) -> std::io::Result<()> {
     let since = local_time(&alert.since, &console.zone);
     let mut facts = vec![("since", since), ("group", alert.group.clone()), ("query", alert.query.clone())];
     facts.extend(alert.severity.clone().map(|severity| ("severity", severity)));
+    facts.extend(alert.acknowledged.as_ref().map(|ack| ("in hand", in_hand(ack, &console.zone))));
     facts.push(("link", alert.link.clone()));
     for (name, value) in &facts {
         console.line(&format!("  {} {}", style.paint(Ink::Dim, &format!("{name:<9}")), visible(value)))?;

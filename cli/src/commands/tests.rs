@@ -372,9 +372,9 @@ async fn alerts_are_listed_and_shown_with_their_evidence() {
         &server.run(&["alerts", "list"]).await,
         Exit::Ok,
         &expect![[r#"
-        STATE   SEVERITY  RULE       SINCE                    SUMMARY               ID
-        firing  critical  nginx-5xx  2026-11-20 09:13:36.000  41% of requests fail  a1
-    "#]],
+            STATE   SEVERITY  RULE       SINCE                    IN HAND  SUMMARY               ID
+            firing  critical  nginx-5xx  2026-11-20 09:13:36.000           41% of requests fail  a1
+        "#]],
     );
     check(
         &server.run(&["alerts", "show", "a1"]).await,
@@ -469,7 +469,7 @@ async fn status_counts_what_matters_even_when_the_server_is_not_ready() {
 const WHY: &str = r#"{"id":"a1","summary":"41% of requests fail","rule":"nginx-5xx","rule_at":"rules/nginx.yaml:8 @ 3f2a91c",
     "severity":"critical","labels":{},"opened":"2026-11-20T09:13:36Z","closed":null,"fired_because":"ratio >= 25% has held for 30s",
     "closed_because":null,"values":{},"first_values":{"ratio":0.41},"flapping":null,
-    "acknowledged":{"by":"ann","at":"2026-11-20T09:20:00Z","comment":"rolling back","holds":true},
+    "acknowledged":{"by":"ann","at":"2026-11-20T09:20:00Z","until":"2026-11-20T13:20:00Z","comment":"rolling back","holds":true},
     "routes_now":[{"receiver":"ops","route":"route 0","group":{},"quiet":"silenced: silence 01S of ann"}],
     "not_told":{"ops":[{"kind":"silenced","reason":"silence 01S of ann","since":"2026-11-20T09:21:00Z","ended":null}]},"told":{},
     "notifications":[{"id":"msg_1","receiver":"ops","channel":"webhook[0]","state":"sent","created":"2026-11-20T09:13:37Z",
@@ -485,7 +485,7 @@ async fn why_tells_the_whole_story() {
         alert     critical nginx-5xx: 41% of requests fail
         rule      rules/nginx.yaml:8 @ 3f2a91c
         fired     2026-11-20 09:13:36.000 because ratio >= 25% has held for 30s (ratio = 0.41)
-        in hand   of ann since 2026-11-20 09:20:00.000: rolling back
+        in hand   of ann since 2026-11-20 09:20:00.000 until 2026-11-20 13:20:00.000: rolling back
         goes to   ops by route 0, but silenced: silence 01S of ann
         not told  ops from 2026-11-20 09:21:00.000, silenced: silence 01S of ann
         message   msg_1 ops by webhook[0]: sent 2026-11-20 09:13:38.000, 1 attempt
@@ -508,6 +508,7 @@ async fn an_alert_is_acknowledged_and_silenced_and_silences_end() {
     let list: &'static str = Box::leak(format!(r#"{{"silences":[{SILENCE}]}}"#).into_boxed_str());
     let answers = vec![
         Answer(200, r#"{"acknowledged":"a1"}"#),
+        Answer(200, r#"{"acknowledged":"a1"}"#),
         Answer(200, SILENCE),
         Answer(200, list),
         Answer(200, SILENCE),
@@ -519,6 +520,13 @@ async fn an_alert_is_acknowledged_and_silenced_and_silences_end() {
         Exit::Ok,
         &expect![[r#"
         a1 is in hand of ann: nobody is told again unless it gets worse
+    "#]],
+    );
+    check(
+        &server.run(&["alerts", "ack", "a1", "--by", "ann", "--for", "4h"]).await,
+        Exit::Ok,
+        &expect![[r#"
+        a1 is in hand of ann for 4h: nobody is told again unless it gets worse
     "#]],
     );
     let line =
@@ -555,6 +563,7 @@ async fn an_alert_is_acknowledged_and_silenced_and_silences_end() {
     );
     expect![[r#"
         POST /api/v1/alerts/a1/ack {"by":"ann","comment":"on it"}
+        POST /api/v1/alerts/a1/ack {"by":"ann","comment":"","for":"4h"}
         POST /api/v1/silences {"matchers":["service=api","host=~web-.*"],"for":"2h","author":"ann","comment":"deploy"}
         GET /api/v1/silences
         DELETE /api/v1/silences/01S

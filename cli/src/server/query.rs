@@ -145,6 +145,11 @@ impl QuerySource for Engine {
         .boxed()
     }
 
+    fn want_marks(&self, every_ns: Option<i64>) {
+        let every_ms = every_ns.and_then(|every_ns| u64::try_from(every_ns / 1_000_000).ok());
+        self.app.sources.want_heartbeat(every_ms);
+    }
+
     fn health(&self) -> Health {
         let mut agents: BTreeMap<String, AgentHealth> = BTreeMap::new();
         for (_, agent) in self.app.sources.agents() {

@@ -14,7 +14,7 @@ use logweir_proto::text::parse_duration;
 
 use super::keys::{Keys, Known};
 use crate::search::Error;
-use crate::search::cell::{Cell, Column, FieldColumns, Value, canonical};
+use crate::search::cell::{Cell, Column, FieldColumns, Value, canonical, is_time};
 use crate::search::literal;
 
 /// What groups beyond the limit are called.
@@ -60,7 +60,7 @@ impl Bin {
         let time_ns = parse_duration(&width.text).and_then(|width| i64::try_from(width.as_nanos()).ok());
         let number = literal::number(width, field).map(literal::Number::as_f64);
         let bin = Bin { time_ns: time_ns.filter(|ns| *ns > 0), number: number.filter(|width| *width > 0.0) };
-        let needs_time = canonical(field) == field::TIME;
+        let needs_time = is_time(canonical(field));
         if bin.time_ns.is_none() && (needs_time || bin.number.is_none()) {
             return Err(Error::Width { text: width.text.clone() });
         }

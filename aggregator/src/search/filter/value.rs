@@ -14,6 +14,7 @@ use crate::search::Error;
 use crate::search::cell::{Cell, Column, FieldColumns};
 use crate::search::literal;
 use crate::search::mask::Mask;
+use crate::search::scan::TimeRange;
 use crate::store::token::{Phrase, fold};
 
 /// Fields whose values are names: `service:api` is that service and not `api-gateway`. In all others `field:value`
@@ -126,6 +127,13 @@ impl FieldTest {
     /// What texts are asked, where that is all there is to know of them.
     pub fn of_texts(&self) -> Option<&TextTest> {
         (!self.exists).then_some(&self.text)
+    }
+
+    /// From the first time that passes to the last, where nothing but times does.
+    pub fn times(&self) -> Option<TimeRange> {
+        let only_times = !self.exists && matches!(self.printed, TextTest::Never);
+        let ranges = self.times.iter().filter(|_| only_times);
+        ranges.map(|(first_ns, last_ns)| TimeRange { first_ns: *first_ns, last_ns: *last_ns }).reduce(TimeRange::hull)
     }
 
     /// What every text that passes has in it, whatever the case of its ASCII letters, if that is worth asking for. Signs

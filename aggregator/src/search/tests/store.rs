@@ -60,21 +60,21 @@ impl Segment for Plain {
 }
 
 /// The objects of a case and the splits in them.
-struct Place {
+pub(super) struct Place {
     objects: Objects,
     cache: Arc<SplitCache>,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let objects = Objects::new(Arc::new(InMemory::new()), runtime.handle().clone());
         let cache = Arc::new(SplitCache::new(objects.clone(), 64 << 20, 4 << 20));
         Place { objects, cache, _runtime: runtime }
     }
 
-    fn split(&self, name: &str, blocks: Vec<Block>) -> Arc<dyn Segment> {
+    pub(super) fn split(&self, name: &str, blocks: Vec<Block>) -> Arc<dyn Segment> {
         let mut ranges = SourceRanges::default();
         ranges.insert(&SourceKey::new("agent", "file"), 0, 9);
         let source = SplitSource { path: format!("splits/{name}"), wal: (0, 9), ranges, class: String::new() };
@@ -85,7 +85,7 @@ impl Place {
     }
 
     /// What compaction makes of some splits.
-    fn merged(&self, name: &str, splits: &[Arc<dyn Segment>]) -> Arc<dyn Segment> {
+    pub(super) fn merged(&self, name: &str, splits: &[Arc<dyn Segment>]) -> Arc<dyn Segment> {
         let blocks = splits.iter().flat_map(|split| {
             let open = self.cache.get(split.name()).expect("the split opens");
             open.to_blocks().expect("its rows")

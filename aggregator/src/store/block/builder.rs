@@ -16,6 +16,7 @@ use crate::names::{NameId, Names};
 use crate::parse::line::{Constants, Cut, Field, Line, Spelling, Text, Value};
 use crate::parse::time::printer::TimePrinter;
 use crate::store::column::{EXTRA_NAMES_MAX, Kind, Layout};
+use crate::store::receipts::Receipts;
 use crate::store::segment::{BLOCK_ROWS_MAX, FieldStat};
 use crate::store::spell::{self, Cell};
 
@@ -31,6 +32,7 @@ pub const BLOCK_BYTES_MAX: usize = 64 << 20;
 pub struct BlockBuilder {
     times: Vec<i64>,
     seqs: Vec<u64>,
+    receipts: Receipts,
     columns: Columns,
     /// Up to the last row that has fields beyond the columns.
     extra: StringBuilder,
@@ -66,15 +68,24 @@ impl BlockBuilder {
         self.len() >= BLOCK_ROWS_MAX || self.raw_bytes >= BLOCK_BYTES_MAX
     }
 
-    /// Adds a line, or a row of a form. `names` are the ones that the line was parsed with, the same for all lines of the block.
+    /// Notes when the line of a row was received.
+    #[inline]
+    pub fn receive(&mut self, seq: u64, received_ns: i64) {
+        self.receipts.note(seq, received_ns);
+    }
+
+    /// Adds a line, or a row of a form. `names` are the ones that the line was parsed with, the same for all lines of
+    /// the block.
     pub fn push(&mut self, names: &Names, line: &Line, raw: &[u8], time_ns: i64, seq: u64) {
         debug_assert!(!self.is_full(), "a full block is finished before the next push");
         let mut extra = None;
-        if line.row().is_some() {
-            let shape = self.push_row(names, line, raw, time_ns, &mut extra);
+        self.push_level(names, line, raw);
+        if let Some((form, row)) = line.row() {
+            // A time that was not believed is not the one that stands in the line.
+            let is_own_time = line.time_ns.is_none_or(|written_ns| written_ns == time_ns);
+            let shape = self.push_row(names, (form, row), raw, is_own_time, &mut extra);
             return self.push_rest(shape, extra, raw, time_ns, seq);
         }
-        self.push_level(names, line, raw);
         let rebuildable = self.push_fields(names, line, raw, time_ns, &mut extra);
         let shape = if rebuildable { self.shapes.find(&self.columns, raw) } else { None };
         self.hold(names, line.constants(), &mut extra);
@@ -212,7 +223,8 @@ impl BlockBuilder {
             None => batch,
         };
         let raw_bytes = self.raw_bytes as u64;
-        Block::new(BlockParts { layout, shapes, raw_bytes, extra_fields: self.extra_fields }, batch)
+        let receipts = Arc::new(self.receipts);
+        Block::new(BlockParts { layout, shapes, receipts, raw_bytes, extra_fields: self.extra_fields }, batch)
     }
 }
 

@@ -160,6 +160,7 @@ mod tests {
                 max_time_ns: time_ns,
                 wal: (i as u64, i as u64 + 1),
                 class: class.to_owned(),
+                ..SplitMeta::default()
             })
         };
         let meta = |i: i64, raw_bytes| of_class("", i, raw_bytes);

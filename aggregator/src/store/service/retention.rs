@@ -142,6 +142,7 @@ mod tests {
             max_time_ns,
             wal: (0, 1),
             class: if name == "a" { "audit".to_owned() } else { String::new() },
+            ..SplitMeta::default()
         };
         let splits = [meta("b", 20, 10), meta("a", 10, 10), meta("d", 40, 10), meta("c", 30, 10)];
         let dropped = |oldest, max| {

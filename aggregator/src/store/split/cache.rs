@@ -12,6 +12,7 @@ use super::footer::SplitMeta;
 use super::gate::{GATES_BYTES_MAX, Gate, Gates};
 use super::reader::OpenSplit;
 use crate::store::objects::Objects;
+use crate::store::receipts::{Span, Told};
 use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, FieldStat, Parts, Probe, Projection, Segment, SegmentError};
 
 /// For walks that come by once: a few splits and the columns of the blocks at hand.
@@ -174,6 +175,19 @@ impl SplitSegment {
 impl Segment for SplitSegment {
     fn name(&self) -> &str {
         &self.meta.path
+    }
+
+    fn received(&self) -> Told {
+        let SplitMeta { received, rows, unreceived, .. } = *self.meta;
+        Told { span: received, unknown: if received.is_some() { unreceived } else { rows } }
+    }
+
+    fn block_received(&self, block: usize) -> Option<Span> {
+        match self.open() {
+            Ok(open) => open.known().footer.received.get(block).copied().flatten(),
+            // Reading it tells what is wrong.
+            Err(_) => self.meta.received,
+        }
     }
 
     fn time_range(&self) -> Option<(i64, i64)> {

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::derived::{Piece, Template};
 use crate::ranges::SourceRanges;
 use crate::store::column::{ColumnKey, Kind, Layout};
+use crate::store::receipts::Span;
 use crate::store::segment::{BlockStat, Counts, FieldStat};
 
 /// The version that is written. Those from 1 on are read; 2 brought [`Footer::derived`] and the packed hash
 /// list, 3 the pages of the hash list, 4 their groups, 5 [`Sections::tally`], 6 [`Sections::gate`] and
-/// [`Footer::found_by_words`].
-pub const VERSION: u32 = 6;
+/// [`Footer::found_by_words`], 7 [`Sections::receipts`] and [`Footer::received`].
+pub const VERSION: u32 = 7;
 
 /// From this version on a gate ends where the footer begins.
 pub const GATE_VERSION: u32 = 6;
@@ -57,6 +58,9 @@ pub struct Sections {
     /// Without bytes before version 6.
     #[serde(default)]
     pub gate: Section,
+    /// Without bytes before version 7, or when no receive time is known.
+    #[serde(default)]
+    pub receipts: Section,
 }
 
 /// What the catalogue knows of a split: enough to find it, to leave it out by its time, and to retire it.
@@ -77,6 +81,17 @@ pub struct SplitMeta {
     /// The retention class of all its rows; empty for the default one, and absent before there were classes.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub class: String,
+    /// Between which times its lines were received, both inside; absent where none is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Span>,
+    /// Rows of lines whose receive time is not known, beside others whose is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unreceived: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Per block how often each value of a field occurs; `None` where there are too many.
@@ -93,6 +108,8 @@ pub struct Footer {
     pub columns: Vec<ColumnKey>,
     pub fields: BTreeMap<String, FieldStat>,
     pub blocks: Vec<BlockStat>,
+    /// Of each block between which times its lines were received; empty before version 7.
+    pub received: Vec<Option<Span>>,
     /// Blocks with fields beyond the column limit.
     pub extra_blocks: Vec<u32>,
     /// Blocks whose words are not indexed.
@@ -117,6 +134,9 @@ struct Stored {
     columns: Vec<(String, String)>,
     fields: BTreeMap<String, (Vec<String>, u64)>,
     blocks: Vec<(u32, i64, i64)>,
+    /// In milliseconds, the second as the difference to the first. Not before version 7.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    received: Vec<Option<(i64, i64)>>,
     extra_blocks: Vec<u32>,
     scan_words: Vec<u32>,
     scan_values: Vec<(u32, String)>,
@@ -162,6 +182,7 @@ impl Footer {
             columns: self.columns.iter().map(|key| (key.field.to_string(), key.kind.name().to_owned())).collect(),
             fields: self.fields.iter().map(|(name, stat)| (name.clone(), stored_field(stat))).collect(),
             blocks: self.blocks.iter().map(|b| (b.rows, b.min_time_ns, b.max_time_ns)).collect(),
+            received: self.received.iter().map(|span| span.map(stored_span)).collect(),
             extra_blocks: self.extra_blocks.clone(),
             scan_words: self.scan_words.clone(),
             scan_values: self.scan_values.clone(),
@@ -200,6 +221,7 @@ impl Footer {
             columns,
             fields,
             blocks: stored.blocks.into_iter().map(block).collect(),
+            received: stored.received.into_iter().map(|span| span.map(read_span)).collect(),
             extra_blocks: stored.extra_blocks,
             scan_words: stored.scan_words,
             scan_values: stored.scan_values,
@@ -212,6 +234,16 @@ impl Footer {
 
 fn stored_field(stat: &FieldStat) -> (Vec<String>, u64) {
     (stat.types.iter().map(|kind| (*kind).to_owned()).collect(), stat.rows)
+}
+
+const MS: i64 = 1_000_000;
+
+fn stored_span((from, to): Span) -> (i64, i64) {
+    (from.div_euclid(MS), to.div_euclid(MS).saturating_sub(from.div_euclid(MS)))
+}
+
+fn read_span((from, more): (i64, i64)) -> Span {
+    (from.saturating_mul(MS), from.saturating_add(more).saturating_mul(MS))
 }
 
 fn stored_template(template: &Template) -> Vec<StoredPart> {
@@ -337,6 +369,8 @@ mod tests {
             max_time_ns: 0,
             wal: (1, 2),
             class: "debug".into(),
+            received: Some((1_000_000, 5_000_000)),
+            unreceived: 1,
         };
         let footer = Footer {
             meta,
@@ -345,6 +379,7 @@ mod tests {
             columns: Vec::new(),
             fields: BTreeMap::new(),
             blocks: Vec::new(),
+            received: vec![None, Some((-3_000_000, 5_000_000))],
             extra_blocks: Vec::new(),
             scan_words: Vec::new(),
             scan_values: Vec::new(),

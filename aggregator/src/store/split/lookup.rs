@@ -4,9 +4,9 @@ use super::footer::Footer;
 use super::indexer::said::is_found_by_words;
 use super::indexer::{FRONT_CHARS, WORD_FIELDS, front, put_value_term};
 use super::lexicon::class;
+use crate::store::head::is_place;
 use crate::store::segment::Probe;
 use crate::store::token::{self, WORD_BYTES_MAX};
-use logweir_proto::record::field;
 
 /// The indexes of a split, to be loaded when a probe needs them.
 pub trait Indexes {
@@ -129,7 +129,7 @@ pub fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool
     }
     let footer = indexes.footer();
     let blocks = footer.blocks.len();
-    if name == field::TIME || name == field::SEQ {
+    if is_place(name) {
         return Ok(vec![true; blocks]);
     }
     let mut flags = vec![false; blocks];
@@ -178,7 +178,7 @@ fn value_by_words(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec
 
 fn exists(indexes: &dyn Indexes, name: &str) -> Result<Vec<bool>, String> {
     let footer = indexes.footer();
-    if name == field::TIME || name == field::SEQ {
+    if is_place(name) {
         return Ok(vec![true; footer.blocks.len()]);
     }
     let mut flags = vec![false; footer.blocks.len()];

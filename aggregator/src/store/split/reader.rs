@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampNanosecondType, UInt32Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampNanosecondType, UInt32Type, UInt64Type};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use bytes::Bytes;
 use logweir_proto::record::field;
@@ -37,12 +37,16 @@ use crate::store::block::{Block, BlockParts, Lines, pick};
 use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT};
 use crate::store::head::check_rows;
 use crate::store::objects::Objects;
+use crate::store::receipts::{self, Receipts};
 use crate::store::segment::{BLOCK_ROWS_MAX, Probe, Projection};
 use crate::store::skeleton::{self, Skeleton};
 
 mod ahead;
 mod check;
 mod part;
+
+/// The column of `seq`.
+const SEQ_AT: usize = 1;
 
 /// A split whose footer is in memory.
 #[derive(Debug)]
@@ -60,6 +64,7 @@ pub struct OpenSplit {
     tally: Lazy<Tally>,
     grams: Lazy<Arc<BTreeMap<String, Grams>>>,
     shapes: Lazy<Arc<[Arc<Skeleton>]>>,
+    receipts: Lazy<Arc<Receipts>>,
     derived: derived::Reading,
 }
 
@@ -87,6 +92,7 @@ impl OpenSplit {
             tally: Lazy::default(),
             grams: Lazy::default(),
             shapes: Lazy::default(),
+            receipts: Lazy::default(),
         })
     }
 
@@ -98,7 +104,7 @@ impl OpenSplit {
     pub fn memory_bytes(&self) -> u64 {
         let sections = &self.known.footer.sections;
         let footer = TAIL_BYTES + self.known.footer.blocks.len() as u64 * 512 + 4096;
-        let parts = [sections.sums, sections.lexicon, sections.tally, sections.shapes];
+        let parts = [sections.sums, sections.lexicon, sections.tally, sections.shapes, sections.receipts];
         // Of the hash list its table: one part in three hundred.
         footer
             + sections.hashes.bytes / 256
@@ -144,6 +150,11 @@ impl OpenSplit {
                 false => Arc::new(Field::new(field.name(), array.data_type().clone(), field.is_nullable())),
             });
             arrays.push(array);
+        }
+        if receipts::is_wanted(projection) {
+            let seqs = self.column(block, SEQ_AT, stat.rows as usize)?;
+            arrays.push(self.receipts()?.column(seqs.as_primitive::<UInt64Type>().values()));
+            fields.push(Arc::new(receipts::schema_field()));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(stat.rows as usize));
         let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options);
@@ -339,7 +350,7 @@ impl OpenSplit {
         let has_column = |name: &str| layout.keys().iter().any(|key| &*key.field == name);
         let extra = footer.fields.iter().filter(|(name, _)| !has_column(name));
         let extra_fields: BTreeMap<_, _> = extra.map(|(name, stat)| (name.clone(), stat.clone())).collect();
-        let shapes = self.shapes()?;
+        let (shapes, receipts) = (self.shapes()?, self.receipts()?);
         let mut blocks = Vec::with_capacity(footer.blocks.len());
         let (mut rows, mut raw_bytes) = (0u64, 0u64);
         for block in 0..footer.blocks.len() {
@@ -350,6 +361,7 @@ impl OpenSplit {
             let parts = BlockParts {
                 layout: Arc::clone(layout),
                 shapes: Arc::clone(&shapes),
+                receipts: Arc::clone(&receipts),
                 raw_bytes: until as u64 - raw_bytes,
                 extra_fields: if block == 0 { extra_fields.clone() } else { BTreeMap::new() },
             };
@@ -463,6 +475,14 @@ impl OpenSplit {
         self.shapes.get(|| {
             let bytes = self.section("shapes", self.known.footer.sections.shapes)?;
             Ok(skeleton::decode(&bytes).ok_or("the shapes section is damaged")?.into())
+        })
+    }
+
+    pub(super) fn receipts(&self) -> Result<Arc<Receipts>, String> {
+        self.receipts.get(|| {
+            let section = self.known.footer.sections.receipts;
+            let bytes = if section.bytes == 0 { Bytes::new() } else { self.section("receipts", section)? };
+            Ok(Arc::new(Receipts::decode(&bytes).ok_or("the receipts section is damaged")?))
         })
     }
 

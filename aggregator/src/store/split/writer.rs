@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, UInt64Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -25,6 +25,7 @@ use crate::store::block::texts::plain;
 use crate::store::block::{Block, counts_by, field_stats};
 use crate::store::column::{COUNTED_FIELDS, ColumnKey, FIELD_COLUMNS_AT, Kind, Layout, add_stats, count_values};
 use crate::store::merge::Merge;
+use crate::store::receipts::{Receipts, Told as Receive};
 use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, Counts};
 use crate::store::skeleton;
 
@@ -96,7 +97,7 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
         });
         let rows = Rows { layout: merge.layout(), batch: &batch, numbers: &|column| writer.numbers(column) };
         indexer.add_block(&rows, &counts, told.as_ref());
-        known.add_block(merge.layout(), &batch, counts);
+        known.add_block(merge.layout(), &batch, counts, merge.receipts());
     }
     let (parquet, grams) = writer.finish()?;
     add_stats(&mut known.footer.fields, merge.extra_fields());
@@ -112,13 +113,15 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
         Some((key.field.to_string(), grams))
     };
     let grams = merge.layout().keys().iter().enumerate().filter_map(text).collect();
-    assemble(parquet, Indexed { indexer, shapes, grams }, known.footer)
+    let receipts = merge.receipts().encode()?;
+    assemble(parquet, Indexed { indexer, shapes, receipts, grams }, known.footer)
 }
 
 /// What goes behind the rows.
 struct Indexed {
     indexer: Indexer,
     shapes: Vec<u8>,
+    receipts: Vec<u8>,
     grams: BTreeMap<String, Grams>,
 }
 
@@ -144,6 +147,8 @@ impl Learned {
             max_time_ns: i64::MIN,
             wal: source.wal,
             class: source.class,
+            received: None,
+            unreceived: 0,
         };
         let counts = COUNTED_FIELDS.into_iter().map(|name| (name.to_owned(), Vec::new())).collect();
         Learned {
@@ -154,6 +159,7 @@ impl Learned {
                 columns: Vec::new(),
                 fields: BTreeMap::new(),
                 blocks: Vec::new(),
+                received: Vec::new(),
                 extra_blocks: Vec::new(),
                 scan_words: Vec::new(),
                 scan_values: Vec::new(),
@@ -164,7 +170,13 @@ impl Learned {
         }
     }
 
-    fn add_block(&mut self, layout: &Layout, batch: &RecordBatch, counts: Vec<(&'static str, Counts)>) {
+    fn add_block(
+        &mut self,
+        layout: &Layout,
+        batch: &RecordBatch,
+        counts: Vec<(&'static str, Counts)>,
+        receipts: &Receipts,
+    ) {
         let footer = &mut self.footer;
         let times = batch.column(0).as_primitive::<Int64Type>().values();
         let stat = BlockStat {
@@ -179,6 +191,10 @@ impl Learned {
             footer.extra_blocks.push(footer.blocks.len() as u32);
         }
         footer.blocks.push(stat);
+        let told = receipts.told(batch.column(1).as_primitive::<UInt64Type>().values());
+        footer.received.push(told.span);
+        let all = told.join(Receive { span: footer.meta.received, unknown: footer.meta.unreceived });
+        (footer.meta.received, footer.meta.unreceived) = (all.span, all.unknown);
         add_stats(&mut footer.fields, &field_stats(layout, batch));
         let mut counts: BTreeMap<&str, _> = counts.into_iter().collect();
         for (name, blocks) in &mut footer.counts {
@@ -195,7 +211,7 @@ fn assemble(mut file: Vec<u8>, indexed: Indexed, mut footer: Footer) -> Result<S
     let rows_bytes = file.len() as u64;
     let sums: Vec<u8> =
         file.chunks(GRANULE_BYTES as usize).flat_map(|granule| crc32fast::hash(granule).to_le_bytes()).collect();
-    let Indexed { indexer, shapes, grams } = indexed;
+    let Indexed { indexer, shapes, receipts, grams } = indexed;
     let mut indexes = indexer.finish();
     footer.scan_words = indexes.scans.words;
     footer.scan_values = indexes.scans.values;
@@ -210,6 +226,7 @@ fn assemble(mut file: Vec<u8>, indexed: Indexed, mut footer: Footer) -> Result<S
         lexicon: append(&mut file, &indexes.lexicon.finish()?),
         tally: append(&mut file, &tally),
         shapes: append(&mut file, &shapes),
+        receipts: append(&mut file, &receipts),
         gate: Section::default(),
     };
     footer.sections.gate =

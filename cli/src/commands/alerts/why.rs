@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use logweir_proto::api::Row;
+use logweir_proto::api::{Acknowledged, Row};
 use logweir_proto::text::visible;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::delivery;
+use super::{delivery, in_hand};
 use crate::args::{AlertArgs, ListFormat};
 use crate::client::Client;
 use crate::error::{CliError, Result};
@@ -26,7 +26,7 @@ struct Why {
     closed_because: Option<String>,
     #[serde(default)]
     first_values: BTreeMap<String, f64>,
-    acknowledged: Option<Acknowledged>,
+    acknowledged: Option<Ack>,
     flapping: Option<String>,
     #[serde(default)]
     routes_now: Vec<Row>,
@@ -37,10 +37,12 @@ struct Why {
     notifications: Vec<Row>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Acknowledged {
+#[derive(Debug, Clone, Deserialize)]
+struct Ack {
     by: String,
     at: String,
+    #[serde(default)]
+    until: Option<String>,
     comment: String,
     holds: bool,
 }
@@ -83,10 +85,9 @@ fn lines(why: &Why, console: &mut Console) -> Vec<(&'static str, String)> {
         let because = why.closed_because.as_ref().map(|because| format!(" because {because}")).unwrap_or_default();
         lines.push(("ended", format!("{}{because}", time(closed))));
     }
-    if let Some(Acknowledged { by, at, comment, holds }) = &why.acknowledged {
-        let comment = if comment.is_empty() { String::new() } else { format!(": {comment}") };
-        let worse = if *holds { "" } else { " (it got worse since)" };
-        lines.push(("in hand", format!("of {by} since {}{comment}{worse}", time(at))));
+    if let Some(Ack { by, at, until, comment, holds }) = why.acknowledged.clone() {
+        let over = if holds { "" } else { " (no more: its time is over, or it got worse since)" };
+        lines.push(("in hand", format!("{}{over}", in_hand(&Acknowledged { by, at, until, comment }, &zone))));
     }
     lines.extend(why.flapping.clone().map(|text| ("flapping", text)));
     for route in &why.routes_now {

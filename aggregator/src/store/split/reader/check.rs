@@ -20,6 +20,7 @@ impl OpenSplit {
             self.tally().map(drop),
             self.check_gate(),
             self.shapes().map(drop),
+            self.receipts().map(drop),
             self.parquet().map(drop).map_err(|error| format!("Parquet metadata: {error}")),
         ];
         parts.into_iter().filter_map(Result::err).collect()

@@ -4,8 +4,12 @@
 //! 6 by 1e68fe0, each with its own parser. The lines are the hundred of `fixtures/v1.split` and then [`beat`] of every
 //! number below [`BEATS`]; in the order of their times they are four blocks, whose hash list has several pages.
 
+use arrow::array::Array;
+use logweir_proto::record::field;
+
 use super::super::reader::OpenSplit;
 use super::*;
+use crate::store::receipts::Told;
 use crate::store::segment::BlockStat;
 
 const BEATS: u64 = 12_400;
@@ -76,6 +80,11 @@ fn splits_of_all_versions_answer_and_give_their_lines_back() {
         assert!(open.check_sections().is_empty(), "{version}: {:?}", open.check_sections());
         fixture::check(&split, &rows);
         check_answers(&split, version);
+        // Nobody knows when their lines were received, and nobody claims to.
+        assert_eq!(split.received(), Told { span: None, unknown: rows.len() as u64 });
+        let ingested = Projection::Fields(vec![field::INGESTED.to_owned()]);
+        let read = split.read(1, &ingested, None).expect("a column");
+        assert_eq!((read.column(0).null_count(), split.block_received(1)), (read.num_rows(), None));
         let lines = |split: &SplitSegment| -> Vec<Vec<u8>> {
             let all = |(block, stat): (usize, BlockStat)| split.raw(block, &(0..stat.rows).collect::<Vec<_>>());
             split.blocks().iter().copied().enumerate().flat_map(|block| all(block).expect("lines")).collect()
@@ -84,6 +93,7 @@ fn splits_of_all_versions_answer_and_give_their_lines_back() {
         let merged = segment(&place, &split_of(open.to_blocks().expect("blocks")));
         assert!(lines(&merged) == before, "version {version}");
         check_answers(&merged, VERSION);
+        assert_eq!(merged.received(), Told { span: None, unknown: rows.len() as u64 });
     }
 }
 
