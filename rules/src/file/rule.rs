@@ -77,14 +77,18 @@ pub(super) fn read(node: &Node, defaults: &Defaults, problems: &mut Problems) ->
         signals: body.signals,
         slots: Slots::default(),
     };
-    if let (LineTime::Ingest, Some(node)) = (time, partial_node) {
-        let hint = Some("leave one of the two out".to_owned());
-        problems.add_hint(node.at, "with 'time: ingest' nobody waits for sources: on_partial says nothing", hint);
-    }
     rule.bind();
     fields.finish(problems);
     check(&rule, empty_node, problems);
+    waits_for_nobody(time, partial_node, problems);
     Some(rule)
+}
+
+fn waits_for_nobody(time: LineTime, on_partial: Option<&Node>, problems: &mut Problems) {
+    if let (LineTime::Ingest, Some(node)) = (time, on_partial) {
+        let hint = Some("leave one of the two out".to_owned());
+        problems.add_hint(node.at, "with 'time: ingest' nobody waits for sources: on_partial says nothing", hint);
+    }
 }
 
 /// Keys that only a pattern rule has.
