@@ -173,7 +173,11 @@ async fn alert(State(handle): State<Handle>, Path(id): Path<String>) -> Answer {
 
 async fn why(State(handle): State<Handle>, Path(id): Path<String>) -> Answer {
     let why = handle.why(&id).await.map_err(unavailable)?;
-    why.map(Json).ok_or_else(|| ApiError::new(ErrorCode::NotFound, "there is no such alert"))
+    let missing = match is_pending(&id) {
+        true => "it does not fire yet, so nobody was told: `logweir rules explain RULE` shows what it waits for",
+        false => "there is no such alert",
+    };
+    why.map(Json).ok_or_else(|| ApiError::new(ErrorCode::NotFound, missing))
 }
 
 async fn silences(State(handle): State<Handle>) -> Answer {

@@ -16,9 +16,9 @@ pub use alerts::{
 };
 pub use anomaly::{AnomalyArgs, AnomalyDetector, AnomalyDirection, AnomalySensitivity};
 pub use client::{
-    ContextArgs, ExplainArgs, ExportArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat, PatternsArgs,
-    RangeArgs, ReportFormat, RulesBacktest, RulesCheck, RulesCommand, RulesImport, RulesPreview, RulesTest, SearchArgs,
-    ServerArgs, SourcesArgs, StdinFormat, TailArgs, stdin_format,
+    BacktestFormat, ContextArgs, ExplainArgs, ExportArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat,
+    PatternsArgs, RangeArgs, ReportFormat, RulesBacktest, RulesCheck, RulesCommand, RulesImport, RulesPreview,
+    RulesTest, SearchArgs, ServerArgs, SourcesArgs, StdinFormat, TailArgs, stdin_format,
 };
 pub use server::{CheckArgs, CompletionsArgs, FsckArgs, ServeArgs, TokensCommand, UpArgs};
 

@@ -150,6 +150,9 @@ async fn who_has_an_alert_in_hand_is_in_the_list_until_its_time_is_over() {
     assert_eq!((&why["acknowledged"]["by"], &why["acknowledged"]["holds"]), (&json!("ann"), &json!(false)));
     assert_eq!(ack("01E", "").await.0, 200);
     assert_eq!(listed().await["until"], Value::Null);
+    let (status, text) =
+        ask(world.handle.router(Right::Query), request("GET", "/api/v1/alerts/01E-pending/why", "")).await;
+    assert!(status == 404 && text.contains("rules explain"), "{status} {text}");
     let (status, text) = ack("01E-pending", "").await;
     assert!(status == 400 && text.contains("it can be silenced"), "{status} {text}");
 }

@@ -384,10 +384,21 @@ pub struct RulesBacktest {
     #[arg(long, value_name = "FILE")]
     pub incidents: Option<PathBuf>,
     /// How to print
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = ListFormat::Pretty)]
-    pub output: ListFormat,
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = BacktestFormat::Pretty)]
+    pub output: BacktestFormat,
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+/// How a backtest is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BacktestFormat {
+    /// For people
+    Pretty,
+    /// One object a line, as the API gives it
+    Json,
+    /// For a comment on a change
+    Markdown,
 }
 
 #[derive(Debug, Args)]

@@ -751,7 +751,7 @@ async fn a_backtest_says_which_incidents_are_caught_and_what_a_mistake_in_their_
         "incidents":[{"name":"db-down","by":{"Errors":-60000000000,"Slow":300000000000}},{"name":"net","by":{}}],
         "rules":{"Errors":{"caught":1,"missed":0,"outside":2},"Idle":{"caught":0,"missed":0,"outside":0}}}}"#;
     let body: &'static str = format!(r#"{{"after":{report},"before":null}}"#).leak();
-    let server = Server::start(vec![Answer(200, body)]).await;
+    let server = Server::start(vec![Answer(200, body), Answer(200, body)]).await;
     let dir = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: &str| {
         std::fs::write(dir.path().join(name), text).expect("a file");
@@ -770,6 +770,25 @@ async fn a_backtest_says_which_incidents_are_caught_and_what_a_mistake_in_their_
             net       nobody
             RULE    CAUGHT  MISSED  OUTSIDE
             Errors  1       0       2
+            incidents caught: 1 of 2; 1 of the file lie outside the time
+        "#]],
+    );
+    check(
+        &server.run(&["rules", "backtest", &rules, "--incidents", &good, "-o", "markdown"]).await,
+        Exit::Ok,
+        &expect![[r#"
+            0 rules, 0 episodes, 0 pages
+
+            | INCIDENT | CAUGHT BY |
+            | --- | --- |
+            | db-down | Errors 1m before, Slow 5m after |
+            | net | nobody |
+
+
+            | RULE | CAUGHT | MISSED | OUTSIDE |
+            | --- | --- | --- | --- |
+            | Errors | 1 | 0 | 2 |
+
             incidents caught: 1 of 2; 1 of the file lie outside the time
         "#]],
     );

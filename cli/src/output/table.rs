@@ -4,7 +4,7 @@ use std::io;
 
 use logweir_proto::api::Row;
 use logweir_proto::record::EventId;
-use logweir_proto::text::visible;
+use logweir_proto::text::{escape_markup, visible};
 use serde_json::Value;
 
 use super::{Console, Ink, Printer, Shape, cell, columns, local_time};
@@ -48,6 +48,23 @@ impl Table {
 
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// For people, or as Markdown for a comment.
+    pub fn print_as(&self, as_markdown: bool, console: &mut Console) -> io::Result<()> {
+        if !as_markdown {
+            return self.print(console);
+        }
+        let line = |cells: &[String]| {
+            let cells: Vec<String> = cells.iter().map(|text| escape_markup(text).replace('|', "\\|")).collect();
+            format!("| {} |", cells.join(" | "))
+        };
+        // A table begins a paragraph of its own.
+        console.line("")?;
+        console.line(&line(&self.header))?;
+        console.line(&format!("|{}", " --- |".repeat(self.header.len())))?;
+        self.rows.iter().try_for_each(|row| console.line(&line(row)))?;
+        console.line("")
     }
 
     pub fn print(&self, console: &mut Console) -> io::Result<()> {

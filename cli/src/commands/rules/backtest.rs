@@ -13,7 +13,7 @@ use logweir_proto::text::{format_duration, visible};
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::args::{ListFormat, ReportFormat, RulesBacktest};
+use crate::args::{BacktestFormat, ReportFormat, RulesBacktest};
 use crate::client::Client;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
@@ -52,7 +52,7 @@ pub async fn run(args: &RulesBacktest, console: &mut Console) -> Result<Exit> {
     let client = Client::new(&args.server)?;
     let answer: Answer = client.post("/api/v1/rules/backtest", &request).await?;
     answer.after.warnings.iter().for_each(|warning| console.warn(&visible(warning)));
-    if args.output == ListFormat::Json {
+    if args.output == BacktestFormat::Json {
         for rule in &answer.after.rules {
             json_line(console, rule)?;
         }
@@ -61,12 +61,13 @@ pub async fn run(args: &RulesBacktest, console: &mut Console) -> Result<Exit> {
         }
         return Ok(Exit::Ok);
     }
+    let as_markdown = args.output == BacktestFormat::Markdown;
     match &answer.before {
-        Some(before) => changes(before, &answer.after, console)?,
-        None => report(&answer.after, console)?,
+        Some(before) => changes(before, &answer.after, as_markdown, console)?,
+        None => report(&answer.after, as_markdown, console)?,
     }
     if let Some(after) = &answer.after.judged {
-        judged(after, answer.before.as_ref().and_then(|before| before.judged.as_ref()), console)?;
+        judged(after, answer.before.as_ref().and_then(|before| before.judged.as_ref()), as_markdown, console)?;
     }
     Ok(Exit::Ok)
 }
@@ -84,7 +85,7 @@ fn incidents(path: &Path) -> Result<File> {
 }
 
 /// Which incidents were caught, by whom and how soon; with `before`, what the change makes of it.
-fn judged(after: &Judged, before: Option<&Judged>, console: &mut Console) -> Result<()> {
+fn judged(after: &Judged, before: Option<&Judged>, as_markdown: bool, console: &mut Console) -> Result<()> {
     let mut table = Table::new(&["INCIDENT", "CAUGHT BY"]);
     for one in &after.incidents {
         let was = before.and_then(|before| before.incidents.iter().find(|old| old.name == one.name));
@@ -94,14 +95,14 @@ fn judged(after: &Judged, before: Option<&Judged>, console: &mut Console) -> Res
         }
     }
     if !table.is_empty() {
-        table.print(console)?;
+        table.print_as(as_markdown, console)?;
     }
     let mut rules = Table::new(&["RULE", "CAUGHT", "MISSED", "OUTSIDE"]);
     for (rule, score) in after.rules.iter().filter(|(_, score)| **score != Score::default()) {
         rules.push(&[rule, &score.caught.to_string(), &score.missed.to_string(), &score.outside.to_string()]);
     }
     if !rules.is_empty() {
-        rules.print(console)?;
+        rules.print_as(as_markdown, console)?;
     }
     let caught = |judged: &Judged| judged.incidents.iter().filter(|one| !one.by.is_empty()).count();
     let was = before.map_or(String::new(), |before| format!("{} → ", caught(before)));
@@ -161,7 +162,7 @@ async fn git(dir: &Path, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-pub(super) fn report(report: &Report, console: &mut Console) -> Result<()> {
+pub(super) fn report(report: &Report, as_markdown: bool, console: &mut Console) -> Result<()> {
     let mut table =
         Table::new(&["RULE", "EPISODES", "PAGES", "FIRING", "FLAPS", "MEDIAN", "LONGEST", "LINES", "SUGGESTED"]);
     for rule in &report.rules {
@@ -182,17 +183,20 @@ pub(super) fn report(report: &Report, console: &mut Console) -> Result<()> {
         ]);
     }
     if !table.is_empty() {
-        table.print(console)?;
+        table.print_as(as_markdown, console)?;
     }
     for (receiver, told) in &report.receivers {
-        console.line(&format!(
-            "{receiver}: {} messages that something fires, {} that it is over",
-            told.pages, told.resolves
-        ))?;
+        let pages = count(told.pages, "message that something fires", "messages that something fires");
+        console.line(&format!("{receiver}: {pages}, {} that it is over", told.resolves))?;
     }
     let episodes: usize = report.rules.iter().map(|rule| rule.episodes).sum();
-    console.line(&format!("{} rules, {episodes} episodes, {} pages", report.rules.len(), pages(report)))?;
+    let (rules, episodes) = (count(report.rules.len(), "rule", "rules"), count(episodes, "episode", "episodes"));
+    console.line(&format!("{rules}, {episodes}, {}", count(pages(report), "page", "pages")))?;
     Ok(())
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn pages(report: &Report) -> usize {
@@ -200,7 +204,7 @@ fn pages(report: &Report) -> usize {
 }
 
 /// What a change would change: rules that are new, gone, or do something else.
-fn changes(before: &Report, after: &Report, console: &mut Console) -> Result<()> {
+fn changes(before: &Report, after: &Report, as_markdown: bool, console: &mut Console) -> Result<()> {
     let by_name = |report: &Report| -> BTreeMap<String, RuleReport> {
         report.rules.iter().map(|rule| (rule.rule.clone(), rule.clone())).collect()
     };
@@ -222,7 +226,7 @@ fn changes(before: &Report, after: &Report, console: &mut Console) -> Result<()>
     if table.is_empty() {
         console.line("no rule would have done anything else")?;
     } else {
-        table.print(console)?;
+        table.print_as(as_markdown, console)?;
     }
     console.line(&format!("pages: {} → {}", pages(before), pages(after)))?;
     Ok(())

@@ -36,7 +36,7 @@ pub async fn run(args: &RulesPreview, console: &mut Console) -> Result<Exit> {
     match args.list.output {
         ListFormat::Json => answer.after.rules.iter().try_for_each(|rule| json_line(console, rule))?,
         ListFormat::Pretty => {
-            report(&answer.after, console)?;
+            report(&answer.after, false, console)?;
             console.note(&format!("\nthe rule, to be kept in a file:\n\n{text}"));
         }
     }
