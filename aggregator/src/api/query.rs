@@ -333,13 +333,13 @@ pub(super) fn incomplete() -> ApiError {
 /// Waits for the whole answer.
 pub async fn collect(mut running: Running, begun: Instant) -> Result<QueryAnswer, ApiError> {
     let mut columns = Vec::new();
+    let mut events = false;
     let mut rows = Vec::new();
     let mut warnings: Vec<Warning> = Vec::new();
     while let Some(piece) = running.next().await {
         match piece {
-            Piece::Event(Event::Meta { columns: names, warnings: early, .. }) => {
-                columns = names;
-                warnings = early;
+            Piece::Event(Event::Meta { columns: names, events: are_events, warnings: early }) => {
+                (columns, events, warnings) = (names, are_events, early);
             }
             Piece::Event(Event::Row { id, mut row }) => {
                 if let Some(id) = id {
@@ -352,7 +352,7 @@ pub async fn collect(mut running: Running, begun: Instant) -> Result<QueryAnswer
                 let outcome = outcome.map_err(search_error)?;
                 merge_warnings(&mut warnings, &outcome.warnings);
                 let end = outcome.into_end(millis(begun));
-                return Ok(QueryAnswer { columns, rows, warnings, end });
+                return Ok(QueryAnswer { columns, events, rows, warnings, end });
             }
         }
     }
@@ -383,12 +383,7 @@ fn merge_warnings(warnings: &mut Vec<Warning>, more: &[Warning]) {
 }
 
 fn frames_of(answer: QueryAnswer, query_id: String) -> Response {
-    let meta = Frame::Meta {
-        query_id,
-        columns: answer.columns,
-        events: answer.rows.first().is_some_and(|row| row.contains_key("id")),
-        warnings: answer.warnings,
-    };
+    let meta = Frame::Meta { query_id, columns: answer.columns, events: answer.events, warnings: answer.warnings };
     let mut body = line(&meta);
     for row in answer.rows {
         body.extend(line(&Frame::Row { id: None, row }));

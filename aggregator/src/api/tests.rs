@@ -398,7 +398,17 @@ async fn the_values_of_a_field_are_found_by_their_beginning() {
     let texts: Vec<&Value> = values["values"].as_array().expect("a list").iter().map(|value| &value["value"]).collect();
     assert_eq!(texts, ["event 11", "event 110", "event 111"]);
     assert_eq!((&values["distinct"], &values["rows"], &values["complete"]), (&120.into(), &120.into(), &true.into()));
-    assert_eq!(get("/api/v1/fields/nosuch/values").await["values"], serde_json::json!([]));
+    assert_eq!(values["warnings"], Value::Null);
+    let none = get("/api/v1/fields/mesage/values").await;
+    assert_eq!(none["values"], serde_json::json!([]));
+    assert_eq!(none["warnings"][0]["did_you_mean"], "message");
+    assert_eq!(get("/api/v1/facets?fields=mesage").await["warnings"], none["warnings"]);
+    assert_eq!(get("/api/v1/facets?query=leve:info").await["warnings"][0]["did_you_mean"], "level");
+    for accept in ["application/json", "application/x-ndjson"] {
+        let request = Request::get("/api/v1/query?query=nothing-like-this&partial=false").header(ACCEPT, accept);
+        let answer = body(world.call(request.body(Body::empty()).expect("a request")).await).await;
+        assert_eq!(frames(&answer)[0]["events"], true, "{accept}");
+    }
     assert_eq!(world.get("/api/v1/fields/n/values?limit=0").await.status(), StatusCode::BAD_REQUEST);
 }
 

@@ -3,7 +3,7 @@
 //! Pipes that a scan can do by itself are taken into it: filters join the filter, `head` becomes the limit, `fields`
 //! what is read, a `sort` by time the direction. What is left runs over the rows or the table that came out.
 
-mod unknown;
+mod doubts;
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use logweir_proto::query::ast::{
 use logweir_proto::record::field;
 use logweir_runtime::clock;
 
-pub use self::unknown::unknown_fields;
+pub use self::doubts::{unknown_fields, unknown_names};
 use super::cell::canonical;
 use super::rows::Show;
 use super::scan::TimeRange;

@@ -180,13 +180,14 @@ fn a_column_that_no_pipe_made_is_a_warning_too() {
     for (text, want) in [
         (
             "* | stats count by path | sort -coutn",
-            "28: the rows of the pipes before have no column coutn; did you mean count?",
+            "33: the rows of the pipes before have no column coutn; did you mean count?",
         ),
         (
             "* | stats count by path | where status>=500",
             "33: the rows of the pipes before have no column status: they have count, path",
         ),
-        ("* | eval total=status+1 | sort -totl", "31: no event of that time has a field totl; did you mean total?"),
+        ("* | eval total=status+1 | sort -totl", "33: no event of that time has a field totl; did you mean total?"),
+        ("user:7", "1: no event of that time has a field user"),
         ("user_id:7", "1: no event of that time has a field user_id"),
         ("* | stats p95(duration_ms) by path | sort -p95(duration_ms)", ""),
         ("* | timechart 1m count by path | where time>0 count>0 path:*", ""),
@@ -194,6 +195,10 @@ fn a_column_that_no_pipe_made_is_a_warning_too() {
         ("* | stats count by path | compare 1d | sort count_delta", ""),
         ("* | top path | sort percent", ""),
         ("* | patterns | sort count | fields pattern", ""),
+        ("/conn.*reset/", "0: /conn.*reset/ is a path here: the regular expression is ~\"conn.*reset\""),
+        ("path:/pa.*d/", "0: /pa.*d/ is a path here: the regular expression is path=~\"pa.*d\""),
+        ("/pay/card/", ""),
+        ("path:/pay/*", ""),
     ] {
         assert_eq!(warning(text), want, "{text}");
     }

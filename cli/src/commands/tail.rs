@@ -189,7 +189,7 @@ impl<'a> Follower<'a> {
             }
             Ok(TailFrame::Meta { columns, warnings }) => {
                 // A connection that was taken up again says the same once more.
-                if std::mem::replace(&mut self.columns, Some(columns)).is_none() {
+                if self.columns.replace(columns).is_none() {
                     for warning in &warnings {
                         problem::warn(console, &self.args.query, warning);
                     }

@@ -64,8 +64,7 @@ impl Writer {
 
     /// An answer that is there as a whole.
     pub(super) fn whole(mut self, answer: QueryAnswer) -> Response {
-        let events = answer.rows.first().is_some_and(|row| row.contains_key("id"));
-        let mut body = self.head(answer.columns, events);
+        let mut body = self.head(answer.columns, answer.events);
         body.extend(answer.rows.into_iter().map(|row| self.line(None, row)));
         self.response(Body::from(body))
     }

@@ -1,10 +1,11 @@
-//! Names in a query that nobody has: their answer of nothing is never silent.
+//! What in a query is probably meant otherwise: names that nobody has, and what other languages write for a regular
+//! expression. An answer of nothing is never silent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use logweir_proto::api::Warning;
-use logweir_proto::query::ast::{Extractor, Field, PipeKind, Query};
+use logweir_proto::query::ast::{Extractor, Field, Filter, Pipe, PipeKind, Query, Span};
 use logweir_proto::record::field;
 use logweir_proto::text::did_you_mean;
 
@@ -15,6 +16,7 @@ use crate::search::patterns::PATTERN_COLUMNS;
 use crate::search::rows::RAW;
 use crate::search::scan::TimeRange;
 use crate::search::steps;
+use crate::store::column::EXTRA_NAMES_MAX;
 use crate::store::segment::Segment;
 
 /// What every event has or can be given.
@@ -47,7 +49,9 @@ pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segme
             wanted.retain(|name| !segment.fields().contains_key(name));
             wanted.is_empty()
         });
-    if !met_all && !reached.is_empty() {
+    // A list that is full may leave out what is there.
+    let all_listed = reached.iter().all(|segment| segment.fields().len() < EXTRA_NAMES_MAX);
+    if !met_all && !reached.is_empty() && all_listed {
         let mut known: BTreeSet<&str> = ALWAYS.into();
         for segment in &reached {
             known.extend(segment.fields().keys().map(String::as_str));
@@ -61,7 +65,43 @@ pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segme
             }
         });
     }
-    warnings.into_values().collect()
+    let mut warnings: Vec<Warning> = warnings.into_values().collect();
+    slashes(&query.filter, &mut warnings);
+    warnings
+}
+
+/// `/time.*out/` is a path here, and a regular expression to those who come from Lucene.
+fn slashes(filter: &Filter, warnings: &mut Vec<Warning>) {
+    let term = match filter {
+        Filter::And(filters) | Filter::Or(filters) => {
+            return filters.iter().for_each(|filter| slashes(filter, warnings));
+        }
+        Filter::Not(filter) => return slashes(filter, warnings),
+        term => term.to_string(),
+    };
+    let (field, text) =
+        term.split_once(":/").map_or(("", term.as_str()), |(field, _)| (field, &term[field.len() + 1..]));
+    let inner = text.strip_prefix('/').and_then(|text| text.strip_suffix('/'));
+    let Some(inner) =
+        inner.filter(|inner| ["*", ".+", "\\d", "\\w", "\\s", "^", "$"].iter().any(|sign| inner.contains(sign)))
+    else {
+        return;
+    };
+    // As it stands before the language's own escapes.
+    let operator = if field.is_empty() { "~" } else { "=~" };
+    let message = format!("/{inner}/ is a path here: the regular expression is {field}{operator}\"{inner}\"");
+    warnings.push(Warning::new("slashes", message));
+}
+
+/// The same for names that stand beside a query.
+pub fn unknown_names(names: &[String], range: TimeRange, segments: &[Arc<dyn Segment>]) -> Vec<Warning> {
+    let span = Span { start: 0, end: 0 };
+    let fields = names.iter().map(|name| Field { name: name.clone(), span }).collect();
+    let pipe = Pipe { kind: PipeKind::Fields { fields, exclude: false }, span };
+    let query = Query { filter: Filter::All, since: None, until: None, pipes: vec![pipe] };
+    let mut warnings = unknown_fields(&query, range, segments);
+    warnings.iter_mut().for_each(|warning| warning.pos = None);
+    warnings
 }
 
 /// What the rows have that a pipe reads.
@@ -138,7 +178,10 @@ fn unknown_field(field: &Field, known: &BTreeSet<&str>) -> Warning {
         candidate.strip_prefix(name).is_some_and(|rest| rest.starts_with(['_', '.']))
             || candidate.strip_suffix(name).is_some_and(|rest| rest.ends_with(['_', '.']))
     });
-    let meant = did_you_mean(name, known.iter().copied()).or(longer.copied());
+    // `level_` stands beside the level where a line has two: nobody means it.
+    let aside = format!("{name}_");
+    let known = known.iter().copied().filter(|candidate| *candidate != aside);
+    let meant = did_you_mean(name, known).or(longer.copied().filter(|longer| *longer != aside));
     let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
     warning(field, meant, format!("no event of that time has a field {name}{hint}"))
 }
