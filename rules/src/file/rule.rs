@@ -34,11 +34,6 @@ pub(super) fn read(node: &Node, defaults: &Defaults, problems: &mut Problems) ->
     };
     let (recover_when, require) = (condition("recover_when", problems), condition("require", problems));
     add_shifted(&mut body, levels.iter().flat_map(|l| &l.any).map(|a| &a.when).chain(&recover_when).chain(&require));
-    for signal in &mut body.signals {
-        if let SignalSource::Query(query) = &mut signal.source {
-            query.time = time;
-        }
-    }
     let undecided = [("keep", OnUndecided::Keep), ("ok", OnUndecided::Ok), ("fire", OnUndecided::Fire)];
     let keep = fields.get("keep_firing_for").and_then(|n| problems.duration_ns(n, "keep_firing_for"));
     let empty_node = fields.get("on_empty");
@@ -77,14 +72,24 @@ pub(super) fn read(node: &Node, defaults: &Defaults, problems: &mut Problems) ->
         signals: body.signals,
         slots: Slots::default(),
     };
-    if let (LineTime::Ingest, Some(node)) = (time, partial_node) {
-        let hint = Some("leave one of the two out".to_owned());
-        problems.add_hint(node.at, "with 'time: ingest' nobody waits for sources: on_partial says nothing", hint);
-    }
+    go_by(time, &mut rule.signals, partial_node, problems);
     rule.bind();
     fields.finish(problems);
     check(&rule, empty_node, problems);
     Some(rule)
+}
+
+/// Gives the signals of a rule the time that it goes by.
+fn go_by(time: LineTime, signals: &mut [Signal], on_partial: Option<&Node>, problems: &mut Problems) {
+    for signal in signals {
+        if let SignalSource::Query(query) = &mut signal.source {
+            query.time = time;
+        }
+    }
+    if let (LineTime::Ingest, Some(node)) = (time, on_partial) {
+        let hint = Some("leave one of the two out".to_owned());
+        problems.add_hint(node.at, "with 'time: ingest' nobody waits for sources: on_partial says nothing", hint);
+    }
 }
 
 /// Keys that only a pattern rule has.
