@@ -125,7 +125,8 @@ fn put_between(body: &mut BitWriter, list: &[u64], (low, high): (u64, u64)) {
     let first = low + before.len() as u64;
     let places = high - after.len() as u64 - first;
     let below = Below::new(places);
-    let (number, bits) = below.code((block - first + places - below.amid(places)) % places);
+    let (place, amid) = (block - first, below.amid(places));
+    let (number, bits) = below.code(if place >= amid { place - amid } else { place + places - amid });
     body.put(number, bits);
     put_between(body, before, (low, block));
     put_between(body, after, (block + 1, high));
@@ -151,7 +152,8 @@ fn take_between(
     let first = low + before;
     let places = high - after - first;
     let below = Below::new(places);
-    let block = first + (input.take_below(&below)? + below.amid(places)) % places;
+    let place = input.take_below(&below)? + below.amid(places);
+    let block = first + if place >= places { place - places } else { place };
     take_between(input, before, (low, block), each)?;
     each(block);
     take_between(input, after, (block + 1, high), each)
