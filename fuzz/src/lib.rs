@@ -9,6 +9,11 @@ pub mod lines;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "libfuzzer")]
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
 
 #[cfg(feature = "libfuzzer")]
 pub use libfuzzer_sys;
@@ -20,6 +25,25 @@ macro_rules! target {
         #[cfg(feature = "libfuzzer")]
         $crate::libfuzzer_sys::fuzz_target!(|data: &[u8]| $run(data));
     };
+}
+
+/// Runs what catches some panics itself. The hook of libFuzzer would end the program at these, too: here only one that
+/// is not caught does, and of the others each place is printed once.
+pub fn but_for_caught_panics(run: impl FnOnce()) {
+    #[cfg(feature = "libfuzzer")]
+    {
+        static HOOK: std::sync::Once = std::sync::Once::new();
+        static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+        HOOK.call_once(|| {
+            std::panic::set_hook(Box::new(|info| {
+                let place = info.location().map(ToString::to_string).unwrap_or_default();
+                if SEEN.lock().unwrap_or_else(PoisonError::into_inner).insert(place) {
+                    eprintln!("{info}");
+                }
+            }));
+        });
+    }
+    run();
 }
 
 /// A module of each target and a test of each that replays its seeds.

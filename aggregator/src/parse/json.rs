@@ -399,7 +399,9 @@ fn level_of(kind: Kind, content: &[u8]) -> Option<Level> {
         },
         Kind::String { escaped } if content.len() <= LEVEL_BYTES_MAX => {
             if !escaped {
-                return Level::parse(content.trim_ascii());
+                let word = content.trim_ascii();
+                let digits = word.iter().all(u8::is_ascii_digit);
+                return if digits { level_of(Kind::Number, word) } else { Level::parse(word) };
             }
             // Colour codes: rare enough that two small buffers do not matter.
             let (mut text, mut bare) = (Vec::new(), Vec::new());

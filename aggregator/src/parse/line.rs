@@ -12,7 +12,7 @@ use super::form::Row;
 use crate::names::NameId;
 
 /// Most fields of one line; further ones stay in the raw line and are counted in [`Line::fields_dropped`].
-pub const FIELDS_MAX: usize = 256;
+pub const FIELDS_MAX: usize = 1000;
 
 /// Where the text of a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,6 +32,7 @@ pub mod columns;
 pub mod derived;
 pub mod encoding;
 pub mod footer;
+mod foreign;
 pub mod gate;
 pub mod grams;
 pub mod hashes;

@@ -168,7 +168,8 @@ pub(super) fn run(query: &Query, world: World<'_>) -> Vec<Row> {
         world.to_ns = Some(until.resolve(world.now_ns));
     }
     world.bound(&query.filter);
-    let mut rows: Vec<Row> = world.in_range().filter(|row| world.passes(&query.filter, row)).cloned().collect();
+    let mut passes = world.passing(&query.filter);
+    let mut rows: Vec<Row> = world.in_range().filter(|row| passes(row)).cloned().collect();
     if world.order == Order::Desc {
         rows.reverse();
     }
@@ -194,8 +195,20 @@ impl<'a> World<'a> {
         self.events.iter().filter(inside)
     }
 
-    fn passes(&self, filter: &Filter, row: &Row) -> bool {
-        filter::passes(filter, &row.fields, &mut |query| self.values_of(query), self.now_ns)
+    /// Whether a row passes. What an `in(…)` yields is the same for all of them.
+    fn passing(self, filter: &Filter) -> impl FnMut(&Row) -> bool {
+        let mut known: Vec<(*const Query, Vec<String>)> = Vec::new();
+        move |row| {
+            let mut values_of = |query: &Query| {
+                let place = known.iter().position(|(of, _)| std::ptr::eq(*of, query));
+                let place = place.unwrap_or_else(|| {
+                    known.push((query, self.values_of(query)));
+                    known.len() - 1
+                });
+                known[place].1.clone()
+            };
+            filter::passes(filter, &row.fields, &mut values_of, self.now_ns)
+        }
     }
 
     /// A time that every row has to be before or behind bounds the range of the query.
@@ -231,7 +244,7 @@ impl<'a> World<'a> {
 
     fn pipe(&self, State { mut rows, mut is_cut }: State, pipe: &PipeKind) -> State {
         match pipe {
-            PipeKind::Where(filter) => rows.retain(|row| self.passes(filter, row)),
+            PipeKind::Where(filter) => rows.retain(self.passing(filter)),
             PipeKind::Eval(assignments) => {
                 for (field, expr) in assignments {
                     rows.iter_mut().for_each(|row| set(row, &field.name, expr::value(expr, &row.fields)));
@@ -332,7 +345,7 @@ fn extract(row: &mut Row, extractor: &Extractor, from: &str) {
     let Some(Val::Text(text)) = row.fields.get(from).cloned() else { return };
     match extractor {
         Extractor::Regex(pattern) => {
-            let regex = regex::Regex::new(pattern).expect("a regex");
+            let regex = filter::regex_of(pattern);
             let Some(groups) = regex.captures(&text) else { return };
             for name in regex.capture_names().flatten() {
                 if let Some(group) = groups.name(name) {
@@ -355,7 +368,7 @@ fn extract(row: &mut Row, extractor: &Extractor, from: &str) {
                 };
                 spelled += &regex::escape(behind);
             }
-            let regex = regex::Regex::new(&spelled).expect("a regex");
+            let regex = filter::regex_of(&spelled);
             let Some(groups) = regex.captures(&text) else { return };
             for (place, (name, number)) in names.into_iter().enumerate() {
                 let found = &groups[place + 1];

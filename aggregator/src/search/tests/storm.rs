@@ -43,7 +43,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Maintain),
         2 => Just(Step::Crash),
         1 => (1i64..3).prop_map(Step::Days),
-        16 => prop::collection::vec(any_asked(), 1..40).prop_map(Step::Ask),
+        16 => prop::collection::vec(any_asked(), 1..80).prop_map(Step::Ask),
     ]
 }
 

@@ -47,6 +47,8 @@ pub(super) struct World {
     wal: Vec<Vec<(EventId, String)>>,
     /// The lines that have to be found.
     pub(super) lines: BTreeMap<EventId, String>,
+    /// The same as the naive reader reads them.
+    rows: BTreeMap<EventId, naive::Row>,
 }
 
 impl World {
@@ -59,6 +61,7 @@ impl World {
             config: config(retention),
             wal: Vec::new(),
             lines: BTreeMap::new(),
+            rows: BTreeMap::new(),
         }
     }
 
@@ -88,6 +91,8 @@ impl World {
         let rows: Vec<(EventId, String)> = rows.collect();
         append(store, record, &rows);
         self.lines.extend(rows.iter().cloned());
+        let row = |(id, line): &(EventId, String)| (*id, naive::Row { id: Some(*id), fields: fields_of(*id, line) });
+        self.rows.extend(rows.iter().map(row));
         self.wal.push(rows);
     }
 
@@ -102,13 +107,13 @@ impl World {
             assert!(stays || id.time_ns < now - days * DAY_NS, "{id:?} went too early");
             stays
         });
+        self.rows.retain(|id, _| live.contains(id));
         assert_eq!(live.len(), self.lines.len(), "nothing is there that was never written");
     }
 
     /// The lines as the naive reader reads them.
     pub(super) fn events(&self) -> Vec<naive::Row> {
-        let row = |(id, line): (&EventId, &String)| naive::Row { id: Some(*id), fields: fields_of(*id, line) };
-        self.lines.iter().map(row).collect()
+        self.rows.values().cloned().collect()
     }
 
     /// Asks the store and the naive reader; both have to say the same.
@@ -263,7 +268,7 @@ fn source() -> SourceInfo {
     SourceInfo { id: "s".into(), kind, path, format: String::new(), labels: Default::default() }
 }
 
-fn fields_of(id: EventId, line: &str) -> Fields {
+pub(super) fn fields_of(id: EventId, line: &str) -> Fields {
     let source = source();
     let own = [("host", "web-1"), ("file", &*source.path), ("source", source.kind.source_name())];
     let mut fields: Fields =

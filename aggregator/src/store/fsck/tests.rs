@@ -11,6 +11,7 @@ use crate::ranges::{SourceKey, SourceRanges};
 use crate::store::block::Block;
 use crate::store::fixture::{blocks, row};
 use crate::store::service::{Store, StoreConfig};
+use crate::store::split::footer::{Footer, PARQUET_TAIL_BYTES, Section, TRAILER_BYTES, Trailer};
 
 const HOUR_NS: i64 = 3600 * 1_000_000_000;
 
@@ -118,6 +119,94 @@ fn a_flipped_bit_anywhere_is_found_and_costs_no_more_than_its_block() {
     // A granule of the checksums may hold the ends of two blocks.
     assert!(of_blocks > 5 && of_one > 0 && of_split > 5, "{of_blocks} {of_one} {of_split}");
     assert_eq!(dir.check(true).findings, []);
+}
+
+/// Where the parts of a split are, by name.
+fn sections_of(path: &Path) -> Vec<(&'static str, std::ops::Range<usize>)> {
+    let bytes = fs::read(path).expect("a split");
+    let metadata_end = bytes.len() - PARQUET_TAIL_BYTES;
+    let tail: [u8; 4] = bytes[metadata_end..metadata_end + 4].try_into().expect("four bytes");
+    let metadata_at = metadata_end - u32::from_le_bytes(tail) as usize;
+    let trailer_at = metadata_at - TRAILER_BYTES;
+    let footer_at = Trailer::decode(&bytes[trailer_at..metadata_at]).expect("a trailer").footer;
+    let span = |section: Section| section.offset as usize..(section.offset + section.bytes) as usize;
+    let footer = Footer::decode(&bytes[span(footer_at)]).expect("a footer");
+    let of = footer.sections;
+    let sections = vec![
+        ("rows", 0..of.rows_bytes as usize),
+        ("hashes", span(of.hashes)),
+        ("sums", span(of.sums)),
+        ("lexicon", span(of.lexicon)),
+        ("tally", span(of.tally)),
+        ("shapes", span(of.shapes)),
+        ("receipts", span(of.receipts)),
+        ("gate", span(of.gate)),
+        ("footer", span(footer_at)),
+        ("trailer", trailer_at..metadata_at),
+        ("Parquet metadata", metadata_at..metadata_end),
+        ("Parquet tail", metadata_end..bytes.len()),
+    ];
+    let whole: usize = sections.iter().map(|(_, span)| span.len()).sum();
+    assert_eq!(whole, bytes.len(), "there is no byte outside the sections");
+    sections
+}
+
+#[test]
+fn a_flipped_bit_of_each_section_is_named() {
+    let dir = Dir::new();
+    let path = dir.splits().swap_remove(1);
+    let mut shown = String::new();
+    for (name, span) in sections_of(&path) {
+        let mut found = BTreeMap::new();
+        for at in [span.start, span.start + span.len() / 3, span.end - 1] {
+            Dir::flip(&path, at);
+            let checked = dir.check(false);
+            assert!(!checked.findings.is_empty(), "{name} at {at}");
+            for finding in checked.findings {
+                assert!(
+                    path.ends_with(&finding.path) && !finding.harmless && finding.times_ns.is_some(),
+                    "{finding:?}"
+                );
+                let what: String = finding.what.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
+                found.entry(what.replace("##", "#").replace("##", "#").replace("##", "#")).or_insert(finding.block);
+            }
+            Dir::flip(&path, at);
+        }
+        shown += &format!("{name}\n");
+        found.iter().for_each(|(what, block)| shown += &format!("    {block:?} {what}\n"));
+    }
+    expect_test::expect![[r#"
+        rows
+            Some(0) External: Parquet argument error: Parquet error: the rows do not match their checksum near byte #
+            Some(0) the rows do not match their checksum near byte #
+            None Parquet metadata: the rows do not match their checksum near byte #
+        hashes
+            None the hashes section does not match its checksum
+        sums
+            Some(0) the sums section does not match its checksum
+            None Parquet metadata: the sums section does not match its checksum
+        lexicon
+            None the lexicon section does not match its checksum
+        tally
+            None the tally section does not match its checksum
+        shapes
+            None the shapes section does not match its checksum
+        receipts
+            None the receipts section does not match its checksum
+        gate
+            None the gate section does not match its checksum
+        footer
+            None the footer section does not match its checksum
+        trailer
+            None the object is no split, or its end is damaged
+            None the trailer does not match its checksum
+        Parquet metadata
+            None the Parquet metadata section does not match its checksum
+        Parquet tail
+            None the object is no split, or its end is damaged
+            None the object is too short for a split
+    "#]]
+    .assert_eq(&shown);
 }
 
 #[test]

@@ -1,12 +1,9 @@
 //! Bytes of a split, checked as they are read, and parts of it that are loaded once.
 
-use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, Length};
 
 use super::footer::{GRANULE_BYTES, Section, check_section};
 use super::tail::End;
@@ -83,6 +80,11 @@ impl Rows {
         }
     }
 
+    /// Bytes of the whole object.
+    pub fn object_bytes(&self) -> u64 {
+        self.object.bytes()
+    }
+
     /// The bytes between two offsets as Parquet writes them.
     pub fn read_span(&self, start: i64, end: i64) -> Result<Bytes, String> {
         let outside = "a page lies outside the rows section";
@@ -113,45 +115,5 @@ impl Rows {
         }
         let at = (start - from) as usize;
         Ok(read.slice(at..at + bytes))
-    }
-}
-
-/// The rows section as the Parquet reader wants it.
-#[derive(Debug, Clone)]
-pub struct Pages(pub Arc<Rows>);
-
-impl Length for Pages {
-    /// The whole object: Parquet wants its indexes to end before the end of the file.
-    fn len(&self) -> u64 {
-        self.0.object.bytes()
-    }
-}
-
-impl ChunkReader for Pages {
-    type T = PageRead;
-
-    fn get_read(&self, start: u64) -> Result<PageRead, ParquetError> {
-        Ok(PageRead { rows: Arc::clone(&self.0), at: start })
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        self.0.read(start, length).map_err(ParquetError::General)
-    }
-}
-
-/// A stream from some place on: page headers are read so when there is no page index.
-pub struct PageRead {
-    rows: Arc<Rows>,
-    at: u64,
-}
-
-impl Read for PageRead {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let left = self.rows.bytes.saturating_sub(self.at);
-        let len = (buffer.len() as u64).min(left) as usize;
-        let bytes = self.rows.read(self.at, len).map_err(std::io::Error::other)?;
-        buffer[..len].copy_from_slice(&bytes);
-        self.at += len as u64;
-        Ok(len)
     }
 }

@@ -51,6 +51,26 @@ pub enum Undecoded {
     Damaged,
 }
 
+/// Whether the bytes are one Thrift struct whose lists have no more elements than bytes.
+pub fn is_whole(bytes: &[u8]) -> bool {
+    header::is_whole(bytes)
+}
+
+/// Whether a page says nothing of itself that would have a reader set memory aside for what is not there.
+pub fn may_be_read(page: &[u8]) -> bool {
+    let Some(header) = PageHeader::read(page) else { return false };
+    let values_max = match header.kind {
+        PageKind::Dictionary if header.uncompressed_bytes == 0 => 0,
+        PageKind::Dictionary => header.uncompressed_bytes,
+        PageKind::Data => PAGE_ROWS_MAX,
+        PageKind::Unknown => return false,
+    };
+    let values_min = usize::from(header.uncompressed_bytes > 0);
+    header.uncompressed_bytes <= PAGE_BYTES_MAX
+        && page.len().checked_sub(header.bytes) == Some(header.compressed_bytes)
+        && (values_min..=values_max).contains(&header.values)
+}
+
 /// How the values of a column are stored.
 #[derive(Debug, Clone)]
 pub struct Storage<'a> {

@@ -5,24 +5,20 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampNanosecondType, UInt32Type, UInt64Type};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use bytes::Bytes;
 use logweir_proto::record::field;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
-};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 
 use self::ahead::Ahead;
-use super::checked::{Lazy, Pages, Rows};
+use super::checked::{Lazy, Rows};
 use super::columns::{ColumnAt, Columns};
 use super::derived;
 use super::footer::{Footer, Known, Section};
+use super::foreign;
 use super::gate::{Gate, stored};
 use super::grams::Grams;
 use super::hashes::{HashList, Needs, OPEN_BYTES};
@@ -254,9 +250,9 @@ impl OpenSplit {
 
     /// A column by its pages, as it is stored; `None` when only the `parquet` crate may know how.
     fn decode(&self, block: usize, column: usize, rows: usize) -> Result<Option<ArrayRef>, String> {
-        let metadata = self.parquet().map_err(|error| error.to_string())?;
+        let metadata = self.parquet()?;
         let metadata = metadata.metadata();
-        let group_blocks = group_blocks(metadata);
+        let group_blocks = foreign::group_blocks(metadata);
         let group = block / group_blocks;
         let chunk = metadata.row_groups().get(group).and_then(|group| group.columns().get(column));
         let places = metadata.offset_index().and_then(|index| index.get(group)?.get(column));
@@ -279,7 +275,7 @@ impl OpenSplit {
         let end = i64::try_from(from.saturating_add(len)).unwrap_or(i64::MAX);
         let bytes = self.pages_of((column, group), wanted, &(chunk.data_page_offset()..end))?;
         let page = |place: &PageLocation| {
-            let from = usize::try_from(place.offset - head.offset).ok()?;
+            let from = usize::try_from(place.offset.checked_sub(head.offset)?).ok()?;
             bytes.get(from..from.checked_add(usize::try_from(place.compressed_page_size).ok()?)?)
         };
         let pages: Vec<&[u8]> =
@@ -404,10 +400,13 @@ impl OpenSplit {
             return Ok(RecordBatch::new_empty(schema));
         }
         let read = self.derived.columns(columns);
-        let batch = self.read_pages(block, &read, rows).map_err(|error| format!("block {block}: {error}"))?;
+        let batch = self.parquet().and_then(|metadata| foreign::read(&self.rows, metadata, block, &read, rows));
+        let batch = batch.map_err(|error| format!("block {block}: {error}"))?;
         let mut arrays = batch.columns().to_vec();
         if columns.first() == Some(&0) {
-            let times = arrays[0].as_primitive::<TimestampNanosecondType>().reinterpret_cast::<Int64Type>();
+            let times = arrays[0].as_primitive_opt::<TimestampNanosecondType>();
+            let times = times.ok_or_else(|| format!("block {block}: times are of another type"))?;
+            let times = times.reinterpret_cast::<Int64Type>();
             arrays[0] = Arc::new(times);
         }
         let want = rows.map_or(stat.rows as usize, <[u32]>::len);
@@ -428,47 +427,8 @@ impl OpenSplit {
         RecordBatch::try_new(schema, arrays).map_err(|error| format!("block {block}: {error}"))
     }
 
-    fn read_pages(&self, block: usize, columns: &[usize], rows: Option<&[u32]>) -> Result<RecordBatch, ParquetError> {
-        let metadata = self.parquet()?;
-        let group_blocks = group_blocks(metadata.metadata());
-        let group = block / group_blocks;
-        let groups = metadata.metadata().row_groups();
-        let group_rows = groups.get(group).ok_or_else(|| missing("row group"))?.num_rows() as usize;
-        let first = (block % group_blocks) * BLOCK_ROWS_MAX;
-        let selection = match rows {
-            None => {
-                let whole = first..(first + BLOCK_ROWS_MAX).min(group_rows);
-                RowSelection::from_consecutive_ranges(std::iter::once(whole), group_rows)
-            }
-            Some(rows) => {
-                let each = rows.iter().map(|row| first + *row as usize).map(|row| row..row + 1);
-                RowSelection::from_consecutive_ranges(each, group_rows)
-            }
-        };
-        let mask = ProjectionMask::leaves(metadata.parquet_schema(), columns.iter().copied());
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(Pages(Arc::clone(&self.rows)), metadata)
-            .with_row_groups(vec![group])
-            .with_projection(mask)
-            .with_row_selection(selection)
-            .with_batch_size(BLOCK_ROWS_MAX)
-            .build()?;
-        let batches = reader.collect::<Result<Vec<_>, _>>()?;
-        let schema = batches.first().ok_or_else(|| missing("row"))?.schema();
-        Ok(concat_batches(&schema, &batches)?)
-    }
-
-    fn parquet(&self) -> Result<ArrowReaderMetadata, ParquetError> {
-        self.parquet.get(|| {
-            let metadata = ParquetMetaDataReader::decode_metadata(&self.parquet_bytes)?;
-            let mut reader =
-                ParquetMetaDataReader::new_with_metadata(metadata).with_page_index_policy(PageIndexPolicy::Required);
-            reader.read_page_indexes(&Pages(Arc::clone(&self.rows)))?;
-            // The types are Parquet's: Arrow's own description beside them is for other readers.
-            let options = ArrowReaderOptions::new()
-                .with_page_index_policy(PageIndexPolicy::Required)
-                .with_skip_arrow_metadata(true);
-            ArrowReaderMetadata::try_new(Arc::new(reader.finish()?), options)
-        })
+    fn parquet(&self) -> Result<ArrowReaderMetadata, String> {
+        self.parquet.get(|| foreign::metadata(&self.parquet_bytes, &self.rows))
     }
 
     fn shapes(&self) -> Result<Arc<[Arc<Skeleton>]>, String> {
@@ -564,14 +524,4 @@ fn known(decoded: Result<ArrayRef, Undecoded>) -> Result<Option<ArrayRef>, Strin
         Err(Undecoded::Unknown) => Ok(None),
         Err(Undecoded::Damaged) => Err("a page is damaged".to_owned()),
     }
-}
-
-/// Blocks of a row group. All groups but the last have as many as the first.
-fn group_blocks(metadata: &ParquetMetaData) -> usize {
-    let rows = metadata.row_groups().first().map_or(0, |group| group.num_rows());
-    usize::try_from(rows).unwrap_or(0).div_ceil(BLOCK_ROWS_MAX).max(1)
-}
-
-fn missing(what: &str) -> ParquetError {
-    ParquetError::General(format!("a {what} is missing"))
 }

@@ -1,10 +1,14 @@
 //! Whether a row passes a filter, one rule at a time.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use logweir_proto::query::ast::{Bound, CmpOp, Filter, Literal, Pattern, Query, Test};
 use logweir_proto::record::Level;
+use regex::Regex;
 
 use super::{Fields, Val, decimal};
 
@@ -38,6 +42,16 @@ pub(in crate::search::tests) fn passes(
     }
 }
 
+thread_local! {
+    static REGEXES: RefCell<HashMap<String, Rc<Regex>>> = RefCell::default();
+}
+
+/// The patterns are few and the rows many: each is compiled once.
+pub(super) fn regex_of(pattern: &str) -> Rc<Regex> {
+    let made = || Rc::new(Regex::new(pattern).expect("a regex"));
+    REGEXES.with_borrow_mut(|regexes| Rc::clone(regexes.entry(pattern.to_owned()).or_insert_with(made)))
+}
+
 fn has_pattern(text: &str, pattern: &Pattern) -> bool {
     match pattern {
         Pattern::Phrase(phrase) => has_words(text, &cut(phrase), |word, want| word == want),
@@ -49,7 +63,7 @@ fn has_pattern(text: &str, pattern: &Pattern) -> bool {
                 has_words(text, &wanted, |word, want| wild(want, word))
             }
         },
-        Pattern::Regex(pattern) => regex::Regex::new(pattern).expect("a regex").is_match(text),
+        Pattern::Regex(pattern) => regex_of(pattern).is_match(text),
     }
 }
 
@@ -148,7 +162,7 @@ fn equals(field: &str, literal: &Literal, exactly: bool, value: &Val, now_ns: i6
         Val::Time(at) => wanted_time(literal, now_ns) == Some(*at) || literal.quoted && literal.text == value.shown(),
         Val::List(_) => false,
         Val::Text(text) => {
-            let level = (field == "level" && !literal.quoted).then(|| Level::parse(literal.text.as_bytes())).flatten();
+            let level = (field == "level").then(|| literal.as_level()).flatten();
             match () {
                 () if level.is_some() => Level::parse(text.as_bytes()) == level,
                 () if exactly => *text == literal.text,
@@ -189,7 +203,7 @@ fn within(field: &str, low: &Bound, high: &Bound, value: &Val, now_ns: i64) -> b
         let times: Option<Vec<i64>> = literals.iter().map(|literal| wanted_time(literal, now_ns)).collect();
         return times.is_some() && inside(&|literal| at.cmp(&wanted_time(literal, now_ns).expect("checked")));
     }
-    let level = |literal: &Literal| if literal.quoted { None } else { Level::parse(literal.text.as_bytes()) };
+    let level = |literal: &Literal| literal.as_level();
     if field == "level" && literals.iter().all(|literal| level(literal).is_some()) {
         let Val::Text(text) = value else { return false };
         let Some(mine) = Level::parse(text.as_bytes()) else { return false };
@@ -223,7 +237,7 @@ fn passes_test(field: &str, test: &Test, value: &Val, now_ns: i64) -> bool {
             within(field, &low, &high, value, now_ns)
         }
         Test::Glob(glob) => wild(&glob.to_lowercase(), &value.shown().to_lowercase()),
-        Test::Regex(pattern) => regex::Regex::new(pattern).expect("a regex").is_match(&value.shown()),
+        Test::Regex(pattern) => regex_of(pattern).is_match(&value.shown()),
         Test::StatusClass(class) => {
             let low = f64::from(*class) * 100.0;
             let number = match value {

@@ -70,6 +70,12 @@ impl PageHeader {
     }
 }
 
+/// Whether the bytes are a struct and nothing else. Each element of a list takes a byte at the least: lists of more
+/// elements than there are bytes are none.
+pub(super) fn is_whole(mut bytes: &[u8]) -> bool {
+    skip(wire::STRUCT, &mut bytes, DEPTH_MAX).is_some() && bytes.is_empty()
+}
+
 /// Calls `each` with the id and type of every field of a struct; it takes the value.
 fn fields(input: &mut &[u8], mut each: impl FnMut(i64, u8, &mut &[u8]) -> Option<()>) -> Option<()> {
     let mut id = 0i64;

@@ -80,7 +80,7 @@ impl OpenSplit {
 
     /// The values of a column that have the part; `None` when they are many, or not all known.
     fn values_with(&self, column: usize, part: &[u8]) -> Result<Option<Vec<String>>, String> {
-        let groups = self.parquet().map_err(|error| error.to_string())?.metadata().num_row_groups();
+        let groups = self.parquet()?.metadata().num_row_groups();
         let mut found = Vec::new();
         for group in 0..groups {
             let Some(dictionary) = self.dictionary_of(column, group)? else { return Ok(None) };
@@ -100,7 +100,7 @@ impl OpenSplit {
 
     /// The texts that a column of texts is numbered by in a row group; `None` when they cannot be decoded here.
     fn dictionary_of(&self, column: usize, group: usize) -> Result<Option<ArrayRef>, String> {
-        let metadata = self.parquet().map_err(|error| error.to_string())?;
+        let metadata = self.parquet()?;
         let chunk = metadata.metadata().row_groups().get(group).and_then(|group| group.columns().get(column));
         let Some(chunk) = chunk else { return Ok(None) };
         match chunk.dictionary_page_offset() {
