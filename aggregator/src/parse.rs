@@ -181,7 +181,6 @@ impl Parser {
     pub fn read(&mut self, names: &mut Names, input: Input<'_>, found: Option<LineSpans<'_>>, line: &mut Line) {
         match &mut self.engine {
             Engine::Access(accesses) if input.stream == Stream::None => {
-                line.clear();
                 match accesses.first_mut().and_then(|access| access.row(input.text, line)) {
                     Some(()) => (self.lines, self.read) = (self.lines + 1, self.read + 1),
                     None => self.parse_with(names, input, None, line),
@@ -209,7 +208,6 @@ impl Parser {
 
     #[inline]
     fn read_found(&mut self, names: &mut Names, input: Input<'_>, found: LineSpans<'_>, line: &mut Line) {
-        line.clear();
         match self.json.row(found, input.text, self.utc_offset_minutes, line) {
             Some(()) => (self.lines, self.json_lines) = (self.lines + 1, self.json_lines + 1),
             None => self.parse_with(names, input, Some(found), line),

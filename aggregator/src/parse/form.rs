@@ -53,22 +53,19 @@ pub enum Holds {
 /// The place of a value in the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
+    /// Its number among the values of the form.
+    pub value: u32,
     pub start: u32,
     pub end: u32,
     /// A number, or the bits of one; nothing for a text.
     pub bits: u64,
 }
 
-impl Place {
-    /// Of a value that the line does not have: no range of it.
-    pub(super) const NONE: Place = Place { start: 1, end: 0, bits: 0 };
-}
-
 /// A line of a form: what it has beside its time and its level.
 #[derive(Debug, Default)]
 pub struct Row {
     form: Option<Arc<Form>>,
-    /// For each value of the form.
+    /// Of the values that the line has, in the order of the form.
     pub places: Vec<Place>,
     /// What stands beside the holes and is not the same in all lines of the form, as a number: lines with the same
     /// number, and the same values, have the same there.
@@ -115,20 +112,22 @@ impl Row {
 }
 
 impl Line {
-    /// Where the values of a line of a form go, one for each. It counts once [`Line::set_row`] says so.
+    /// Where the values of a line of a form go. They count once [`Line::set_row`] says so.
     #[inline]
-    pub(super) fn places(&mut self, form: &Arc<Form>) -> &mut [Place] {
+    pub(super) fn places(&mut self, form: &Arc<Form>) -> &mut Vec<Place> {
         if self.row.form.as_ref().is_none_or(|known| !Arc::ptr_eq(known, form)) {
             self.row.form = Some(Arc::clone(form));
-            self.row.places.clear();
-            self.row.places.resize(form.values.len(), Place::NONE);
         }
+        self.row.places.clear();
         &mut self.row.places
     }
 
-    /// The line, which is clear, is the row whose places were filled.
+    /// The line is the row whose places were filled, and nothing else.
     #[inline]
     pub(super) fn set_row(&mut self, literals: u128, time: Option<(i64, Spelling)>, level: Option<Level>) {
+        if !self.row.holds {
+            self.clear();
+        }
         (self.row.literals, self.row.holds, self.level) = (literals, true, level);
         (self.time_ns, self.row.time) = (time.map(|(time_ns, _)| time_ns), time.map(|(_, spelling)| spelling));
     }

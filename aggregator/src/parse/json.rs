@@ -106,7 +106,7 @@ impl Json {
         true
     }
 
-    /// Makes `line`, which is clear, the row of a record whose values the door has found; `None`, and nothing is made,
+    /// Makes `line` the row of a record whose values the door has found; `None`, and nothing is made,
     /// where [`Json::parse`] has to be asked.
     #[inline]
     pub(super) fn row(&mut self, found: LineSpans<'_>, raw: &[u8], offset_minutes: i16, line: &mut Line) -> Option<()> {

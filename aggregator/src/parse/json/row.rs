@@ -107,7 +107,7 @@ impl Steps {
         Some(Steps { form, list, levels: Vec::new(), time: TimePrinter::default() })
     }
 
-    /// Makes `line`, which is clear, a row of the form; `None`, and nothing is made, where it has to go the long way.
+    /// Makes `line` a row of the form; `None`, and nothing is made, where it has to go the long way.
     #[inline]
     pub(super) fn row(
         &mut self,
@@ -121,7 +121,7 @@ impl Steps {
             return None;
         }
         let (mut at, mut literals, mut level, mut time) = (0, 0, None, None);
-        let mut values = line.places(form).iter_mut();
+        let places = line.places(form);
         for (Step { place, does }, len) in list.iter().zip(found.lens) {
             let start = at + place.before as usize;
             at = start + usize::from(*len);
@@ -162,7 +162,7 @@ impl Steps {
                 Does::Nothing if written.first() == Some(&b'n') => continue,
                 _ => return None,
             };
-            *values.next()? = form::Place { start: start as u32, end: end as u32, bits };
+            places.push(form::Place { value: places.len() as u32, start: start as u32, end: end as u32, bits });
         }
         if at + found.form.tail as usize != text.len() {
             return None;

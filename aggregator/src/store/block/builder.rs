@@ -79,13 +79,18 @@ impl BlockBuilder {
     pub fn push(&mut self, names: &Names, line: &Line, raw: &[u8], time_ns: i64, seq: u64) {
         debug_assert!(!self.is_full(), "a full block is finished before the next push");
         let mut extra = None;
-        self.push_level(names, line, raw);
         if let Some((form, row)) = line.row() {
+            self.push_level(names, line.level);
             // A time that was not believed is not the one that stands in the line.
             let is_own_time = line.time_ns.is_none_or(|written_ns| written_ns == time_ns);
             let shape = self.push_row(names, (form, row), raw, is_own_time, &mut extra);
             return self.push_rest(shape, extra, raw, time_ns, seq);
         }
+        let named = || match line.get(NameId::LEVEL)?.value {
+            Value::Text(text) => Level::parse(line.text(raw, text)),
+            _ => None,
+        };
+        self.push_level(names, line.level.or_else(named));
         let rebuildable = self.push_fields(names, line, raw, time_ns, &mut extra);
         let shape = if rebuildable { self.shapes.find(&self.columns, raw) } else { None };
         self.hold(names, line.constants(), &mut extra);
@@ -184,13 +189,10 @@ impl BlockBuilder {
     }
 
     #[inline]
-    fn push_level(&mut self, names: &Names, line: &Line, raw: &[u8]) {
-        let named = || match line.get(NameId::LEVEL)?.value {
-            Value::Text(text) => Level::parse(line.text(raw, text)),
-            _ => None,
-        };
-        let Some(level) = line.level.or_else(named) else { return };
-        if let Some(column) = self.columns.of(names, NameId::LEVEL, Kind::Str) {
+    fn push_level(&mut self, names: &Names, level: Option<Level>) {
+        if let Some(level) = level
+            && let Some(column) = self.columns.of(names, NameId::LEVEL, Kind::Str)
+        {
             self.columns.set(column, self.times.len(), Cell::Str(level.as_str()));
         }
     }

@@ -194,7 +194,7 @@ impl Access {
         (!form.hides_constants()).then(|| (form, slots.into()))
     }
 
-    /// Makes `line`, which is clear, the row of a line; `None`, and nothing is made, where [`Access::parse`] has to see.
+    /// Makes `line` the row of a line; `None`, and nothing is made, where [`Access::parse`] has to see.
     pub(in crate::parse) fn row(&mut self, text: &[u8], line: &mut Line) -> Option<()> {
         if !self.lead.is_empty() && !text.starts_with(&self.lead) || text.last() == Some(&b'\r') || !is_simple(text) {
             return None;
@@ -219,8 +219,8 @@ struct Reader<'t, 'p> {
     text: &'t [u8],
     at: usize,
     /// The next value of the form.
-    value: usize,
-    places: &'p mut [Place],
+    value: u32,
+    places: &'p mut Vec<Place>,
     /// A bit for each value that the line has.
     present: u64,
     /// The same for dashes where a value is missing.
@@ -277,7 +277,7 @@ impl Reader<'_, '_> {
     #[inline(always)]
     fn skip(&mut self, slot: &RowSlot, len: usize) -> Option<()> {
         self.absent |= (len as u64) << self.value;
-        self.lack();
+        self.value += 1;
         self.at += len + slot.after.len();
         (!slot.is_message).then_some(())
     }
@@ -285,20 +285,9 @@ impl Reader<'_, '_> {
     /// The next value stands there, seen from the begin of the slot.
     #[inline(always)]
     fn put(&mut self, range: Range<usize>, number: i64) {
-        if let Some(place) = self.places.get_mut(self.value) {
-            *place =
-                Place { start: (self.at + range.start) as u32, end: (self.at + range.end) as u32, bits: number as u64 };
-            self.present |= 1 << self.value;
-        }
-        self.value += 1;
-    }
-
-    /// The line does not have the next value.
-    #[inline(always)]
-    fn lack(&mut self) {
-        if let Some(place) = self.places.get_mut(self.value) {
-            *place = Place::NONE;
-        }
+        let (start, end) = ((self.at + range.start) as u32, (self.at + range.end) as u32);
+        self.places.push(Place { value: self.value, start, end, bits: number as u64 });
+        self.present |= 1 << self.value;
         self.value += 1;
     }
 
@@ -312,7 +301,7 @@ impl Reader<'_, '_> {
         for part in [request.query, request.protocol] {
             match part {
                 Some(part) => self.put(part, 0),
-                None => self.lack(),
+                None => self.value += 1,
             }
         }
         Some(())

@@ -92,6 +92,28 @@ fn lines_of_one_form_are_told_by_their_values() {
 }
 
 #[test]
+fn lines_of_one_form_may_write_their_times_and_levels_in_many_ways() {
+    // Two more ways to write a level than are remembered.
+    let level = |i: usize| match i % 18 {
+        16 => "warn".to_owned(),
+        17 => " error".to_owned(),
+        case => (0..4).map(|at| ["info", "INFO"][case >> at & 1].as_bytes()[at] as char).collect(),
+    };
+    let line = |i: usize| {
+        let fraction = if i.is_multiple_of(10) { String::new() } else { format!(".{}", &"123456789"[..i % 10]) };
+        let zone = ["Z", "+01:00", "-0930"][i % 3];
+        format!(
+            "{{\"time\":\"2026-11-20T09:10:{:02}{fraction}{zone}\",\"level\":\"{}\",\"n\":{},\"msg\":\"did {i}\"}}\n",
+            i % 60,
+            level(i),
+            i as i64 - 50,
+        )
+    };
+    let body: String = (0..400).map(line).collect();
+    assert!(check(&body) >= 300);
+}
+
+#[test]
 fn what_nearly_is_of_a_form_goes_the_long_way() {
     let good = r#"{"time":1795000000000,"level":"info","path":"/a","status":200,"duration_ms":12,"n":5,"msg":"m"}"#;
     for (from, to) in [

@@ -5,6 +5,7 @@
 //! shape of a row follows from this number, and its columns from the form; its route follows from its path, and a path
 //! that was numbered has had its route numbered, too.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::columns::Columns;
@@ -13,6 +14,7 @@ use crate::names::{NameId, Names};
 use crate::parse::form::{Form, FormValue, Holds, Place, Row, route_of};
 use crate::parse::line::Spelling;
 use crate::store::column::Kind;
+use crate::store::segment::FieldStat;
 use crate::store::spell::{self, Cell};
 
 /// Forms that are remembered.
@@ -54,12 +56,14 @@ impl Forms {
     /// Where the form is among those that are known.
     #[inline]
     fn find(&mut self, form: &Arc<Form>) -> usize {
-        let Some(found) = self.known.iter().position(|known| Arc::ptr_eq(&known.form, form)) else {
-            return self.add(form);
-        };
-        let at = found.saturating_sub(1);
-        self.known.swap(found, at);
-        at
+        match self.known.iter().position(|known| Arc::ptr_eq(&known.form, form)) {
+            Some(0) => 0,
+            Some(found) => {
+                self.known.swap(found, found - 1);
+                found - 1
+            }
+            None => self.add(form),
+        }
     }
 
     #[cold]
@@ -107,15 +111,15 @@ impl BlockBuilder {
         let at = self.times.len();
         let (mut rebuildable, mut path) = (true, None);
         let Known { form, columns: known, .. } = &mut self.forms.known[known];
-        for (i, (column, holds)) in known.iter_mut().enumerate() {
-            let Some(place) = row.places.get(i) else { break };
-            let Some(written) = raw.get(place.start as usize..place.end as usize) else { continue };
+        for place in &row.places {
+            let i = place.value as usize;
+            let Some((column, holds)) = known.get_mut(i) else { break };
+            let written = raw.get(place.start as usize..place.end as usize).unwrap_or_default();
             if *column == UNKNOWN {
                 let Some(value) = form.values.get(i) else { continue };
-                let cell = cell_of(*holds, place, written);
                 *column = column_of(&mut self.columns, names, value);
                 if *column == UNKNOWN {
-                    push_extra(&mut self.extra_fields, names, value.name, cell, extra.get_or_insert_default());
+                    push_beyond(&mut self.extra_fields, names, value, (place, written), extra);
                     rebuildable &= !value.is_cut;
                     continue;
                 }
@@ -129,9 +133,9 @@ impl BlockBuilder {
                     true
                 }
                 Holds::Float | Holds::Bool => {
-                    let cell = cell_of(*holds, place, written);
-                    let spelling = form.values.get(i).map_or(Spelling::Plain, |value| value.spelling);
-                    self.columns.set(*column, at, cell) && spell::is_spelled(cell, spelling, written, &mut self.printed)
+                    let Some(value) = form.values.get(i) else { continue };
+                    let cell = cell_of(value, place, written);
+                    self.columns.set(*column, at, cell) && is_spelled(cell, value.spelling, written, &mut self.printed)
                 }
             };
         }
@@ -173,7 +177,9 @@ impl BlockBuilder {
         let is_of = |shape: &KnownShape| shape.literals == row.literals && shape.time == row.time;
         if let Some(found) = shapes.iter().position(is_of) {
             let id = shapes[found].id;
-            shapes.swap(found, found.saturating_sub(1));
+            if found > 0 {
+                shapes.swap(found, found - 1);
+            }
             return id;
         }
         self.find_shape(known, row, raw)
@@ -183,12 +189,11 @@ impl BlockBuilder {
     fn find_shape(&mut self, known: usize, row: &Row, raw: &[u8]) -> Option<u32> {
         self.shapes.begin();
         let Known { form, columns, shapes } = &mut self.forms.known[known];
-        for (place, (value, (column, holds))) in row.places.iter().zip(form.values.iter().zip(columns)) {
-            if !value.is_cut || place.start > place.end {
-                continue;
-            }
+        for place in &row.places {
+            let i = place.value as usize;
+            let (value, (column, holds)) = (form.values.get(i)?, columns.get(i)?);
             let spelling = if *holds == Holds::Time { row.time? } else { value.spelling };
-            if !self.shapes.add(place.start, place.end, *column, spelling) {
+            if value.is_cut && !self.shapes.add(place.start, place.end, *column, spelling) {
                 return None;
             }
         }
@@ -211,10 +216,28 @@ fn column_of(columns: &mut Columns, names: &Names, value: &FormValue) -> u16 {
     columns.of(names, value.name, kind).unwrap_or(UNKNOWN)
 }
 
+/// Puts a value that has no column where such values are.
+#[cold]
+fn push_beyond(
+    fields: &mut BTreeMap<String, FieldStat>,
+    names: &Names,
+    value: &FormValue,
+    (place, written): (&Place, &[u8]),
+    extra: &mut Extra,
+) {
+    push_extra(fields, names, value.name, cell_of(value, place, written), extra.get_or_insert_default());
+}
+
+/// [`spell::is_spelled`], kept out of the loop over all values: few are floats.
+#[inline(never)]
+fn is_spelled(cell: Cell<'_>, spelling: Spelling, written: &[u8], printed: &mut Vec<u8>) -> bool {
+    spell::is_spelled(cell, spelling, written, printed)
+}
+
 /// A value as its column takes it.
 #[inline]
-fn cell_of<'a>(holds: Holds, place: &Place, written: &'a [u8]) -> Cell<'a> {
-    match holds {
+fn cell_of<'a>(value: &FormValue, place: &Place, written: &'a [u8]) -> Cell<'a> {
+    match value.holds {
         Holds::Int => Cell::Int(place.bits as i64),
         Holds::Float => Cell::Float(f64::from_bits(place.bits)),
         Holds::Bool => Cell::Bool(place.bits != 0),
