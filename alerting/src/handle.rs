@@ -119,7 +119,9 @@ impl Handle {
     /// Ends a silence now.
     pub async fn unsilence(&self, id: &str) -> Result<Silence, SilenceError> {
         let (now_wall, id) = (self.clock.now_ns(), id.to_owned());
-        self.write(move |tx| change(tx, |tx| silence::expire(tx, &id, now_wall))).await?
+        let ended = self.write(move |tx| change(tx, |tx| silence::expire(tx, &id, now_wall))).await??;
+        tracing::info!(id = ended.id, author = ended.author, "a silence was ended");
+        Ok(ended)
     }
 
     /// Notes that somebody has an alert in hand. `false`: it does not fire.

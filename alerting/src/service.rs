@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use logweir_rules::model::RuleSet;
+use logweir_rules::model::{Group, LineTime, RuleSet};
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
 use logweir_runtime::secrets::Secret;
@@ -427,7 +427,8 @@ impl Service {
 /// How often the groups want to hear of idle sources that wait for them and are evaluated more often than agents speak by
 /// themselves.
 fn marks_every_ns(rules: &RuleSet) -> Option<i64> {
-    let impatient = rules.groups.iter().filter(|group| group.delay_auto && group.every_ns < MARKS_EVERY_NS);
+    let waits = |group: &Group| group.delay_auto && group.goes_by(LineTime::Event);
+    let impatient = rules.groups.iter().filter(|group| waits(group) && group.every_ns < MARKS_EVERY_NS);
     impatient.map(|group| group.every_ns).min()
 }
 

@@ -522,6 +522,8 @@ pub struct Expectation {
     pub labels: Labels,
     pub summary: Option<ExpectText>,
     pub value: BTreeMap<String, ExpectValue>,
+    /// Who is told of it, by the routing file that the tests are run with.
+    pub receivers: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -28,7 +28,7 @@ pub struct Form {
 pub struct FormValue {
     pub name: NameId,
     pub holds: Holds,
-    /// It is a hole in the line; else it is derived from what another value holds, or bytes that all lines have alike.
+    /// It is a hole in the line; else it is derived from what another value holds.
     pub is_cut: bool,
     /// How a float is printed.
     pub spelling: Spelling,
@@ -39,8 +39,6 @@ pub struct FormValue {
 pub enum Holds {
     /// The time of the line.
     Time,
-    /// The level of the line.
-    Level,
     /// Text as it stands in the line.
     Text,
     /// A whole number as it stands in the line.

@@ -428,6 +428,9 @@ pub struct RulesTest {
     /// Files, or directories with `*.yaml` files
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// The routing file, for tests that say who is told
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// How to print the results
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub format: ReportFormat,
@@ -451,6 +454,8 @@ pub enum ImportFrom {
     Elastalert,
     /// Sigma rules and their correlations
     Sigma,
+    /// An alertmanager.yml; what comes out is an alerting.yaml
+    Alertmanager,
 }
 
 /// How findings are printed.

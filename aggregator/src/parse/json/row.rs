@@ -62,9 +62,7 @@ impl Steps {
         let mut fields = line.fields.iter();
         let has_path = line.get(NameId::PATH).is_some();
         let value = |name, holds, is_cut, spelling| FormValue { name, holds, is_cut, spelling };
-        // The column of the level is the first one, wherever the level stands.
-        let level = value(NameId::LEVEL, Holds::Level, false, Spelling::Plain);
-        let mut values: Vec<FormValue> = ops.contains(&Op::Level).then_some(level).into_iter().collect();
+        let mut values = Vec::with_capacity(ops.len());
         let step = |(place, op): (&Place, &Op)| {
             // Each leaf but these is a field, in the same order.
             let does = match (*op, place.kind) {
@@ -123,8 +121,7 @@ impl Steps {
             return None;
         }
         let (mut at, mut literals, mut level, mut time) = (0, 0, None, None);
-        // That of the level is the first one and has no range of the line.
-        let mut values = line.places(form).iter_mut().skip(usize::from(form.values.first()?.holds == Holds::Level));
+        let mut values = line.places(form).iter_mut();
         for (Step { place, does }, len) in list.iter().zip(found.lens) {
             let start = at + place.before as usize;
             at = start + usize::from(*len);

@@ -74,15 +74,18 @@ impl BlockBuilder {
         self.receipts.note(seq, received_ns);
     }
 
-    /// Adds a line, or a row of a form. `names` are the ones that the line was parsed with, the same for all lines of the block.
+    /// Adds a line, or a row of a form. `names` are the ones that the line was parsed with, the same for all lines of
+    /// the block.
     pub fn push(&mut self, names: &Names, line: &Line, raw: &[u8], time_ns: i64, seq: u64) {
         debug_assert!(!self.is_full(), "a full block is finished before the next push");
         let mut extra = None;
-        if line.row().is_some() {
-            let shape = self.push_row(names, line, raw, time_ns, &mut extra);
+        self.push_level(names, line, raw);
+        if let Some((form, row)) = line.row() {
+            // A time that was not believed is not the one that stands in the line.
+            let is_own_time = line.time_ns.is_none_or(|written_ns| written_ns == time_ns);
+            let shape = self.push_row(names, (form, row), raw, is_own_time, &mut extra);
             return self.push_rest(shape, extra, raw, time_ns, seq);
         }
-        self.push_level(names, line, raw);
         let rebuildable = self.push_fields(names, line, raw, time_ns, &mut extra);
         let shape = if rebuildable { self.shapes.find(&self.columns, raw) } else { None };
         self.hold(names, line.constants(), &mut extra);

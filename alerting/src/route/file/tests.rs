@@ -213,3 +213,102 @@ fn a_secret_in_the_file_is_told_so_and_one_that_cannot_be_read_is_doubted() {
         line 5: the secret in ETC/empty cannot be read, so nothing can be sent with it: it is empty
         line 6: the secret in ETC/none cannot be read, so nothing can be sent with it: No such file or directory (os error 2)"#]].assert_eq(&doubts);
 }
+
+/// The other way round: Alertmanager's own file becomes one that is right here.
+#[test]
+fn a_file_of_alertmanager_is_imported() {
+    let source = r#"
+global:
+  smtp_smarthost: 'smtp.example.com:587'
+  smtp_from: 'a@example.com'
+  smtp_auth_username: 'a@example.com'
+  smtp_auth_password: hunter2
+  slack_api_url_file: /run/secrets/slack
+  resolve_timeout: 5m
+templates: ['/etc/alertmanager/*.tmpl']
+route:
+  receiver: team
+  group_by: ['alertname', 'cluster']
+  group_wait: 10s
+  routes:
+    - matchers: [severity="critical", team=db]
+      receiver: pager
+      continue: true
+      routes: [{match: {host: a}, receiver: team}]
+    - {match_re: {service: 'a|b'}, receiver: team, mute_time_intervals: [office], labels: {x: y}}
+receivers:
+  - name: team
+    slack_configs: [{channel: '#alerts', send_resolved: true, title: '{{ .CommonLabels.alertname }}'}]
+    email_configs: [{to: 'x@example.com, y@example.com'}]
+  - name: pager
+    pagerduty_configs: [{routing_key: 0123456789abcdef0123456789abcdef}]
+    webhook_configs: [{url: 'https://hooks.example.com/x', max_alerts: 5, http_config: {authorization: {credentials_file: /run/token}}}]
+    telegram_configs: [{bot_token_file: /run/tg, chat_id: -100}]
+    opsgenie_configs: [{api_key: x}]
+inhibit_rules:
+  - {source_matchers: [severity="critical"], target_matchers: [severity="warning"], equal: [alertname]}
+  - {source_match: {a: b}, target_match_re: {c: 'd.*'}, equal: [x]}
+time_intervals:
+  - name: office
+    time_intervals: [{weekdays: ['monday:friday'], times: [{start_time: '09:00', end_time: '17:00'}], location: Europe/Berlin}]
+"#;
+    let made = logweir_rules::import::alertmanager("am.yml", source).expect("YAML");
+    assert!(!made.text.contains("hunter2") && !made.text.contains("0123456789abcdef"), "{}", made.text);
+    expect![[r##"
+        # not mapped: am.yml:3: a secret stands in the file: put it into secrets/smtp-3 beside the new one
+        # not mapped: am.yml:8: 'resolve_timeout' has no equivalent: it stands with each channel, or is as it is
+        # not mapped: am.yml:19: 'labels' has no equivalent: a route has no such key
+        # not mapped: am.yml:22: 'channel' has no equivalent: what messages say is made here, and a webhook of Slack knows its channel
+        # not mapped: am.yml:22: 'title' has no equivalent: what messages say is made here, and a webhook of Slack knows its channel
+        # not mapped: am.yml:25: a secret stands in the file: put it into secrets/pager-pagerduty-25 beside the new one
+        # not mapped: am.yml:26: 'max_alerts' has no equivalent: what messages say is made here, and a webhook of Slack knows its channel
+        # not mapped: am.yml:28: 'opsgenie_configs' has no equivalent: a webhook may take its place
+        # not mapped: am.yml:9: 'templates' has no equivalent: what messages say is made here
+        version: 1
+        global: {email: {smarthost: "smtp.example.com:587", from: "a@example.com", username: "a@example.com", password_file: "secrets/smtp-3"}}
+        route:
+          receiver: "team"
+          group_by: ["alertname", "cluster"]
+          group_wait: "10s"
+          routes:
+            - receiver: "pager"
+              continue: true
+              matchers: ["severity=\"critical\"", "team=db"]
+              routes:
+                - receiver: "team"
+                  matchers: ["host=\"a\""]
+            - receiver: "team"
+              mute_time_intervals: ["office"]
+              matchers: ["service=~\"a|b\""]
+        receivers:
+          - name: "team"
+            slack: [{webhook_url_file: "/run/secrets/slack", send_resolved: true}]
+            email: [{to: ["x@example.com", "y@example.com"], send_resolved: false}]
+          - name: "pager"
+            pagerduty: [{routing_key_file: "secrets/pager-pagerduty-25", send_resolved: true}]
+            webhook: [{url: "https://hooks.example.com/x", bearer_token_file: "/run/token", send_resolved: true}]
+            telegram: [{chat: -100, token_file: "/run/tg", send_resolved: true}]
+        inhibit_rules:
+          - {source_matchers: ["severity=\"critical\""], target_matchers: ["severity=\"warning\""], equal: ["alertname"]}
+          - {source_matchers: ["a=\"b\""], target_matchers: ["c=~\"d.*\""], equal: ["x"]}
+        time_intervals: [{"name": "office", "time_intervals": [{"weekdays": ["monday:friday"], "times": [{"start_time": "09:00", "end_time": "17:00"}], "location": "Europe/Berlin"}]}]
+    "##]].assert_eq(&made.text);
+    let routing = load("alerting.yaml", &made.text, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let goes = |labels: &[(&str, &str)]| {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        routing.root.matching(&labels).iter().map(|route| route.receiver.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(goes(&[("severity", "critical"), ("team", "db")]), ["pager"]);
+    assert_eq!(goes(&[("severity", "critical"), ("team", "db"), ("host", "a"), ("service", "a")]), ["team", "team"]);
+    assert_eq!(goes(&[("service", "b")]), ["team"]);
+    for odd in [
+        "",
+        "route: 7",
+        "receivers: [7, {name: [x]}]",
+        "route: {routes: {a: b}}",
+        "global: []\ninhibit_rules: {equal: 1}",
+    ] {
+        let made = logweir_rules::import::alertmanager("am.yml", odd);
+        assert!(made.is_err() || load("alerting.yaml", &made.expect("was made").text, &|_| None).is_err(), "{odd}");
+    }
+}

@@ -7,10 +7,11 @@
 
 use std::sync::Arc;
 
-use super::{BlockBuilder, Extra, kind_of, push_extra, shapes};
+use super::columns::Columns;
+use super::{BlockBuilder, Extra, push_extra, shapes};
 use crate::names::{NameId, Names};
 use crate::parse::form::{Form, FormValue, Holds, Place, Row, route_of};
-use crate::parse::line::{Line, Spelling};
+use crate::parse::line::Spelling;
 use crate::store::column::Kind;
 use crate::store::spell::{self, Cell};
 
@@ -21,7 +22,7 @@ const FORMS_MAX: usize = 16;
 const SHAPES_MAX: usize = 16;
 
 /// In `Known::columns`: the value had no column yet.
-const UNKNOWN: u16 = u16::MAX;
+const UNKNOWN: u16 = shapes::TIME - 1;
 
 /// What is remembered from row to row.
 #[derive(Default)]
@@ -35,8 +36,8 @@ pub(super) struct Forms {
 
 struct Known {
     form: Arc<Form>,
-    /// The column of each value.
-    columns: Box<[u16]>,
+    /// The column of each value, and what this is.
+    columns: Box<[(u16, Holds)]>,
     /// The likeliest first.
     shapes: Vec<KnownShape>,
 }
@@ -64,7 +65,11 @@ impl Forms {
     #[cold]
     fn add(&mut self, form: &Arc<Form>) -> usize {
         self.known.truncate(FORMS_MAX - 1);
-        let columns = vec![UNKNOWN; form.values.len()].into();
+        let column = |value: &FormValue| {
+            let column = if value.holds == Holds::Time { shapes::TIME } else { UNKNOWN };
+            (column, value.holds)
+        };
+        let columns = form.values.iter().map(column).collect();
         self.known.push(Known { form: Arc::clone(form), columns, shapes: Vec::new() });
         self.known.len() - 1
     }
@@ -81,60 +86,53 @@ impl Forms {
 
 impl BlockBuilder {
     /// Sets what a row of a form has. The number of its shape, if it has one.
+    #[inline]
     pub(super) fn push_row(
         &mut self,
         names: &Names,
-        line: &Line,
+        (form, row): (&Arc<Form>, &Row),
         raw: &[u8],
-        time_ns: i64,
+        is_own_time: bool,
         extra: &mut Extra,
     ) -> Option<u32> {
-        let (form, row) = line.row()?;
         let known = self.forms.find(form);
-        // A time that was not believed is not the one that stands in the line.
-        let is_own_time = line.time_ns.is_none_or(|written_ns| written_ns == time_ns);
-        let rebuildable = self.push_values(names, known, line, raw, extra) && is_own_time;
+        let rebuildable = self.push_values(names, known, row, raw, extra) && is_own_time;
         self.hold(names, form.constants(), extra);
         if rebuildable { self.shape_of(known, row, raw) } else { None }
     }
 
     /// Sets the values in their columns. Whether all that was cut from the line has one, and prints as it stands there.
     #[inline(always)]
-    fn push_values(&mut self, names: &Names, known: usize, line: &Line, raw: &[u8], extra: &mut Extra) -> bool {
-        let Some((form, row)) = line.row() else { return false };
+    fn push_values(&mut self, names: &Names, known: usize, row: &Row, raw: &[u8], extra: &mut Extra) -> bool {
         let at = self.times.len();
         let (mut rebuildable, mut path) = (true, None);
-        for (i, (value, place)) in form.values.iter().zip(&row.places).enumerate() {
-            let written = match value.holds {
-                Holds::Time => continue,
-                Holds::Level => line.level.map(|level| level.as_str().as_bytes()),
-                _ => raw.get(place.start as usize..place.end as usize),
-            };
-            let Some(written) = written else { continue };
-            let mut column = self.forms.known[known].columns[i];
-            if column == UNKNOWN {
-                let kind = kind_of(cell_of(value, place, &[]));
-                column = self.columns.of(names, value.name, kind).unwrap_or(UNKNOWN);
-                self.forms.known[known].columns[i] = column;
-            }
-            if column == UNKNOWN {
-                let cell = cell_of(value, place, written);
-                push_extra(&mut self.extra_fields, names, value.name, cell, extra.get_or_insert_default());
-                rebuildable &= !value.is_cut;
-                continue;
-            }
-            rebuildable &= match value.holds {
-                Holds::Int => self.columns.set_int(column, at, place.bits as i64),
-                Holds::Float | Holds::Bool => {
-                    let cell = cell_of(value, place, written);
-                    self.columns.set(column, at, cell)
-                        && spell::is_spelled(cell, value.spelling, written, &mut self.printed)
+        let Known { form, columns: known, .. } = &mut self.forms.known[known];
+        for (i, (column, holds)) in known.iter_mut().enumerate() {
+            let Some(place) = row.places.get(i) else { break };
+            let Some(written) = raw.get(place.start as usize..place.end as usize) else { continue };
+            if *column == UNKNOWN {
+                let Some(value) = form.values.get(i) else { continue };
+                let cell = cell_of(*holds, place, written);
+                *column = column_of(&mut self.columns, names, value);
+                if *column == UNKNOWN {
+                    push_extra(&mut self.extra_fields, names, value.name, cell, extra.get_or_insert_default());
+                    rebuildable &= !value.is_cut;
+                    continue;
                 }
+            }
+            rebuildable &= match holds {
+                Holds::Time => continue,
+                Holds::Text => self.columns.set_text(*column, at, written),
+                Holds::Int => self.columns.set_int(*column, at, place.bits as i64),
                 Holds::Path => {
-                    path = Some((written, self.columns.set_numbered(column, at, written)));
+                    path = Some((written, self.columns.set_numbered(*column, at, written)));
                     true
                 }
-                Holds::Time | Holds::Level | Holds::Text => self.columns.set_text(column, at, written),
+                Holds::Float | Holds::Bool => {
+                    let cell = cell_of(*holds, place, written);
+                    let spelling = form.values.get(i).map_or(Spelling::Plain, |value| value.spelling);
+                    self.columns.set(*column, at, cell) && spell::is_spelled(cell, spelling, written, &mut self.printed)
+                }
             };
         }
         if let Some(path) = path {
@@ -185,15 +183,12 @@ impl BlockBuilder {
     fn find_shape(&mut self, known: usize, row: &Row, raw: &[u8]) -> Option<u32> {
         self.shapes.begin();
         let Known { form, columns, shapes } = &mut self.forms.known[known];
-        for (place, (value, column)) in row.places.iter().zip(form.values.iter().zip(columns)) {
+        for (place, (value, (column, holds))) in row.places.iter().zip(form.values.iter().zip(columns)) {
             if !value.is_cut || place.start > place.end {
                 continue;
             }
-            let (column, spelling) = match value.holds {
-                Holds::Time => (shapes::TIME, row.time?),
-                _ => (*column, value.spelling),
-            };
-            if !self.shapes.add(place.start, place.end, column, spelling) {
+            let spelling = if *holds == Holds::Time { row.time? } else { value.spelling };
+            if !self.shapes.add(place.start, place.end, *column, spelling) {
                 return None;
             }
         }
@@ -204,16 +199,26 @@ impl BlockBuilder {
     }
 }
 
+/// The column of a value, or [`UNKNOWN`] where it has to go into `_extra`.
+#[cold]
+fn column_of(columns: &mut Columns, names: &Names, value: &FormValue) -> u16 {
+    let kind = match value.holds {
+        Holds::Int => Kind::Int,
+        Holds::Float => Kind::Float,
+        Holds::Bool => Kind::Bool,
+        Holds::Time | Holds::Text | Holds::Path => Kind::Str,
+    };
+    columns.of(names, value.name, kind).unwrap_or(UNKNOWN)
+}
+
 /// A value as its column takes it.
-#[inline(always)]
-fn cell_of<'a>(value: &FormValue, place: &Place, written: &'a [u8]) -> Cell<'a> {
-    match value.holds {
+#[inline]
+fn cell_of<'a>(holds: Holds, place: &Place, written: &'a [u8]) -> Cell<'a> {
+    match holds {
         Holds::Int => Cell::Int(place.bits as i64),
         Holds::Float => Cell::Float(f64::from_bits(place.bits)),
         Holds::Bool => Cell::Bool(place.bits != 0),
-        Holds::Time | Holds::Level | Holds::Text | Holds::Path => {
-            Cell::Str(std::str::from_utf8(written).unwrap_or_default())
-        }
+        Holds::Time | Holds::Text | Holds::Path => Cell::Str(std::str::from_utf8(written).unwrap_or_default()),
     }
 }
 

@@ -334,7 +334,9 @@ impl Chunk {
         if self.held.is_empty() {
             return Ok(());
         }
-        let order = self.dictionary.order();
+        let mut counts = vec![0; self.dictionary.len()];
+        self.held.iter().flat_map(|held| &held.numbers).for_each(|number| counts[*number as usize] += 1);
+        let order = self.dictionary.order(&counts);
         let width = encode::dictionary_width(self.dictionary.len());
         for Held { levels, mut numbers, rows } in std::mem::take(&mut self.held) {
             scratch.begin();

@@ -188,15 +188,15 @@ impl<'a> Finder<'a> {
     /// Adds the next text to the block.
     fn add(&mut self, text: Range<usize>, block: &mut Block) {
         let mut at = text.start;
+        let distance = text.start - self.before;
         // The first byte may be that of a length.
-        for _ in 0..2 {
-            let distance = text.start - self.before;
-            let length = if distance > 0 { self.same(at, distance, text.end) } else { 0 };
+        for from in (text.start..text.end).take(if distance > 0 { 2 } else { 0 }) {
+            let length = self.same(from, distance, text.end);
             if length >= MATCH_MIN {
+                at = from;
                 self.take((distance, length), &mut at, block);
                 break;
             }
-            at += 1;
         }
         while let Some(next) = self.next_sign(at, text.end) {
             at = next;
@@ -241,7 +241,7 @@ impl<'a> Finder<'a> {
 
     /// How many bytes are the same so far before.
     fn same(&self, at: usize, distance: usize, end: usize) -> usize {
-        let (here, before) = (&self.bytes[at.min(end)..end], &self.bytes[at - distance..]);
+        let (here, before) = (&self.bytes[at..end], &self.bytes[at - distance..]);
         here.iter().zip(before).take_while(|(a, b)| a == b).count()
     }
 }

@@ -23,37 +23,53 @@ const MEDIUM_SIZE: usize = 1 << 14;
 const RAW: u8 = 0;
 const COMPRESSED: u8 = 2;
 
+/// How often each symbol stands there. Four counts of each, so that none waits for the same one before it.
+fn count(literals: &[u8]) -> [u32; SYMBOLS] {
+    let mut counts = [[0u32; SYMBOLS]; 4];
+    let (fours, rest) = literals.as_chunks::<4>();
+    for four in fours {
+        for (counts, literal) in counts.iter_mut().zip(four) {
+            counts[usize::from(*literal)] += 1;
+        }
+    }
+    rest.iter().for_each(|literal| counts[0][usize::from(*literal)] += 1);
+    let [mut all, others @ ..] = counts;
+    others.iter().for_each(|counts| all.iter_mut().zip(counts).for_each(|(all, count)| *all += count));
+    all
+}
+
 /// By symbol the bits of its code; no more than [`BITS_MAX`], and all codes are used. `None` for fewer than two symbols.
 fn lengths(counts: &[u32; SYMBOLS]) -> Option<[u8; SYMBOLS]> {
-    let mut leaves: Vec<(u32, usize)> =
-        counts.iter().enumerate().filter(|(_, count)| **count > 0).map(|(symbol, count)| (*count, symbol)).collect();
-    if leaves.len() < 2 {
+    let mut sorted = [0u64; SYMBOLS];
+    let mut leaves = 0;
+    for (symbol, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        sorted[leaves] = u64::from(*count) << 8 | symbol as u64;
+        leaves += 1;
+    }
+    if leaves < 2 {
         return None;
     }
-    leaves.sort_unstable();
+    sorted[..leaves].sort_unstable();
     // Nodes: the leaves, and then what two make together; both ascend.
-    let mut weights: Vec<u64> = leaves.iter().map(|(count, _)| u64::from(*count)).collect();
-    let mut parents = vec![0; 2 * leaves.len() - 1];
-    let (mut leaf, mut inner) = (0, leaves.len());
-    while weights.len() < parents.len() {
-        let mut least = || {
-            let is_leaf = leaf < leaves.len() && (inner >= weights.len() || weights[leaf] <= weights[inner]);
+    let (mut weights, mut parents) = ([0u32; 2 * SYMBOLS], [0u16; 2 * SYMBOLS]);
+    weights.iter_mut().zip(&sorted[..leaves]).for_each(|(weight, leaf)| *weight = (leaf >> 8) as u32);
+    let (mut leaf, mut inner) = (0, leaves);
+    for node in leaves..2 * leaves - 1 {
+        for _ in 0..2 {
+            let is_leaf = leaf < leaves && (inner >= node || weights[leaf] <= weights[inner]);
             let next = if is_leaf { &mut leaf } else { &mut inner };
+            parents[*next] = node as u16;
+            weights[node] += weights[*next];
             *next += 1;
-            *next - 1
-        };
-        let pair = [least(), least()];
-        pair.iter().for_each(|node| parents[*node] = weights.len());
-        weights.push(pair.iter().map(|node| weights[*node]).sum());
+        }
     }
-    let mut depths = vec![0u32; parents.len()];
-    for node in (0..parents.len() - 1).rev() {
-        depths[node] = depths[parents[node]] + 1;
+    let mut depths = [0u32; 2 * SYMBOLS];
+    for node in (0..2 * leaves - 2).rev() {
+        depths[node] = depths[usize::from(parents[node])] + 1;
     }
-    depths.truncate(leaves.len());
-    shorten(&mut depths).then(|| {
+    shorten(&mut depths[..leaves]).then(|| {
         let mut lengths = [0; SYMBOLS];
-        leaves.iter().zip(&depths).for_each(|((_, symbol), depth)| lengths[*symbol] = *depth as u8);
+        sorted.iter().zip(&depths[..leaves]).for_each(|(leaf, depth)| lengths[*leaf as usize & 255] = *depth as u8);
         lengths
     })
 }
@@ -87,11 +103,7 @@ pub(super) fn put_literals(literals: &[u8], out: &mut Vec<u8>) -> Option<()> {
         out.extend_from_slice(literals);
         return Some(());
     }
-    let mut counts = [0u32; SYMBOLS];
-    for literal in literals {
-        counts[usize::from(*literal)] += 1;
-    }
-    let lengths = lengths(&counts)?;
+    let lengths = lengths(&count(literals))?;
     let header_at = out.len();
     let medium = literals.len() < MEDIUM_SIZE;
     let (form, size_bits, header) = if medium { (2u64, 14, 4) } else { (3, 18, 5) };
@@ -103,9 +115,19 @@ pub(super) fn put_literals(literals: &[u8], out: &mut Vec<u8>) -> Option<()> {
     for (i, stream) in literals.chunks(literals.len().div_ceil(4)).enumerate() {
         let at = out.len();
         let mut bits = Bits::new(out);
-        for literal in stream.iter().rev() {
-            let (code, length) = codes[usize::from(*literal)];
-            bits.put(u32::from(code), u32::from(length));
+        let pair = |literal: u8| {
+            let (code, length) = codes[usize::from(literal)];
+            (u32::from(code), u32::from(length))
+        };
+        // Two codes have at most 22 bits.
+        let (rest, pairs) = stream.as_rchunks::<2>();
+        for [before, after] in pairs.iter().rev() {
+            let ((before, before_bits), (after, after_bits)) = (pair(*before), pair(*after));
+            bits.put(before << after_bits | after, before_bits + after_bits);
+        }
+        for literal in rest {
+            let (code, length) = pair(*literal);
+            bits.put(code, length);
         }
         bits.close();
         let size = u16::try_from(out.len() - at).ok()?;
@@ -126,17 +148,22 @@ pub(super) fn put_literals(literals: &[u8], out: &mut Vec<u8>) -> Option<()> {
 fn put_code(lengths: &[u8; SYMBOLS], out: &mut Vec<u8>) -> Option<[(u16, u8); SYMBOLS]> {
     let longest = lengths.iter().copied().max().unwrap_or(0);
     let last = lengths.iter().rposition(|length| *length > 0).unwrap_or(0);
-    let weight = |length: &u8| if *length == 0 { 0 } else { longest + 1 - length };
-    let weights: Vec<u8> = lengths.iter().map(weight).collect();
+    let mut weights = [0; SYMBOLS];
+    // In a table with places for all codes of the longest length, how many those of each weight take.
+    let mut cells = [0u16; BITS_MAX as usize + 2];
+    for (weight, length) in weights.iter_mut().zip(lengths).filter(|(_, length)| **length > 0) {
+        *weight = longest + 1 - length;
+        cells[usize::from(*weight)] += 1 << (*weight - 1);
+    }
     // That of the last symbol follows from the others.
     put_weights(&weights[..last], out)?;
+    let mut next = 0;
+    cells.iter_mut().for_each(|cells| next += std::mem::replace(cells, next));
     let mut codes = [(0, 0); SYMBOLS];
-    let mut cell = 0u16;
-    for wanted in 1..=longest {
-        for (symbol, code) in codes.iter_mut().enumerate().filter(|(symbol, _)| weights[*symbol] == wanted) {
-            *code = (cell >> (wanted - 1), lengths[symbol]);
-            cell += 1 << (wanted - 1);
-        }
+    for (symbol, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0) {
+        let cell = &mut cells[usize::from(*weight)];
+        codes[symbol] = (*cell >> (weight - 1), lengths[symbol]);
+        *cell += 1 << (weight - 1);
     }
     Some(codes)
 }
