@@ -50,8 +50,8 @@ pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segme
             wanted.is_empty()
         });
     // A list that is full may leave out what is there.
-    let all_listed = reached.iter().all(|segment| segment.fields().len() < EXTRA_NAMES_MAX);
-    if !met_all && !reached.is_empty() && all_listed {
+    let all_listed = || reached.iter().all(|segment| segment.fields().len() < EXTRA_NAMES_MAX);
+    if !met_all && !reached.is_empty() && all_listed() {
         let mut known: BTreeSet<&str> = ALWAYS.into();
         for segment in &reached {
             known.extend(segment.fields().keys().map(String::as_str));
