@@ -178,13 +178,13 @@ fn a_flipped_bit_of_each_section_is_named() {
     expect_test::expect![[r#"
         rows
             Some(0) External: Parquet argument error: Parquet error: the rows do not match their checksum near byte #
-            Some(0) the rows do not match their checksum near byte #
             None Parquet metadata: the rows do not match their checksum near byte #
+            Some(0) the rows do not match their checksum near byte #
         hashes
             None the hashes section does not match its checksum
         sums
-            Some(0) the sums section does not match its checksum
             None Parquet metadata: the sums section does not match its checksum
+            Some(0) the sums section does not match its checksum
         lexicon
             None the lexicon section does not match its checksum
         tally
