@@ -34,7 +34,7 @@ use crate::tail::follow::{Settings, Tail};
 use crate::tail::reader::linger;
 use crate::watch::{Changes, Watch};
 
-mod pulse;
+pub mod pulse;
 mod reload;
 
 /// Everything is looked at again after this time where the kernel does not tell of each change.

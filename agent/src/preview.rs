@@ -1,18 +1,32 @@
-//! `logweir-agent multiline`: what of a file would be joined, record by record, with the rule that joined it.
+//! The records of an input that is read once, without following it: for `logweir-agent multiline`, which shows what would
+//! be joined and by which rule, and for searches of a pipe.
 
 use std::io::{self, Read, Write};
 
 use logweir_proto::batch::ChunkBuilder;
 
 use crate::decode::encoding::Encoding;
+use crate::decode::sink::Told;
 use crate::decode::{Close, Format, Scratch, Window, decode};
 use crate::tail::reader::{WINDOW_BYTES, window_bytes_max};
 
 /// Width of the columns before the text.
 const MARGIN: usize = 26;
 
-/// Reads `input` to its end as the agent would and prints its records.
-pub fn print(format: Format<'_>, input: &mut dyn Read, out: &mut dyn Write) -> io::Result<()> {
+/// A record and the lines of the input that it stands for, the first and the last, from 1.
+#[derive(Debug)]
+pub struct Record<'a> {
+    pub told: &'a Told,
+    pub first_line: u64,
+    pub last_line: u64,
+}
+
+/// Reads `input` to its end as the agent would and hands over its records; an error of `each` ends it.
+pub fn records(
+    format: Format<'_>,
+    input: &mut dyn Read,
+    each: &mut dyn FnMut(Record<'_>) -> io::Result<()>,
+) -> io::Result<()> {
     let mut format = format;
     let mut scratch = Scratch::telling();
     let (mut buffer, mut ended, mut offset, mut line) = (Vec::new(), false, 0u64, 1u64);
@@ -30,13 +44,10 @@ pub fn print(format: Format<'_>, input: &mut dyn Read, out: &mut dyn Write) -> i
         let mut chunk = ChunkBuilder::new(offset);
         let decoded = decode(format, Window { bytes: &buffer, mid_line, close }, &mut scratch, &mut chunk);
         let mut at = 0;
-        for record in scratch.take_told() {
-            let end = at + record.advance as usize;
+        for told in scratch.take_told() {
+            let end = at + told.advance as usize;
             let newlines = memchr::memchr_iter(b'\n', &buffer[at..end]).count() as u64;
-            let last = line + newlines.saturating_sub(1);
-            let lines = if last > line { format!("{line}-{last}") } else { line.to_string() };
-            let rule = if record.truncated { "piece" } else { record.rule.as_str() };
-            show(&format!("{lines:<14}{rule:<12}"), &record.text, out)?;
+            each(Record { told: &told, first_line: line, last_line: line + newlines.saturating_sub(1) })?;
             line += newlines;
             at = end;
         }
@@ -49,6 +60,15 @@ pub fn print(format: Format<'_>, input: &mut dyn Read, out: &mut dyn Write) -> i
             return Ok(());
         }
     }
+}
+
+/// Prints the records of `input`.
+pub fn print(format: Format<'_>, input: &mut dyn Read, out: &mut dyn Write) -> io::Result<()> {
+    records(format, input, &mut |Record { told, first_line, last_line }| {
+        let lines = if last_line > first_line { format!("{first_line}-{last_line}") } else { first_line.to_string() };
+        let rule = if told.truncated { "piece" } else { told.rule.as_str() };
+        show(&format!("{lines:<14}{rule:<12}"), &told.text, out)
+    })
 }
 
 fn show(head: &str, text: &[u8], out: &mut dyn Write) -> io::Result<()> {

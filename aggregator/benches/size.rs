@@ -219,12 +219,8 @@ fn blocks(set: &str, lines: &[Vec<u8>]) -> Vec<Arc<Block>> {
         // As in the WAL: records of 4 MB.
         let seq = ((i / 15_000) as u64) << 24 | (i % 15_000) as u64;
         builder.receive(seq, received_ns);
-        if let Some(row) = parser.row(&input) {
-            builder.push_row(&names, &row, row.time.map_or(received_ns, |(time_ns, _)| time_ns), seq);
-        } else {
-            parser.parse_found(&mut names, input, None, &mut line);
-            builder.push(&names, &line, text, line.time_ns.unwrap_or(received_ns), seq);
-        }
+        parser.read(&mut names, input, None, &mut line);
+        builder.push(&names, &line, text, line.time_ns.unwrap_or(received_ns), seq);
         if builder.is_full() {
             blocks.push(Arc::new(std::mem::take(&mut builder).finish()));
         }

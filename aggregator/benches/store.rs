@@ -76,12 +76,7 @@ fn blocks(format: &str, lines: &[Vec<u8>]) -> Vec<Arc<Block>> {
     for (i, text) in lines.iter().enumerate() {
         let received_ns = 1_795_165_860_000_000_000 + i as i64 * 1_000_000;
         line.clear();
-        parser.parse_found(
-            &mut names,
-            Input { text, time_ns: None, stream: Stream::None, received_ns },
-            None,
-            &mut line,
-        );
+        parser.read(&mut names, Input { text, time_ns: None, stream: Stream::None, received_ns }, None, &mut line);
         builder.push(&names, &line, text, line.time_ns.unwrap_or(received_ns), i as u64);
         if builder.is_full() {
             blocks.push(Arc::new(std::mem::take(&mut builder).finish()));

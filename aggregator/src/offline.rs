@@ -57,6 +57,12 @@ impl Offline {
         text: &[u8],
         received_ns: i64,
     ) -> Result<(), OfflineError> {
+        self.push_input(source, host, Input { text, time_ns: None, stream, received_ns })
+    }
+
+    /// The same for a record that may have had an envelope with a time.
+    pub fn push_input(&mut self, source: &SourceInfo, host: &str, input: Input<'_>) -> Result<(), OfflineError> {
+        let Input { text, received_ns, .. } = input;
         self.bytes += text.len() as u64;
         if self.bytes > OFFLINE_BYTES_MAX {
             return Err(OfflineError::TooMuch);
@@ -68,9 +74,10 @@ impl Offline {
         }
         let Some(parser) = self.parsers.get_mut(&source.id) else { return Ok(()) };
         self.line.clear();
-        parser.parse(&mut self.names, Input { text, time_ns: None, stream, received_ns }, &mut self.line);
-        let time_ns = self.line.time_ns.unwrap_or(received_ns);
+        parser.parse(&mut self.names, input, &mut self.line);
+        let time_ns = self.line.time_ns.or(input.time_ns).unwrap_or(received_ns);
         self.record += 1;
+        self.builder.receive(seq_of(self.record, 0), received_ns);
         self.builder.push(&self.names, &self.line, text, time_ns, seq_of(self.record, 0));
         if self.builder.is_full() { self.close_block() } else { Ok(()) }
     }

@@ -17,7 +17,7 @@ mod labels;
 pub mod line;
 mod mysql_slow;
 mod nginx;
-mod number;
+pub(crate) mod number;
 pub mod pattern;
 mod piece;
 mod plain;
@@ -35,7 +35,6 @@ use logweir_proto::formats::FORMAT_SEPARATOR;
 use logweir_proto::record::Level;
 
 use self::detect::{Aids, Detector};
-use self::form::{Form, Row};
 use self::formats::{Choice, Formats};
 use self::journald::Journal;
 use self::json::Json;
@@ -86,8 +85,6 @@ pub struct Parser {
     shapes: Shapes,
     detector: Detector,
     labels: Labels,
-    /// Of the rows that its lines have, mostly.
-    form: Option<Arc<Form>>,
     utc_offset_minutes: i16,
     buffer: Vec<u8>,
     lines: u64,
@@ -147,17 +144,17 @@ impl Parser {
             SourceKind::Docker | SourceKind::Cri | SourceKind::File | SourceKind::Json => Engine::Any,
         };
         let labels = Labels::new(info, host, names);
-        let form = match &mut engine {
-            Engine::Access(accesses) => accesses.first_mut().and_then(|access| access.form(labels.constants())),
-            _ => None,
-        };
+        if let Engine::Access(accesses) = &mut engine
+            && let Some(access) = accesses.first_mut()
+        {
+            access.begin_rows(labels.constants());
+        }
         Parser {
             engine,
             json: Json::new(names),
             shapes: Shapes::default(),
             detector: Detector::new(choice, formats, names),
             labels,
-            form: form.map(Arc::new),
             utc_offset_minutes: 0,
             buffer: Vec::new(),
             lines: 0,
@@ -173,51 +170,63 @@ impl Parser {
         self
     }
 
-    /// The row of a record that can go the short way; `None` where [`Parser::parse`] has to see.
-    #[inline]
-    pub fn row<'a>(&'a mut self, input: &Input<'a>) -> Option<Row<'a>> {
-        let form = self.form.as_ref()?;
-        let Engine::Access(accesses) = &mut self.engine else { return None };
-        if input.stream != Stream::None {
-            return None;
-        }
-        let row = accesses.first_mut()?.row(form, input.text)?;
-        self.lines += 1;
-        self.read += 1;
-        Some(row)
-    }
-
     /// Fills `line` from one record, whatever it holds.
     pub fn parse(&mut self, names: &mut Names, input: Input<'_>, line: &mut Line) {
         self.parse_with(names, input, None, line);
     }
 
-    /// The same, but for lines that are told by their values alone, see [`line::fixed`]. What the door has `found` must be
+    /// The same, but a line of a form that is known becomes a row of it, see [`form`]. What the door has `found` must be
     /// of this very text.
-    pub fn parse_found(&mut self, names: &mut Names, input: Input<'_>, found: Option<LineSpans<'_>>, line: &mut Line) {
-        let any = matches!(self.engine, Engine::Any) && self.detector.reads_json() && input.stream == Stream::None;
-        if found.is_some() || !any || input.text.first() != Some(&b'{') {
-            return self.parse_with(names, input, found.filter(|_| any), line);
+    #[inline]
+    pub fn read(&mut self, names: &mut Names, input: Input<'_>, found: Option<LineSpans<'_>>, line: &mut Line) {
+        match &mut self.engine {
+            Engine::Access(accesses) if input.stream == Stream::None => {
+                line.clear();
+                match accesses.first_mut().and_then(|access| access.row(input.text, line)) {
+                    Some(()) => (self.lines, self.read) = (self.lines + 1, self.read + 1),
+                    None => self.parse_with(names, input, None, line),
+                }
+            }
+            Engine::Any if input.stream == Stream::None && self.detector.reads_json() => match found {
+                Some(found) => self.read_found(names, input, found, line),
+                None => self.find(names, input, line),
+            },
+            _ => self.parse_with(names, input, None, line),
         }
-        let text = is_ascii(input.text) || std::str::from_utf8(input.text).is_ok();
+    }
+
+    /// Reads a line that may be JSON, of which the door has found nothing.
+    fn find(&mut self, names: &mut Names, input: Input<'_>, line: &mut Line) {
+        let may_be_json = input.text.first() == Some(&b'{');
         let mut shapes = std::mem::take(&mut self.shapes);
-        let found = if text { shapes.find(input.text) } else { None };
-        self.parse_with(names, input, found, line);
+        let is_text = may_be_json && (is_ascii(input.text) || std::str::from_utf8(input.text).is_ok());
+        match if is_text { shapes.find(input.text) } else { None } {
+            Some(found) => self.read_found(names, input, found, line),
+            None => self.parse_with(names, input, None, line),
+        }
         self.shapes = shapes;
+    }
+
+    #[inline]
+    fn read_found(&mut self, names: &mut Names, input: Input<'_>, found: LineSpans<'_>, line: &mut Line) {
+        line.clear();
+        match self.json.row(found, input.text, self.utc_offset_minutes, line) {
+            Some(()) => (self.lines, self.json_lines) = (self.lines + 1, self.json_lines + 1),
+            None => self.parse_with(names, input, Some(found), line),
+        }
     }
 
     fn parse_with(&mut self, names: &mut Names, input: Input<'_>, found: Option<LineSpans<'_>>, line: &mut Line) {
         line.clear();
-        if let Some(found) = found {
-            if self.parse_fixed(input, found, line) {
-                return;
-            }
-            line.clear();
-        }
         let raw = input.text;
         let piece = Piece::raw(raw);
-        let context =
-            Context { raw, found, utc_offset_minutes: self.utc_offset_minutes, received_ns: input.received_ns };
+        let context = Context {
+            raw,
+            found,
+            constants: self.labels.constants(),
+            utc_offset_minutes: self.utc_offset_minutes,
+            received_ns: input.received_ns,
+        };
         self.lines += 1;
         let mut text = TextReader {
             detector: &mut self.detector,
@@ -239,19 +248,6 @@ impl Parser {
         self.json_lines += text.json_lines;
         self.read += u64::from(known);
         self.finish(input, line);
-    }
-
-    /// Fills `line`, which is clear, from a line of a form that is known; false, and what was filled is worthless, where
-    /// there is none.
-    #[inline]
-    fn parse_fixed(&mut self, input: Input<'_>, found: LineSpans<'_>, line: &mut Line) -> bool {
-        if self.json.parse_fixed(found, input.text, self.utc_offset_minutes, line).is_none() {
-            return false;
-        }
-        self.labels.apply(input.stream, line);
-        self.lines += 1;
-        self.json_lines += 1;
-        true
     }
 
     /// What reads the lines of the source now, how many there were, and how many of them were of a format.

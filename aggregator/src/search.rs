@@ -40,6 +40,10 @@ pub enum Error {
     Regex { pattern: String, reason: String },
     #[error("{what} cannot be used here")]
     Unsupported { what: &'static str },
+    #[error(
+        "'{pipe}' looks at more than one event, which a live tail cannot; behind stats, count, timechart, top, rare, facets or patterns sort, head and dedup work on the table of a window"
+    )]
+    InTail { pipe: String },
     #[error("{what} is limited to {limit}; narrow the query")]
     Limit { what: &'static str, limit: u64 },
     #[error("a query in in(…) must yield one column, for example in(level:error | fields trace_id)")]
@@ -57,6 +61,7 @@ impl Error {
         match self {
             Error::Regex { .. }
             | Error::Unsupported { .. }
+            | Error::InTail { .. }
             | Error::Misplaced { .. }
             | Error::SubqueryColumns
             | Error::Width { .. } => ErrorCode::BadRequest,

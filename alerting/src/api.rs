@@ -268,6 +268,7 @@ fn rule_json(handle: &Handle, rule: &Rule) -> Value {
         "name": rule.name,
         "file": format!("{}:{}", rule.file, rule.at.line),
         "owner": rule.owner,
+        "time": rule.time.as_str(),
         "labels": rule.labels,
         "queries": queries,
         "levels": levels,

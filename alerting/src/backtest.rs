@@ -141,6 +141,7 @@ pub async fn run(
     }
     outcome.lines.sort_by(|a, b| a.0.cmp(&b.0));
     outcome.report.rules.sort_by(|a, b| a.rule.cmp(&b.rule));
+    outcome.report.warnings.extend(replay::unreceived(set, &plan, source.received_since_ns()));
     outcome.report.from = plan.from;
     outcome.report.to = plan.to;
     let told = tokio::task::spawn_blocking(move || pages::count(drafts, routing.as_deref(), plan.to));

@@ -32,7 +32,7 @@ use crate::service::Live;
 use crate::source::QuerySource;
 use crate::state::store::{CURSORS, HOSTS, INSTANCES, PATTERNS, RULES, SEEN, SERIES, Store, StoreError, View};
 
-pub(crate) use ask::{Counted, given};
+pub(crate) use ask::{Counted, about, given};
 pub(crate) use commit::Work;
 pub(crate) use draft::{Draft, Maker};
 pub use draft::{Links, episode_id};

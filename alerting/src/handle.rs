@@ -119,7 +119,9 @@ impl Handle {
     /// Ends a silence now.
     pub async fn unsilence(&self, id: &str) -> Result<Silence, SilenceError> {
         let (now_wall, id) = (self.clock.now_ns(), id.to_owned());
-        self.write(move |tx| change(tx, |tx| silence::expire(tx, &id, now_wall))).await?
+        let ended = self.write(move |tx| change(tx, |tx| silence::expire(tx, &id, now_wall))).await??;
+        tracing::info!(id = ended.id, author = ended.author, "a silence was ended");
+        Ok(ended)
     }
 
     /// Notes that somebody has an alert in hand. `false`: it does not fire.
@@ -335,6 +337,7 @@ fn why_json(
         "first_values": episode.first_values,
         "acknowledged": episode.extra.ack.as_ref().map(|ack| json!({"by": ack.by, "at": rfc3339(ack.wall), "until": ack.until_wall.map(rfc3339), "comment": ack.comment, "holds": episode.acked(now_wall).is_some()})),
         "flapping": episode.extra.flapping,
+        "lineage": episode.annotations.get("lineage"),
         "routes_now": goes,
         "not_told": quiet,
         "told": told,

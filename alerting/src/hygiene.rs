@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use logweir_proto::query::ast::{Filter, Query, Test};
 use logweir_proto::query::parse::parse;
-use logweir_rules::model::{Kind, Rule, RuleSet, Severity};
+use logweir_rules::model::{Kind, LineTime, Rule, RuleSet, Severity};
 use logweir_rules::names;
 use logweir_rules::signal::{PATTERN_LABEL, quote_field};
 use logweir_runtime::clock::rfc3339;
 use serde::Serialize;
 
+use crate::evaluate::about;
 use crate::notify::canary;
 use crate::notify::text::span_text;
 use crate::source::QuerySource;
@@ -179,7 +180,7 @@ pub fn judge(past: &Past, now_wall: i64) -> Vec<Finding> {
 pub struct Prober<'a> {
     source: &'a dyn QuerySource,
     now_wall: i64,
-    known: BTreeMap<String, bool>,
+    known: BTreeMap<(LineTime, String), bool>,
 }
 
 impl<'a> Prober<'a> {
@@ -188,20 +189,23 @@ impl<'a> Prober<'a> {
     }
 
     /// Whether any line of the last week is found. `None`: there were too many questions, or there is no answer.
-    async fn any(&mut self, query: &str) -> Option<bool> {
-        if let Some(known) = self.known.get(query) {
+    async fn any(&mut self, time: LineTime, query: &str) -> Option<bool> {
+        let key = (time, query.to_owned());
+        if let Some(known) = self.known.get(&key) {
             return Some(*known);
         }
         if self.known.len() >= QUERIES_MAX {
             return None;
         }
         let from_ns = self.now_wall.saturating_sub(LOOK_BACK_NS);
-        let answer = self.source.query(query, from_ns, self.now_wall, 1).await.ok()?;
+        let text =
+            if time == LineTime::Ingest && query.trim() != "*" { format!("({query})") } else { query.to_owned() };
+        let answer = about(self.source, time, &text, (from_ns, self.now_wall), 1).await.ok()?;
         let any = !answer.rows.is_empty();
         if !any && !answer.complete {
             return None;
         }
-        self.known.insert(query.to_owned(), any);
+        self.known.insert(key, any);
         Some(any)
     }
 
@@ -216,7 +220,7 @@ impl<'a> Prober<'a> {
         };
         for (filter, fields) in asked(rule) {
             let filter = names::resolve(&filter);
-            let matches = self.any(&filter).await;
+            let matches = self.any(rule.time, &filter).await;
             if matches == Some(false) {
                 found(Trouble::MatchesNothing, format!("no line of the last 7 days matches {filter}"));
             }
@@ -224,7 +228,7 @@ impl<'a> Prober<'a> {
             // The fields of a filter that finds something are there.
             let own = own.into_iter().filter(|_| matches == Some(false));
             for field in own.chain(fields).collect::<BTreeSet<String>>() {
-                if self.any(&format!("{}:*", quote_field(&field))).await == Some(false) {
+                if self.any(rule.time, &format!("{}:*", quote_field(&field))).await == Some(false) {
                     found(Trouble::NoSuchField, format!("no line of the last 7 days has the field '{field}'"));
                 }
             }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use logweir_rules::model::RuleSet;
+use logweir_rules::model::{Group, LineTime, RuleSet};
 use logweir_runtime::clock::Clock;
 use logweir_runtime::drain::Drain;
 use logweir_runtime::secrets::Secret;
@@ -22,7 +22,7 @@ use crate::handle::Handle;
 use crate::notify::links::Signer;
 use crate::notify::sender::Sender;
 use crate::notify::{canary, heartbeat, outbox};
-use crate::route::Routing;
+use crate::route::{Routing, outlook};
 use crate::source::{QuerySource, Shared};
 use crate::state::store::{CURSORS, KEYS, MARKS, Store, StoreError, Tx};
 use crate::watch::Watcher;
@@ -392,6 +392,9 @@ impl Service {
         self.live.set_commit(self.settings.rules.iter().find_map(|path| commit::of(path)));
         match check::load(&sources, &crate::route::file::process_environment) {
             Ok(loaded) => {
+                for doubt in loaded.routing.iter().flat_map(outlook::unreadable) {
+                    tracing::warn!(doubt, "a receiver cannot be reached");
+                }
                 self.live.set_routing(loaded.routing.map(Arc::new));
                 let rules = Arc::new(loaded.rules);
                 match self.evaluator.set_rules(Arc::clone(&rules)).await {
@@ -424,7 +427,8 @@ impl Service {
 /// How often the groups want to hear of idle sources that wait for them and are evaluated more often than agents speak by
 /// themselves.
 fn marks_every_ns(rules: &RuleSet) -> Option<i64> {
-    let impatient = rules.groups.iter().filter(|group| group.delay_auto && group.every_ns < MARKS_EVERY_NS);
+    let waits = |group: &Group| group.delay_auto && group.goes_by(LineTime::Event);
+    let impatient = rules.groups.iter().filter(|group| waits(group) && group.every_ns < MARKS_EVERY_NS);
     impatient.map(|group| group.every_ns).min()
 }
 

@@ -48,6 +48,8 @@ pub struct Arrival {
     /// The event times between which they lie, both included.
     pub oldest_ns: i64,
     pub newest_ns: i64,
+    /// Between which times they were received, both included.
+    pub received: (i64, i64),
 }
 
 /// What is known of the agent of a host besides its lines.
@@ -106,6 +108,16 @@ pub trait QuerySource: Send + Sync + 'static {
 
     /// The time of the oldest event.
     fn oldest_ns(&self) -> Option<i64> {
+        None
+    }
+
+    /// Everything that was received before this time is searchable; `None`: nobody can say.
+    fn searchable_upto_ns(&self) -> Option<i64> {
+        None
+    }
+
+    /// There are lines whose receive time is not known, and all of them were received before this; `None`: there are none.
+    fn received_since_ns(&self) -> Option<i64> {
         None
     }
 

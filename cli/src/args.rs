@@ -18,7 +18,7 @@ pub use anomaly::{AnomalyArgs, AnomalyDetector, AnomalyDirection, AnomalySensiti
 pub use client::{
     ContextArgs, ExplainArgs, ExportArgs, FieldsArgs, ImportFrom, ListArgs, ListFormat, OutputFormat, PatternsArgs,
     RangeArgs, ReportFormat, RulesBacktest, RulesCheck, RulesCommand, RulesImport, RulesPreview, RulesTest, SearchArgs,
-    ServerArgs, SourcesArgs, StdinFormat, TailArgs,
+    ServerArgs, SourcesArgs, StdinFormat, TailArgs, stdin_format,
 };
 pub use server::{CheckArgs, CompletionsArgs, FsckArgs, ServeArgs, TokensCommand, UpArgs};
 

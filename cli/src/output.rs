@@ -16,7 +16,7 @@ mod value;
 use std::io::{self, Write};
 
 use logweir_proto::api::Row;
-use logweir_proto::csv::EVENT_COLUMNS;
+use logweir_proto::csv::event_columns;
 use logweir_proto::record::EventId;
 
 pub use console::{Console, Ink, Style};
@@ -56,12 +56,12 @@ pub fn printer(format: OutputFormat, fields: &[String], query: &str) -> Box<dyn 
     }
 }
 
-/// The columns to show: those asked for, else those of the answer, else the usual ones of events.
+/// The columns to show: those asked for, else those of the answer, which for events may be the usual ones.
 fn columns(asked: &[String], shape: &Shape) -> Vec<String> {
     if !asked.is_empty() {
         asked.to_vec()
     } else if shape.events {
-        EVENT_COLUMNS.map(str::to_owned).to_vec()
+        event_columns(&shape.columns)
     } else {
         shape.columns.clone()
     }

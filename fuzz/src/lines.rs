@@ -68,12 +68,8 @@ pub fn block(kind: SourceKind, format: &str, lines: &[&[u8]]) -> Block {
             last_ns = told.filter(|time_ns| (last_ns..=NOW_NS).contains(time_ns)).unwrap_or(last_ns);
             last_ns
         };
-        if let Some(row) = parser.row(&input) {
-            builder.push_row(&names, &row, rising(row.time.map(|(time_ns, _)| time_ns)), seq as u64);
-        } else {
-            parser.parse_found(&mut names, input, None, &mut line);
-            builder.push(&names, &line, text, rising(line.time_ns), seq as u64);
-        }
+        parser.read(&mut names, input, None, &mut line);
+        builder.push(&names, &line, text, rising(line.time_ns), seq as u64);
     }
     builder.finish()
 }

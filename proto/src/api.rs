@@ -259,6 +259,9 @@ impl Warning {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QueryAnswer {
     pub columns: Vec<String>,
+    /// Rows are events; otherwise a pipe made them.
+    #[serde(default)]
+    pub events: bool,
     pub rows: Vec<Row>,
     pub warnings: Vec<Warning>,
     pub end: End,
@@ -372,6 +375,17 @@ pub struct SourceStatus {
     pub ranges: Vec<(u64, u64)>,
     /// RFC 3339 of the last batch that named it.
     pub last_seen: String,
+    /// All of its lines up to this time are stored, as its agent says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covered_to: Option<String>,
+    /// Bytes that stand in the files and the spool of its agent, all of its sources together, and are not stored yet.
+    #[serde(default)]
+    pub agent_lag_bytes: u64,
+    /// Lines that its agent lost since it started, and those that it cut because they were too long.
+    #[serde(default)]
+    pub agent_dropped_lines: u64,
+    #[serde(default)]
+    pub agent_truncated_lines: u64,
     pub gaps: Vec<SourceGap>,
 }
 

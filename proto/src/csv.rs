@@ -7,6 +7,19 @@ use crate::api::Row;
 /// The columns of events when nobody names any.
 pub const EVENT_COLUMNS: [&str; 5] = ["time", "level", "service", "host", "message"];
 
+/// What an answer names first where a query leaves the choice of columns to it.
+const USUAL: [&str; 4] = ["time", "level", "service", "message"];
+
+/// The columns of events whose answer names these: the usual ones and what pipes made, or those that a pipe chose.
+pub fn event_columns(columns: &[String]) -> Vec<String> {
+    let usual = columns.len() >= USUAL.len() && columns.iter().zip(USUAL).all(|(column, usual)| column == usual);
+    if !columns.is_empty() && !usual {
+        return columns.to_vec();
+    }
+    let made = columns.iter().skip(USUAL.len()).filter(|made| !EVENT_COLUMNS.contains(&made.as_str()));
+    EVENT_COLUMNS.iter().map(|name| (*name).to_owned()).chain(made.cloned()).collect()
+}
+
 /// The first line.
 pub fn header(columns: &[String]) -> String {
     let names: Vec<String> = columns.iter().map(|name| quote(name)).collect();
@@ -62,5 +75,16 @@ mod tests {
         let row = row.as_object().expect("an object");
         assert_eq!(header(&columns), "a,b,c,d,e,f\r\n");
         assert_eq!(line(&columns, row), "\"'=1+1\",-5,\"x,\"\"y\"\"\",\"1, z\",,\r\n");
+    }
+
+    #[test]
+    fn events_have_the_usual_columns_unless_a_pipe_chose_others() {
+        let of =
+            |columns: &str| event_columns(&columns.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).join(" ");
+        assert_eq!(of(""), "time level service host message");
+        assert_eq!(of("time level service message"), "time level service host message");
+        assert_eq!(of("time level service message n host"), "time level service host message n");
+        assert_eq!(of("status path"), "status path");
+        assert_eq!(of("time level service"), "time level service");
     }
 }

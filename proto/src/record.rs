@@ -99,10 +99,10 @@ impl Level {
         }
     }
 
-    /// Reads the spellings that loggers use: words of syslog, NGINX, Java, Python and Go in any case, single letters
-    /// (`E`), and nothing else; numbers are a matter of the format that carries them.
+    /// Reads the spellings that loggers use: words of syslog, NGINX, Java, Python and Go in any case, what Go's
+    /// consoles cut them to (`wrn`, `eror`), single letters (`E`), and nothing else; numbers are a matter of the format that carries them.
     pub fn parse(word: &[u8]) -> Option<Level> {
-        let mut lower = [0u8; 12];
+        let mut lower = [0u8; 13];
         if word.is_empty() || word.len() > lower.len() {
             return None;
         }
@@ -110,12 +110,13 @@ impl Level {
         lower.copy_from_slice(word);
         lower.make_ascii_lowercase();
         Some(match &*lower {
-            b"trace" | b"verbose" | b"silly" | b"finest" | b"finer" | b"t" => Level::Trace,
-            b"debug" | b"fine" | b"config" | b"d" => Level::Debug,
-            b"info" | b"information" | b"informational" | b"notice" | b"log" | b"http" | b"i" => Level::Info,
-            b"warn" | b"warning" | b"w" => Level::Warn,
-            b"error" | b"err" | b"severe" | b"e" => Level::Error,
-            b"fatal" | b"critical" | b"crit" | b"alert" | b"emerg" | b"emergency" | b"panic" | b"f" => Level::Fatal,
+            b"trace" | b"verbose" | b"silly" | b"finest" | b"finer" | b"trc" | b"trac" | b"t" => Level::Trace,
+            b"debug" | b"fine" | b"config" | b"dbg" | b"debu" | b"dbug" | b"d" => Level::Debug,
+            b"info" | b"information" | b"informational" | b"notice" | b"log" | b"http" | b"inf" | b"i" => Level::Info,
+            b"warn" | b"warning" | b"wrn" | b"w" => Level::Warn,
+            b"error" | b"err" | b"erro" | b"eror" | b"severe" | b"e" => Level::Error,
+            b"fatal" | b"critical" | b"crit" | b"alert" | b"emerg" | b"emergency" | b"panic" | b"dpanic" | b"ftl"
+            | b"fata" | b"pnc" | b"pani" | b"f" => Level::Fatal,
             _ => return None,
         })
     }
@@ -266,9 +267,18 @@ mod tests {
     #[test]
     fn levels_are_ordered_and_read_in_the_spellings_of_loggers() {
         assert!(Level::Warn < Level::Error);
-        for (word, level) in
-            [("WARNING", Level::Warn), ("emerg", Level::Fatal), ("Notice", Level::Info), ("E", Level::Error)]
-        {
+        for (word, level) in [
+            ("WARNING", Level::Warn),
+            ("emerg", Level::Fatal),
+            ("Notice", Level::Info),
+            ("E", Level::Error),
+            ("eror", Level::Error),
+            ("DBUG", Level::Debug),
+            ("wrn", Level::Warn),
+            ("ftl", Level::Fatal),
+            ("Informational", Level::Info),
+            ("dpanic", Level::Fatal),
+        ] {
             assert_eq!(Level::parse(word.as_bytes()), Some(level), "{word}");
         }
         assert_eq!(Level::parse(b"errors"), None);

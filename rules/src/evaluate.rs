@@ -7,6 +7,7 @@
 mod facts;
 mod filled;
 mod instance;
+mod lineage;
 mod look;
 mod observe;
 mod patterns;
@@ -28,6 +29,7 @@ pub use facts::SERIES_PER_RULE_MAX;
 use facts::{Reader, View, is_match};
 use instance::{Facts, Next};
 pub use instance::{Instance, Phase, Timer};
+pub use lineage::ABSORBED_NAMED_MAX;
 pub use look::{Branch, Looked, look};
 pub use observe::{Coverage, Deploy, Observation, PatternLine, SourceState, Sources};
 pub use patterns::{DIGEST, PATTERNS_PER_SCOPE_MAX, SCOPES_PER_RULE_MAX, Scope};
@@ -91,15 +93,26 @@ pub enum Change {
 /// Why it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    Became { when: String },
-    Held { when: String, for_ns: i64 },
+    Became {
+        when: String,
+    },
+    Held {
+        when: String,
+        for_ns: i64,
+    },
     NoLongerTrue,
     NotRecovered,
-    Recovered { held_ns: i64 },
+    Recovered {
+        held_ns: i64,
+    },
     NoLines,
     QueryFailed(String),
     Undecided(String),
-    Forgotten { silent_ns: i64 },
+    Forgotten {
+        silent_ns: i64,
+    },
+    /// What became of a pattern that was new.
+    NotNew(String),
     RuleChanged,
     RuleRemoved,
 }
@@ -119,6 +132,7 @@ impl fmt::Display for Reason {
             Reason::QueryFailed(error) => write!(f, "the query failed: {error}"),
             Reason::Undecided(reason) => write!(f, "undecided: {reason}"),
             Reason::Forgotten { silent_ns } => write!(f, "silent for {}, forgotten", span(silent_ns)),
+            Reason::NotNew(why) => f.write_str(why),
             Reason::RuleChanged => f.write_str("the grouping of the rule was changed"),
             Reason::RuleRemoved => f.write_str("the rule was removed"),
         }

@@ -86,6 +86,10 @@ fn unique_names(groups: &[Group], seen: &mut HashMap<String, String>, problems: 
 
 fn read_file(root: &Node, marks: &mut Vec<Mark>, problems: &mut Problems) -> Vec<Group> {
     let Some(mut fields) = Fields::new(root, "a rule file", problems) else { return Vec::new() };
+    if let Some(route) = fields.get("route") {
+        problems.add(route.at, "this is a routing file, not a rule file: `logweir check --config FILE` reads it");
+        return Vec::new();
+    }
     if let Some(version) = fields.require("version", problems) {
         problems.integer(version, "version", 1..=1);
     }

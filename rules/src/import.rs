@@ -2,6 +2,7 @@
 //!
 //! What comes out is a rule file to read, to test and to keep; nothing is imported behind anyone's back.
 
+mod alertmanager;
 mod elastalert;
 mod logql;
 mod prometheus;
@@ -10,6 +11,7 @@ mod sigma;
 use logweir_proto::text::format_duration;
 use logweir_proto::yaml::{self, Entry, Node, Problem, Problems, Value};
 
+pub use alertmanager::alertmanager;
 pub use elastalert::elastalert;
 pub use prometheus::prometheus;
 pub use sigma::sigma;
@@ -19,6 +21,7 @@ pub use sigma::sigma;
 pub struct Imported {
     /// A rule file, with what did not map as comments at its beginning; empty when nothing did.
     pub text: String,
+    /// Rules, or routes.
     pub rules: usize,
     /// What has no equivalent, each with its place.
     pub unmapped: Vec<String>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use logweir_proto::yaml::{At, Problem};
 
 use crate::condition::{Condition, Values};
-use crate::model::{Group, Kind, Rule, RuleSet, Severity};
+use crate::model::{Group, Kind, LineTime, Rule, RuleSet, Severity};
 
 /// Fields that have a value of their own in nearly every line.
 const UNBOUNDED: [&str; 12] = [
@@ -77,6 +77,10 @@ fn rule_warnings(group: &Group, rule: &Rule) -> Vec<Problem> {
     for label in rule.by().iter().filter(|label| UNBOUNDED.contains(&label.as_str())) {
         let hint = "group by something that has few values, and show this one with context.top";
         warn(format!("'by' has '{label}', which makes an alert of nearly every line"), hint);
+    }
+    if rule.time == LineTime::Ingest && group.goes_by(LineTime::Event) {
+        let hint = "give it a group of its own: there it waits for no source";
+        warn("'time: ingest' beside rules by event time is evaluated when these are".to_owned(), hint);
     }
     if let Kind::Slo(slo) = &rule.kind
         && slo.period_ns > RETENTION_DEFAULT_NS
@@ -182,6 +186,26 @@ mod tests {
         // Every expectation of a group by message would be an alert of its own.
         let text = warnings("        levels: {info: {when: n > 1}}\n        tests: []\n").replace("host", "message");
         assert!(text.contains("no tests"));
+    }
+
+    #[test]
+    fn a_rule_by_receipt_should_wait_for_nobody() {
+        let rule = |name: &str, time: &str| {
+            format!(
+                "      - {{alert: {name}, time: {time}, signals: {{n: {{filter: '*', agg: count, window: 5m}}}}, levels: {{info: {{when: n > 1}}}}, summary: s, tests: [{{name: t, expect: [{{at: 1m, state: ok}}]}}]}}\n"
+            )
+        };
+        let said = |times: [&str; 2]| {
+            let text =
+                format!("version: 1\ngroups:\n  - name: g\n    rules:\n{}{}", rule("A", times[0]), rule("B", times[1]));
+            let set = file::load([("r.yaml", text.as_str())]).unwrap_or_else(|p| panic!("{p:?}"));
+            lint(&set).iter().map(|p| format!("{p}\n")).collect::<String>()
+        };
+        expect_test::expect![[r#"
+            r.yaml:6:9: B: 'time: ingest' beside rules by event time is evaluated when these are (give it a group of its own: there it waits for no source)
+        "#]]
+        .assert_eq(&said(["event", "ingest"]));
+        assert_eq!(said(["ingest", "ingest"]), "");
     }
 
     #[test]

@@ -107,6 +107,13 @@ pub struct Group {
     pub rules: Vec<Arc<Rule>>,
 }
 
+impl Group {
+    /// Whether any of its rules sees lines by this time.
+    pub fn goes_by(&self, time: LineTime) -> bool {
+        self.rules.iter().any(|rule| rule.time == time)
+    }
+}
+
 /// A text with `{{ … }}` in it, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
@@ -123,6 +130,8 @@ pub struct Rule {
     /// A name of its own outside of Logweir, shown in messages.
     pub id: Option<String>,
     pub status: Status,
+    /// By which time its windows see lines.
+    pub time: LineTime,
     pub kind: Kind,
     /// The labels by which its instances are told apart.
     pub by: Vec<String>,
@@ -181,7 +190,7 @@ pub enum SignalSource {
 }
 
 /// A number per group of lines: `FILTER | stats AGG as v by BY` over `[end - window, end)`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SignalQuery {
     pub filter: String,
     pub agg: Agg,
@@ -190,6 +199,28 @@ pub struct SignalQuery {
     pub by: Vec<String>,
     /// The window ends this long before the time of the evaluation.
     pub shift_ns: i64,
+    pub time: LineTime,
+}
+
+/// Which of its two times says when a line was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum LineTime {
+    /// What the line tells.
+    #[default]
+    Event,
+    /// When the server received it: no clock of a host has a part in it, and nothing is late.
+    Ingest,
+}
+
+impl LineTime {
+    pub const ALL: [LineTime; 2] = [LineTime::Event, LineTime::Ingest];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LineTime::Event => "event",
+            LineTime::Ingest => "ingest",
+        }
+    }
 }
 
 /// What a rule is about, besides its signals.
@@ -296,8 +327,9 @@ pub enum OnUndecided {
     Fire,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Agg {
+    #[default]
     Count,
     Sum,
     Avg,
@@ -490,6 +522,8 @@ pub struct Expectation {
     pub labels: Labels,
     pub summary: Option<ExpectText>,
     pub value: BTreeMap<String, ExpectValue>,
+    /// Who is told of it, by the routing file that the tests are run with.
+    pub receivers: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -6,14 +6,11 @@ use logweir_proto::pattern::trace;
 use logweir_proto::record::field;
 
 use crate::evaluate::PatternLine;
-use crate::model::{Agg, Kind, Labels, Pattern, Rule, Signal, SignalQuery, SignalSource};
+use crate::model::{Agg, Kind, Labels, LineTime, Pattern, Rule, Signal, SignalQuery, SignalSource};
 use crate::names;
 
 /// Name of the column that holds the number.
 pub const VALUE_COLUMN: &str = "v";
-
-/// Name of the column that holds the beginning of a bucket.
-pub const TIME_COLUMN: &str = "time";
 
 /// Windows as long as this are counted in whole minutes, so that they can be sums of minutes.
 pub const LONG_WINDOW_NS: i64 = 3600 * 1_000_000_000;
@@ -27,6 +24,33 @@ pub const LABEL_CHARS_MAX: usize = 500;
 pub const PATTERN_LABEL: &str = "pattern";
 
 pub use crate::table::Table;
+
+impl LineTime {
+    /// The field that holds it.
+    pub const fn column(self) -> &'static str {
+        match self {
+            LineTime::Event => field::TIME,
+            LineTime::Ingest => field::INGESTED,
+        }
+    }
+
+    /// A query about the lines of `[from_ns, to_ns)`: its text, and the event times to look at. A line of any time may
+    /// be received at any.
+    pub fn about(self, text: &str, (from_ns, to_ns): (i64, i64)) -> (String, i64, i64) {
+        match self {
+            LineTime::Event => (text.to_owned(), from_ns, to_ns),
+            LineTime::Ingest => (self.bounded(text, (from_ns, to_ns)), i64::MIN, i64::MAX),
+        }
+    }
+
+    /// A query with the range within its text.
+    pub fn bounded(self, text: &str, (from_ns, to_ns): (i64, i64)) -> String {
+        let time = |ns| jiff::Timestamp::from_nanosecond(i128::from(ns)).unwrap_or_default();
+        let (column, from, to) = (self.column(), time(from_ns), time(to_ns));
+        // Before the text: this may end in a comment, or in pipes.
+        format!("{column}>={from:.9} {column}<{to:.9} {text}")
+    }
+}
 
 impl SignalQuery {
     /// The query in the search language.
@@ -44,7 +68,7 @@ impl SignalQuery {
         format!("{} | stats {agg} as {VALUE_COLUMN}{by}", grouped(&names::resolve(&self.filter)))
     }
 
-    /// The range of event time that it asks about in an evaluation at `at`. Windows of [`LONG_WINDOW_NS`] and more are
+    /// The range of time, of whichever it goes by, that it asks about in an evaluation at `at`. Windows of [`LONG_WINDOW_NS`] and more are
     /// counted in whole minutes.
     pub fn range(&self, at: i64) -> (i64, i64) {
         let end = at.saturating_sub(self.shift_ns);
@@ -57,9 +81,9 @@ impl SignalQuery {
         matches!(self.agg, Agg::Count | Agg::Rate)
     }
 
-    /// The query that counts its lines in buckets of time; the bucket is in [`TIME_COLUMN`].
+    /// The query that counts its lines in buckets of time; the bucket is in [`LineTime::column`].
     pub fn buckets_text(&self, width_ns: i64) -> String {
-        let mut by = format!("bin({TIME_COLUMN}, {}s)", width_ns / 1_000_000_000);
+        let mut by = format!("bin({}, {}s)", self.time.column(), width_ns / 1_000_000_000);
         for column in columns(&self.by) {
             by.push_str(", ");
             by.push_str(&quote_field(column));
@@ -155,7 +179,7 @@ impl Pattern {
                 names.push(name);
             }
         }
-        format!("{} | fields {}", names::resolve(&self.filter), names.join(", "))
+        format!("{} | fields {}", grouped(&names::resolve(&self.filter)), names.join(", "))
     }
 
     /// What the rule looks at in a row; `None` when it has no such field.
@@ -237,7 +261,7 @@ impl Rule {
         let mut names = vec!["partial"];
         names.extend(self.expected.map(|_| "source_state"));
         match &self.kind {
-            Kind::Pattern(_) => names.extend(["template", "deploy", "first_seen", "ticket"]),
+            Kind::Pattern(_) => names.extend(["template", "deploy", "first_seen", "ticket", "lineage"]),
             Kind::Anomaly(_) => names.push("explain"),
             Kind::Threshold | Kind::Slo(_) | Kind::Compare(_) => {}
         }
@@ -327,7 +351,8 @@ mod tests {
 
     fn query(filter: &str, agg: Agg, field: Option<&str>, by: &[&str]) -> SignalQuery {
         let by = by.iter().map(|label| (*label).to_owned()).collect();
-        SignalQuery { filter: filter.to_owned(), agg, field: field.map(str::to_owned), window_ns: 1, by, shift_ns: 0 }
+        let (filter, field) = (filter.to_owned(), field.map(str::to_owned));
+        SignalQuery { filter, agg, field, window_ns: 1, by, ..SignalQuery::default() }
     }
 
     #[test]
@@ -345,9 +370,9 @@ mod tests {
         };
         assert_eq!(
             pattern(None).query(),
-            "level>=error | fields app, service, env, message, exception.type, exception.stack"
+            "(level>=error) | fields app, service, env, message, exception.type, exception.stack"
         );
-        assert_eq!(pattern(Some("user id")).query(), "level>=error | fields app, service, env, `user id`");
+        assert_eq!(pattern(Some("user id")).query(), "(level>=error) | fields app, service, env, `user id`");
         let row = |message: &str, stack: &str| {
             let row = serde_json::json!({"service": "api", "env": "prod", "message": message, "exception.type": "ShopError", "exception.stack": stack});
             pattern(None).line(row.as_object().expect("an object"), 7).expect("a line")

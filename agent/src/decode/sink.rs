@@ -31,6 +31,9 @@ pub struct Told {
     pub text: Vec<u8>,
     /// Bytes of the file that it stands for.
     pub advance: u64,
+    /// The time of its envelope.
+    pub time_ns: Option<i64>,
+    pub stream: Stream,
     pub truncated: bool,
     pub rule: Rule,
 }
@@ -52,7 +55,8 @@ impl<'a> Sink<'a> {
         let advance = self.mapped.as_mut().map_or(cut.advance, |mapped| mapped.file_bytes(cut.advance));
         self.chunk.push(cut.text, advance, cut.time_ns, cut.stream, cut.truncated);
         if let Some(told) = &mut self.told {
-            told.push(Told { text: cut.text.to_vec(), advance, truncated: cut.truncated, rule: cut.rule });
+            let Cut { text, time_ns, stream, truncated, rule, .. } = cut;
+            told.push(Told { text: text.to_vec(), advance, time_ns, stream, truncated, rule });
         }
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A batch without lines says that the agent lives, when there was no other for this time.
-pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
+pub(super) const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 /// A server whose rules wait for the watermarks of idle sources may ask for more of them, but not for more than this.
-pub const HEARTBEAT_EVERY_MIN: Duration = Duration::from_secs(1);
+pub(super) const HEARTBEAT_EVERY_MIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pulse {

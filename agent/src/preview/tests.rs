@@ -44,3 +44,27 @@ fn a_file_larger_than_a_window_is_shown_once() {
     assert_eq!(shown.lines().count(), 60_000);
     assert!(shown.ends_with("60000         single      line 59999\n"));
 }
+
+#[test]
+fn pieces_in_envelopes_are_joined_with_their_time_and_stream() {
+    let input = concat!(
+        "2026-11-20T09:18:45.5+00:00 stdout P one \n",
+        "2026-11-20T09:18:46+00:00 stderr F oops\n",
+        "2026-11-20T09:18:47+00:00 stdout F line\n",
+    );
+    let mut seen = Vec::new();
+    let format = Format::new(SourceKind::Cri, "", &Multiline::Auto, 64 << 10);
+    let read = records(format, &mut input.as_bytes(), &mut |record| {
+        let told = record.told;
+        seen.push((String::from_utf8_lossy(&told.text).into_owned(), told.stream.as_str(), told.time_ns));
+        Ok(())
+    });
+    read.expect("memory is read");
+    assert_eq!(
+        seen,
+        [
+            ("oops".to_owned(), Some("stderr"), Some(1_795_166_326_000_000_000)),
+            ("one line".to_owned(), Some("stdout"), Some(1_795_166_325_500_000_000)),
+        ]
+    );
+}

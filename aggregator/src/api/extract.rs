@@ -16,8 +16,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Query<T>, ApiError> {
         axum::extract::Query::try_from_uri(&parts.uri)
             .map(|axum::extract::Query(parameters)| Query(parameters))
-            .map_err(|error| ApiError::bad_request(format!("the parameters: {}", error.body_text())))
+            .map_err(|error| bad_parameters(&error.body_text()))
     }
+}
+
+/// A mistake in the query string, without what the framework puts before it.
+pub fn bad_parameters(text: &str) -> ApiError {
+    let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
+    ApiError::bad_request(format!("the parameters: {text}"))
 }
 
 /// The variable parts of the path.

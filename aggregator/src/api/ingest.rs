@@ -60,8 +60,8 @@ pub async fn batches(State(app): State<App>, request: Request<Body>) -> Result<J
     let now_ns = app.clock.now_ns();
     let mut ticket = app.admission.wait(now_ns).await?;
     let bytes = read_body_into(request, BATCH_BYTES_MAX, Some(&mut ticket)).await?;
-    let tenant = principal.tenant;
-    let received = app.ingest_pool.run(move || Received::decode(tenant, now_ns, bytes, ticket)).await;
+    let (tenant, received_ns) = (principal.tenant, ticket.receive(&app.admission, app.clock.now_ns()));
+    let received = app.ingest_pool.run(move || Received::decode(tenant, received_ns, bytes, ticket)).await;
     let received = received.map_err(super::query::busy)?.map_err(receive_error)?;
     app.admission.charge(received.body.bytes() as u64, now_ns);
     let (unknown, heartbeat_ms) = (app.sources.observe(&received.header, now_ns), app.sources.heartbeat_ms());
@@ -87,9 +87,10 @@ pub async fn ingest(
     let mut ticket = app.admission.wait(now_ns).await?;
     let wire_max = if encoding.is_some() { INGEST_WIRE_BYTES_MAX } else { INGEST_BYTES_MAX };
     let bytes = read_body_into(request, wire_max, Some(&mut ticket)).await?;
+    let received_ns = ticket.receive(&app.admission, app.clock.now_ns());
     let parsed = app
         .ingest_pool
-        .run(move || decode_json(&principal, now_ns, &sender, encoding.as_deref(), &bytes, ticket))
+        .run(move || decode_json(&principal, received_ns, &sender, encoding.as_deref(), &bytes, ticket))
         .await;
     let (received, mut answer) = parsed.map_err(super::query::busy)??;
     if let Some(received) = received {
@@ -106,7 +107,7 @@ pub async fn ingest(
 
 fn decode_json(
     principal: &Principal,
-    now_ns: i64,
+    received_ns: i64,
     sender: &json::Sender,
     encoding: Option<&str>,
     bytes: &Bytes,
@@ -121,7 +122,7 @@ fn decode_json(
         return Ok((None, answer));
     }
     let batch = json::batch(sender, &objects.texts).map_err(|error| receive_error(error.into()))?;
-    let received = Received::built(principal.tenant.clone(), now_ns, batch, objects.into_spans(), ticket)
+    let received = Received::built(principal.tenant.clone(), received_ns, batch, objects.into_spans(), ticket)
         .map_err(receive_error)?;
     Ok((Some(received), answer))
 }

@@ -31,6 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::format::Writer;
 use super::App;
 use super::error::ApiError;
+use super::extract::bad_parameters;
 use super::ingest::read_body;
 use super::queries::Open;
 use crate::auth::Scope;
@@ -71,12 +72,16 @@ impl Asked {
         if limit == 0 || limit > LIMIT_MAX {
             return Err(ApiError::bad_request(format!("limit has to be 1 to {LIMIT_MAX}: page with the cursor")));
         }
+        let query = parse_query(&request.query)?;
+        let from_ns = time_of("from", request.from.as_deref(), now_ns)?;
+        let to_ns = time_of("to", request.to.as_deref(), now_ns)?;
+        begins_before_its_end(&query, from_ns, to_ns, now_ns)?;
         Ok(Asked {
             who: who.to_owned(),
             text: request.query.clone(),
-            query: parse_query(&request.query)?,
-            from_ns: time_of("from", request.from.as_deref(), now_ns)?,
-            to_ns: time_of("to", request.to.as_deref(), now_ns)?,
+            query,
+            from_ns,
+            to_ns,
             limit,
             order: request.order.unwrap_or_default(),
             cursor: request.cursor.as_deref().map(cursor_of).transpose()?,
@@ -94,6 +99,20 @@ pub fn parse_query(text: &str) -> Result<Query, ApiError> {
         Some(error) => ApiError::from(error.detail(text)),
         None => ApiError::new(ErrorCode::ParseError, "the query cannot be read"),
     })
+}
+
+/// Nobody means a range that ends before it begins: no answer to it would say that the bounds are swapped.
+fn begins_before_its_end(query: &Query, from_ns: Option<i64>, to_ns: Option<i64>, now_ns: i64) -> Result<(), ApiError> {
+    let from_ns = query.since.map(|since| since.resolve(now_ns)).or(from_ns);
+    let to_ns = query.until.map(|until| until.resolve(now_ns)).or(to_ns);
+    match (from_ns, to_ns) {
+        (Some(from_ns), Some(to_ns)) if to_ns < from_ns => Err(ApiError::bad_request(format!(
+            "the range ends before it begins: it is from {} to {}",
+            clock::rfc3339(from_ns),
+            clock::rfc3339(to_ns)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// A time parameter.
@@ -125,7 +144,7 @@ pub async fn read_request<T: serde::de::DeserializeOwned>(request: Request<Body>
     }
     axum::extract::Query::try_from_uri(request.uri())
         .map(|axum::extract::Query(parameters)| parameters)
-        .map_err(|error| ApiError::bad_request(format!("the parameters: {}", error.body_text())))
+        .map_err(|error| bad_parameters(&error.body_text()))
 }
 
 /// A running search: its pieces come out, and it ends when this is dropped.
@@ -314,13 +333,13 @@ pub(super) fn incomplete() -> ApiError {
 /// Waits for the whole answer.
 pub async fn collect(mut running: Running, begun: Instant) -> Result<QueryAnswer, ApiError> {
     let mut columns = Vec::new();
+    let mut events = false;
     let mut rows = Vec::new();
     let mut warnings: Vec<Warning> = Vec::new();
     while let Some(piece) = running.next().await {
         match piece {
-            Piece::Event(Event::Meta { columns: names, warnings: early, .. }) => {
-                columns = names;
-                warnings = early;
+            Piece::Event(Event::Meta { columns: names, events: are_events, warnings: early }) => {
+                (columns, events, warnings) = (names, are_events, early);
             }
             Piece::Event(Event::Row { id, mut row }) => {
                 if let Some(id) = id {
@@ -333,7 +352,7 @@ pub async fn collect(mut running: Running, begun: Instant) -> Result<QueryAnswer
                 let outcome = outcome.map_err(search_error)?;
                 merge_warnings(&mut warnings, &outcome.warnings);
                 let end = outcome.into_end(millis(begun));
-                return Ok(QueryAnswer { columns, rows, warnings, end });
+                return Ok(QueryAnswer { columns, events, rows, warnings, end });
             }
         }
     }
@@ -364,12 +383,7 @@ fn merge_warnings(warnings: &mut Vec<Warning>, more: &[Warning]) {
 }
 
 fn frames_of(answer: QueryAnswer, query_id: String) -> Response {
-    let meta = Frame::Meta {
-        query_id,
-        columns: answer.columns,
-        events: answer.rows.first().is_some_and(|row| row.contains_key("id")),
-        warnings: answer.warnings,
-    };
+    let meta = Frame::Meta { query_id, columns: answer.columns, events: answer.events, warnings: answer.warnings };
     let mut body = line(&meta);
     for row in answer.rows {
         body.extend(line(&Frame::Row { id: None, row }));

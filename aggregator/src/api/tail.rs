@@ -39,7 +39,8 @@ use crate::search::execute::{self, Event, Outcome};
 use crate::search::filter::Subquery;
 use crate::search::live::Matcher;
 use crate::search::live::windows::{WINDOW_MAX_NS, WINDOW_MIN_NS, Window, Windows};
-use crate::search::scan::Reason;
+use crate::search::plan;
+use crate::search::scan::{Reason, TimeRange};
 use crate::store::block::Block;
 use crate::store::service::View;
 
@@ -57,6 +58,9 @@ const STALLED_MAX: Duration = Duration::from_secs(60);
 
 /// Rows have no window.
 const WINDOW_NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Fields of events up to this old are known to a tail.
+const KNOWN_NS: i64 = 24 * 3600 * 1_000_000_000;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -122,7 +126,9 @@ pub async fn tail(
     let full = || ApiError::new(ErrorCode::RateLimited, "too many tails are open").retry_after(5);
     let subscription = app.live.subscribe().ok_or_else(full)?;
     let compiled = compile(&app, query, parameters, now_ns).await?;
-    let Compiled { query, parameters, watch, view } = compiled;
+    let Compiled { query, parameters, watch, warnings, view } = compiled;
+    let columns = if let Watch::Rows(matcher) = &watch { matcher.columns().to_vec() } else { Vec::new() };
+    let meta = TailFrame::Meta { columns, warnings }.message(None);
     let seen_record = view.last_record;
     let stored = match resume.map(|id| id.time_ns).or(offset.map(|ns| now_ns.saturating_sub(ns))) {
         None => None,
@@ -149,7 +155,7 @@ pub async fn tail(
     };
     let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
     let pump = Pump { app, headers, watch, subscription, seen_record, sender, failed: false };
-    tokio::spawn(pump.run(stored));
+    tokio::spawn(pump.run(meta, stored));
     let body = stream::unfold(receiver, |mut receiver| async move {
         let message: Bytes = receiver.recv().await?;
         Some((Ok::<_, std::convert::Infallible>(message), receiver))
@@ -163,6 +169,7 @@ struct Compiled {
     query: ast::Query,
     parameters: TailParameters,
     watch: Watch,
+    warnings: Vec<Warning>,
     view: Arc<View>,
 }
 
@@ -186,7 +193,10 @@ async fn compile(app: &App, query: ast::Query, parameters: TailParameters, now_n
         };
         let mut subquery = |inner: &ast::Query| execute::values(inner, &request, &view.segments);
         let watch = Watch::compile(&query, &parameters, now_ns, &mut subquery)?;
-        Ok(Compiled { watch, query, parameters, view: Arc::clone(&view) })
+        // Without it a name that is misspelt waits for ever.
+        let lately = TimeRange { first_ns: now_ns.saturating_sub(KNOWN_NS), last_ns: i64::MAX };
+        let warnings = plan::unknown_fields(&query, lately, &view.segments);
+        Ok(Compiled { watch, query, parameters, warnings, view: Arc::clone(&view) })
     };
     app.query_pool.run(job).await.map_err(busy)?
 }
@@ -283,6 +293,12 @@ fn turn(outcome: &Outcome, cursor: Option<EventId>) -> (Turn, Option<Reason>) {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "t", rename_all = "lowercase")]
 pub enum TailFrame {
+    /// The first one: what rows are shown by, and doubts about the query.
+    Meta {
+        /// None where windows follow, which name their own.
+        columns: Vec<String>,
+        warnings: Vec<Warning>,
+    },
     Row {
         id: EventId,
         #[serde(flatten)]
@@ -348,10 +364,10 @@ struct Pump {
 
 impl Pump {
     /// Works until the client goes away, its token is revoked, or the server ends, whatever it is waiting for then.
-    async fn run(mut self, stored: Option<Stored>) {
+    async fn run(mut self, meta: Bytes, stored: Option<Stored>) {
         let (app, headers, sender) = (self.app.clone(), self.headers.clone(), self.sender.clone());
         tokio::select! {
-            _ = self.pump(stored) => {}
+            _ = self.pump(meta, stored) => {}
             () = sender.closed() => {}
             () = refused(&app, &headers) => {}
             () = app.drain.cancelled() => {}
@@ -359,9 +375,9 @@ impl Pump {
     }
 
     /// `None` when the connection should end.
-    async fn pump(&mut self, stored: Option<Stored>) -> Option<()> {
+    async fn pump(&mut self, meta: Bytes, stored: Option<Stored>) -> Option<()> {
         // The first bytes tell the client that it is connected.
-        self.send(Bytes::from_static(b": connected\n\n")).await?;
+        self.send(meta).await?;
         if let Some(stored) = stored {
             self.replay(stored).await?;
         }

@@ -170,6 +170,19 @@ async fn mistakes_in_parameters_and_paths_are_errors_like_all_others() {
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{uri}");
         assert_eq!(json(answer).await["error"]["code"], "bad_request", "{uri}");
     }
+    for (uri, message) in [
+        ("/api/v1/query?limit=x", "the parameters: limit: invalid digit found in string"),
+        (
+            "/api/v1/query?from=2026-11-20&to=2026-11-19",
+            "the range ends before it begins: it is from 2026-11-20T00:00:00.000000000Z to 2026-11-19T00:00:00.000000000Z",
+        ),
+        (
+            "/api/v1/hits?query=since:1h%20until:2h",
+            "the range ends before it begins: it is from 2026-11-20T11:00:00.000000000Z to 2026-11-20T10:00:00.000000000Z",
+        ),
+    ] {
+        assert_eq!(json(world.get(uri).await).await["error"]["message"], message, "{uri}");
+    }
 }
 
 #[tokio::test]
@@ -385,7 +398,17 @@ async fn the_values_of_a_field_are_found_by_their_beginning() {
     let texts: Vec<&Value> = values["values"].as_array().expect("a list").iter().map(|value| &value["value"]).collect();
     assert_eq!(texts, ["event 11", "event 110", "event 111"]);
     assert_eq!((&values["distinct"], &values["rows"], &values["complete"]), (&120.into(), &120.into(), &true.into()));
-    assert_eq!(get("/api/v1/fields/nosuch/values").await["values"], serde_json::json!([]));
+    assert_eq!(values["warnings"], Value::Null);
+    let none = get("/api/v1/fields/mesage/values").await;
+    assert_eq!(none["values"], serde_json::json!([]));
+    assert_eq!(none["warnings"][0]["did_you_mean"], "message");
+    assert_eq!(get("/api/v1/facets?fields=mesage").await["warnings"], none["warnings"]);
+    assert_eq!(get("/api/v1/facets?query=leve:info").await["warnings"][0]["did_you_mean"], "level");
+    for accept in ["application/json", "application/x-ndjson"] {
+        let request = Request::get("/api/v1/query?query=nothing-like-this&partial=false").header(ACCEPT, accept);
+        let answer = body(world.call(request.body(Body::empty()).expect("a request")).await).await;
+        assert_eq!(frames(&answer)[0]["events"], true, "{accept}");
+    }
     assert_eq!(world.get("/api/v1/fields/n/values?limit=0").await.status(), StatusCode::BAD_REQUEST);
 }
 

@@ -131,11 +131,11 @@ pub async fn field_values(
     let answer = run(&app, asked, move |asked, request, segments| {
         facets::facets(&asked.query, request, Some(&field), Shown { limit, prefix: &prefix }, segments)
     });
-    let Facets { mut facets, complete, missing, .. } = answer.await?;
+    let Facets { mut facets, complete, missing, warnings, .. } = answer.await?;
     let facet = facets.pop();
     let (rows, distinct) = facet.as_ref().map_or((0, 0), |facet| (facet.rows, facet.distinct));
     let values = facet.map(|facet| facet.values).unwrap_or_default();
-    Ok(Json(FieldValues { field: name, values, rows, distinct, complete, missing }))
+    Ok(Json(FieldValues { field: name, values, rows, distinct, complete, missing, warnings }))
 }
 
 /// The values of one field.
@@ -152,6 +152,9 @@ pub struct FieldValues {
     pub complete: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingRange>,
+    /// When no event has the field, with what was probably meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// A number of something that has a limit.

@@ -3,12 +3,12 @@
 //! Every leaf becomes a field under its dotted name, or under the canonical name that it stands for (see
 //! `json/keys.rs`). What the line does not need to be found by (the number behind `level`, `null`) stays in its shape.
 
-mod fixed;
 mod given;
 mod keys;
 mod known;
 pub(super) mod pairs;
 mod plan;
+mod row;
 mod scan;
 pub(super) mod unescape;
 
@@ -94,7 +94,7 @@ impl Json {
             self.leaves.dropped = 0;
             if self.run_plan(shape, piece, context, line) {
                 if let Some(found) = found {
-                    self.given.fix(found, &mut self.known, line);
+                    self.given.learn_steps(found, &mut self.known, line, context.constants);
                 }
                 self.finish(context.raw, line);
                 return true;
@@ -106,17 +106,11 @@ impl Json {
         true
     }
 
-    /// Fills `line`, which is clear, from a record whose values the door has found; `None`, and what was filled is
-    /// worthless, where [`Json::parse`] has to be asked.
+    /// Makes `line`, which is clear, the row of a record whose values the door has found; `None`, and nothing is made,
+    /// where [`Json::parse`] has to be asked.
     #[inline]
-    pub(super) fn parse_fixed(
-        &mut self,
-        found: LineSpans<'_>,
-        raw: &[u8],
-        offset_minutes: i16,
-        line: &mut Line,
-    ) -> Option<()> {
-        self.given.run(found, &self.known, raw, offset_minutes, line)
+    pub(super) fn row(&mut self, found: LineSpans<'_>, raw: &[u8], offset_minutes: i16, line: &mut Line) -> Option<()> {
+        self.given.row(found, &self.known, raw, offset_minutes, line)
     }
 
     /// Gives the leaves of `piece` to `line`.
@@ -405,7 +399,9 @@ fn level_of(kind: Kind, content: &[u8]) -> Option<Level> {
         },
         Kind::String { escaped } if content.len() <= LEVEL_BYTES_MAX => {
             if !escaped {
-                return Level::parse(content.trim_ascii());
+                let word = content.trim_ascii();
+                let digits = word.iter().all(u8::is_ascii_digit);
+                return if digits { level_of(Kind::Number, word) } else { Level::parse(word) };
             }
             // Colour codes: rare enough that two small buffers do not matter.
             let (mut text, mut bare) = (Vec::new(), Vec::new());

@@ -3,18 +3,16 @@
 //! A [`Line`] is reused for every line of a batch: it allocates while it grows and then no more. Values borrow nothing:
 //! text is a range of the raw line, or of the line's own scratch when it had to be unescaped or derived.
 
-pub mod fixed;
-
 use std::ops::Range;
 use std::sync::Arc;
 
 use logweir_proto::record::Level;
 
-use self::fixed::Fixed;
+use super::form::Row;
 use crate::names::NameId;
 
 /// Most fields of one line; further ones stay in the raw line and are counted in [`Line::fields_dropped`].
-pub const FIELDS_MAX: usize = 256;
+pub const FIELDS_MAX: usize = 1000;
 
 /// Where the text of a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,8 +162,8 @@ pub struct Line {
     spots: [u16; SPOTS],
     /// A bit for each other name that may be among the fields, see [`bit`]: most questions for one end here.
     maybe: u64,
-    /// What it has beside its fields where it is of a form, see [`fixed`].
-    fixed: Fixed,
+    /// What it has in the place of fields where it is of a form.
+    pub(super) row: Row,
 }
 
 /// Texts that every line of a source has, but where it says something else itself: labels, the host, the path. They are
@@ -188,9 +186,11 @@ impl Constants {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
     }
 
-    /// A bit for each of them.
-    pub fn all(&self) -> u128 {
-        1u128.checked_shl(self.0.len() as u32).map_or(u128::MAX, |bit| bit - 1)
+    /// A bit for each of them, but for those that the line is `told`.
+    #[inline]
+    pub(super) fn without(&self, told: impl Fn(NameId) -> bool) -> u128 {
+        let shown = self.0.iter().enumerate().filter(|(_, (name, _))| !told(*name));
+        shown.fold(0, |shown, (at, _)| shown | 1 << at)
     }
 
     /// Those that are `shown`, a bit each.
@@ -221,18 +221,13 @@ impl Line {
         self.shown = 0;
         self.spots = [0; SPOTS];
         self.maybe = 0;
-        self.fixed.clear();
+        self.row.clear();
     }
 
     /// Gives the line the constants of its source, but those that it has as fields.
     #[inline]
     pub fn set_constants(&mut self, constants: &Arc<Constants>) {
-        self.shown = 0;
-        for (at, (name, _)) in constants.0.iter().enumerate() {
-            if self.place(*name).is_none() && !self.fixed.has(*name) {
-                self.shown |= 1 << at;
-            }
-        }
+        self.shown = constants.without(|name| self.place(name).is_some());
         if self.constants.as_ref().is_none_or(|known| !Arc::ptr_eq(known, constants)) {
             self.constants = Some(Arc::clone(constants));
         }

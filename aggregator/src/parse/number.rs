@@ -47,6 +47,26 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
     })
 }
 
+/// The number that is printed as `written`; `None` for others than small whole ones.
+#[inline]
+pub(crate) fn canonical(written: &[u8]) -> Option<i64> {
+    const DIGITS_MAX: usize = 18;
+    let leading_zero = written.len() > 1 && written[0] == b'0';
+    if written.is_empty() || written.len() > DIGITS_MAX || leading_zero {
+        return None;
+    }
+    written.iter().try_fold(0, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| number * 10 + i64::from(digit))
+    })
+}
+
+/// The whole number that is printed as `written`.
+#[inline]
+pub(super) fn printed(written: &[u8]) -> Option<i64> {
+    canonical(written).or_else(|| integer(written).filter(|_| unsigned(written).first() != Some(&b'0')))
+}
+
 /// The number that at most 19 digits are.
 #[inline]
 fn whole(digits: &[u8]) -> Option<u64> {
@@ -125,6 +145,14 @@ mod tests {
                 let want: f64 = text.parse().expect("a number");
                 proptest::prop_assert_eq!(value.to_bits(), want.to_bits(), "{}", text);
             }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_number_that_is_printed_as_it_is_written_is_told_by_it(text in "-?0?[0-9]{0,20}") {
+            let want = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
+            proptest::prop_assert_eq!(printed(text.as_bytes()), want, "{}", text);
         }
     }
 

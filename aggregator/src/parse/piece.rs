@@ -4,8 +4,9 @@
 //! the raw line have cuts.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::line::{Cut, Line, Spelling, Text, Value};
+use super::line::{Constants, Cut, Line, Spelling, Text, Value};
 use crate::names::NameId;
 use crate::spans::LineSpans;
 
@@ -30,6 +31,8 @@ pub(super) struct Context<'a> {
     pub(super) raw: &'a [u8],
     /// Where its values are, as far as the door knows.
     pub(super) found: Option<LineSpans<'a>>,
+    /// What holds for the lines of the source that do not say otherwise.
+    pub(super) constants: &'a Arc<Constants>,
     /// The zone of times that tell none.
     pub(super) utc_offset_minutes: i16,
     /// When the line arrived: it tells the year where the line does not.

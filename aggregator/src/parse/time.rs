@@ -5,6 +5,7 @@
 
 mod civil;
 pub(super) mod layout;
+pub(crate) mod printer;
 mod zone;
 
 use self::civil::{Civil, clock, days_from_civil, instant};

@@ -40,7 +40,7 @@ pub const FUTURE_MAX_NS: i64 = 300 * 1_000_000_000;
 /// Marks an event whose line was cut at the limit of a line, or ended without its end.
 const TRUNCATED: &str = "_truncated";
 
-/// Fills a line from one record: [`Parser::parse_found`], or what a test puts in its place.
+/// Fills a line from one record: [`Parser::read`], or what a test puts in its place.
 type Parse = fn(&mut Parser, &mut Names, Input<'_>, Option<LineSpans<'_>>, &mut Line);
 
 /// The parse stage.
@@ -99,7 +99,7 @@ impl Indexer {
             names: Names::default(),
             parsers: HashMap::new(),
             current: None,
-            parse: Parser::parse_found,
+            parse: Parser::read,
             formats: Formats::built_in(),
             sources: Sources::default(),
             line: Line::default(),
@@ -206,37 +206,19 @@ impl Indexer {
     fn add(&mut self, record: &RecordRef<'_>, found: Option<LineSpans<'_>>, received_ns: i64, seq: u64) {
         let input = Input { text: record.text, time_ns: record.time_ns, stream: record.stream, received_ns };
         self.builder.receive(seq, received_ns);
-        if record.truncated || !self.add_row(&input, seq) {
-            self.add_line(&input, found, record.truncated, seq);
-        }
+        self.add_line(&input, found, record.truncated, seq);
         self.rows += 1;
         if self.builder.is_full() {
             self.close_block();
         }
     }
 
-    /// Adds a record that goes the short way; `false`, and nothing is added, where it cannot.
-    #[inline]
-    fn add_row(&mut self, input: &Input<'_>, seq: u64) -> bool {
-        let Indexer { names, current: Some((key, learned)), formats, sources, builder, .. } = self else {
-            return false;
-        };
-        let parser = learned.parser(formats, names);
-        let cut = move || {
-            let parser = parser;
-            parser.row(input)
-        };
-        // What a panic leaves half done is told by the long way, which goes through the same.
-        let Ok(Some(row)) = catch_unwind(AssertUnwindSafe(cut)) else { return false };
-        let told_ns = row.time.map(|(time_ns, _)| time_ns).or(input.time_ns);
-        builder.push_row(names, &row, believed(told_ns, input.received_ns, sources, key), seq);
-        true
-    }
-
     fn add_line(&mut self, input: &Input<'_>, found: Option<LineSpans<'_>>, truncated: bool, seq: u64) {
         let Indexer { names, current: Some((key, learned)), line, parse, formats, sources, builder, .. } = self else {
             return;
         };
+        let parse: Parse =
+            if truncated { |parser, names, input, _, line| parser.parse(names, input, line) } else { *parse };
         let parsed =
             catch_unwind(AssertUnwindSafe(|| parse(learned.parser(formats, names), names, *input, found, line)));
         if parsed.is_err() {
@@ -248,10 +230,6 @@ impl Indexer {
             fill_plain(line, names, input.text, info, host);
         }
         if truncated && let Some(name) = names.intern(TRUNCATED) {
-            if line.fixed().is_some() {
-                // It may have a field of this name.
-                *line = line.loosened(input.text);
-            }
             line.push(name, Value::Bool(true), None);
         }
         if line.fields_dropped > 0 {

@@ -103,8 +103,9 @@ impl Watcher {
         let sender = json::Sender { host, ..json::Sender::default() };
         let batch = json::batch(&sender, &[text.as_bytes()]).map_err(|error| error.to_string())?;
         // Through no door: a door that is closed for want of room is what it tells of.
-        let ticket = Admission::new(u64::MAX).enter(now).map_err(|refusal| refusal.reason().into_owned())?;
-        let received = Received::built(DEFAULT_TENANT.to_owned(), now, batch, Spans::default(), ticket)
+        let mut ticket = Admission::new(u64::MAX).enter(now).map_err(|refusal| refusal.reason().into_owned())?;
+        let received_ns = ticket.receive(&self.admission, now);
+        let received = Received::built(DEFAULT_TENANT.to_owned(), received_ns, batch, Spans::default(), ticket)
             .map_err(|error| error.to_string())?;
         self.writer.submit(received).map_err(|error| error.to_string())
     }

@@ -1,8 +1,10 @@
 //! Whether there is room for a request, decided before its body is worked on: overload is answered, not suffered.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -45,6 +47,10 @@ pub const DISK_FREE_BYTES_MIN: u64 = 48 << 20;
 
 /// Bursts above `ingest_bytes_per_s` are let through up to this many seconds of it.
 const BURST_SECONDS: i64 = 2;
+
+/// A clock that is set back further than this was wrong before.
+const CLOCK_BACK_NS: i64 = 60 * 1_000_000_000;
+const MS: i64 = 1_000_000;
 
 /// Why a request has to come back later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +111,26 @@ struct Shared {
     disk_used_percent: AtomicU8,
     disk_limits: DiskLimits,
     store_full: AtomicBool,
+    under_way: Mutex<UnderWay>,
+}
+
+/// Batches that were received and are not searchable yet.
+#[derive(Debug, Default)]
+struct UnderWay {
+    /// How many were received at each time.
+    received: BTreeMap<i64, usize>,
+    /// The latest time of which it was told that nothing received before it is under way.
+    told_ns: i64,
+}
+
+impl UnderWay {
+    /// What was told holds also where the clock is set back a little; further back it was wrong when it was told.
+    fn told(&mut self, now_ns: i64) -> i64 {
+        if self.told_ns.saturating_sub(now_ns) > CLOCK_BACK_NS {
+            self.told_ns = now_ns;
+        }
+        self.told_ns
+    }
 }
 
 impl Admission {
@@ -122,6 +148,7 @@ impl Admission {
             disk_used_percent: AtomicU8::new(0),
             disk_limits,
             store_full: AtomicBool::new(false),
+            under_way: Mutex::default(),
         }))
     }
 
@@ -141,7 +168,7 @@ impl Admission {
         if debt_ns > burst_ns {
             return Err(Refusal::Rate { retry_after_s: ((debt_ns - burst_ns) / 1_000_000_000 + 1) as u64 });
         }
-        Ok(Ticket { admission: self.clone(), bytes: 0 })
+        Ok(Ticket { admission: self.clone(), bytes: 0, receipt: None })
     }
 
     /// [`Admission::enter`], which waits a moment when room is all that is missing: a sender that is sent away comes
@@ -166,6 +193,20 @@ impl Admission {
                 return self.enter(now_ns);
             }
         }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything that was received before this time is searchable; what comes from now on is received then or later.
+    pub fn searchable_upto_ns(&self, now_ns: i64) -> i64 {
+        let mut under_way = self.under_way();
+        let oldest_ns = under_way.received.keys().next().copied();
+        // Rows have their receive time in milliseconds.
+        let upto_ns = oldest_ns.map_or(now_ns, |oldest_ns| oldest_ns.min(now_ns)).div_euclid(MS) * MS;
+        under_way.told_ns = under_way.told(now_ns).max(upto_ns);
+        upto_ns
     }
 
     fn give_back(&self, bytes: u64) {
@@ -232,6 +273,26 @@ impl Admission {
 pub struct Ticket {
     admission: Admission,
     bytes: u64,
+    receipt: Option<Receipt>,
+}
+
+/// A batch is under way.
+#[derive(Debug)]
+struct Receipt {
+    admission: Admission,
+    received_ns: i64,
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        let mut under_way = self.admission.under_way();
+        if let Entry::Occupied(mut entry) = under_way.received.entry(self.received_ns) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
 }
 
 impl Ticket {
@@ -248,6 +309,17 @@ impl Ticket {
         self.bytes = bytes;
         // One request is always let in, however large: else it could never be.
         if others > 0 && others + bytes > IN_FLIGHT_BYTES_MAX { Err(Refusal::InFlight) } else { Ok(()) }
+    }
+
+    /// All of the batch is here: the time at which it was received. It counts as under way at a door until the ticket is
+    /// given back.
+    pub fn receive(&mut self, door: &Admission, now_ns: i64) -> i64 {
+        let mut under_way = door.under_way();
+        let received_ns = now_ns.max(under_way.told(now_ns));
+        *under_way.received.entry(received_ns).or_default() += 1;
+        drop(under_way);
+        self.receipt = Some(Receipt { admission: door.clone(), received_ns });
+        received_ns
     }
 
     pub fn grow(&mut self, bytes: u64) -> Result<(), Refusal> {
@@ -318,6 +390,29 @@ mod tests {
         admission.enter(2 * SECOND).expect("after the wait");
         admission.charge(u64::MAX, 0);
         assert!(matches!(admission.enter(0), Err(Refusal::Rate { .. })), "an absurd size is no overflow");
+    }
+
+    #[test]
+    fn what_was_told_to_be_searchable_stays_so() {
+        let door = Admission::new(u64::MAX);
+        let ticket = || Admission::new(u64::MAX).enter(0).expect("room");
+        assert_eq!(door.searchable_upto_ns(10 * SECOND + 1), 10 * SECOND);
+        // A clock that is a little behind does not receive anything into what was told.
+        let (mut first, mut second) = (ticket(), ticket());
+        assert_eq!(first.receive(&door, 9 * SECOND), 10 * SECOND);
+        assert_eq!(second.receive(&door, 12 * SECOND), 12 * SECOND);
+        let mut third = ticket();
+        third.receive(&door, 12 * SECOND);
+        assert_eq!(door.searchable_upto_ns(20 * SECOND), 10 * SECOND);
+        drop(first);
+        drop(second);
+        assert_eq!(door.searchable_upto_ns(20 * SECOND), 12 * SECOND);
+        drop(third);
+        assert_eq!(door.searchable_upto_ns(20 * SECOND), 20 * SECOND);
+        // One that was set back by an hour is right now.
+        let mut late = ticket();
+        assert_eq!(late.receive(&door, -3600 * SECOND), -3600 * SECOND);
+        assert_eq!(door.searchable_upto_ns(-3590 * SECOND), -3600 * SECOND);
     }
 
     #[test]

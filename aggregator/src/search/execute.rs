@@ -39,9 +39,6 @@ pub const LIMIT_MAX: usize = 10_000;
 /// Rows that are made at once: lines may be long.
 const SHOWN_ROWS: usize = 512;
 
-/// The columns that events are shown with when nobody says: the others are within the rows.
-const COLUMNS_DEFAULT: [&str; 4] = ["time", "level", "service", "message"];
-
 /// What to run a query with.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
@@ -149,6 +146,8 @@ pub struct Explanation {
     pub from: String,
     /// `open` when nothing bounds it.
     pub to: String,
+    /// How the query was understood, a term or a pipe a line, what belongs together further in.
+    pub tree: Vec<String>,
     /// How rows leave the scan: events by time, events sorted, or an aggregation.
     pub first: &'static str,
     /// Pipes that run over what the scan gives.
@@ -178,6 +177,7 @@ pub fn explain(query: &Query, request: &Request<'_>, segments: &[Arc<dyn Segment
     Ok(Explanation {
         from: clock::rfc3339(range.first_ns),
         to: if range.last_ns == i64::MAX { "open".to_owned() } else { clock::rfc3339(range.last_ns) },
+        tree: plan::tree(query),
         first: match plan.first {
             First::Events { .. } | First::EventsTail { .. } => "events by time",
             First::Sorted { .. } => "events sorted",
@@ -303,7 +303,7 @@ impl Search<'_, '_, '_> {
 
     /// Events straight to the sink.
     fn stream(&mut self, order: Order, head: Option<usize>) -> Outcome {
-        let columns = self.columns();
+        let columns = self.plan.columns();
         if self.meta(columns, true).is_break() {
             return Outcome::default();
         }
@@ -340,24 +340,6 @@ impl Search<'_, '_, '_> {
         };
         let enough = matches!(ended, Ended::Enough { .. } | Ended::NotWanted);
         Outcome { warnings: std::mem::take(&mut self.warnings), ..Outcome::of(scan.finish(enough), given, cursor) }
-    }
-
-    fn columns(&self) -> Vec<String> {
-        let mut shown = match &self.plan.show {
-            Show::Only(names) => return names.clone(),
-            Show::All => COLUMNS_DEFAULT.map(str::to_owned).to_vec(),
-            Show::Except(hidden) => COLUMNS_DEFAULT
-                .into_iter()
-                .filter(|name| !hidden.iter().any(|hide| hide == name))
-                .map(str::to_owned)
-                .collect(),
-        };
-        for name in self.plan.made_columns() {
-            if !shown.contains(&name) {
-                shown.push(name);
-            }
-        }
-        shown
     }
 }
 

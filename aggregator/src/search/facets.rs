@@ -71,6 +71,9 @@ pub struct Facets {
     /// Parts of the time that could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingRange>,
+    /// Fields of the query, and those that were asked for, which no event has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// The most frequent values of fields over a sample of a query; without `fields`, of all that are likely to have few.
@@ -111,7 +114,9 @@ pub fn facets(
     let coverage = scan.finish(sampled);
     let complete = coverage.reason.is_none() && !sampled;
     let facets = counters.into_iter().map(|counter| counter.finish(shown)).filter(|facet| facet.rows > 0);
-    Ok(Facets { facets: facets.collect(), rows, complete, missing: coverage.missing })
+    let mut warnings = plan::unknown_fields(query, range, segments);
+    warnings.extend(plan::unknown_names(fields.unwrap_or_default(), range, segments));
+    Ok(Facets { facets: facets.collect(), rows, complete, missing: coverage.missing, warnings })
 }
 
 /// Texts and identities are different on nearly every row: nobody picks one from a list.

@@ -22,7 +22,8 @@ pub struct FieldInfo {
     pub rows: u64,
     /// The share of these events, in percent.
     pub coverage: f64,
-    /// Different values, about: from a sample of some blocks. Absent behind the first [`ESTIMATED_FIELDS_MAX`] fields.
+    /// Different values, about: from a sample of some blocks. Absent where the sample has none, and behind the first
+    /// [`ESTIMATED_FIELDS_MAX`] fields.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distinct: Option<u64>,
 }
@@ -30,8 +31,11 @@ pub struct FieldInfo {
 /// Most fields whose values are estimated.
 pub const ESTIMATED_FIELDS_MAX: usize = 50;
 
-/// Blocks of the sample, spread over the segments.
-const SAMPLE_BLOCKS: usize = 4;
+/// Blocks of the sample, spread over all blocks of the range, at the most; fewer when they have rows enough.
+const SAMPLE_BLOCKS_MAX: usize = 64;
+
+/// Rows that are enough for a sample.
+const SAMPLE_ROWS: usize = 16_384;
 
 /// Adds how many different values each field has, about.
 pub fn estimate(infos: &mut [FieldInfo], segments: &[Arc<dyn Segment>], range: TimeRange) {
@@ -41,11 +45,23 @@ pub fn estimate(infos: &mut [FieldInfo], segments: &[Arc<dyn Segment>], range: T
     let names: BTreeSet<String> = infos.iter().map(|info| info.name.clone()).collect();
     let wanted = projection(&names.iter().map(String::as_str).collect());
     let mut seen: Vec<HashMap<u64, u32>> = vec![HashMap::new(); infos.len()];
-    for i in 0..SAMPLE_BLOCKS.min(reached.len()) {
-        // The last block of each: nothing else is known to be there.
-        let segment = reached[(i + 1) * reached.len() / SAMPLE_BLOCKS.min(reached.len()) - 1];
-        let Some(block) = segment.blocks().len().checked_sub(1) else { continue };
-        let Ok(batch) = segment.read(block, &wanted, None) else { continue };
+    let blocks: Vec<(usize, usize)> = reached
+        .iter()
+        .enumerate()
+        .flat_map(|(at, segment)| segment.blocks().iter().enumerate().map(move |(block, stat)| (at, block, stat)))
+        .filter(|(_, _, stat)| range.overlaps(stat))
+        .map(|(at, block, _)| (at, block))
+        .collect();
+    let count = SAMPLE_BLOCKS_MAX.min(blocks.len());
+    let mut rows = 0;
+    // Every eighth first, then those between: a sample that ends early is spread as well.
+    for at in [0, 4, 2, 6, 1, 5, 3, 7].into_iter().flat_map(|from| (from..count).step_by(8)) {
+        if rows >= SAMPLE_ROWS {
+            break;
+        }
+        let (segment, block) = blocks[at * blocks.len() / count];
+        let Ok(batch) = reached[segment].read(block, &wanted, None) else { continue };
+        rows += batch.num_rows();
         for (info, seen) in infos.iter().zip(&mut seen) {
             let columns = FieldColumns::new(&batch, &info.name);
             let cells = (0..batch.num_rows()).map(|row| columns.cell(row)).filter(|cell| !matches!(cell, Cell::Null));
@@ -55,7 +71,7 @@ pub fn estimate(infos: &mut [FieldInfo], segments: &[Arc<dyn Segment>], range: T
     for (info, seen) in infos.iter_mut().zip(seen) {
         let sampled = seen.values().map(|count| u64::from(*count)).sum();
         let once = seen.values().filter(|count| **count == 1).count() as u64;
-        info.distinct = Some(estimated(seen.len() as u64, once, sampled, info.rows));
+        info.distinct = (sampled > 0).then(|| estimated(seen.len() as u64, once, sampled, info.rows));
     }
 }
 

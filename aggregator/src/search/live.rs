@@ -5,7 +5,7 @@ pub mod windows;
 use arrow::array::UInt32Array;
 use arrow::record_batch::RecordBatch;
 use logweir_proto::api::{Order, Row};
-use logweir_proto::query::ast::{self, Query};
+use logweir_proto::query::ast::{self, PipeKind, Query};
 use logweir_proto::record::EventId;
 
 use super::Error;
@@ -14,7 +14,7 @@ use super::mask::Mask;
 use super::plan::{First, Plan};
 use super::rows::{self, Show};
 use super::scan::TimeRange;
-use super::steps::Steps;
+use super::steps::{self, Steps};
 
 /// A query of a tail.
 #[derive(Debug, Clone)]
@@ -22,6 +22,7 @@ pub struct Matcher {
     filter: Filter,
     steps: Steps,
     show: Show,
+    columns: Vec<String>,
 }
 
 impl Matcher {
@@ -36,7 +37,11 @@ impl Matcher {
         let mut plan = Plan::new(query, TimeRange::ALL, Order::Desc);
         let is_rowwise = matches!(plan.first, First::Events { limit: None, .. }) && plan.rest.is_empty();
         if !is_rowwise {
-            return Err(Error::Unsupported { what: "a pipe that needs more than one row, in a live tail," });
+            let rowwise =
+                |kind: &PipeKind| steps::derives(kind) || matches!(kind, PipeKind::Where(_) | PipeKind::Fields { .. });
+            let pipe = query.pipes.iter().find(|pipe| !rowwise(&pipe.kind)).map(ToString::to_string);
+            let name = pipe.as_deref().and_then(|pipe| pipe.split(' ').next()).unwrap_or("a pipe");
+            return Err(Error::InTail { pipe: name.to_owned() });
         }
         if let Some(fields) = fields {
             plan.show = plan.show.then(fields, false);
@@ -44,7 +49,12 @@ impl Matcher {
         let mut context = Context { now_ns, subquery };
         let mut compile = |filter: &ast::Filter| Filter::compile(filter, &mut context);
         let steps = Steps::compile(&plan.steps, now_ns, &mut compile)?;
-        Ok(Matcher { filter: compile(&plan.filter)?, steps, show: plan.show })
+        Ok(Matcher { filter: compile(&plan.filter)?, steps, columns: plan.columns(), show: plan.show })
+    }
+
+    /// The columns to show: those that were chosen, or the usual ones and those that pipes make.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
     }
 
     /// The rows of a block that pass, rising.

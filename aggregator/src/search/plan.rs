@@ -3,21 +3,20 @@
 //! Pipes that a scan can do by itself are taken into it: filters join the filter, `head` becomes the limit, `fields`
 //! what is read, a `sort` by time the direction. What is left runs over the rows or the table that came out.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod doubts;
+
 use std::sync::Arc;
 
 use logweir_proto::api::{Order, Warning};
 use logweir_proto::query::ast::{
-    AggFunc, Bound, CmpOp, Extractor, Field, Filter, Group, Literal, PipeKind, Query, SortKey, Span, Test,
+    AggFunc, Bound, CmpOp, Field, Filter, Group, Literal, PipeKind, Query, SortKey, Span, Test,
 };
 use logweir_proto::record::field;
-use logweir_proto::text::did_you_mean;
 use logweir_runtime::clock;
 
+pub use self::doubts::{unknown_fields, unknown_names};
 use super::cell::canonical;
-use super::facets::FACET_COLUMNS;
-use super::patterns::PATTERN_COLUMNS;
-use super::rows::{RAW, Show};
+use super::rows::Show;
 use super::scan::TimeRange;
 use super::steps;
 use crate::store::segment::Segment;
@@ -95,6 +94,25 @@ fn bound(bound: &Bound) -> Option<&Literal> {
     }
 }
 
+/// A query as it was understood: its filter as a tree, an operator above what it joins, and its pipes.
+pub fn tree(query: &Query) -> Vec<String> {
+    fn add(filter: &Filter, depth: usize, lines: &mut Vec<String>) {
+        let mut line = |text: &str| lines.push(format!("{}{text}", "  ".repeat(depth)));
+        let (operator, inner) = match filter {
+            Filter::And(inner) => ("AND", inner.as_slice()),
+            Filter::Or(inner) => ("OR", inner.as_slice()),
+            Filter::Not(inner) => ("NOT", std::slice::from_ref(&**inner)),
+            term => return line(&term.to_string()),
+        };
+        line(operator);
+        inner.iter().for_each(|filter| add(filter, depth + 1, lines));
+    }
+    let mut lines = Vec::new();
+    add(&query.filter, 0, &mut lines);
+    lines.extend(query.pipes.iter().map(|pipe| format!("| {pipe}")));
+    lines
+}
+
 /// A warning when the range ends before the oldest event that is kept.
 pub fn before_all(range: TimeRange, segments: &[Arc<dyn Segment>]) -> Option<Warning> {
     let oldest_ns = segments.iter().filter_map(|segment| segment.time_range()).map(|(min_ns, _)| min_ns).min()?;
@@ -113,6 +131,9 @@ pub fn known_range(range: TimeRange, segments: &[Arc<dyn Segment>], now_ns: i64)
     let last_ns = if range.last_ns == i64::MAX { now_ns } else { range.last_ns };
     TimeRange { first_ns, last_ns: last_ns.max(first_ns) }
 }
+
+/// The columns that events are shown with when nobody says: the others are within the rows.
+const COLUMNS_DEFAULT: [&str; 4] = ["time", "level", "service", "message"];
 
 impl Plan {
     pub fn new(query: &Query, range: TimeRange, order: Order) -> Plan {
@@ -147,9 +168,22 @@ impl Plan {
         self.steps.push(pipe.clone());
     }
 
-    /// The columns that the row-wise pipes make, in their order.
-    pub fn made_columns(&self) -> Vec<String> {
-        self.steps.iter().flat_map(steps::made).collect()
+    /// The columns that an answer of events names.
+    pub fn columns(&self) -> Vec<String> {
+        let mut shown: Vec<String> = match &self.show {
+            Show::Only(names) => return names.clone(),
+            Show::All => COLUMNS_DEFAULT.map(str::to_owned).to_vec(),
+            Show::Except(hidden) => {
+                let shown = COLUMNS_DEFAULT.into_iter().filter(|name| !hidden.iter().any(|hide| hide == name));
+                shown.map(str::to_owned).collect()
+            }
+        };
+        for name in self.steps.iter().flat_map(steps::made) {
+            if !shown.contains(&name) {
+                shown.push(name);
+            }
+        }
+        shown
     }
 
     /// Takes a pipe into the first stage, if that leaves the meaning as it is.
@@ -237,73 +271,6 @@ fn and(left: Filter, right: Filter) -> Filter {
     }
 }
 
-/// A warning for each field that the query names and no segment of the range has, with what was probably meant.
-pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segment>]) -> Vec<Warning> {
-    let mut known: BTreeSet<&str> = field::ALL.into_iter().chain([RAW, field::INGESTED]).collect();
-    let reached = || segments.iter().filter(|segment| range.reaches(&***segment));
-    // Segments are opened only until every name has been met.
-    let mut wanted: BTreeSet<String> = BTreeSet::new();
-    each_unmade(query, &mut |field| {
-        if !known.contains(canonical(&field.name)) {
-            wanted.insert(canonical(&field.name).to_owned());
-        }
-    });
-    let met_all = wanted.is_empty()
-        || reached().any(|segment| {
-            wanted.retain(|name| !segment.fields().contains_key(name));
-            wanted.is_empty()
-        });
-    if met_all || reached().next().is_none() {
-        return Vec::new();
-    }
-    for segment in reached() {
-        known.extend(segment.fields().keys().map(String::as_str));
-    }
-    let mut warnings: BTreeMap<String, Warning> = BTreeMap::new();
-    each_unmade(query, &mut |field| {
-        let name = canonical(&field.name);
-        if !known.contains(name) && !warnings.contains_key(name) {
-            warnings.insert(name.to_owned(), unknown_field(field, &known));
-        }
-    });
-    warnings.into_values().collect()
-}
-
-/// Calls `each` with every field that a query names and that no pipe before has made.
-fn each_unmade(query: &Query, each: &mut dyn FnMut(&Field)) {
-    let mut made: BTreeSet<String> = BTreeSet::new();
-    filter_fields(&query.filter, each);
-    for pipe in &query.pipes {
-        pipe_fields(&pipe.kind, &mut |field| {
-            if !made.contains(canonical(&field.name)) {
-                each(field);
-            }
-        });
-        made.extend(made_by(&pipe.kind));
-        if makes_any(&pipe.kind) {
-            break;
-        }
-    }
-}
-
-fn unknown_field(field: &Field, known: &BTreeSet<&str>) -> Warning {
-    let name = field.name.as_str();
-    // `duration` is a far cry from `duration_ms` by letters, but it is what people type.
-    let longer = known.iter().find(|candidate| {
-        candidate.strip_prefix(name).is_some_and(|rest| rest.starts_with(['_', '.']))
-            || candidate.strip_suffix(name).is_some_and(|rest| rest.ends_with(['_', '.']))
-    });
-    let meant = did_you_mean(name, known.iter().copied()).or(longer.copied());
-    let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-    Warning {
-        warn: "unknown_field".to_owned(),
-        field: Some(name.to_owned()),
-        did_you_mean: meant.map(str::to_owned),
-        pos: Some(field.span.start + 1),
-        message: format!("no event of that time has a field {name}{hint}"),
-    }
-}
-
 /// Calls `each` with every field that a filter names.
 pub fn filter_fields(filter: &Filter, each: &mut dyn FnMut(&Field)) {
     match filter {
@@ -360,28 +327,5 @@ pub fn agg_fields(func: &AggFunc, each: &mut dyn FnMut(&Field)) {
         | AggFunc::Last(field)
         | AggFunc::Values(field)
         | AggFunc::Stddev(field) => each(field),
-    }
-}
-
-/// Whether a pipe makes columns of which its text says nothing.
-fn makes_any(pipe: &PipeKind) -> bool {
-    let unpacks = |extractor: &Extractor| matches!(extractor, Extractor::Json | Extractor::Logfmt);
-    match pipe {
-        PipeKind::Extract { extractor, .. } => unpacks(extractor),
-        PipeKind::Join { .. } | PipeKind::Compare { .. } => true,
-        _ => false,
-    }
-}
-
-/// The columns that a pipe makes and that later pipes may name.
-fn made_by(pipe: &PipeKind) -> Vec<String> {
-    match pipe {
-        PipeKind::Stats { aggs, .. } | PipeKind::Timechart { aggs, .. } => {
-            aggs.iter().map(|agg| agg.column()).collect()
-        }
-        PipeKind::Top { .. } => vec!["count".to_owned(), "percent".to_owned()],
-        PipeKind::Facets(_) => FACET_COLUMNS.map(str::to_owned).to_vec(),
-        PipeKind::Patterns { .. } => PATTERN_COLUMNS.map(str::to_owned).to_vec(),
-        pipe => steps::made(pipe),
     }
 }

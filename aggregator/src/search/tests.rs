@@ -171,6 +171,39 @@ fn an_unknown_field_is_a_warning_and_not_a_silent_zero() {
     .assert_debug_eq(&warnings);
 }
 
+#[test]
+fn a_column_that_no_pipe_made_is_a_warning_too() {
+    let warning = |text: &str| {
+        let warnings = search(text).outcome.warnings;
+        warnings.first().map_or(String::new(), |warning| format!("{}: {}", warning.pos.unwrap_or(0), warning.message))
+    };
+    for (text, want) in [
+        (
+            "* | stats count by path | sort -coutn",
+            "33: the rows of the pipes before have no column coutn; did you mean count?",
+        ),
+        (
+            "* | stats count by path | where status>=500",
+            "33: the rows of the pipes before have no column status: they have count, path",
+        ),
+        ("* | eval total=status+1 | sort -totl", "33: no event of that time has a field totl; did you mean total?"),
+        ("user:7", "1: no event of that time has a field user"),
+        ("user_id:7", "1: no event of that time has a field user_id"),
+        ("* | stats p95(duration_ms) by path | sort -p95(duration_ms)", ""),
+        ("* | timechart 1m count by path | where time>0 count>0 path:*", ""),
+        ("* | stats count as n by path | eval m=n*2 | rename m as k | sort k", ""),
+        ("* | stats count by path | compare 1d | sort count_delta", ""),
+        ("* | top path | sort percent", ""),
+        ("* | patterns | sort count | fields pattern", ""),
+        ("/conn.*reset/", "0: /conn.*reset/ is a path here: the regular expression is ~\"conn.*reset\""),
+        ("path:/pa.*d/", "0: /pa.*d/ is a path here: the regular expression is path=~\"pa.*d\""),
+        ("/pay/card/", ""),
+        ("path:/pay/*", ""),
+    ] {
+        assert_eq!(warning(text), want, "{text}");
+    }
+}
+
 /// Rows in blocks that overlap, some with the same time.
 fn many() -> Vec<Arc<dyn Segment>> {
     let mut parts: Vec<Vec<TestRow>> = vec![Vec::new(), Vec::new(), Vec::new()];

@@ -60,7 +60,7 @@ fn block(rows: &mut [Row], kind: SourceKind) -> Block {
         let received_ns = 1_795_176_000_000_000_000;
         line.clear();
         let input = Input { text: &row.raw, time_ns: None, stream: Stream::None, received_ns };
-        parser.parse_found(&mut names, input, None, &mut line);
+        parser.read(&mut names, input, None, &mut line);
         row.time_ns = line.time_ns.unwrap_or(received_ns);
         builder.push(&names, &line, &row.raw, row.time_ns, row.seq);
     }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::parse::line::Spelling;
+pub(super) use crate::parse::number::canonical;
 pub use crate::parse::time::format_time as put_time;
 
 /// Most decimals that are printed: more are no number that a logger writes.
@@ -108,20 +109,6 @@ pub fn put_json(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.extend_from_slice(&bytes[from..]);
-}
-
-/// The number that is printed as `written`; `None` for others than small whole ones.
-#[inline]
-pub(super) fn canonical(written: &[u8]) -> Option<i64> {
-    const DIGITS_MAX: usize = 18;
-    let leading_zero = written.len() > 1 && written[0] == b'0';
-    if written.is_empty() || written.len() > DIGITS_MAX || leading_zero {
-        return None;
-    }
-    written.iter().try_fold(0, |number, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        (digit < 10).then(|| number * 10 + i64::from(digit))
-    })
 }
 
 /// Whether the value in its spelling is exactly `written`. `scratch` is reused between calls.

@@ -4,6 +4,8 @@
 //! listed, with its silences and inhibitions by id; silences are ours in both directions. Alerts of others are not
 //! taken: an alert here is an episode of a rule, a heartbeat or Logweir itself, and must have an end that is known.
 
+mod config;
+
 use std::collections::BTreeMap;
 
 use axum::Json;
@@ -94,7 +96,7 @@ async fn status(State(handle): State<Handle>) -> Json<Value> {
         "versionInfo": {
             "version": version, "revision": "", "branch": "logweir", "buildUser": "", "buildDate": "", "goVersion": "",
         },
-        "config": {"original": "# This is Logweir: alerting.yaml decides, and `logweir route-test LABELS` tries it.\n"},
+        "config": {"original": config::text(handle.live.routing().as_deref())},
         "uptime": rfc3339(handle.started_wall),
     }))
 }

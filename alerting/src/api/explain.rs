@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use logweir_proto::api::{ErrorCode, Row};
 use logweir_proto::text::{did_you_mean, format_duration};
 use logweir_rules::evaluate::{Branch, Instance, Looked, Observation, Phase, RuleState, look};
-use logweir_rules::model::{Group, Kind, Labels, Rule, Signal, SignalQuery};
+use logweir_rules::model::{Group, Kind, Labels, LineTime, Rule, Signal, SignalQuery};
 use logweir_rules::schedule;
 use logweir_rules::signal::Table;
 use logweir_runtime::clock::rfc3339;
@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, actions, unavailable};
-use crate::evaluate::split_key;
+use crate::evaluate::{about, split_key};
 use crate::handle::Handle;
 use crate::source::QueryError;
 use crate::state::store::{INSTANCES, SEEN, StoreError};
@@ -67,7 +67,10 @@ pub(super) async fn explain(
     }
     let mut seen = match &failed {
         None => {
-            let known_since = handle.live.known_since();
+            let known_since = match rule.time {
+                LineTime::Event => handle.live.known_since(),
+                LineTime::Ingest => handle.live.known_since().max(handle.source.0.received_since_ns()),
+            };
             look(rule, &state, at, &Observation { known_since, ..Observation::of(&tables) })
         }
         Some(_) => Vec::new(),
@@ -81,6 +84,7 @@ pub(super) async fn explain(
         "group": group.name,
         "file": format!("{}:{}", rule.file, rule.at.line),
         "at": rfc3339(at),
+        "time": rule.time.as_str(),
         "summary": rule.summary.text,
         "signals": signals,
         "error": failed,
@@ -94,6 +98,9 @@ pub(super) async fn explain(
 /// What the answer cannot show.
 fn notes(group: &Group, rule: &Rule) -> Vec<String> {
     let mut notes = Vec::new();
+    if rule.time == LineTime::Ingest {
+        notes.push("its windows are over the time at which lines were received (time: ingest)".to_owned());
+    }
     if matches!(rule.kind, Kind::Pattern(_) | Kind::Anomaly(_)) {
         notes.push("what this rule has learned is not asked again: 'now' has its verdict".to_owned());
     }
@@ -123,8 +130,8 @@ async fn remembered(handle: &Handle, rule: &Rule) -> Result<RuleState, StoreErro
 }
 
 async fn ask(handle: &Handle, query: &SignalQuery, at: i64) -> Result<Table, QueryError> {
-    let (from_ns, to_ns) = query.range(at);
-    let answer = handle.source.0.query(&query.text(), from_ns, to_ns, SIGNAL_ROWS_MAX).await?;
+    let range = query.range(at);
+    let answer = about(&*handle.source.0, query.time, &query.text(), range, SIGNAL_ROWS_MAX).await?;
     let rows: Vec<Row> = match answer.complete {
         true => answer.rows,
         false => {
@@ -139,7 +146,10 @@ fn signal_json(signal: &Signal, query: &SignalQuery, at: i64, groups: &Value, er
     let (from_ns, to_ns) = query.range(at);
     json!({
         "name": signal.name,
-        "query": query.text(),
+        "query": match query.time {
+            LineTime::Event => query.text(),
+            LineTime::Ingest => query.time.bounded(&query.text(), (from_ns, to_ns)),
+        },
         "from": rfc3339(from_ns),
         "to": rfc3339(to_ns),
         "groups": groups,

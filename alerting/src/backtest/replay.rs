@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use logweir_rules::evaluate::{Change, RuleState};
-use logweir_rules::model::{Group, Kind, Rule};
+use logweir_rules::model::{Group, Kind, LineTime, Rule, RuleSet};
 use logweir_rules::schedule;
 use logweir_rules::table::Table;
+use logweir_runtime::clock::rfc3339;
 
 use super::budget::Course;
 use super::report::{RuleReport, SPARKS, median};
@@ -74,6 +75,27 @@ fn wanted<'g>(group: &'g Group, plan: &'g Plan) -> impl Iterator<Item = &'g Arc<
 fn begin(group: &Group, plan: &Plan) -> i64 {
     let warm_up = wanted(group, plan).map(|rule| warm_up_ns(group, rule)).max().unwrap_or(0);
     if plan.cold { plan.from } else { plan.from.saturating_sub(warm_up) }
+}
+
+/// A warning when rules by the receive time look at a time of which it is not known of all lines.
+pub(super) fn unreceived(set: &RuleSet, plan: &Plan, received_since_ns: Option<i64>) -> Option<String> {
+    let since = received_since_ns?;
+    let looks_further = |group: &Group, rule: &Rule| {
+        rule.time == LineTime::Ingest && begin(group, plan).saturating_sub(rule.window_ns()) < since
+    };
+    let of_group = |group: &Arc<Group>| {
+        let rules: Vec<String> =
+            wanted(group, plan).filter(|rule| looks_further(group, rule)).map(|rule| rule.name.clone()).collect();
+        rules
+    };
+    let rules: Vec<String> = set.groups.iter().flat_map(of_group).collect();
+    (!rules.is_empty()).then(|| {
+        format!(
+            "lines that an earlier version stored have no receive time: before {} they are not counted by {}",
+            rfc3339(since),
+            rules.join(", ")
+        )
+    })
 }
 
 /// What the replay of some groups looks at, still to be fetched.

@@ -16,6 +16,9 @@ pub struct Report {
     pub from: i64,
     pub to: i64,
     pub rules: Vec<RuleReport>,
+    /// What was not seen, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Messages by receiver, over all rules.
     pub receivers: BTreeMap<String, Told>,
     /// How it stands to the incidents that were given with it.

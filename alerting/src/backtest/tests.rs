@@ -104,17 +104,17 @@ async fn open(dir: &std::path::Path, clock: &Clock, source: &Arc<LineStore>, set
 }
 
 /// The log of a live run with a restart now and then.
-async fn live(source: &Arc<LineStore>, restarts: &[bool]) -> (Vec<String>, i64) {
+async fn live(text: &str, source: &Arc<LineStore>, restarts: &[bool]) -> (Vec<String>, i64) {
     let dir = tempfile::tempdir().expect("a directory");
     let clock = Clock::manual(T0);
-    let mut engine = Some(open(dir.path(), &clock, source, rules(RULES)).await);
+    let mut engine = Some(open(dir.path(), &clock, source, rules(text)).await);
     let mut first = None;
     for (turn, restart) in restarts.iter().enumerate() {
         clock.set(T0 + turn as i64 * 90 * S);
         source.set_now(clock.now_ns());
         if *restart {
             drop(engine.take());
-            engine = Some(open(dir.path(), &clock, source, rules(RULES)).await);
+            engine = Some(open(dir.path(), &clock, source, rules(text)).await);
         }
         let (evaluator, _) = engine.as_mut().expect("running");
         while evaluator.round().await.expect("a round").behind {}
@@ -134,29 +134,110 @@ proptest! {
     /// The log that a live run wrote, with restarts in it, is what the backtest of the same time makes: byte for byte.
     #[test]
     fn live_is_replay(lines in bursts(), restarts in proptest::collection::vec(proptest::bool::weighted(0.1), 64)) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let source = LineStore::new(lines);
-            let (live, to) = live(&source, &restarts).await;
-            // The first step of a group is the last one before its first look.
-            let set = rules(RULES);
-            let plan = Plan { from: T0 - 60 * S, to, rule: None, budget: None, cold: true, store: None };
-            let source: Arc<dyn QuerySource> = source;
-            let mut replayed = Vec::new();
-            for group in &set.groups {
-                let offset = logweir_rules::schedule::offset_ns(&group.name, group.every_ns);
-                let first = logweir_rules::schedule::latest_at(T0, group.every_ns, offset);
-                let plan = Plan { from: first - group.every_ns, ..plan.clone() };
-                let one = RuleSet { groups: vec![Arc::clone(group)], ..RuleSet::default() };
-                let outcome = run(Arc::clone(&source), &one, None, Scenes::default(), plan).await.expect("replays");
-                replayed.extend(outcome.lines);
-            }
-            replayed.sort_by(|a, b| a.0.cmp(&b.0));
-            let replayed: Vec<String> =
-                replayed.iter().map(|(key, line)| format!("{key} {}", serde_json::to_string(line).expect("JSON"))).collect();
-            assert_eq!(live, replayed);
-        });
+        check_replay(RULES, LineStore::new(lines), &restarts);
     }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3))]
+
+    /// The same by the receive time, where no host knows what time it is.
+    #[test]
+    fn live_is_replay_by_receipt(
+        lines in bursts(),
+        restarts in proptest::collection::vec(proptest::bool::weighted(0.1), 64),
+        behind_s in (-299i64..400_000, -299i64..400_000),
+    ) {
+        let told = |mut line: TestLine| {
+            line.at -= if line.fields["host"] == "a" { behind_s.0 } else { behind_s.1 } * S;
+            line
+        };
+        let by_receipt = by_receipt(RULES);
+        let logged = check_replay(&by_receipt, LineStore::new(lines.iter().cloned().map(told).collect()), &restarts);
+        // What the clocks of the hosts say makes no difference at all.
+        let right = check_replay(&by_receipt, LineStore::new(lines), &restarts);
+        assert_eq!(logged.len(), right.len());
+    }
+}
+
+/// Rules that go by the time at which lines are received.
+fn by_receipt(rules: &str) -> String {
+    let line = |line: &str| match line.contains("- alert: ") {
+        true => format!("{line}\n        time: ingest\n"),
+        false => format!("{line}\n"),
+    };
+    rules.lines().map(line).collect()
+}
+
+/// The log of a live run, which must be that of the replay.
+fn check_replay(text: &str, source: Arc<LineStore>, restarts: &[bool]) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let (live, to) = live(text, &source, restarts).await;
+        // The first step of a group is the last one before its first look.
+        let set = rules(text);
+        let plan = Plan { from: T0 - 60 * S, to, rule: None, budget: None, cold: true, store: None };
+        let source: Arc<dyn QuerySource> = source;
+        let mut replayed = Vec::new();
+        for group in &set.groups {
+            let offset = logweir_rules::schedule::offset_ns(&group.name, group.every_ns);
+            let first = logweir_rules::schedule::latest_at(T0, group.every_ns, offset);
+            let plan = Plan { from: first - group.every_ns, ..plan.clone() };
+            let one = RuleSet { groups: vec![Arc::clone(group)], ..RuleSet::default() };
+            let outcome = run(Arc::clone(&source), &one, None, Scenes::default(), plan).await.expect("replays");
+            replayed.extend(outcome.lines);
+        }
+        replayed.sort_by(|a, b| a.0.cmp(&b.0));
+        let replayed: Vec<String> = replayed
+            .iter()
+            .map(|(key, line)| format!("{key} {}", serde_json::to_string(line).expect("JSON")))
+            .collect();
+        assert_eq!(live, replayed);
+        live
+    })
+}
+
+/// Lines of which some were stored before there were receive times.
+struct Older(Arc<LineStore>);
+
+impl QuerySource for Older {
+    fn received_since_ns(&self) -> Option<i64> {
+        Some(T0)
+    }
+
+    fn query<'a>(
+        &'a self,
+        query: &'a str,
+        from_ns: i64,
+        to_ns: i64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Answer, QueryError>> {
+        self.0.query(query, from_ns, to_ns, limit)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backtest_by_receipt_says_of_which_time_the_receipt_is_not_known() {
+    let warnings = async |text: &str, from: i64, rule: Option<&str>| {
+        let source: Arc<dyn QuerySource> = Arc::new(Older(LineStore::new(Vec::new())));
+        let rule = rule.map(str::to_owned);
+        let plan = Plan { from, to: T0 + 7200 * S, rule, budget: None, cold: true, store: None };
+        run(source, &rules(text), None, Scenes::default(), plan).await.expect("replays").report.warnings
+    };
+    let text = RULES.replacen("alert: Rate", "alert: Rate\n        time: ingest", 1);
+    let none: [&str; 0] = [];
+    assert_eq!(warnings(RULES, T0 - 60 * S, None).await, none);
+    assert_eq!(warnings(&text, T0 + 60 * S, None).await, none);
+    assert_eq!(warnings(&text, T0, Some("Errors")).await, none);
+    let told = warnings(&text, T0, None).await.join("\n");
+    let known = rfc3339(T0);
+    assert_eq!(
+        told,
+        format!(
+            "lines that an earlier version stored have no receive time: before {known} they are not counted by Rate"
+        )
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,8 @@ use logweir_rules::schedule;
 use super::inputs::Inputs;
 use super::lines::{self, TestLine};
 use crate::notify::template::{Facts, Renderer, show_number};
+use crate::route::Routing;
+use crate::route::standing::Surroundings;
 
 /// Every test begins at 2026-01-01T00:00:00Z.
 pub const START_NS: i64 = 1_767_225_600_000_000_000;
@@ -58,13 +60,14 @@ pub struct Report {
 /// Severity and place of the conditions that were true at some time.
 type Covered = BTreeSet<(Severity, usize)>;
 
-/// Runs every test of every rule.
-pub fn run_cases(set: &RuleSet, engine: &mut dyn LineEngine) -> Report {
+/// Runs every test of every rule; with a routing file also those parts of them that say who is told.
+pub fn run_cases(set: &RuleSet, engine: &mut dyn LineEngine, routing: Option<&Routing>) -> Report {
     let mut report = Report::default();
     for (group, rule) in set.rules() {
         let mut covered = Covered::new();
         for case in &rule.tests {
-            let failures = run_case(group, rule, case, engine, &mut covered).unwrap_or_else(|error| vec![error]);
+            let of = Of { group, rule, case, routing };
+            let failures = run_case(&of, engine, &mut covered).unwrap_or_else(|error| vec![error]);
             report.results.push(CaseResult {
                 rule: rule.name.clone(),
                 case: case.name.clone(),
@@ -87,13 +90,15 @@ pub fn run_cases(set: &RuleSet, engine: &mut dyn LineEngine) -> Report {
     report
 }
 
-fn run_case(
-    group: &Group,
-    rule: &Arc<Rule>,
-    case: &TestCase,
-    engine: &mut dyn LineEngine,
-    covered: &mut Covered,
-) -> Result<Vec<String>, String> {
+struct Of<'a> {
+    group: &'a Group,
+    rule: &'a Arc<Rule>,
+    case: &'a TestCase,
+    routing: Option<&'a Routing>,
+}
+
+fn run_case(of: &Of<'_>, engine: &mut dyn LineEngine, covered: &mut Covered) -> Result<Vec<String>, String> {
+    let Of { group, rule, case, routing } = *of;
     engine.load(lines::lines(case, START_NS)?)?;
     let renderer = Renderer::default();
     let offset_ns = schedule::offset_ns(&group.name, group.every_ns);
@@ -125,7 +130,7 @@ fn run_case(
             let timers = state.instances.values().flat_map(|instance| &instance.timers);
             covered.extend(timers.map(|timer| (timer.severity, timer.alternative)));
         }
-        let seen = Seen { group, rule, state: &state, renderer: &renderer };
+        let seen = Seen { group, rule, state: &state, renderer: &renderer, routing };
         if let Some(failure) = seen.failure(expectation) {
             let place = format!("{}:{}:{}", rule.file, expectation.at.line, expectation.at.column);
             let time = format_duration(Duration::from_nanos(expectation.time_ns.max(0) as u64));
@@ -141,6 +146,7 @@ struct Seen<'a> {
     rule: &'a Rule,
     state: &'a RuleState,
     renderer: &'a Renderer,
+    routing: Option<&'a Routing>,
 }
 
 impl Seen<'_> {
@@ -209,6 +215,11 @@ impl Seen<'_> {
                 return Some(format!("the summary is \"{summary}\""));
             }
         }
+        if let Some(wanted) = &expectation.receivers
+            && let Some(failure) = self.receivers(wanted, labels, instance)
+        {
+            return Some(failure);
+        }
         expectation.value.iter().find_map(|(name, wanted)| {
             let good = match wanted {
                 ExpectValue::Number(number) => instance
@@ -223,6 +234,34 @@ impl Seen<'_> {
             };
             (!good).then(|| format!("expected {name} = {wanted}"))
         })
+    }
+
+    /// What is wrong with who is told. Time intervals are not looked at, and of other alerts only those of the rule inhibit.
+    fn receivers(&self, wanted: &[String], labels: &Labels, instance: &Instance) -> Option<String> {
+        let Some(routing) = self.routing else {
+            return Some("'receivers' needs the routing file: --config alerting.yaml".to_owned());
+        };
+        let all = |(labels, instance): (&Labels, &Instance)| {
+            let mut all = self.labels(labels);
+            all.insert("alertname".to_owned(), self.rule.name.clone());
+            all.insert("severity".to_owned(), instance.severity.to_string());
+            all
+        };
+        let is_firing = |(_, instance): &(&Labels, &Instance)| instance.phase != Phase::Pending;
+        let firing = self.state.instances.iter().filter(is_firing).map(|one| (set(one.0), all(one))).collect();
+        let around = Surroundings { firing, ..Surroundings::default() };
+        let (id, own) = (set(labels), all((labels, instance)));
+        let told = around.hold(routing, &[], &id, &own, START_NS).is_none() && instance.phase != Phase::Pending;
+        let mut found: Vec<String> = match told {
+            true => routing.root.matching(&own).iter().map(|route| route.receiver.clone()).collect(),
+            false => Vec::new(),
+        };
+        let mut wanted = wanted.to_vec();
+        for names in [&mut found, &mut wanted] {
+            names.sort_unstable();
+            names.dedup();
+        }
+        (found != wanted).then(|| format!("it goes to [{}], not to [{}]", found.join(", "), wanted.join(", ")))
     }
 
     fn describe(&self) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use logweir_rules::evaluate::{Deploy, PatternLine, SourceState, Sources};
 use logweir_rules::model::{
-    Agg, Kind, Labels, Pattern, Rule, SeriesShape, Signal, SignalQuery, TestCase, TestCounts, TestSeries,
+    Agg, Kind, Labels, LineTime, Pattern, Rule, SeriesShape, Signal, SignalQuery, TestCase, TestCounts, TestSeries,
 };
 use logweir_rules::signal::Table;
 
@@ -67,7 +67,7 @@ impl<'a> Inputs<'a> {
     pub(super) fn at(&self, engine: &dyn LineEngine, last: i64, at: i64) -> Result<Given, String> {
         let tables = self.rule.queries().map(|(signal, query)| self.table(engine, signal, query, at));
         let lines = match &self.rule.kind {
-            Kind::Pattern(pattern) => lines(engine, pattern, last, at)?,
+            Kind::Pattern(pattern) => lines(engine, self.rule.time, pattern, (last, at))?,
             _ => Vec::new(),
         };
         Ok(Given { tables: tables.collect::<Result<_, _>>()?, lines, sources: self.sources(at) })
@@ -81,7 +81,8 @@ impl<'a> Inputs<'a> {
         }
         let mut series = self.series.iter().filter(|series| series.signal == signal.feed).peekable();
         if series.peek().is_none() {
-            return Ok(query.table(&engine.query(&query.text(), from, to)?));
+            let (text, from, to) = query.time.about(&query.text(), (from, to));
+            return Ok(query.table(&engine.query(&text, from, to)?));
         }
         let own = |labels: &Labels| -> Labels {
             let own = labels.iter().filter(|(key, _)| query.by.contains(key));
@@ -113,8 +114,14 @@ impl<'a> Inputs<'a> {
 }
 
 /// The new lines of a pattern rule.
-fn lines(engine: &dyn LineEngine, pattern: &Pattern, last: i64, at: i64) -> Result<Vec<PatternLine>, String> {
-    let rows = engine.query(&pattern.query(), last, at)?;
+fn lines(
+    engine: &dyn LineEngine,
+    time: LineTime,
+    pattern: &Pattern,
+    (last, at): (i64, i64),
+) -> Result<Vec<PatternLine>, String> {
+    let (text, from, to) = time.about(&pattern.query(), (last, at));
+    let rows = engine.query(&text, from, to)?;
     // The engine answers the newest first.
     Ok(rows.iter().rev().filter_map(|row| pattern.line(row, at)).collect())
 }

@@ -3,6 +3,7 @@
 use logweir_rules::model::Rule;
 
 use super::*;
+use crate::route::Routing;
 
 pub(crate) const RULE: &str = r#"version: 1
 groups:
@@ -79,13 +80,41 @@ fn a_failing_test_says_what_was_there() {
               - {at: 1m, value: {errors: 6, ratio: 1}}
 "#;
     let set = rules(&[("r.yaml".to_owned(), format!("{RULE}{tests}"))]).unwrap_or_else(|p| panic!("{p:#?}"));
-    let results = run_cases(&set, &mut engine::MiniEngine::default()).results;
+    let results = run_cases(&set, &mut engine::MiniEngine::default(), None).results;
     expect_test::expect![[r#"
         r.yaml:26:17: at 20s: expected ok; there is {host=a} pending warning (errors=4 ratio=1 silent_for=0 total=4 source_state="unknown")
         r.yaml:27:17: at 1m: expected severity critical; there is {host=a} firing warning (errors=6 ratio=1 silent_for=0 total=6 source_state="unknown")
         r.yaml:28:17: at 1m: expected an alert; there is {host=a} firing warning (errors=6 ratio=1 silent_for=0 total=6 source_state="unknown")
         r.yaml:29:17: at 1m: expected any severity but warning; there is {host=a} firing warning (errors=6 ratio=1 silent_for=0 total=6 source_state="unknown")
         r.yaml:30:17: at 1m: expected errors = 7; there is {host=a} firing warning (errors=6 ratio=1 silent_for=0 total=6 source_state="unknown")"#]].assert_eq(&results[0].failures.join("\n"));
+}
+
+/// From the raw line to the receiver, with nothing running.
+#[test]
+fn a_test_may_say_who_is_told() {
+    let tests = r#"        tests:
+          - name: routed
+            logs:
+              - {from: 0m, to: 1m, every: 5s, json: {level: error, message: boom}, set: {host: a}}
+            expect:
+              - {at: 1m, state: firing, receivers: [chat]}
+              - {at: 1m, receivers: pager}
+              - {at: 20s, state: pending, receivers: []}
+"#;
+    let set = rules(&[("r.yaml".to_owned(), format!("{RULE}{tests}"))]).unwrap_or_else(|p| panic!("{p:#?}"));
+    let routing = "route: {receiver: pager, routes: [{matchers: ['severity=\"warning\"', 'alertname=Errors'], receiver: chat}]}\nreceivers: [{name: pager}, {name: chat}]\n";
+    let routing = crate::route::file::load("alerting.yaml", routing, &|_| None).unwrap_or_else(|p| panic!("{p:#?}"));
+    let failures = |routing: Option<&Routing>| {
+        let results = run_cases(&set, &mut engine::MiniEngine::default(), routing).results;
+        results[0]
+            .failures
+            .iter()
+            .filter_map(|text| Some(text.split_once("; there is")?.0))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    expect_test::expect!["r.yaml:27:17: at 1m: it goes to [chat], not to [pager]"].assert_eq(&failures(Some(&routing)));
+    assert!(failures(None).contains("--config alerting.yaml"));
 }
 
 #[test]
@@ -100,7 +129,7 @@ fn counts_stand_for_lines() {
               - {at: 7m, state: ok}
 "#;
     let set = rules(&[("r.yaml".to_owned(), format!("{RULE}{tests}"))]).unwrap_or_else(|p| panic!("{p:#?}"));
-    let results = run_cases(&set, &mut engine::MiniEngine::default()).results;
+    let results = run_cases(&set, &mut engine::MiniEngine::default(), None).results;
     assert_eq!(results[0].failures, Vec::<String>::new());
 }
 
@@ -116,7 +145,7 @@ fn the_documentation_is_right() {
         rule_file.lines().filter(|line| !line.contains("p95:")).map(|line| format!("{line}\n")).collect();
     let plain = plain.replace(", {when: p95 > 5s, for: 2m}", "").replace(" path:/checkout*", "");
     let plain = rules(&[("README.md".to_owned(), plain)]).unwrap_or_else(|p| panic!("{p:#?}"));
-    let results = run_cases(&plain, &mut engine::MiniEngine::default()).results;
+    let results = run_cases(&plain, &mut engine::MiniEngine::default(), None).results;
     assert_eq!((set.rules().count(), &results[0].failures), (1, &Vec::new()));
     crate::route::file::load("README.md", routing, &|_| None).unwrap_or_else(|p| panic!("{p:#?}"));
     let first =

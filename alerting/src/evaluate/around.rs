@@ -7,7 +7,7 @@ use logweir_proto::query::value::parse_time;
 use logweir_proto::text::visible;
 use logweir_rules::evaluate::Transition;
 use logweir_rules::model::Labels;
-use logweir_rules::signal::{self, TIME_COLUMN, VALUE_COLUMN, quote_field};
+use logweir_rules::signal::{self, VALUE_COLUMN, quote_field};
 
 use super::ask;
 use super::draft::Maker;
@@ -67,7 +67,7 @@ impl Maker<'_> {
         let look_back_ns = look_back_ns.max(self.group.every_ns);
         // Lines that came since the step belong to the picture.
         let (from_ns, to_ns) = (self.at.saturating_sub(look_back_ns), self.now_wall.max(self.at));
-        let answer = self.source.query(&query, from_ns, to_ns, count).await?;
+        let answer = ask::about(self.source, self.rule.time, &query, (from_ns, to_ns), count).await?;
         let chars_max = if context.stack { STACK_CHARS_MAX } else { SAMPLE_CHARS_MAX };
         Ok(answer.rows.iter().take(count).map(|row| sample(row, chars_max)).collect())
     }
@@ -80,7 +80,7 @@ impl Maker<'_> {
             let name = quote_field(field);
             let text =
                 format!("{filter} | stats count as {VALUE_COLUMN} by {name} | sort -{VALUE_COLUMN} | head {TOP_MAX}");
-            let answer = self.source.query(&text, from_ns, self.at, TOP_MAX).await?;
+            let answer = ask::about(self.source, self.rule.time, &text, (from_ns, self.at), TOP_MAX).await?;
             let by = [field.clone()];
             let value = |row: &logweir_proto::api::Row| {
                 let count = row.get(VALUE_COLUMN)?.as_u64()?;
@@ -104,11 +104,12 @@ impl Maker<'_> {
             return Ok(Vec::new());
         }
         let filter = self.rule.context_filter(labels);
-        let text = format!("{filter} | stats count as {VALUE_COLUMN} by bin({TIME_COLUMN}, {width_s}s)");
+        let column = self.rule.time.column();
+        let text = format!("{filter} | stats count as {VALUE_COLUMN} by bin({column}, {width_s}s)");
         let from_ns = self.at.saturating_sub(chart.span_ns);
-        let answer = self.source.query(&text, from_ns, self.at, POINTS_MAX).await?;
+        let answer = ask::about(self.source, self.rule.time, &text, (from_ns, self.at), POINTS_MAX).await?;
         let point = |row: &logweir_proto::api::Row| {
-            Some((parse_time(row.get(TIME_COLUMN)?.as_str()?, 0)?, row.get(VALUE_COLUMN)?.as_f64()?))
+            Some((parse_time(row.get(column)?.as_str()?, 0)?, row.get(VALUE_COLUMN)?.as_f64()?))
         };
         let mut known: BTreeMap<i64, f64> = answer.rows.iter().filter_map(point).collect();
         // No lines are a zero in the picture.

@@ -2,7 +2,7 @@
 
 use logweir_proto::query::value::parse_time;
 use logweir_rules::evaluate::{Deploy, PatternLine, RuleState};
-use logweir_rules::model::{Group, Kind, Labels, Rule, SignalQuery};
+use logweir_rules::model::{Group, Kind, Labels, LineTime, Rule, SignalQuery};
 use logweir_rules::signal::{self, Table, labels_of};
 
 use super::kept::Kept;
@@ -69,9 +69,20 @@ pub(crate) async fn given(
     Ok(Given { tables, lines, deploys })
 }
 
+/// Asks about the lines of a range of the time that a rule goes by.
+pub(crate) async fn about(
+    source: &dyn QuerySource,
+    time: LineTime,
+    text: &str,
+    range: (i64, i64),
+    limit: usize,
+) -> Result<Answer, QueryError> {
+    let (text, from_ns, to_ns) = time.about(text, range);
+    source.query(&text, from_ns, to_ns, limit).await
+}
+
 pub(super) async fn table(source: &dyn QuerySource, query: &SignalQuery, at: i64) -> Result<Table, QueryError> {
-    let (from_ns, to_ns) = query.range(at);
-    let answer = source.query(&query.text(), from_ns, to_ns, SIGNAL_ROWS_MAX).await?;
+    let answer = about(source, query.time, &query.text(), query.range(at), SIGNAL_ROWS_MAX).await?;
     Ok(query.table(&whole(answer)?.rows))
 }
 
@@ -83,7 +94,7 @@ async fn lines(
     to_ns: i64,
 ) -> Result<Vec<PatternLine>, QueryError> {
     let Kind::Pattern(pattern) = &rule.kind else { return Ok(Vec::new()) };
-    let answer = source.query(&pattern.query(), from_ns, to_ns, SIGNAL_ROWS_MAX).await?;
+    let answer = about(source, rule.time, &pattern.query(), (from_ns, to_ns), SIGNAL_ROWS_MAX).await?;
     Ok(whole(answer)?.rows.iter().rev().filter_map(|row| pattern.line(row, to_ns)).collect())
 }
 
@@ -114,8 +125,8 @@ async fn seed(
 ) -> Result<(), QueryError> {
     let Some((_, query)) = rule.queries().max_by_key(|(_, query)| query.by.len()) else { return Ok(()) };
     let SignalQuery { by, .. } = query;
-    let text = query.seen_text();
-    let answer = source.query(&text, at.saturating_sub(seen_within_ns), at, SIGNAL_ROWS_MAX).await?;
+    let range = (at.saturating_sub(seen_within_ns), at);
+    let answer = about(source, rule.time, &query.seen_text(), range, SIGNAL_ROWS_MAX).await?;
     let found = signal::table_of(&whole(answer)?.rows, by);
     state.seed(found.iter().map(|(labels, _)| (**labels).clone()), at);
     Ok(())

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use logweir_proto::api::Row;
 use logweir_proto::query::value::parse_time;
 use logweir_rules::model::{Labels, SignalQuery};
-use logweir_rules::signal::{TIME_COLUMN, VALUE_COLUMN, labels_of};
+use logweir_rules::signal::{VALUE_COLUMN, labels_of};
 use logweir_rules::table::{Keys, Table};
 use serde::{Deserialize, Serialize};
 
@@ -172,7 +172,7 @@ impl Counts {
                 Some(bucket_ns) => query.buckets_text(bucket_ns),
                 None => query.text(),
             };
-            let answer = match source.query(&text, self.until, to, ROWS_MAX).await {
+            let answer = match ask::about(source, query.time, &text, (self.until, to), ROWS_MAX).await {
                 Ok(answer) if answer.rows.len() < ROWS_MAX || plain => ask::whole(answer)?,
                 Ok(_) | Err(QueryError::Failed(_)) if !plain => {
                     slots = (slots / 4).max(1);
@@ -197,7 +197,7 @@ impl Counts {
         let mut rows: Vec<(i64, Labels, u64)> = rows
             .iter()
             .filter_map(|row| {
-                let time = match row.get(TIME_COLUMN) {
+                let time = match row.get(query.time.column()) {
                     Some(time) => parse_time(time.as_str()?, 0)?,
                     None => begin,
                 };

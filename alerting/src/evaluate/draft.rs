@@ -6,7 +6,7 @@ use std::time::Duration;
 use logweir_proto::text::format_duration;
 use logweir_rules::condition::Values;
 use logweir_rules::evaluate::{Change, Instance, Outcome, RuleState, Texts, Transition};
-use logweir_rules::model::{Group, Labels, Rule, Severity};
+use logweir_rules::model::{Group, Labels, LineTime, Rule, Severity};
 use ulid::Ulid;
 
 use super::around::Around;
@@ -274,12 +274,20 @@ impl Maker<'_> {
         if let Some(owner) = &self.rule.owner {
             annotations.insert("owner".to_owned(), owner.clone());
         }
+        if let Some(lineage) = texts.get("lineage") {
+            annotations.insert("lineage".to_owned(), lineage.clone());
+        }
         (render(&self.rule.summary), annotations)
     }
 
     fn link(&self, labels: &Labels, fired_at: i64) -> String {
-        let from_ns = fired_at.saturating_sub(self.rule.window_ns());
-        self.links.search(&self.rule.context_filter(labels), from_ns, self.at.saturating_add(LINK_AFTER_NS))
+        let filter = self.rule.context_filter(labels);
+        let range = (fired_at.saturating_sub(self.rule.window_ns()), self.at.saturating_add(LINK_AFTER_NS));
+        match self.rule.time {
+            LineTime::Event => self.links.search(&filter, range.0, range.1),
+            // Its lines may tell any time.
+            LineTime::Ingest => self.links.search(&self.rule.time.bounded(&filter, range), 0, range.1),
+        }
     }
 
     /// The signal that the level that fires is about, and the number that it is held against.

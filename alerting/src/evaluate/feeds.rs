@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use logweir_rules::model::{Labels, SignalQuery};
+use logweir_rules::model::{Labels, LineTime, SignalQuery};
 use tokio::time::Instant;
 
 use super::counts::{BUCKETS_PER_QUESTION_MAX, Counts, Grid, Piece, ROWS_MAX, SLOTS_PER_QUESTION_MAX};
@@ -107,7 +107,7 @@ impl Feeds {
         store: Option<&Store>,
         cells_max: usize,
     ) -> Result<Fetched, QueryError> {
-        let mut widths: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        let mut widths: BTreeMap<(i64, LineTime), Vec<usize>> = BTreeMap::new();
         for (place, feed) in self.all.iter_mut().enumerate().filter(|(_, feed)| !feed.is_done()) {
             if let Some(store) = store.filter(|_| feed.counts.width_ns() == MINUTE_NS) {
                 let (store, query, range) = (store.clone(), feed.query.clone(), (feed.counts.until(), feed.end));
@@ -116,18 +116,18 @@ impl Feeds {
                 feed.stored = stored.ok().and_then(Result::ok).unwrap_or_default().into();
                 feed.advance();
             }
-            widths.entry(feed.counts.width_ns()).or_default().push(place);
+            widths.entry((feed.counts.width_ns(), feed.query.time)).or_default().push(place);
         }
         if self.is_too_much(cells_max) {
             return Ok(Fetched::TooMany);
         }
-        for (width_ns, places) in widths {
+        for ((width_ns, time), places) in widths {
             let slots_max = (PIECE_MAX_NS / width_ns.max(1)).clamp(1, SLOTS_PER_QUESTION_MAX);
             let slots = (ROWS_TOGETHER_MAX / places.len().max(1)) as i64;
             let mut slots = slots.min(BUCKETS_PER_QUESTION_MAX).clamp(1, slots_max);
             while let Some((from, to, asked)) = self.next(&places, width_ns.saturating_mul(slots)) {
                 let begun = Instant::now();
-                let rows = self.ask(source, &asked, (from, to), slots == 1).await?;
+                let rows = self.ask(source, &asked, (time, from, to), slots == 1).await?;
                 if self.is_too_much(cells_max) {
                     return Ok(Fetched::TooMany);
                 }
@@ -162,12 +162,13 @@ impl Feeds {
         &mut self,
         source: &dyn QuerySource,
         asked: &[usize],
-        (from, to): (i64, i64),
+        (time, from, to): (LineTime, i64, i64),
         is_shortest: bool,
     ) -> Result<usize, QueryError> {
         let text = |place: &usize| self.all[*place].query.buckets_text(self.all[*place].counts.width_ns());
-        let texts: Vec<String> = asked.iter().map(text).collect();
-        let answers = source.query_all(&texts, from, to, ROWS_MAX).await;
+        let texts: Vec<String> = asked.iter().map(|place| time.about(&text(place), (from, to)).0).collect();
+        let (_, from_ns, to_ns) = time.about("", (from, to));
+        let answers = source.query_all(&texts, from_ns, to_ns, ROWS_MAX).await;
         let is_whole = |answer: &Result<Answer, QueryError>| answer.as_ref().is_ok_and(|answer| answer.complete);
         if !is_shortest && !answers.iter().any(is_whole) {
             return Ok(usize::MAX);

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use logweir_rules::model::{Group, PERIOD_MAX_NS, SignalQuery};
+use logweir_rules::model::{Group, LineTime, PERIOD_MAX_NS, SignalQuery};
 use logweir_rules::schedule;
 use logweir_rules::signal::{LONG_WINDOW_NS, Table};
 
@@ -49,6 +49,7 @@ pub(crate) struct Kept {
 
 #[derive(Debug, Clone)]
 struct Feed {
+    time: LineTime,
     counts: Counts,
     /// The longest window over it, with its shift.
     reach_ns: i64,
@@ -123,11 +124,13 @@ impl Feed {
         if is_long(query) {
             let from = hour_of(at.saturating_sub(reach_ns).saturating_sub(LATE_HORIZON_NS));
             let hours = Some(Hours { sealed: from, again: BTreeSet::new() });
-            return Some(Feed { counts: Counts::new(Grid::of(MINUTE_NS), from), reach_ns, dirty: Vec::new(), hours });
+            let counts = Counts::new(Grid::of(MINUTE_NS), from);
+            return Some(Feed { time: query.time, counts, reach_ns, dirty: Vec::new(), hours });
         }
         let grid = steps(group, query)?;
         let from = grid.floor(at.saturating_sub(reach_ns));
-        Some(Feed { counts: Counts::new(grid, from), reach_ns, dirty: Vec::new(), hours: None })
+        let counts = Counts::new(grid, from);
+        Some(Feed { time: query.time, counts, reach_ns, dirty: Vec::new(), hours: None })
     }
 
     /// Takes the hours that are stored, as far as they follow each other.
@@ -232,7 +235,13 @@ impl Kept {
     fn listen(&mut self, source: &dyn QuerySource) {
         for arrival in source.arrivals(self.heard) {
             self.heard = self.heard.max(arrival.number);
-            self.feeds.values_mut().for_each(|feed| feed.note(arrival.oldest_ns, arrival.newest_ns));
+            for feed in self.feeds.values_mut() {
+                let (oldest_ns, newest_ns) = match feed.time {
+                    LineTime::Event => (arrival.oldest_ns, arrival.newest_ns),
+                    LineTime::Ingest => arrival.received,
+                };
+                feed.note(oldest_ns, newest_ns);
+            }
         }
     }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use logweir_rules::evaluate::{Change, Phase, RuleState, Transition};
-use logweir_rules::model::{Labels, Rule};
+use logweir_rules::model::{Labels, LineTime, Rule};
 use logweir_rules::schedule;
 
 use super::ask::{self, Counted};
@@ -159,9 +159,11 @@ pub(super) async fn again(runner: &mut Runner, shared: &Shared, from: i64, curso
     let marks = shared.hosts();
     // Rules with the same filter share what is asked for.
     let mut past = Past::default();
-    group.rules.iter().for_each(|rule| past.want(&group, rule, (begin, cursor)));
+    // By the receive time no line is late.
+    let rules = || group.rules.iter().filter(|rule| rule.time == LineTime::Event);
+    rules().for_each(|rule| past.want(&group, rule, (begin, cursor)));
     past.fetch(&*shared.source, usize::MAX).await.ok()?;
-    for rule in &group.rules {
+    for rule in rules() {
         let mut state = states.get(&rule.name).cloned().unwrap_or_default();
         let (mut transitions, mut passed) = (Vec::new(), Vec::new());
         let mut at = schedule::next_after(begin, group.every_ns, offset_ns);
@@ -173,7 +175,7 @@ pub(super) async fn again(runner: &mut Runner, shared: &Shared, from: i64, curso
                 return None;
             }
             let scene = Scene::look(&marks, &group, at, shared.clock.now_ns(), shared.started_wall);
-            let scene = scene.knowing(shared.live.known_since());
+            let scene = shared.informed(scene, &group);
             transitions.extend(decide(rule, &mut state, at, &given, &scene).transitions);
             if runner.journal.checkpoints.iter().any(|(known, _)| *known == at) {
                 passed.push((at, state.clone()));

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use logweir_rules::model::{Agg, Group, Kind, Labels, Rule, SignalQuery};
+use logweir_rules::model::{Group, Kind, Labels, LineTime, Rule, SignalQuery};
 use logweir_rules::schedule;
 use logweir_rules::signal::Table;
 
@@ -35,7 +35,7 @@ pub(crate) struct Past {
     /// For each rule, which counts stand for each of its queries.
     plans: HashMap<String, Vec<Option<usize>>>,
     /// By filter, the counts that say whether there was any line.
-    quiet: HashMap<String, usize>,
+    quiet: HashMap<(String, LineTime), usize>,
 }
 
 /// The widest bucket that all windows of the signal in the group are made of; `None`: shorter than a second.
@@ -52,9 +52,8 @@ fn width_ns(group: &Group, query: &SignalQuery, grain: &Grain) -> Option<i64> {
 }
 
 /// Whether there is any line at all, whatever the grouping.
-fn presence(filter: &str) -> SignalQuery {
-    let by = Vec::new();
-    SignalQuery { filter: filter.to_owned(), agg: Agg::Count, field: None, window_ns: MINUTE_NS, by, shift_ns: 0 }
+fn presence(filter: &str, time: LineTime) -> SignalQuery {
+    SignalQuery { filter: filter.to_owned(), window_ns: MINUTE_NS, time, ..SignalQuery::default() }
 }
 
 fn floor(time: i64) -> i64 {
@@ -74,19 +73,19 @@ impl Past {
             let range = (floor(from.saturating_sub(back)), floor(to).saturating_add(MINUTE_NS));
             match width_ns(group, query, &self.grain).filter(|_| query.is_counted()) {
                 Some(width) => plan[place] = Some(self.feeds.want(query, width, range)),
-                None => self.want_presence(&query.filter, range),
+                None => self.want_presence(&query.filter, query.time, range),
             }
         }
         self.plans.insert(rule.name.clone(), plan);
         if let Kind::Pattern(pattern) = &rule.kind {
             let begin = floor(from.saturating_sub(group.every_ns));
-            self.want_presence(&pattern.filter, (begin, floor(to).saturating_add(MINUTE_NS)));
+            self.want_presence(&pattern.filter, rule.time, (begin, floor(to).saturating_add(MINUTE_NS)));
         }
     }
 
-    fn want_presence(&mut self, filter: &str, range: (i64, i64)) {
-        let place = self.feeds.want(&presence(filter), MINUTE_NS, range);
-        self.quiet.insert(filter.to_owned(), place);
+    fn want_presence(&mut self, filter: &str, time: LineTime, range: (i64, i64)) {
+        let place = self.feeds.want(&presence(filter, time), MINUTE_NS, range);
+        self.quiet.insert((filter.to_owned(), time), place);
     }
 
     /// Asks for what is wanted; gives up when that would be more than `cells_max` counts.
@@ -115,8 +114,9 @@ impl Past {
         Windows { past: self, of, by_minutes, spare: Vec::new() }
     }
 
-    fn is_empty(&self, filter: &str, from: i64, to: i64) -> bool {
-        let Some(counts) = self.quiet.get(filter).and_then(|place| self.feeds.counts(*place)) else { return false };
+    fn is_empty(&self, filter: &str, time: LineTime, (from, to): (i64, i64)) -> bool {
+        let quiet = self.quiet.get(&(filter.to_owned(), time));
+        let Some(counts) = quiet.and_then(|place| self.feeds.counts(*place)) else { return false };
         let to = floor(to.saturating_add(MINUTE_NS - 1));
         counts.from() <= floor(from) && to <= counts.until() && !counts.any(floor(from), to)
     }
@@ -150,7 +150,7 @@ impl Windows<'_> {
             let (from, to) = query.range(at);
             match counted {
                 Some((counts, window)) => window.write(counts, query, at, table),
-                None if self.past.is_empty(&query.filter, from, to) => *table = Table::new(),
+                None if self.past.is_empty(&query.filter, query.time, (from, to)) => *table = Table::new(),
                 None => *table = ask::table(source, query, at).await?,
             }
         }
@@ -170,6 +170,6 @@ impl Windows<'_> {
     /// Whether a pattern rule has no line to look at.
     pub(super) fn is_quiet(&self, group: &Group, rule: &Rule, at: i64) -> bool {
         let Kind::Pattern(pattern) = &rule.kind else { return true };
-        self.past.is_empty(&pattern.filter, at.saturating_sub(group.every_ns), at)
+        self.past.is_empty(&pattern.filter, rule.time, (at.saturating_sub(group.every_ns), at))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use logweir_rules::evaluate::{self as machine, Change, Input, Observation, Outcome, RuleState};
-use logweir_rules::model::{Group, Rule};
+use logweir_rules::model::{Group, LineTime, Rule};
 use logweir_rules::schedule;
 use logweir_runtime::clock::Clock;
 
@@ -47,6 +47,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// A scene with what is known of the time before it.
+    pub(super) fn informed(&self, scene: Scene, group: &Group) -> Scene {
+        let received = group.goes_by(LineTime::Ingest).then(|| self.source.received_since_ns()).flatten();
+        scene.knowing(self.live.known_since()).receiving(received)
+    }
+
     /// The hosts that are known, also those that were not heard since the start.
     pub(super) fn hosts(&self) -> Arc<[HostMark]> {
         let now_wall = self.clock.now_ns();
@@ -115,8 +121,9 @@ pub(crate) fn decide(
                 tables: &given.tables,
                 lines: &given.lines,
                 sources: scene.sources(),
-                coverage: scene.coverage(),
-                known_since: scene.known_since,
+                // Nobody waits for sources where it does not matter what they have still to tell.
+                coverage: scene.coverage().filter(|_| rule.time == LineTime::Event),
+                known_since: scene.knows_since(rule.time),
                 deploys: &given.deploys,
             };
             machine::step(rule, state, at, Input::Observed(&observation))
@@ -151,8 +158,11 @@ impl Runner {
             let cursor = self.place(shared, now_wall.saturating_sub(group.delay_ns), offset_ns);
             let at = schedule::next_after(cursor, group.every_ns, offset_ns);
             let marks = shared.hosts();
-            let scene = match ready(&group, &marks, at, now_wall, shared.started_wall) {
-                Ready::Now(scene) => scene.knowing(shared.live.known_since()),
+            // After the clock was looked at: what comes from now on is of this step only if its time is not over.
+            let by_receipt = group.goes_by(LineTime::Ingest);
+            let upto_ns = if by_receipt { shared.source.searchable_upto_ns() } else { None };
+            let scene = match ready(&group, &marks, at, (now_wall, shared.started_wall), upto_ns) {
+                Ready::Now(scene) => shared.informed(scene, &group),
                 Ready::Wait { until_wall } => {
                     self.look_back(shared, now_wall).await?;
                     let waits = at.saturating_add(group.max_delay_ns.max(group.delay_ns)) < now_wall;
@@ -307,7 +317,7 @@ impl Runner {
 
     /// Lines that came after their time was evaluated: that time is evaluated again.
     async fn look_back(&mut self, shared: &Shared, now_wall: i64) -> Result<(), StoreError> {
-        let Some(cursor) = self.cursor else { return Ok(()) };
+        let Some(cursor) = self.cursor.filter(|_| self.group.goes_by(LineTime::Event)) else { return Ok(()) };
         let arrivals = shared.source.arrivals(self.journal.seen());
         let Some(from) = self.journal.late_from(&arrivals, now_wall) else { return Ok(()) };
         let Some(found) = late::again(self, shared, from, cursor).await else { return Ok(()) };

@@ -43,7 +43,13 @@ impl LineStore {
         lines.sort_by_key(|line| line.at);
         let mut came: Vec<(i64, i64)> = lines.iter().map(|line| (line.arrives, line.at)).collect();
         came.sort_unstable();
-        let arrival = |(number, (wall, at)): (u64, (i64, i64))| Arrival { number, wall, oldest_ns: at, newest_ns: at };
+        let arrival = |(number, (wall, at)): (u64, (i64, i64))| Arrival {
+            number,
+            wall,
+            oldest_ns: at,
+            newest_ns: at,
+            received: (wall, wall),
+        };
         let arrivals = (1..).zip(came).map(arrival).collect();
         Arc::new(LineStore { lines, arrivals, ..LineStore::default() })
     }
@@ -61,7 +67,11 @@ impl LineStore {
         let (first, last) = (self.lines.partition_point(|l| l.at < from), self.lines.partition_point(|l| l.at < to));
         let now = self.now();
         let fits = |line: &&TestLine| {
-            let get = |name: &str| line.fields.get(name).map(String::as_str);
+            let received = rfc3339(line.arrives);
+            let get = |name: &str| match name {
+                "_ingested" => Some(received.as_str()),
+                name => line.fields.get(name).map(String::as_str),
+            };
             line.arrives <= now && filter::matches(&query.filter, &get)
         };
         let found: Vec<&TestLine> = self.lines[first..last.max(first)].iter().filter(fits).collect();
@@ -91,10 +101,11 @@ fn grouped(found: &[&TestLine], agg: &Agg, by: &[Group]) -> Vec<Value> {
     }
     for line in found {
         let value = |group: &Group| match group {
-            Group::Bin { width, .. } => {
+            Group::Bin { field, width } => {
                 let width_s: i64 = width.text.strip_suffix('s').and_then(|s| s.parse().ok()).expect("seconds");
                 let width = width_s * 1_000_000_000;
-                Some(rfc3339(line.at.div_euclid(width) * width))
+                let time = if field.name == "_ingested" { line.arrives } else { line.at };
+                Some(rfc3339(time.div_euclid(width) * width))
             }
             Group::Field(field) => line.fields.get(field.name.as_str()).cloned(),
         };
@@ -128,6 +139,10 @@ fn grouped(found: &[&TestLine], agg: &Agg, by: &[Group]) -> Vec<Value> {
 impl QuerySource for LineStore {
     fn hosts(&self) -> Vec<HostMark> {
         self.marks.lock().expect("not poisoned").clone()
+    }
+
+    fn searchable_upto_ns(&self) -> Option<i64> {
+        *self.now.lock().expect("not poisoned")
     }
 
     fn arrivals(&self, after: u64) -> Vec<Arrival> {

@@ -36,6 +36,8 @@ pub struct Routing {
     pub heartbeats: Vec<HeartbeatIn>,
     pub canary: Option<Canary>,
     pub tests: Vec<RouteTest>,
+    /// Where they are named, and where they are.
+    pub secret_files: Vec<(At, PathBuf)>,
 }
 
 impl Routing {
@@ -157,7 +159,8 @@ pub fn load(file: &str, source: &str, environment: Environment<'_>) -> Result<Ro
     let mut problems = Problems::new(file, source);
     let root = yaml::parse_config(source, environment, &[], &mut problems);
     let routing = root.and_then(|root| {
-        let mut reader = Reader { file: Path::new(file), environment, problems: &mut problems };
+        let secret_files = Vec::new();
+        let mut reader = Reader { file: Path::new(file), environment, problems: &mut problems, secret_files };
         reader.read(&root)
     });
     if problems.is_empty()
@@ -178,6 +181,7 @@ struct Reader<'a, 'b> {
     file: &'a Path,
     environment: Environment<'a>,
     problems: &'b mut Problems,
+    secret_files: Vec<(At, PathBuf)>,
 }
 
 impl Reader<'_, '_> {
@@ -189,7 +193,6 @@ impl Reader<'_, '_> {
         let smtp = self.global(&mut fields);
         let receivers = self.receivers(&mut fields, smtp);
         let names: Vec<&str> = receivers.iter().map(|receiver| receiver.name.as_str()).collect();
-        self.check_fallbacks(&receivers, root.at);
         let mut intervals = Vec::new();
         for key in ["time_intervals", "mute_time_intervals"] {
             let Some(node) = fields.get(key) else { continue };
@@ -228,7 +231,8 @@ impl Reader<'_, '_> {
             root.routes.insert(0, canary::route(canary));
             storm.iter_mut().for_each(|storm| storm.always_pass.extend(canary::matchers()));
         }
-        Some(Routing { root, receivers, inhibit, intervals, storm, heartbeat, heartbeats, canary, tests })
+        let secret_files = std::mem::take(&mut self.secret_files);
+        Some(Routing { root, receivers, inhibit, intervals, storm, heartbeat, heartbeats, canary, tests, secret_files })
     }
 
     fn matchers(&mut self, fields: &mut Fields<'_>, key: &'static str) -> Vec<Matcher> {

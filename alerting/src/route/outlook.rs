@@ -2,6 +2,10 @@
 //! and when its time intervals begin and end next.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use logweir_proto::yaml::At;
+use logweir_runtime::secrets::Secret;
 
 use super::file::Routing;
 use super::interval::TimeInterval;
@@ -25,7 +29,22 @@ pub fn doubts(routing: &Routing) -> Vec<String> {
     for interval in routing.intervals.iter().filter(|interval| !named.contains(interval.name.as_str())) {
         doubts.push(format!("no route names the time interval '{}': only a rule's 'mute' may", interval.name));
     }
+    doubts.extend(unreadable(routing));
     doubts
+}
+
+/// Secrets that cannot be read here and now: nothing can be sent with them.
+pub fn unreadable(routing: &Routing) -> Vec<String> {
+    let doubt = |(at, path): &(At, PathBuf)| {
+        let why = match Secret::read_file(path) {
+            Ok(secret) if secret.expose().is_empty() => "it is empty".to_owned(),
+            Ok(_) => return None,
+            Err(error) => error.to_string(),
+        };
+        let (line, path) = (at.line, path.display());
+        Some(format!("line {line}: the secret in {path} cannot be read, so nothing can be sent with it: {why}"))
+    };
+    routing.secret_files.iter().filter_map(doubt).collect()
 }
 
 fn receivers<'a>(route: &'a Route, told: &mut BTreeSet<&'a str>) {

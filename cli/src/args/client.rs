@@ -72,6 +72,14 @@ pub enum StdinFormat {
     Json,
     /// Docker json-file
     Docker,
+    /// What Kubernetes' runtimes write to /var/log/pods
+    Cri,
+    /// A file of PM2, with its dates or its JSON
+    Pm2,
+    /// Messages as they are sent, RFC 3164 and 5424
+    Syslog,
+    /// What `journalctl -o json` prints
+    Journald,
     /// Text, with the level guessed
     Plain,
     /// A format of docs/parsers.md, or of a file of `--parsers`
@@ -79,14 +87,18 @@ pub enum StdinFormat {
 }
 
 /// Any name: which there are is known when the files of `--parsers` are read.
-fn stdin_format(text: &str) -> Result<StdinFormat, Infallible> {
+pub fn stdin_format(text: &str) -> Result<StdinFormat, Infallible> {
     Ok(match text {
         "auto" => StdinFormat::Auto,
         "nginx" => StdinFormat::Nginx,
         "nginx-error" | "nginx_error" => StdinFormat::NginxError,
         "json" => StdinFormat::Json,
         "docker" => StdinFormat::Docker,
-        "plain" => StdinFormat::Plain,
+        "cri" => StdinFormat::Cri,
+        "pm2" => StdinFormat::Pm2,
+        "syslog" => StdinFormat::Syslog,
+        "journald" => StdinFormat::Journald,
+        "plain" | "text" => StdinFormat::Plain,
         name => StdinFormat::Named(name.to_owned()),
     })
 }
@@ -102,7 +114,8 @@ Examples:
   logweir search '\"connection reset\" host:web-*' --from 2026-11-20T09:00Z --to 2026-11-20T10:00Z
   logweir search 'trace_id:4bf92f3577b34da6' --all -o json | jq -r .message
   logweir search 'level:error' --count --since 1d
-  cat access.log | logweir search 'status>=500 | top 10 path' --stdin nginx")]
+  cat access.log | logweir search 'status>=500 | top 10 path' --stdin nginx
+  journalctl -o json | logweir search 'level>=error | count by service' --stdin journald")]
 pub struct SearchArgs {
     /// The query; everything when it is left out
     #[arg(default_value = "", hide_default_value = true, allow_hyphen_values = true, value_parser = query)]
@@ -127,7 +140,7 @@ pub struct SearchArgs {
     /// How to print
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Pretty, help_heading = "Result")]
     pub output: OutputFormat,
-    /// Search lines from stdin instead of a server: auto, nginx, nginx-error, json, docker, plain, or the name of any other format (haproxy, logfmt, …)
+    /// Search lines from stdin instead of a server: auto, nginx, nginx-error, json, docker, cri, pm2, syslog, journald, plain, or the name of any other format (haproxy, logfmt, …). Lines of one stack trace are joined, as by the agent
     #[arg(long, value_name = "FORMAT", value_parser = stdin_format, help_heading = "Source")]
     pub stdin: Option<StdinFormat>,
     /// A file of parsers of one's own, for `--stdin NAME`
@@ -415,6 +428,9 @@ pub struct RulesTest {
     /// Files, or directories with `*.yaml` files
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// The routing file, for tests that say who is told
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// How to print the results
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub format: ReportFormat,
@@ -438,6 +454,8 @@ pub enum ImportFrom {
     Elastalert,
     /// Sigma rules and their correlations
     Sigma,
+    /// An alertmanager.yml; what comes out is an alerting.yaml
+    Alertmanager,
 }
 
 /// How findings are printed.

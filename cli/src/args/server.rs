@@ -1,7 +1,7 @@
 //! Arguments of the commands that run a server or look at files only.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
@@ -61,11 +61,21 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  logweir check --config agent.yaml && systemctl restart logweir-agent")]
+  logweir check --config agent.yaml && systemctl restart logweir-agent
+  logweir check shop.yaml            parsers of one's own, whose tests are run")]
 pub struct CheckArgs {
-    /// The file: a server's, an agent's or rules
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    /// The file: a server's, an agent's, parsers, alerting or rules
+    #[arg(long, value_name = "FILE", required_unless_present = "file")]
+    pub config: Option<PathBuf>,
+    /// The same without the flag
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub file: Option<PathBuf>,
+}
+
+impl CheckArgs {
+    pub fn path(&self) -> &Path {
+        self.config.as_deref().or(self.file.as_deref()).unwrap_or(Path::new(""))
+    }
 }
 
 /// Check stored data, and mend what can be mended

@@ -40,9 +40,9 @@ impl Kind {
 }
 
 pub fn run(args: &CheckArgs, console: &mut Console) -> Result<Exit> {
-    let path = &args.config;
+    let path = args.path();
     let name = path.display().to_string();
-    let text = text_file::read_file(path).map_err(|source| CliError::Read { path: path.clone(), source })?;
+    let text = text_file::read_file(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
     let (kind, problems) = examine(&name, &text, &args::environment);
     let is_routing = kind == Some(Kind::Routing);
     let kind = kind.map_or("no YAML", Kind::name);

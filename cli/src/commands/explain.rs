@@ -27,6 +27,10 @@ pub(super) async fn run(args: &ExplainArgs, console: &mut Console) -> Result<Exi
         problem::warn(console, &args.query, &warning);
     }
     let mut table = Table::new(&["WHAT", "VALUE"]);
+    let tree = answer.shift_remove("tree").and_then(|tree| serde_json::from_value::<Vec<String>>(tree).ok());
+    for (at, line) in tree.iter().flatten().enumerate() {
+        table.push(&[if at == 0 { "understood as" } else { "" }, line]);
+    }
     for (name, value) in &answer {
         let value = match value {
             Value::Array(items) => items.iter().map(|item| cell(Some(item))).collect::<Vec<_>>().join(", "),

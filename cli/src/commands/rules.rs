@@ -8,17 +8,22 @@ mod import;
 mod preview;
 mod report;
 
+use std::path::Path;
+
 use logweir_alerting::check::cases::run_cases;
+use logweir_alerting::route::Routing;
 use logweir_proto::api::Row;
 use logweir_proto::text::visible;
 use logweir_proto::yaml::Problem;
 use logweir_rules::lint;
+use logweir_rules::model::LineTime;
+use logweir_runtime::text_file;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::args::{ListFormat, ReportFormat, RulesCheck, RulesList, RulesTest};
+use crate::args::{ListFormat, ReportFormat, RulesCheck, RulesList, RulesTest, environment};
 use crate::client::Client;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::output::{Console, Table, cell, json_line, local_time};
 
@@ -42,7 +47,12 @@ pub fn check(args: &RulesCheck, console: &mut Console) -> Result<Exit> {
     if args.format == ReportFormat::Text {
         let rules = set.rules().count();
         let tests: usize = set.rules().map(|(_, rule)| rule.tests.len()).sum();
-        console.line(&format!("{rules} rules with {tests} tests are right"))?;
+        let by_receipt = set.rules().filter(|(_, rule)| rule.time == LineTime::Ingest).count();
+        let by_receipt = match by_receipt {
+            0 => String::new(),
+            rules => format!("; {rules} by the time of receipt (time: ingest)"),
+        };
+        console.line(&format!("{rules} rules with {tests} tests are right{by_receipt}"))?;
     }
     Ok(if args.strict && !warnings.is_empty() { Exit::No } else { Exit::Ok })
 }
@@ -56,13 +66,26 @@ pub fn test(args: &RulesTest, console: &mut Console) -> Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
-    let found = run_cases(&set, &mut engine::InMemory::default());
+    let routing = match args.config.as_deref().map(routing).transpose()? {
+        Some(Err(problems)) => {
+            wrong(problems, args.format, console)?;
+            return Ok(Exit::Usage);
+        }
+        Some(Ok(routing)) => Some(routing),
+        None => None,
+    };
+    let found = run_cases(&set, &mut engine::InMemory::default(), routing.as_ref());
     report::results(&found, args.format, console)?;
     if found.results.is_empty() {
         console.warn("these rules have no tests");
     }
     let failed = found.results.iter().any(|result| !result.failures.is_empty());
     Ok(if failed { Exit::No } else { Exit::Ok })
+}
+
+fn routing(path: &Path) -> Result<std::result::Result<Routing, Vec<Problem>>> {
+    let text = text_file::read_file(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
+    Ok(logweir_alerting::route::file::load(&path.display().to_string(), &text, &environment))
 }
 
 fn wrong(problems: Vec<Problem>, format: ReportFormat, console: &mut Console) -> Result<()> {

@@ -44,6 +44,21 @@ fn pretty(sources: &[SourceStatus], console: &mut Console) -> std::io::Result<()
         table.push(&[&source.host, &source.kind, service, parser, &read, &stored, &gaps, &seen, &source.path]);
     }
     table.print(console)?;
+    let mut agents: Vec<&SourceStatus> = sources.iter().collect();
+    agents.sort_by(|a, b| (&a.host, &a.agent).cmp(&(&b.host, &b.agent)));
+    agents.dedup_by(|a, b| a.agent == b.agent);
+    for agent in agents {
+        let told = [
+            (agent.agent_lag_bytes > 0).then(|| format!("{} wait to be delivered", bytes(agent.agent_lag_bytes))),
+            (agent.agent_dropped_lines > 0).then(|| format!("{} lines were lost", agent.agent_dropped_lines)),
+            (agent.agent_truncated_lines > 0).then(|| format!("{} lines were cut", agent.agent_truncated_lines)),
+        ];
+        let told: Vec<String> = told.into_iter().flatten().collect();
+        if !told.is_empty() {
+            let line = format!("agent on {}: {}", visible(&agent.host), told.join(", "));
+            console.line(&console.style.paint(Ink::Yellow, &line))?;
+        }
+    }
     for source in sources.iter().filter(|source| !source.gaps.is_empty()) {
         console.line(&console.style.paint(Ink::Yellow, &format!("missing from {}", visible(&source.path))))?;
         for SourceGap { start, end, reason } in &source.gaps {

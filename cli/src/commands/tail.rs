@@ -63,6 +63,8 @@ enum TailFrame {
     Error { error: ErrorDetail },
     Meta {
         #[serde(default)]
+        columns: Vec<String>,
+        #[serde(default)]
         warnings: Vec<logweir_proto::api::Warning>,
     },
     #[serde(other)]
@@ -74,6 +76,8 @@ struct Follower<'a> {
     printer: Box<dyn Printer>,
     /// The printer knows what its rows are.
     started: bool,
+    /// Of events, as the server names them.
+    columns: Option<Vec<String>>,
     last_id: Option<String>,
 }
 
@@ -83,7 +87,7 @@ impl<'a> Follower<'a> {
             return Err(CliError::Usage("a table has no end in a tail: use -o csv or -o pretty".to_owned()));
         }
         let printer = printer(args.output, &args.fields, &args.query);
-        Ok(Follower { args, printer, started: false, last_id: None })
+        Ok(Follower { args, printer, started: false, columns: None, last_id: None })
     }
 
     fn start(&mut self, shape: &Shape, console: &mut Console) -> Result<()> {
@@ -168,7 +172,8 @@ impl<'a> Follower<'a> {
                 if let Some(id) = id {
                     self.last_id = Some(id.to_string());
                 }
-                self.start(&Shape { columns: Vec::new(), events: true }, console)?;
+                let columns = self.columns.clone().unwrap_or_default();
+                self.start(&Shape { columns, events: true }, console)?;
                 self.printer.row(id, &row, console)?;
             }
             Ok(TailFrame::Window { from, to, columns, rows }) => self.window((&from, &to), columns, rows, console)?,
@@ -182,9 +187,12 @@ impl<'a> Follower<'a> {
                     _ => format!("{n} events were left out here: they came faster than they could be shown"),
                 });
             }
-            Ok(TailFrame::Meta { warnings }) => {
-                for warning in &warnings {
-                    problem::warn(console, &self.args.query, warning);
+            Ok(TailFrame::Meta { columns, warnings }) => {
+                // A connection that was taken up again says the same once more.
+                if self.columns.replace(columns).is_none() {
+                    for warning in &warnings {
+                        problem::warn(console, &self.args.query, warning);
+                    }
                 }
             }
             Ok(TailFrame::Unknown) => {}

@@ -439,7 +439,7 @@ async fn rules_are_listed_with_their_levels_and_what_is_wrong() {
 async fn status_counts_what_matters_even_when_the_server_is_not_ready() {
     let sources = r#"{"sources":[{"agent":"a","host":"web-1","source":"s","kind":"nginx","path":"/var/log/nginx/access.log",
         "service":"nginx","parser":"nginx","lines":40,"lines_read":38,"ranges":[[0,5000]],"last_seen":"2026-11-20T09:13:36Z",
-        "gaps":[{"start":10,"end":null,"reason":"deleted while the agent was down"}]}]}"#;
+        "agent_lag_bytes":2048,"agent_dropped_lines":3,"gaps":[{"start":10,"end":null,"reason":"deleted while the agent was down"}]}]}"#;
     let health = r#"{"ok":false,"parts":{"wal":"fsync failed","store":"ok"}}"#;
     let answers = vec![Answer(503, health), Answer(200, sources), Answer(200, ALERTS), Answer(200, sources)];
     let server = Server::start(answers).await;
@@ -460,6 +460,7 @@ async fn status_counts_what_matters_even_when_the_server_is_not_ready() {
         &expect![[r#"
         HOST   KIND   SERVICE  PARSER  READ      STORED   GAPS  LAST SEEN                PATH
         web-1  nginx  nginx    nginx   38 of 40  4.9 KiB  1     2026-11-20 09:13:36.000  /var/log/nginx/access.log
+        agent on web-1: 2.0 KiB wait to be delivered, 3 lines were lost
         missing from /var/log/nginx/access.log
           byte 10 to an unknown end: deleted while the agent was down
     "#]],
@@ -468,7 +469,7 @@ async fn status_counts_what_matters_even_when_the_server_is_not_ready() {
 
 const WHY: &str = r#"{"id":"a1","summary":"41% of requests fail","rule":"nginx-5xx","rule_at":"rules/nginx.yaml:8 @ 3f2a91c",
     "severity":"critical","labels":{},"opened":"2026-11-20T09:13:36Z","closed":null,"fired_because":"ratio >= 25% has held for 30s",
-    "closed_because":null,"values":{},"first_values":{"ratio":0.41},"flapping":null,
+    "closed_because":null,"values":{},"first_values":{"ratio":0.41},"flapping":null,"lineage":"like 'no route', first seen 2026-11-19T09:00:00Z",
     "acknowledged":{"by":"ann","at":"2026-11-20T09:20:00Z","until":"2026-11-20T13:20:00Z","comment":"rolling back","holds":true},
     "routes_now":[{"receiver":"ops","route":"route 0","group":{},"quiet":"silenced: silence 01S of ann"}],
     "not_told":{"ops":[{"kind":"silenced","reason":"silence 01S of ann","since":"2026-11-20T09:21:00Z","ended":null}]},"told":{},
@@ -485,6 +486,7 @@ async fn why_tells_the_whole_story() {
         alert     critical nginx-5xx: 41% of requests fail
         rule      rules/nginx.yaml:8 @ 3f2a91c
         fired     2026-11-20 09:13:36.000 because ratio >= 25% has held for 30s (ratio = 0.41)
+        pattern   like 'no route', first seen 2026-11-19T09:00:00Z
         in hand   of ann since 2026-11-20 09:20:00.000 until 2026-11-20 13:20:00.000: rolling back
         goes to   ops by route 0, but silenced: silence 01S of ann
         not told  ops from 2026-11-20 09:21:00.000, silenced: silence 01S of ann

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use logweir_proto::api::Row;
+use logweir_proto::csv::{EVENT_COLUMNS, event_columns};
 use logweir_proto::record::{EventId, field};
 use logweir_proto::text::visible;
 
@@ -18,21 +19,36 @@ pub(super) struct Pretty {
     fields: Vec<String>,
     highlight: Highlight,
     service_width: usize,
+    /// What pipes made of events that are shown as usual.
+    made: Vec<String>,
     table: Option<table::Rows>,
     marked: Option<EventId>,
 }
 
 impl Pretty {
     pub(super) fn new(fields: Vec<String>, query: &str) -> Pretty {
-        Pretty { fields, highlight: Highlight::of(query), service_width: 0, table: None, marked: None }
+        Pretty {
+            fields,
+            highlight: Highlight::of(query),
+            service_width: 0,
+            made: Vec::new(),
+            table: None,
+            marked: None,
+        }
     }
 
     fn event(&mut self, row: &Row, with_stack: bool, console: &mut Console) -> io::Result<()> {
         let style = console.style;
-        let time = row.get(field::TIME).and_then(|time| time.as_str());
-        let time = time.map(|time| visible(&local_time(time, &console.zone))).unwrap_or_default();
-        let level = style.level(row.get(field::LEVEL).and_then(|level| level.as_str()));
-        write!(console.out, "{} {level} ", style.paint(Ink::Dim, &time))?;
+        let shows = |name: &str| self.fields.is_empty() || row.contains_key(name);
+        if shows(field::TIME) {
+            let time = row.get(field::TIME).and_then(|time| time.as_str());
+            let time = time.map(|time| visible(&local_time(time, &console.zone))).unwrap_or_default();
+            write!(console.out, "{} ", style.paint(Ink::Dim, &time))?;
+        }
+        if shows(field::LEVEL) {
+            let level = style.level(row.get(field::LEVEL).and_then(|level| level.as_str()));
+            write!(console.out, "{level} ")?;
+        }
         if self.fields.is_empty() {
             let service = one_line(&cell(row.get(field::SERVICE)));
             let width = service.chars().count();
@@ -40,7 +56,17 @@ impl Pretty {
             let pad = " ".repeat(self.service_width.saturating_sub(width));
             let message = one_line(&cell(row.get(field::MESSAGE)));
             let message = self.highlight.paint(&message, style);
-            writeln!(console.out, "{}{pad} {message}", style.paint(Ink::Cyan, &service))?;
+            write!(console.out, "{}{pad} {message}", style.paint(Ink::Cyan, &service))?;
+            let outcome = outcome(row);
+            if !outcome.is_empty() {
+                write!(console.out, " {}", style.paint(Ink::Dim, &outcome))?;
+            }
+            for name in &self.made {
+                let Some(value) = row.get(name) else { continue };
+                let name = style.paint(Ink::Dim, &format!("{}=", visible(name)));
+                write!(console.out, " {name}{}", one_line(&cell(Some(value))))?;
+            }
+            console.out.write_all(b"\n")?;
             // Around a marked event the order of things is what is looked for; one trace is enough.
             return if with_stack { stack(row, console) } else { Ok(()) };
         }
@@ -62,6 +88,13 @@ impl Pretty {
 impl Printer for Pretty {
     fn start(&mut self, shape: &Shape, console: &mut Console) -> io::Result<()> {
         if shape.events {
+            let columns = event_columns(&shape.columns);
+            match columns.strip_prefix(&EVENT_COLUMNS.map(str::to_owned)[..]) {
+                Some(made) => self.made = made.to_vec(),
+                // A pipe chose them.
+                None if self.fields.is_empty() => self.fields = columns,
+                None => {}
+            }
             return Ok(());
         }
         let mut rows = table::Rows::new(self.fields.clone());
@@ -91,6 +124,22 @@ pub fn with_mark(fields: &[String], anchor: EventId) -> Box<dyn Printer> {
     let mut pretty = Pretty::new(fields.to_vec(), "");
     pretty.marked = Some(anchor);
     Box::new(pretty)
+}
+
+/// How a request ended: its line in an access log is known by that, and the message is only what was asked.
+fn outcome(row: &Row) -> String {
+    let text = |name: &str| row.get(name).map(|value| visible(&cell(Some(value))));
+    let message = row.get(field::MESSAGE).and_then(|message| message.as_str()).unwrap_or_default();
+    let is_request = row.get(field::METHOD).and_then(|method| method.as_str()).is_some_and(|method| {
+        message.strip_prefix(method).is_some_and(|rest| rest.starts_with(' ') && rest.trim_start().starts_with('/'))
+    });
+    match text(field::STATUS) {
+        Some(status) if is_request && !message.split(' ').any(|word| word == status) => {
+            let took = text(field::DURATION_MS).map(|took| format!(" {took}ms")).unwrap_or_default();
+            format!("{status}{took}")
+        }
+        _ => String::new(),
+    }
 }
 
 fn stack(row: &Row, console: &mut Console) -> io::Result<()> {

@@ -6,6 +6,9 @@ use logweir_proto::text::visible;
 use super::{Console, Ink, Style};
 use crate::error::CliError;
 
+/// Characters before a place that are shown of a long line; twice as many behind it.
+const AROUND_CHARS: usize = 60;
+
 /// Prints an error: `error: what`, where it is known where, and what to do about it.
 pub fn print(console: &mut Console, error: &CliError) {
     let style = console.err_style;
@@ -61,15 +64,19 @@ fn underline(query: &str, pos: usize, len: usize, style: Style) -> String {
     let end = chars[at..].iter().position(|c| *c == '\n').map_or(chars.len(), |newline| at + newline);
     let number = chars[..start].iter().filter(|c| **c == '\n').count() + 1;
     let shown = |range: &[char]| visible(&range.iter().collect::<String>()).replace('\t', " ");
-    let before = shown(&chars[start..at]).chars().count();
-    let marked = shown(&chars[at..at.saturating_add(len.max(1)).min(end)]).chars().count().max(1);
+    // Of a line that is longer than a terminal is wide, what is around the place.
+    let from = if at - start > AROUND_CHARS { at - AROUND_CHARS } else { start };
+    let to = end.min(at + AROUND_CHARS + AROUND_CHARS);
+    let (cut, rest) = (if from > start { "…" } else { "" }, if to < end { "…" } else { "" });
+    let before = cut.chars().count() + shown(&chars[from..at]).chars().count();
+    let marked = shown(&chars[at..at.saturating_add(len.max(1)).min(to)]).chars().count().max(1);
     let carets = style.paint(Ink::Red, &"^".repeat(marked));
     let bar = style.paint(Ink::Dim, "|");
     let arrow = style.paint(Ink::Dim, "-->");
     format!(
-        "  {arrow} query:{number}:{}\n   {bar} {}\n   {bar} {}{carets}\n",
+        "  {arrow} query:{number}:{}\n   {bar} {cut}{}{rest}\n   {bar} {}{carets}\n",
         at - start + 1,
-        shown(&chars[start..end]),
+        shown(&chars[from..to]),
         " ".repeat(before)
     )
 }
@@ -131,5 +138,22 @@ mod tests {
                    |                ^
             "#]],
         );
+    }
+
+    #[test]
+    fn of_a_long_line_what_is_around_the_place_is_shown() {
+        let query = format!("{}bogus{}", "a ".repeat(5000), " b".repeat(5000));
+        let shown = underline(&query, 10_001, 5, Style { on: false });
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[0], "  --> query:1:10001");
+        assert!(
+            lines[1].starts_with("   | …") && lines[1].ends_with('…') && lines[1].chars().count() < 200,
+            "{}",
+            lines[1]
+        );
+        let at = |line: &str, what: &str| line.find(what).map(|byte| line[..byte].chars().count());
+        assert_eq!(at(lines[1], "bogus"), at(lines[2], "^^^^^"));
+        let whole = underline(&query, 1, query.len(), Style { on: false });
+        assert!(whole.lines().all(|line| line.chars().count() < 200), "{whole}");
     }
 }

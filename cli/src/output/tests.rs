@@ -94,6 +94,44 @@ fn pretty_is_one_line_an_event_and_shows_hostile_text_as_signs() {
 }
 
 #[test]
+fn what_pipes_choose_and_make_is_shown_in_every_format() {
+    let shown = |format, columns: &[&str], row: serde_json::Value| {
+        let (mut console, out, _) = console();
+        let mut printer = printer(format, &[], "");
+        let columns = columns.iter().map(|name| (*name).to_owned()).collect();
+        printer.start(&Shape { columns, events: true }, &mut console).expect("starts");
+        printer.row(None, row.as_object().expect("an object"), &mut console).expect("prints");
+        printer.finish(&mut console).expect("ends");
+        out.text()
+    };
+    let chosen = || json!({"status": 502, "path": "/a"});
+    assert_eq!(shown(OutputFormat::Pretty, &["status", "path"], chosen()), "status=502 path=/a\n");
+    assert_eq!(shown(OutputFormat::Table, &["status", "path"], chosen()), "status  path\n   502  /a\n");
+    assert_eq!(shown(OutputFormat::Csv, &["status", "path"], chosen()), "status,path\r\n502,/a\r\n");
+    let made =
+        || json!({"time": "2026-11-20T09:13:37Z", "level": "info", "service": "api", "message": "took 7ms", "ms": 7});
+    let columns = ["time", "level", "service", "message", "ms"];
+    assert_eq!(shown(OutputFormat::Pretty, &columns, made()), "2026-11-20 09:13:37.000 I api took 7ms ms=7\n");
+}
+
+#[test]
+fn a_request_is_shown_with_how_it_ended() {
+    let shown = |row: serde_json::Value| {
+        let (mut console, out, _) = console();
+        let mut printer = printer(OutputFormat::Pretty, &[], "");
+        printer.row(None, row.as_object().expect("an object"), &mut console).expect("prints");
+        out.text()
+    };
+    let row = |message: &str| {
+        json!({"time": "2026-11-20T09:13:37Z", "service": "nginx", "method": "GET", "status": 502, "duration_ms": 1001.5,
+               "message": message})
+    };
+    assert_eq!(shown(row("GET /pay HTTP/1.1")), "2026-11-20 09:13:37.000 · nginx GET /pay HTTP/1.1 502 1001.5ms\n");
+    assert_eq!(shown(row("GET /pay 502 1001ms")), "2026-11-20 09:13:37.000 · nginx GET /pay 502 1001ms\n");
+    assert_eq!(shown(row("request errored")), "2026-11-20 09:13:37.000 · nginx request errored\n");
+}
+
+#[test]
 fn raw_is_what_was_written() {
     check(
         OutputFormat::Raw,

@@ -13,6 +13,7 @@ use logweir_aggregator::live;
 use logweir_aggregator::receive::{DEFAULT_TENANT, Received, json};
 use logweir_aggregator::search::execute::LIMIT_MAX;
 use logweir_aggregator::spans::Spans;
+use logweir_aggregator::store::receipts::Told;
 use logweir_alerting::source::{
     AgentHealth, Ahead, Answer, Arrival, Health, HostMark, LowDisk, QueryError, QuerySource,
 };
@@ -115,12 +116,24 @@ impl QuerySource for Engine {
         view.segments.iter().filter_map(|segment| segment.time_range()).map(|(oldest, _)| oldest).min()
     }
 
+    fn searchable_upto_ns(&self) -> Option<i64> {
+        Some(self.app.admission.searchable_upto_ns(self.app.clock.now_ns()))
+    }
+
+    fn received_since_ns(&self) -> Option<i64> {
+        let view = self.app.store.view();
+        let told: Vec<Told> = view.segments.iter().map(|segment| segment.received()).collect();
+        let first_ns = told.iter().filter_map(|told| told.span).map(|(first_ns, _)| first_ns).min();
+        told.iter().any(|told| told.unknown > 0).then(|| first_ns.unwrap_or_else(|| self.app.clock.now_ns()))
+    }
+
     fn arrivals(&self, after: u64) -> Vec<Arrival> {
         let own = |new: live::Arrival| Arrival {
             number: new.number,
             wall: new.wall_ns,
             oldest_ns: new.oldest_ns,
             newest_ns: new.newest_ns,
+            received: new.received,
         };
         self.app.live.arrivals.after(after).into_iter().map(own).collect()
     }
@@ -136,9 +149,10 @@ impl QuerySource for Engine {
             let text = event.to_string();
             let batch = json::batch(&sender, &[text.as_bytes()]).map_err(|error| unavailable(error.to_string()))?;
             let now_ns = self.app.clock.now_ns();
-            let ticket =
+            let mut ticket =
                 self.app.admission.enter(now_ns).map_err(|refusal| unavailable(refusal.reason().into_owned()))?;
-            let received = Received::built(DEFAULT_TENANT.to_owned(), now_ns, batch, Spans::default(), ticket);
+            let received_ns = ticket.receive(&self.app.admission, now_ns);
+            let received = Received::built(DEFAULT_TENANT.to_owned(), received_ns, batch, Spans::default(), ticket);
             let received = received.map_err(|error| unavailable(error.to_string()))?;
             self.app.writer.append(received).await.map(drop).map_err(|error| unavailable(error.to_string()))
         }

@@ -46,6 +46,15 @@ struct Pattern {
     used: u64,
 }
 
+impl Pattern {
+    /// The places at which both have a word, not the same one.
+    fn differing(&self, other: &Pattern) -> Vec<usize> {
+        let pairs = self.parts.iter().zip(&other.parts).enumerate();
+        let differ = |a: &Part, b: &Part| a.text != b.text && &*a.text != ANY && &*b.text != ANY;
+        pairs.filter(|(_, (a, b))| differ(a, b)).map(|(place, _)| place).collect()
+    }
+}
+
 /// Learns the patterns of messages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Miner {
@@ -167,6 +176,18 @@ impl Miner {
         self.cache.clear();
     }
 
+    /// The oldest pattern before this one from which it differs in few words: the two may become one.
+    pub fn relative(&self, id: PatternId) -> Option<PatternId> {
+        let new = self.patterns.get(&self.resolve(id))?;
+        let words = new.parts.iter().filter(|part| part.word).count();
+        let differ_max = (words / 4).max(1);
+        let like = |other: &&Pattern| {
+            other.born < new.born && other.parts.len() == new.parts.len() && new.differing(other).len() <= differ_max
+        };
+        let older = self.of_shape(new.shape).filter(like).filter(|_| words >= 2);
+        older.min_by_key(|other| other.born).map(|other| other.id)
+    }
+
     fn index(&mut self) {
         let mut all: Vec<&Pattern> = self.patterns.values().collect();
         // The order decides what a message joins, so it must not depend on a hash map.
@@ -243,15 +264,10 @@ impl Miner {
         let differ_max = (words / 4).max(1);
         // The more of a message is the same, the fewer of its kind are needed.
         let enough = if words >= 5 { MERGE_MIN - 1 } else { MERGE_MIN };
-        let differing = |other: &Pattern| -> Vec<usize> {
-            let pairs = new.parts.iter().zip(&other.parts).enumerate();
-            let differ = |a: &Part, b: &Part| a.text != b.text && &*a.text != ANY && &*b.text != ANY;
-            pairs.filter(|(_, (a, b))| differ(a, b)).map(|(place, _)| place).collect()
-        };
         let like: Vec<(PatternId, Vec<usize>)> = self
             .of_shape(new.shape)
             .filter(|other| other.id != id && other.parts.len() == new.parts.len())
-            .map(|other| (other.id, differing(other)))
+            .map(|other| (other.id, new.differing(other)))
             .filter(|(_, places)| places.len() <= differ_max)
             .collect();
         let places = self.varying(new, &like, enough);

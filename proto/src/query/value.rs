@@ -38,8 +38,14 @@ impl Literal {
         }
     }
 
+    /// A level by its name, or by the number that pino and bunyan give it (10 to 60). Those of syslog are not taken: there
+    /// a greater number is less severe.
     pub fn as_level(&self) -> Option<Level> {
-        if self.quoted { None } else { Level::parse(self.text.as_bytes()) }
+        if self.quoted {
+            return None;
+        }
+        let number = self.text.parse().ok().filter(|number| (10..=60).contains(number));
+        number.map_or_else(|| Level::parse(self.text.as_bytes()), Level::from_pino)
     }
 
     /// Nanoseconds since the epoch, see [`parse_time`]. Quotes make no difference: RFC 3339 is often quoted.

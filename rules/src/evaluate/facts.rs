@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::instance::Weight;
+use super::lineage::time_text;
 use super::observe::{Observation, source_of};
 use super::patterns::{self, Novelty};
 use super::{Facts, Reason, RuleState, filled};
@@ -90,7 +91,13 @@ impl View<'_> {
         match &rule.kind {
             Kind::Slo(slo) => budget(rule, slo, &mut facts.numbers),
             Kind::Anomaly(_) => self.anomaly(state, labels, facts),
-            Kind::Pattern(_) => facts.weight = self.novelty(labels, facts),
+            Kind::Pattern(pattern) => {
+                facts.weight = self.novelty(labels, facts);
+                facts.over = (!self.open.contains_key(labels))
+                    .then(|| patterns::over(pattern, &state.patterns, labels))
+                    .flatten()
+                    .map(Reason::NotNew);
+            }
             Kind::Threshold | Kind::Compare(_) => {}
         }
         if rule.expected.is_some() {
@@ -147,8 +154,8 @@ impl View<'_> {
         facts.put(slots, "patterns", found.patterns);
         let texts = &mut facts.texts;
         texts.insert("template".to_owned(), found.template.clone());
-        let first = found.first_seen.and_then(|at| jiff::Timestamp::from_nanosecond(i128::from(at)).ok());
-        texts.extend(first.map(|first| ("first_seen".to_owned(), format!("{first:.0}"))));
+        texts.extend(found.first_seen.map(|first| ("first_seen".to_owned(), time_text(first))));
+        texts.extend(found.lineage.clone().map(|lineage| ("lineage".to_owned(), lineage)));
         texts.extend(found.deploy.clone().map(|deploy| ("deploy".to_owned(), deploy)));
         texts.extend(found.ticket.clone().map(|ticket| ("ticket".to_owned(), ticket)));
         match (&found.ticket, &found.deploy) {

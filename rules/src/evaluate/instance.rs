@@ -72,6 +72,8 @@ pub(super) struct Facts {
     pub(super) blank: bool,
     /// The worst level holds, whatever the numbers say.
     pub(super) forced: Option<Reason>,
+    /// Why it is over, where that is known better than by its numbers.
+    pub(super) over: Option<Reason>,
     /// Nothing may change.
     pub(super) frozen: bool,
     /// No line matched: unless a level is true, it has recovered.
@@ -170,7 +172,7 @@ impl Instance {
                 (severity, Some((Change::Fired, cause.reason())))
             }
             (None, Some((severity, _))) => (severity, None),
-            (None, None) => return Next::Ends(Change::Ended, Reason::NoLongerTrue),
+            (None, None) => return Next::Ends(Change::Ended, facts.over.clone().unwrap_or(Reason::NoLongerTrue)),
         };
         (self.severity, self.timers, self.clear_since) = (severity, timers, None);
         (self.held_at, self.evaluated_at) = (at, at);
@@ -217,7 +219,8 @@ impl Instance {
         let since = *self.clear_since.get_or_insert(at);
         let held_ns = at.saturating_sub(since);
         if held_ns >= keep_ns {
-            return Next::Ends(Change::Resolved, Reason::Recovered { held_ns });
+            let reason = facts.over.clone().unwrap_or(Reason::Recovered { held_ns });
+            return Next::Ends(Change::Resolved, reason);
         }
         if self.phase == Phase::Firing {
             self.phase = Phase::Recovering;

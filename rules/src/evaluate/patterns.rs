@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use logweir_proto::pattern::{ALGORITHM_VERSION, Miner, PatternId};
 use serde::{Deserialize, Serialize};
 
+use super::lineage::{Lineage, clipped, time_text};
 use super::observe::{Deploy, Observation, PatternLine};
 use crate::marks::{self, Word};
 use crate::model::{Labels, Pattern};
@@ -48,6 +49,8 @@ struct Entry {
     /// Over the limit of its scope: told in the digest.
     in_digest: bool,
     deploy: Option<String>,
+    #[serde(default)]
+    lineage: Lineage,
 }
 
 /// What is known of one instance of a pattern rule.
@@ -58,6 +61,7 @@ pub(super) struct Novelty {
     pub(super) patterns: f64,
     pub(super) template: String,
     pub(super) deploy: Option<String>,
+    pub(super) lineage: Option<String>,
     /// Somebody has it in hand.
     pub(super) ticket: Option<String>,
     /// When the first of them was first seen.
@@ -151,10 +155,13 @@ impl Scope {
             is_new,
             in_digest: false,
             deploy: None,
+            lineage: Lineage::default(),
         };
         entry.add(at);
         if is_new {
             entry.in_digest = !self.is_within_limit(rule, at);
+            let first_seen = |other| self.entries.get(&other).map(|entry| entry.first_seen);
+            entry.lineage = Lineage::of(&self.miner, id, first_seen);
             entry.deploy = rule.after_deploy_ns.and_then(|within| deployed(deploys, labels, at, within));
         }
         self.entries.insert(id, entry);
@@ -182,6 +189,10 @@ impl Scope {
             match self.entries.get_mut(&into) {
                 Some(entry) => {
                     entry.is_new &= old.is_new;
+                    match entry.is_new {
+                        true => entry.lineage.absorb(old.lineage),
+                        false => entry.lineage = Lineage::default(),
+                    }
                     entry.first_seen = entry.first_seen.min(old.first_seen);
                     entry.last_seen = entry.last_seen.max(old.last_seen);
                     entry.count += old.count;
@@ -240,6 +251,7 @@ pub(super) fn open(rule: &Pattern, scopes: &BTreeMap<Labels, Scope>, at: i64) ->
             found.count_1h += entry.count_since(at.saturating_sub(60 * MINUTE_NS));
             found.patterns += 1.0;
             found.first_seen = Some(found.first_seen.map_or(entry.first_seen, |first| first.min(entry.first_seen)));
+            found.lineage = found.lineage.take().or_else(|| entry.lineage.text());
             found.deploy = found.deploy.take().or_else(|| entry.deploy.clone());
             found.ticket = found.ticket.take().or_else(|| mark?.ticket.clone());
             let template = scope.miner.template(*id).unwrap_or_default();
@@ -254,4 +266,22 @@ pub(super) fn open(rule: &Pattern, scopes: &BTreeMap<Labels, Scope>, at: i64) ->
         }
     }
     all
+}
+
+/// Why a pattern is not new any more, by the labels of its instance.
+pub(super) fn over(rule: &Pattern, scopes: &BTreeMap<Labels, Scope>, labels: &Labels) -> Option<String> {
+    let mut own = labels.clone();
+    let id = PatternId::parse(&own.remove(PATTERN_LABEL)?)?;
+    let scope = scopes.get(&own)?;
+    let now = scope.miner.resolve(id);
+    if let Some(mark) = marks::of(&rule.marks, &scope.miner, &own, now).filter(|mark| mark.word != Word::Ticket) {
+        return Some(format!("its pattern was marked: {}", mark.word.as_str()));
+    }
+    let entry = scope.entries.get(&now)?;
+    let (first, template) = (time_text(entry.first_seen), clipped(&scope.miner.template(now)?));
+    Some(match now == id {
+        true if entry.is_new => format!("its pattern is not new any more: first seen {first}"),
+        true => format!("its pattern is one with others that are not new: '{template}', first seen {first}"),
+        false => format!("its pattern is a part of {now} now: '{template}', first seen {first}"),
+    })
 }

@@ -146,6 +146,7 @@ fn read_expectation(node: &Node, names: &Names, problems: &mut Problems) -> Opti
     let severity_not = fields.get("severity_not").and_then(|n| problems.word(n, "severity_not", &SEVERITIES));
     let labels = fields.get("labels").map(|n| labels(n, "labels", problems)).unwrap_or_default();
     let summary = fields.get("summary").and_then(|n| problems.text(n, "summary")).map(|text| expect_text(&text));
+    let receivers = fields.strings("receivers", problems);
     let mut value = std::collections::BTreeMap::new();
     if let Some(node) = fields.get("value") {
         let Value::Map(entries) = &node.value else {
@@ -164,7 +165,17 @@ fn read_expectation(node: &Node, names: &Names, problems: &mut Problems) -> Opti
         }
     }
     fields.finish(problems);
-    Some(Expectation { at: node.at, time_ns: time_ns?, state, severity, severity_not, labels, summary, value })
+    Some(Expectation {
+        at: node.at,
+        time_ns: time_ns?,
+        state,
+        severity,
+        severity_not,
+        labels,
+        summary,
+        value,
+        receivers,
+    })
 }
 
 fn read_series(node: &Node, names: &Names, problems: &mut Problems) -> Option<TestSeries> {

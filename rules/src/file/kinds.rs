@@ -124,7 +124,7 @@ fn events(node: &Node, what: &'static str, problems: &mut Problems) -> Option<Si
     let by = fields.get("by").map(|n| signals::by(n, problems)).unwrap_or_default();
     let at = fields.at;
     fields.finish(problems);
-    let query = SignalQuery { filter: filter?, agg: Agg::Count, field: None, window_ns: HOUR_NS, by, shift_ns: 0 };
+    let query = SignalQuery { filter: filter?, window_ns: HOUR_NS, by, ..SignalQuery::default() };
     signals::check_query(&query, at, problems);
     Some(query)
 }

@@ -7,8 +7,8 @@ use super::levels::Reader;
 use super::{Defaults, cases, context, on_empty, on_error, on_partial, signals, template};
 use crate::condition::{Condition, Known, NameKind, Shift};
 use crate::model::{
-    Expected, Kind, Labels, Level, OnEmpty, OnUndecided, PERIOD_MAX_NS, Rule, Signal, SignalQuery, SignalSource,
-    Status, Template,
+    Expected, Kind, Labels, Level, LineTime, OnEmpty, OnUndecided, PERIOD_MAX_NS, Rule, Signal, SignalQuery,
+    SignalSource, Status, Template,
 };
 use crate::slots::Slots;
 use logweir_proto::yaml::{Fields, Node, Problems};
@@ -19,6 +19,8 @@ pub(super) fn read(node: &Node, defaults: &Defaults, problems: &mut Problems) ->
     let id = fields.text("id", problems);
     let statuses = [Status::Experimental, Status::Stable, Status::Deprecated].map(|status| (status.as_str(), status));
     let status = fields.word("status", &statuses, problems).unwrap_or_default();
+    let times = LineTime::ALL.map(|time| (time.as_str(), time));
+    let time = fields.word("time", &times, problems).unwrap_or_default();
     let mut body = kinds::read(&mut fields, problems);
     let expected = fields.get("expected").and_then(|n| read_expected(n, problems));
     if expected.is_some() {
@@ -35,6 +37,7 @@ pub(super) fn read(node: &Node, defaults: &Defaults, problems: &mut Problems) ->
     let undecided = [("keep", OnUndecided::Keep), ("ok", OnUndecided::Ok), ("fire", OnUndecided::Fire)];
     let keep = fields.get("keep_firing_for").and_then(|n| problems.duration_ns(n, "keep_firing_for"));
     let empty_node = fields.get("on_empty");
+    let partial_node = fields.get("on_partial");
     let labels = fields.get("labels").map(|n| problems.texts(n, "labels")).unwrap_or_default();
     let annotations = fields.texts("annotations", problems);
     let mut rule = Rule {
@@ -43,13 +46,14 @@ pub(super) fn read(node: &Node, defaults: &Defaults, problems: &mut Problems) ->
         name,
         id,
         status,
+        time,
         levels,
         recover_when,
         require,
         keep_firing_for_ns: keep.or(defaults.keep_firing_for_ns).unwrap_or(0),
         on_empty: empty_node.and_then(|n| on_empty(n, problems)).unwrap_or(defaults.on_empty),
         on_error: fields.get("on_error").and_then(|n| on_error(n, problems)).unwrap_or(defaults.on_error),
-        on_partial: fields.get("on_partial").and_then(|n| on_partial(n, problems)).unwrap_or(defaults.on_partial),
+        on_partial: partial_node.and_then(|n| on_partial(n, problems)).unwrap_or(defaults.on_partial),
         on_undecided: fields.word("on_undecided", &undecided, problems).unwrap_or_default(),
         mute: fields.strings("mute", problems).unwrap_or_default(),
         expected,
@@ -68,10 +72,24 @@ pub(super) fn read(node: &Node, defaults: &Defaults, problems: &mut Problems) ->
         signals: body.signals,
         slots: Slots::default(),
     };
+    go_by(time, &mut rule.signals, partial_node, problems);
     rule.bind();
     fields.finish(problems);
     check(&rule, empty_node, problems);
     Some(rule)
+}
+
+/// Gives the signals of a rule the time that it goes by.
+fn go_by(time: LineTime, signals: &mut [Signal], on_partial: Option<&Node>, problems: &mut Problems) {
+    for signal in signals {
+        if let SignalSource::Query(query) = &mut signal.source {
+            query.time = time;
+        }
+    }
+    if let (LineTime::Ingest, Some(node)) = (time, on_partial) {
+        let hint = Some("leave one of the two out".to_owned());
+        problems.add_hint(node.at, "with 'time: ingest' nobody waits for sources: on_partial says nothing", hint);
+    }
 }
 
 /// Keys that only a pattern rule has.
@@ -154,7 +172,7 @@ fn case_names(body: &Body) -> cases::Names {
         }
     }
     let texts: &[&str] = match body.kind {
-        Kind::Pattern(_) => &["template", "deploy"],
+        Kind::Pattern(_) => &["template", "deploy", "lineage"],
         Kind::Anomaly(_) => &["explain"],
         _ => &["source_state"],
     };

@@ -107,7 +107,7 @@ fn read_source(entry: &Entry, known: &[Known], problems: &mut Problems) -> Optio
     let by = fields.get("by").map(|node| by(node, problems)).unwrap_or_default();
     let at = fields.at;
     fields.finish(problems);
-    let query = SignalQuery { filter: filter?, agg: agg?, field, window_ns: window?, by, shift_ns: 0 };
+    let query = SignalQuery { filter: filter?, agg: agg?, field, window_ns: window?, by, ..SignalQuery::default() };
     match (query.agg.needs_field(), &query.field) {
         (true, None) => problems.add(at, "this agg needs a 'field'"),
         (false, Some(_)) => problems.add(at, "this agg takes no 'field'"),

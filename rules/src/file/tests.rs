@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::model::{Labels, Severity};
+use crate::model::{Labels, LineTime, Severity};
 
 const GOOD: &str = r#"version: 1
 groups:
@@ -206,6 +206,34 @@ fn filters_are_read_as_queries() {
         r.yaml:12:46: unclosed parenthesis (add ')')
         r.yaml:13:26: a filter cannot have since: or until: (the window and the agg of the signal say what is counted)
     "#]],
+    );
+}
+
+#[test]
+fn a_rule_says_by_which_time_it_goes() {
+    let of = |time: &str| GOOD.replace("        signals:\n", &format!("        time: {time}\n        signals:\n"));
+    let set = load([("r.yaml", of("ingest").as_str())]).unwrap_or_else(|p| panic!("{p:?}"));
+    let (group, rule) = set.rule("TooManyErrors").expect("it is there");
+    assert!(group.goes_by(LineTime::Ingest) && !group.goes_by(LineTime::Event));
+    let (_, errors) = rule.queries().nth(1).expect("a signal");
+    expect![[r#"
+        _ingested>=1970-01-01T00:00:01.000000000Z _ingested<1970-01-01T00:01:01.000000007Z (source:nginx AND status>=500) | stats count as v by bin(_ingested, 60s), host
+    "#]]
+    .assert_eq(&format!("{}\n", errors.time.about(&errors.buckets_text(60_000_000_000), (1_000_000_000, 61_000_000_007)).0));
+    let set = load([("r.yaml", of("event").as_str())]).unwrap_or_else(|p| panic!("{p:?}"));
+    let (_, rule) = set.rule("TooManyErrors").expect("it is there");
+    assert!(rule.queries().all(|(_, query)| query.time == LineTime::Event));
+    check(
+        &of("received").replace("        time:", "        on_partial: hold\n        time:"),
+        &expect![[r#"
+            r.yaml:11:15: time must be one of event, ingest, not 'received'
+        "#]],
+    );
+    check(
+        &of("ingest").replace("        time:", "        on_partial: hold\n        time:"),
+        &expect![[r#"
+            r.yaml:10:21: with 'time: ingest' nobody waits for sources: on_partial says nothing (leave one of the two out)
+        "#]],
     );
 }
 

@@ -1,72 +1,141 @@
 //! The part of LogQL that alerts are written in: an aggregation of lines, compared with a number.
 //!
 //! ```text
-//! [sum|count|avg|min|max [by (a, b)]] ( count_over_time | rate ( {sel} filters [5m] ) ) [by (a, b)] OP number
+//! series := [sum [by (a, b)]] ( count_over_time | rate ( {sel} filters [5m] ) ) [by (a, b)]
+//! [100 *] series [/ series] [* 100] OP number
 //! ```
 
 use super::literal;
 
-/// What an expression means here.
+/// Deeper ones are no alert that somebody wrote.
+const PARENTHESES_MAX: usize = 32;
+
+/// An aggregation of lines.
 #[derive(Debug, PartialEq)]
-pub(super) struct Mapped {
+pub(super) struct Series {
     pub(super) filter: String,
     pub(super) agg: &'static str,
     pub(super) window: String,
     pub(super) by: Vec<String>,
+}
+
+/// What an expression means here.
+#[derive(Debug, PartialEq)]
+pub(super) struct Mapped {
+    pub(super) of: Series,
+    /// What it is divided by.
+    pub(super) by: Option<Series>,
     /// `> 10`
     pub(super) compare: String,
 }
 
 pub(super) fn map(expr: &str) -> Result<Mapped, String> {
     let mut rest = Rest(expr.trim());
-    let mut by = Vec::new();
-    let mut depth = 0;
-    loop {
-        if rest.eat("(") {
-            depth += 1;
-            continue;
-        }
-        match rest.word() {
-            "sum" => by = rest.grouping()?.unwrap_or(by),
-            "count_over_time" => return range(rest, "count", by, depth),
-            "rate" => return range(rest, "rate", by, depth),
-            "" => return Err("it is not an aggregation of lines".to_owned()),
-            other => return Err(format!("'{other}' is about a metric, or has no equivalent over lines")),
-        }
-    }
-}
-
-fn range(mut rest: Rest<'_>, agg: &'static str, mut by: Vec<String>, depth: usize) -> Result<Mapped, String> {
-    if !rest.eat("(") || !rest.0.trim_start().starts_with('{') {
-        return Err("it is about a metric, not about lines".to_owned());
-    }
-    let filter = rest.selector()?;
-    let window = rest.between('[', ']').ok_or("the range '[5m]' is missing")?.trim().to_owned();
-    if !rest.eat(")") {
-        return Err("an offset or a subquery has no equivalent".to_owned());
-    }
-    for _ in 0..depth {
-        if !rest.eat(")") {
-            return Err("the parentheses do not end where they should".to_owned());
-        }
-        if by.is_empty() {
-            by = rest.grouping()?.unwrap_or_default();
-        }
-    }
-    if by.is_empty() {
-        by = rest.grouping()?.unwrap_or_default();
+    // Percentages are ratios here.
+    let mut factor = rest.factor_before().unwrap_or(1.0);
+    let (of, by) = rest.quotient()?;
+    if rest.eat("*") {
+        factor *= rest.number()?;
     }
     let op = ["==", "!=", ">=", "<=", ">", "<"]
         .into_iter()
         .find(|op| rest.eat(op))
         .ok_or("it is not compared with a number")?;
-    let number: f64 = rest.0.trim().parse().map_err(|_| format!("'{}' is not a number", rest.0.trim()))?;
-    Ok(Mapped { filter, agg, window, by, compare: format!("{op} {number}") })
+    let number = rest.number()?;
+    if !rest.0.trim().is_empty() {
+        return Err(format!("'{}' behind the comparison has no equivalent", rest.0.trim()));
+    }
+    if factor <= 0.0 {
+        return Err("it is multiplied by nothing".to_owned());
+    }
+    Ok(Mapped { of, by, compare: format!("{op} {}", number / factor) })
 }
 
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
+    /// `100 *` at the beginning.
+    fn factor_before(&mut self) -> Option<f64> {
+        let before = self.0;
+        match self.number() {
+            Ok(number) if self.eat("*") => Some(number),
+            _ => {
+                self.0 = before;
+                None
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<f64, String> {
+        let text = self.0.trim_start();
+        let digit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+        let end = text.find(|c| !digit(c)).unwrap_or(text.len());
+        let number = text[..end].parse::<f64>().ok().filter(|number| number.is_finite());
+        self.0 = &text[end..];
+        number.ok_or_else(|| format!("'{text}' is not a number"))
+    }
+
+    /// `a / b` or `a`, also in parentheses.
+    fn quotient(&mut self) -> Result<(Series, Option<Series>), String> {
+        let before = self.0;
+        if self.eat("(")
+            && let Ok((of, by @ Some(_))) = self.quotient_in(PARENTHESES_MAX)
+            && self.eat(")")
+        {
+            return Ok((of, by));
+        }
+        self.0 = before;
+        self.quotient_in(PARENTHESES_MAX)
+    }
+
+    fn quotient_in(&mut self, depth: usize) -> Result<(Series, Option<Series>), String> {
+        let of = self.series(depth)?;
+        let by = if self.eat("/") { Some(self.series(depth)?) } else { None };
+        Ok((of, by))
+    }
+
+    fn series(&mut self, depth: usize) -> Result<Series, String> {
+        let closed = |rest: &mut Self, open: bool| match !open || rest.eat(")") {
+            true => Ok(()),
+            false => Err("the parentheses do not end where they should".to_owned()),
+        };
+        let depth = depth.checked_sub(1).ok_or("it has too many parentheses")?;
+        if self.eat("(") {
+            let inner = self.series(depth)?;
+            closed(self, true)?;
+            return Ok(inner);
+        }
+        match self.word() {
+            "sum" => {
+                let before = self.grouping()?;
+                let open = self.eat("(");
+                let inner = self.series(depth)?;
+                closed(self, open)?;
+                let by = match before {
+                    Some(by) => by,
+                    None => self.grouping()?.unwrap_or_default(),
+                };
+                Ok(Series { by, ..inner })
+            }
+            "count_over_time" => self.range("count"),
+            "rate" => self.range("rate"),
+            "" => Err("it is not an aggregation of lines".to_owned()),
+            other => Err(format!("'{other}' is about a metric, or has no equivalent over lines")),
+        }
+    }
+
+    fn range(&mut self, agg: &'static str) -> Result<Series, String> {
+        if !self.eat("(") || !self.0.trim_start().starts_with('{') {
+            return Err("it is about a metric, not about lines".to_owned());
+        }
+        let filter = self.selector()?;
+        let window = self.between('[', ']').ok_or("the range '[5m]' is missing")?.trim().to_owned();
+        if !self.eat(")") {
+            return Err("an offset or a subquery has no equivalent".to_owned());
+        }
+        Ok(Series { filter, agg, window, by: Vec::new() })
+    }
+
     fn eat(&mut self, what: &str) -> bool {
         match self.0.trim_start().strip_prefix(what) {
             Some(rest) => {

@@ -37,16 +37,12 @@ fn draft(rule: &Node, place: &str, unmapped: &mut Vec<String>) -> Result<Draft, 
     let labels: Vec<(String, String)> = get(rule, "labels").map(pairs).unwrap_or_default();
     let level = severity(labels.iter().find(|(key, _)| key == "severity").map(|(_, value)| value.as_str()));
     let wait = text_of(rule, "for").map(|wait| format!(", for: {wait}")).unwrap_or_default();
-    let by = if mapped.by.is_empty() { String::new() } else { format!(", by: {}", list(&mapped.by)) };
-    let body = vec![
-        format!(
-            "signals: {{v: {{filter: {}, agg: {}, window: {}{by}}}}}",
-            quoted(&mapped.filter),
-            mapped.agg,
-            mapped.window
-        ),
-        format!("levels: {{{level}: {{when: {}{wait}}}}}", quoted(&format!("v {}", mapped.compare))),
-    ];
+    let signals = match &mapped.by {
+        None => format!("signals: {{v: {}}}", signal(&mapped.of)),
+        Some(by) => format!("signals: {{a: {}, b: {}, v: {{expr: a / b}}}}", signal(&mapped.of), signal(by)),
+    };
+    let body =
+        vec![signals, format!("levels: {{{level}: {{when: {}{wait}}}}}", quoted(&format!("v {}", mapped.compare)))];
     let annotations = get(rule, "annotations").map(pairs).unwrap_or_default();
     let annotation =
         |names: &[&str]| annotations.iter().find(|(key, _)| names.contains(&key.as_str())).map(|(_, v)| v.clone());
@@ -73,6 +69,11 @@ fn draft(rule: &Node, place: &str, unmapped: &mut Vec<String>) -> Result<Draft, 
         keep_firing_for: text_of(rule, "keep_firing_for"),
         labels: labels.into_iter().filter(|(key, value)| key != "severity" && !value.contains("{{")).collect(),
     })
+}
+
+fn signal(series: &logql::Series) -> String {
+    let by = if series.by.is_empty() { String::new() } else { format!(", by: {}", list(&series.by)) };
+    format!("{{filter: {}, agg: {}, window: {}{by}}}", quoted(&series.filter), series.agg, series.window)
 }
 
 fn pairs(node: &Node) -> Vec<(String, String)> {

@@ -53,6 +53,41 @@ groups:
     "##]].assert_eq(&imported.text);
 }
 
+/// The rule that is written most: which share of the lines are errors.
+#[test]
+fn a_ratio_of_two_aggregations_is_a_ratio_of_two_signals() {
+    let (bad, all) = (r#"sum by (host) (rate({a="b"} |= "x" [5m]))"#, r#"sum(rate({a="b"}[5m])) by (host)"#);
+    let made = |expr: &str| {
+        let source = format!("groups: [{{name: g, rules: [{{alert: A, expr: {}}}]}}]", quoted(expr));
+        let imported = prometheus("p.yml", &source).expect("YAML");
+        check(&imported);
+        let lines =
+            imported.text.lines().filter(|line| ["signals", "levels", "mapped"].iter().any(|p| line.contains(p)));
+        lines.map(str::trim).collect::<Vec<_>>().join("\n") + "\n"
+    };
+    let found: String = [
+        format!("{bad} / {all} > 0.05"),
+        format!("100 * ({bad} / {all}) >= 5"),
+        format!("(({bad}) / ({all})) * 100 > 5"),
+        format!("{bad} / {all}"),
+        format!("{bad} / {all} > 0.05 and {all} > 1"),
+        format!("{} > 1", "(".repeat(100_000)),
+    ]
+    .iter()
+    .map(|expr| made(expr).chars().take(400).collect::<String>())
+    .collect();
+    expect_test::expect![[r#"
+        signals: {a: {filter: "a=\"b\" AND \"x\"", agg: rate, window: 5m, by: ["host"]}, b: {filter: "a=\"b\"", agg: rate, window: 5m, by: ["host"]}, v: {expr: a / b}}
+        levels: {warning: {when: "v > 0.05"}}
+        signals: {a: {filter: "a=\"b\" AND \"x\"", agg: rate, window: 5m, by: ["host"]}, b: {filter: "a=\"b\"", agg: rate, window: 5m, by: ["host"]}, v: {expr: a / b}}
+        levels: {warning: {when: "v >= 0.05"}}
+        signals: {a: {filter: "a=\"b\" AND \"x\"", agg: rate, window: 5m, by: ["host"]}, b: {filter: "a=\"b\"", agg: rate, window: 5m, by: ["host"]}, v: {expr: a / b}}
+        levels: {warning: {when: "v > 0.05"}}
+        # not mapped: p.yml:1: A: it is not compared with a number: sum by (host) (rate({a="b"} |= "x" [5m])) / sum(rate({a="b"}[5m])) by (host)
+        # not mapped: p.yml:1: A: 'and sum(rate({a="b"}[5m])) by (host) > 1' behind the comparison has no equivalent: sum by (host) (rate({a="b"} |= "x" [5m])) / sum(rate({a="b"}[5m])) by (host) > 0.05 and sum(rate({a="b"}[5m])) by (host) > 1
+        # not mapped: p.yml:1: A: it has too many parentheses: ((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((("#]].assert_eq(&found);
+}
+
 #[test]
 fn every_type_that_maps_is_right() {
     for (body, unmapped) in [

@@ -45,6 +45,8 @@ fn amtool_lists_alerts_and_its_silence_holds_a_message_back() -> anyhow::Result<
         ensure!(quiet["status"]["silencedBy"][0] == id.as_str(), "{quiet}");
         let told = receiver.notifications()?;
         ensure!(told.iter().all(|told| !told.body.to_string().contains("quiet")), "{told:?}");
+        let route = amtool(&server, &["config", "routes", "test", "heartbeat=loud"]).await?.expect_code(0)?;
+        ensure!(route.text().trim() == "bus", "{}", route.text());
         amtool(&server, &["silence", "expire", &id]).await?.expect_code(0)?;
         receiver.wait_for(WITHIN, "the quiet one", |told| told.body.to_string().contains("quiet")).await?;
         Ok(())

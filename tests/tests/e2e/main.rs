@@ -12,6 +12,7 @@ mod drills;
 mod export;
 mod files;
 mod hostile;
+mod ingest_time;
 mod journal;
 mod live;
 mod machine;

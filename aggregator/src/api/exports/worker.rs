@@ -299,7 +299,7 @@ impl PageWriter {
         }
         let columns = match &self.asked {
             Some(asked) => asked.clone(),
-            None if events => csv::EVENT_COLUMNS.map(str::to_owned).to_vec(),
+            None if events => csv::event_columns(&columns),
             None => columns,
         };
         let head = csv::header(&columns);

@@ -31,7 +31,7 @@ impl Writer {
     fn head(&mut self, columns: Vec<String>, events: bool) -> String {
         self.columns = match &self.asked {
             Some(asked) if events => asked.clone(),
-            None if events => csv::EVENT_COLUMNS.map(str::to_owned).to_vec(),
+            None if events => csv::event_columns(&columns),
             _ => columns,
         };
         if self.format == QueryFormat::Csv { csv::header(&self.columns) } else { String::new() }
@@ -64,8 +64,7 @@ impl Writer {
 
     /// An answer that is there as a whole.
     pub(super) fn whole(mut self, answer: QueryAnswer) -> Response {
-        let events = answer.rows.first().is_some_and(|row| row.contains_key("id"));
-        let mut body = self.head(answer.columns, events);
+        let mut body = self.head(answer.columns, answer.events);
         body.extend(answer.rows.into_iter().map(|row| self.line(None, row)));
         self.response(Body::from(body))
     }

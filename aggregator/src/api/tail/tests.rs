@@ -22,8 +22,17 @@ impl Reader {
         Reader { body: response.into_body(), text: String::new() }
     }
 
-    /// The next frame; `None` at the end of the connection.
+    /// The next frame but for the first, which says what is to come; `None` at the end of the connection.
     async fn next(&mut self) -> Option<Value> {
+        loop {
+            let frame = self.any().await?;
+            if frame["t"] != "meta" {
+                return Some(frame);
+            }
+        }
+    }
+
+    async fn any(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let message: String = self.text.drain(..end + 2).collect();
@@ -59,6 +68,27 @@ async fn what_is_stored_comes_whole_over_many_pages_and_then_what_is_fresh() {
     assert_eq!(reader.next().await.expect("a frame")["n"], rows);
     world.pipeline.app().drain.cancel();
     assert_eq!(reader.next().await, None);
+}
+
+#[tokio::test]
+async fn the_first_frame_names_the_columns_and_doubts_a_field_that_nobody_has() {
+    let world = World::open();
+    world.ingest(0..10).await;
+    let first = async |query: &str| {
+        let mut reader = Reader::new(world.get(&format!("/api/v1/tail?query={query}")).await);
+        let frame = reader.any().await.expect("a frame");
+        assert_eq!(frame["t"], "meta");
+        (frame["columns"].to_string(), frame["warnings"][0]["message"].as_str().unwrap_or_default().to_owned())
+    };
+    let usual = r#"["time","level","service","message"]"#.to_owned();
+    assert_eq!(first("n%3E1").await, (usual.clone(), String::new()));
+    assert_eq!(first("n%3E1%7Cfields%20n").await, (r#"["n"]"#.to_owned(), String::new()));
+    let made = r#"["time","level","service","message","twice"]"#.to_owned();
+    assert_eq!(first("n%3E1%7Ceval%20twice=n*2").await, (made, String::new()));
+    let (columns, warning) = first("mesage:x").await;
+    assert_eq!(columns, usual);
+    assert!(warning.contains("mesage"), "{warning}");
+    assert_eq!(first("*%7Cstats%20count").await, ("[]".to_owned(), String::new()));
 }
 
 /// Time is advanced by the runtime when nothing else is to do.
@@ -192,6 +222,12 @@ async fn an_aggregation_gives_one_table_a_window_and_each_event_is_in_one() {
     ] {
         assert_eq!(world.get(uri).await.status(), StatusCode::BAD_REQUEST, "{uri}");
     }
+    let mut refused = Reader {
+        body: world.get("/api/v1/tail?query=*%7Cfields%20n%7Csort%20n").await.into_body(),
+        text: String::new(),
+    };
+    let answer = refused.body.frame().await.expect("a body").expect("bytes").into_data().expect("data");
+    assert!(String::from_utf8_lossy(&answer).contains("'sort' looks at more than one event"), "{answer:?}");
 }
 
 #[tokio::test]

@@ -129,6 +129,7 @@ const PYTHON: &[&str] = &[
     "{time} - {logger:class} - {level} - {message}",
     "{time} - {level} - {message}",
     "{time} | {level} | {logger:class} - {message}",
+    "{time} | {level} | {logger:class}:<{function:class}>:{line:int} - {message}",
     "[{time}: {level}/{process:class}] {message}",
     "[{time}] [{pid:int}] [{level}] {message}",
     "{time} {level} [{logger:class}] {message}",
@@ -150,11 +151,12 @@ const SYSLOG_FILE: &[&str] = &[
     "{time:syslog_time} {host:word} {service:word}: {message}",
 ];
 
-/// A time and a level in brackets, with a module or with pairs at the end: many programs, Rust's `tracing`, MySQL 5 and
-/// zerolog among them.
+/// A time and a level in brackets, with a module or with pairs at the end: many programs, Rust's `tracing`, MySQL 5,
+/// zerolog and PHP's Monolog (Laravel) among them.
 const LEVELED: &[&str] = &[
     "{time} {level:upper_level} {logger:dotted}: {message}{? {fields:pairs}?}",
     "{time} [{level}] {message}",
     "[{time}] [{level}] {message}",
+    "[{time}] {logger:class}.{level:upper_level}: {message}",
     "{time} {level:upper_level} {message} {fields:pairs}",
 ];

@@ -560,6 +560,7 @@ fn loggers_of_programs() {
         "Nov 20, 2026 4:09:23 PM shop.Cart main\nWARNING: stock is low: A-1",
         "CRITICAL:shop.cart:out of disk",
         "2026-11-20 09:10:02.123 | WARNING  | shop.cart:place:12 - slow",
+        "2026-11-20 09:10:02.123 | SUCCESS  | __main__:<module>:3 - done",
         "[2026-11-20 09:10:02,123: ERROR/ForkPoolWorker-1] task failed",
         "[2026-11-20 09:10:02 +0000] [7] [INFO] Listening at: http://0.0.0.0:8000 (7)",
         "2026-11-20T09:10:02.123+0100\tINFO\tcart\tcart/cart.go:42\torder placed\t{\"order_id\": 7, \"user\": \"ann\"}",
@@ -571,6 +572,7 @@ fn loggers_of_programs() {
         "ts=2026-11-20T09:10:02.123Z caller=main.go:12 level=warn component=cart dry",
         "\u{1b}[90m2026-11-20T09:10:02Z\u{1b}[0m \u{1b}[32mINF\u{1b}[0m order placed \u{1b}[36morder_id=\u{1b}[0m7",
         "2026-11-20T09:10:02.123456Z  WARN shop::cart: slow took_ms=12",
+        "[2026-11-20T09:10:02.123456+01:00] production.ERROR: no such order {\"order\":7} []",
         "Nov  6 09:10:02 web1 kernel: [12.3] eth0 up",
         "2026-11-20T09:10:02.123456+01:00 web1 cron[77]: (root) CMD (true)",
         "Fri, 20 Nov 2026 09:10:02 +0000 hello",
@@ -637,6 +639,14 @@ fn loggers_of_programs() {
         level warn
         logger "shop.cart:place:12" |
         message "slow" |
+
+        python: 2026-11-20 09:10:02.123 | SUCCESS  | __main__:<module>:3 - done
+        time 2026-11-20T09:10:02.123Z |
+        level info
+        logger "__main__" |
+        function "module" |
+        line 3 |
+        message "done" |
 
         python: [2026-11-20 09:10:02,123: ERROR/ForkPoolWorker-1] task failed
         time 2026-11-20T09:10:02.123Z |
@@ -711,6 +721,10 @@ fn loggers_of_programs() {
         logger "shop::cart" |
         message "slow" |
         duration_ms 12.0 |
+
+        text: [2026-11-20T09:10:02.123456+01:00] production.ERROR: no such order {\"order\":7} []
+        time 2026-11-20T08:10:02.123Z |
+        message "production.ERROR: no such order {\"order\":7} []" |
 
         syslog_file: Nov  6 09:10:02 web1 kernel: [12.3] eth0 up
         time 2026-11-06T09:10:02.000Z |

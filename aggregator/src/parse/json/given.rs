@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use super::fixed::Steps;
 use super::keys::KeyId;
 use super::known::{Known, Shape};
+use super::row::Steps;
 use super::scan::{Kind, Leaf};
-use crate::parse::line::Line;
+use crate::parse::line::{Constants, Line};
 use crate::spans::{Form, LineSpans, Want};
 
 /// Forms that are remembered: a body has few that come again and again.
@@ -35,7 +35,7 @@ struct Mapped {
     /// `None` where a line of it is not what the tree makes of it, as with arrays.
     shape: Option<Shape>,
     places: Box<[Place]>,
-    /// How its lines become slots, once a line of it was read.
+    /// How its lines become rows, once a line of it was read.
     steps: Option<Steps>,
     /// Lines from which no steps could be learned.
     tries: u8,
@@ -74,9 +74,9 @@ impl Given {
         self.learn(found, text, known, leaves)
     }
 
-    /// [`Steps::run`] by the steps of the form.
+    /// [`Steps::row`] by the steps of the form.
     #[inline]
-    pub(super) fn run(
+    pub(super) fn row(
         &mut self,
         found: LineSpans<'_>,
         known: &Known,
@@ -85,19 +85,25 @@ impl Given {
         line: &mut Line,
     ) -> Option<()> {
         let mapped = self.forms.iter_mut().find(|mapped| Arc::ptr_eq(&mapped.form, found.form))?;
-        let steps = mapped.steps.as_ref().filter(|_| self.round == known.round())?;
+        let steps = mapped.steps.as_mut().filter(|_| self.round == known.round())?;
         if mapped.misfits > u8::MAX - MISFIT {
             // Most of the lines would be read twice.
             return None;
         }
-        let run = steps.run(found, text, offset_minutes, line);
-        mapped.misfits = if run.is_some() { mapped.misfits.saturating_sub(1) } else { mapped.misfits + MISFIT };
-        run
+        let row = steps.row(found, text, offset_minutes, line);
+        mapped.misfits = if row.is_some() { mapped.misfits.saturating_sub(1) } else { mapped.misfits + MISFIT };
+        row
     }
 
     /// Learns the steps of a form from a line of it that its plan, of these steps, has just filled.
     #[cold]
-    pub(super) fn fix(&mut self, found: LineSpans<'_>, known: &mut Known, line: &Line) {
+    pub(super) fn learn_steps(
+        &mut self,
+        found: LineSpans<'_>,
+        known: &mut Known,
+        line: &Line,
+        constants: &Arc<Constants>,
+    ) {
         if self.round == known.round()
             && let Some(mapped) = self.forms.iter_mut().find(|mapped| Arc::ptr_eq(&mapped.form, found.form))
             && let Some(shape) = mapped.shape
@@ -105,7 +111,7 @@ impl Given {
             && mapped.tries < TRIES_MAX
         {
             mapped.tries += 1;
-            mapped.steps = Steps::of(&mapped.places, known.plan(shape).ops(), line);
+            mapped.steps = Steps::of(&mapped.places, known.plan(shape).ops(), line, constants);
         }
     }
 

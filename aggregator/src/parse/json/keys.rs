@@ -12,9 +12,15 @@ use crate::names::{NAME_BYTES_MAX, NameId, Names};
 /// Distinct keys that are remembered; then the memory is emptied and fills again.
 pub(super) const KEYS_MAX: usize = 4096;
 
-/// Names that one source may bring in; then further keys stay in the raw line. Ids used as keys must not fill the names
-/// that all sources share.
-pub(super) const NAMES_PER_SOURCE_MAX: u32 = 2048;
+/// Names that one source may bring in at once; then further keys stay in the raw line. Ids used as keys must not fill
+/// the names that all sources share.
+pub(super) const NAMES_PER_SOURCE_MAX: u32 = 16_384;
+
+/// After so many lines [`NAMES_EARNED`] names more may come: a field that is new after ids were used as keys becomes one
+/// in the end.
+pub(super) const EARNING_LINES: u32 = 4096;
+
+pub(super) const NAMES_EARNED: u32 = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyId(u32);
@@ -210,8 +216,12 @@ pub(super) struct Keys {
     list: Vec<Key>,
     by_path: HashMap<Box<[u8]>, u32>,
     last: u32,
-    /// Names that were new to everybody.
+    /// Names that were new to everybody, less those that lines have earned since.
     brought_in: u32,
+    /// Since names were earned.
+    lines: u32,
+    /// A key is remembered without a name because there were too many.
+    refused: bool,
 }
 
 /// The key that is too long or not text. It is in the list always, and begins each line.
@@ -221,19 +231,25 @@ impl Default for Keys {
     fn default() -> Keys {
         let nameless =
             Key { path: Box::default(), roles: [(Role::Own, 0); 2], name: None, aside: None, next: NAMELESS };
-        Keys { list: vec![nameless], by_path: HashMap::new(), last: NAMELESS, brought_in: 0 }
+        Keys { list: vec![nameless], by_path: HashMap::new(), last: NAMELESS, brought_in: 0, lines: 0, refused: false }
     }
 }
 
 impl Keys {
     /// Begins a line; true when the ids of earlier lines are not valid any more.
     pub(super) fn begin(&mut self) -> bool {
-        let full = self.list.len() > KEYS_MAX;
-        if full {
-            *self = Keys { brought_in: self.brought_in, ..Keys::default() };
+        let mut over = self.list.len() > KEYS_MAX;
+        self.lines += 1;
+        if self.lines >= EARNING_LINES {
+            self.lines = 0;
+            self.brought_in = self.brought_in.saturating_sub(NAMES_EARNED);
+            over |= self.refused;
+        }
+        if over {
+            *self = Keys { brought_in: self.brought_in, lines: self.lines, ..Keys::default() };
         }
         self.last = NAMELESS;
-        full
+        over
     }
 
     pub(super) fn get(&self, id: KeyId) -> &Key {
@@ -274,6 +290,7 @@ impl Keys {
             return Some(id);
         }
         if self.brought_in >= NAMES_PER_SOURCE_MAX {
+            self.refused = true;
             return None;
         }
         self.brought_in += 1;
@@ -309,15 +326,23 @@ mod tests {
         assert_eq!(keys.find(b"seq", &mut names), b);
         assert_eq!(keys.find(b"order_id", &mut names), a);
         assert_eq!(names.name(keys.get(b).name.expect("it is a name")).as_ref(), "seq_");
-        for i in 0..3 * KEYS_MAX {
+        for i in 0..NAMES_PER_SOURCE_MAX as usize + KEYS_MAX {
             keys.begin();
             keys.find(format!("k{i}").as_bytes(), &mut names);
         }
         assert!(keys.list.len() <= KEYS_MAX + 1);
-        assert!(names.len() <= field::ALL.len() + NAMES_PER_SOURCE_MAX as usize);
+        let earned = (NAMES_PER_SOURCE_MAX as usize + KEYS_MAX) / EARNING_LINES as usize * NAMES_EARNED as usize;
+        assert!(names.len() <= field::ALL.len() + NAMES_PER_SOURCE_MAX as usize + earned, "{}", names.len());
         keys.begin();
         let again = keys.find(b"order_id", &mut names);
         assert!(keys.get(again).name.is_some(), "a name that is known stays known");
+        // No more ids: what is new is a field again.
+        let named = (0..=EARNING_LINES).any(|_| {
+            keys.begin();
+            let new = keys.find(b"payment_id", &mut names);
+            keys.get(new).name.is_some()
+        });
+        assert!(named, "a field that is new after ids were used as keys");
     }
 
     #[test]

@@ -319,3 +319,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_level_is_read_in_every_spelling_of_loggers() {
+    for (written, want) in [
+        (r#""eror""#, "error"),
+        (r#""dbug""#, "debug"),
+        (r#""WRN""#, "warn"),
+        (r#""ftl""#, "fatal"),
+        (r#""Informational""#, "info"),
+        (r#""30""#, "info"),
+        (r#""3""#, "error"),
+        ("40", "warn"),
+        (r#""LOUD""#, "none"),
+        (r#""""#, "none"),
+    ] {
+        let text = format!(r#"{{"level":{written},"msg":"m"}}"#);
+        let level = Fixture::new(SourceKind::Json).parse(text.as_bytes()).level;
+        assert_eq!(level.map_or("none", |level| level.as_str()), want, "{written}");
+    }
+}

@@ -230,20 +230,16 @@ fn level(text: &[u8], upper: bool) -> Extent {
     if fits { Extent::One(len) } else { Extent::None }
 }
 
-/// The level behind a word: those that everybody knows, and those of databases and of Go's console loggers.
+/// The level behind a word: those that everybody knows, and those of databases.
 pub(super) fn level_of(word: &[u8]) -> Option<Level> {
     Some(match word {
         [symbol] if !symbol.is_ascii_alphanumeric() => redis_level(*symbol)?,
         [letter] if letter.is_ascii_lowercase() => return None,
-        b"TRC" => Level::Trace,
-        b"DBG" | b"DEBU" | b"DEBUG1" | b"DEBUG2" | b"DEBUG3" | b"DEBUG4" | b"DEBUG5" => Level::Debug,
+        b"DEBUG1" | b"DEBUG2" | b"DEBUG3" | b"DEBUG4" | b"DEBUG5" => Level::Debug,
         // What follows a statement's error belongs to it, but is no error of its own.
-        b"INF" | b"Note" | b"System" | b"STATEMENT" | b"DETAIL" | b"HINT" | b"CONTEXT" | b"QUERY" | b"LOCATION" => {
+        b"Note" | b"System" | b"SUCCESS" | b"STATEMENT" | b"DETAIL" | b"HINT" | b"CONTEXT" | b"QUERY" | b"LOCATION" => {
             Level::Info
         }
-        b"WRN" => Level::Warn,
-        b"ERR" | b"ERRO" | b"EROR" => Level::Error,
-        b"FTL" | b"FATA" | b"PNC" | b"PANI" | b"DPANIC" => Level::Fatal,
         _ => Level::parse(word)?,
     })
 }

@@ -14,6 +14,7 @@ use crate::live::{Next, Subscription};
 use crate::receive::Received;
 use crate::receive::admission::Admission;
 use crate::search::rows::{self, Show};
+use crate::store::receipts::Told;
 use crate::store::service::StoreConfig;
 
 struct World {
@@ -102,7 +103,7 @@ fn a_line_that_breaks_its_parser_becomes_plain_text_and_the_next_one_is_parsed()
     telemetry::init_metrics();
     let mut world = World::new();
     world.indexer.parse = |parser, names, input, spans, line| {
-        parser.parse_found(names, input, spans, line);
+        parser.read(names, input, spans, line);
         if input.text.starts_with(b"{\"bad") {
             std::panic::resume_unwind(Box::new("on purpose"));
         }
@@ -121,12 +122,34 @@ fn a_line_that_breaks_its_parser_becomes_plain_text_and_the_next_one_is_parsed()
 fn what_was_cut_and_what_did_not_fit_is_told() {
     telemetry::init_metrics();
     let mut world = World::new();
-    let many: Vec<String> = (0..300).map(|n| format!("\"f{n}\":{n}")).collect();
+    let many: Vec<String> = (0..1100).map(|n| format!("\"f{n}\":{n}")).collect();
     let many = format!("{{{}}}", many.join(","));
     let rows = world.rows(&[(b"whole", false), (b"cut of", true), (many.as_bytes(), false)]);
     assert_eq!(rows[0].get("_truncated"), None);
     assert_eq!((&rows[1]["_truncated"], &rows[1]["message"]), (&true.into(), &"cut of".into()));
     assert!(telemetry::render_metrics().contains("logweir_fields_dropped_total"));
+}
+
+#[test]
+fn a_time_that_cannot_be_is_that_of_the_receipt_and_is_told_of_its_source() {
+    telemetry::init_metrics();
+    let mut world = World::new();
+    let line =
+        |second: i64| format!("{{\"time\":\"1970-01-01T00:{:02}:{:02}Z\",\"n\":{second}}}", second / 60, second % 60);
+    let (late, fast, wrong) = (r#"{"time":"1969-12-30T00:00:00Z","n":-1}"#.to_owned(), line(300), line(301));
+    let rows = world.rows(&[(late.as_bytes(), false), (fast.as_bytes(), false), (wrong.as_bytes(), false)]);
+    let times: Vec<String> = rows.iter().map(|row| format!("{} {}", row["n"], row["time"])).collect();
+    expect_test::expect![[r#"
+        -1 "1969-12-30T00:00:00.000000000Z"
+        301 "1970-01-01T00:00:00.000000000Z"
+        300 "1970-01-01T00:05:00.000000000Z""#]]
+    .assert_eq(&times.join("\n"));
+    assert!(telemetry::render_metrics().contains("logweir_future_times_total"));
+    // Whatever they tell, all of them were received at once.
+    let view = world.indexer.store.view();
+    let told: Vec<_> =
+        view.segments.iter().map(|segment| segment.received()).filter(|told| told.span.is_some()).collect();
+    assert_eq!(told, [Told { span: Some((0, 0)), unknown: 0 }]);
 }
 
 #[test]

@@ -68,7 +68,12 @@ impl<'r> Search<'r, '_, '_> {
             refs.truncate(self.limit());
             let shown = materialise(&mut scan, &refs, &plan.show);
             let coverage = scan.finish(enough);
-            return Ok(self.give(self.columns(), true, shown.into_iter().map(|(id, row)| (Some(id), row)), coverage));
+            return Ok(self.give(
+                self.plan.columns(),
+                true,
+                shown.into_iter().map(|(id, row)| (Some(id), row)),
+                coverage,
+            ));
         }
         let events = materialise(&mut scan, &refs, &Show::All).into_iter().map(|(id, row)| {
             let fields = row.into_iter().map(|(name, json)| {
@@ -200,7 +205,7 @@ impl<'r> Search<'r, '_, '_> {
 
     fn give_table(&mut self, table: Table, events: bool, coverage: Coverage) -> Outcome {
         let is_picked = self.plan.rest.iter().any(|pipe| matches!(pipe, PipeKind::Fields { .. }));
-        let columns = if events && !is_picked { self.columns() } else { table.columns.clone() };
+        let columns = if events && !is_picked { self.plan.columns() } else { table.columns.clone() };
         self.give(columns, events, table.into_rows(), coverage)
     }
 

@@ -339,7 +339,7 @@ fn any(tests: Vec<FieldTest>) -> FieldTest {
 }
 
 fn level_of(name: &str, literal: &Literal) -> Option<Level> {
-    (name == field::LEVEL && !literal.quoted).then(|| Level::parse(literal.text.as_bytes())).flatten()
+    (name == field::LEVEL).then(|| literal.as_level()).flatten()
 }
 
 /// One bit for each level between the bounds, when these are levels.

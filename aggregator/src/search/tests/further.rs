@@ -316,18 +316,19 @@ fn rows_are_put_together() {
     check(
         "level:error service:pay | head 1 | explain",
         &expect![[r#"
-        part value
-        {"part":"from","value":"2026-11-20T11:50:00.000000000Z"}
-        {"part":"to","value":"2026-11-20T11:59:59.999999999Z"}
-        {"part":"first","value":"events by time"}
-        {"part":"pipes_after","value":0}
-        {"part":"filter_fields","value":["level","service"]}
-        {"part":"splits","value":2}
-        {"part":"splits_opened","value":1}
-        {"part":"blocks_in_range","value":3}
-        {"part":"blocks_opened","value":1}
-        {"part":"rows_max","value":2}
-    "#]],
+            part value
+            {"part":"from","value":"2026-11-20T11:50:00.000000000Z"}
+            {"part":"to","value":"2026-11-20T11:59:59.999999999Z"}
+            {"part":"tree","value":["AND","  level:error","  service:pay","| head 1"]}
+            {"part":"first","value":"events by time"}
+            {"part":"pipes_after","value":0}
+            {"part":"filter_fields","value":["level","service"]}
+            {"part":"splits","value":2}
+            {"part":"splits_opened","value":1}
+            {"part":"blocks_in_range","value":3}
+            {"part":"blocks_opened","value":1}
+            {"part":"rows_max","value":2}
+        "#]],
     );
 }
 

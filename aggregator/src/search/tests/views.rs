@@ -1,5 +1,7 @@
 //! Histogram, live tail, context and field lists over the rows of the parent module.
 
+use std::sync::Arc;
+
 use expect_test::expect;
 use logweir_proto::query::parse::parse;
 use logweir_proto::record::EventId;
@@ -58,6 +60,13 @@ fn an_explanation_says_what_would_be_read() {
         {
           "from": "2026-11-20T11:59:00.000000000Z",
           "to": "2026-11-20T11:59:59.999999999Z",
+          "tree": [
+            "AND",
+            "  reset",
+            "  status>=500",
+            "| stats count by path",
+            "| sort -count"
+          ],
           "first": "aggregation",
           "pipes_after": 1,
           "filter_fields": [
@@ -73,6 +82,22 @@ fn an_explanation_says_what_would_be_read() {
           "warnings": []
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&explained).expect("JSON"));
+}
+
+#[test]
+fn a_query_is_shown_as_a_tree() {
+    let of = |text: &str| crate::search::plan::tree(&parse(text).expect("a query")).join("\n");
+    expect![[r#"
+        AND
+          OR
+            timeout
+            "connection reset"
+          service:api
+          NOT
+            path:/health*
+        | head 5"#]]
+    .assert_eq(&of(r#"(timeout OR "connection reset") service:api -path:/health* | head 5"#));
+    assert_eq!(of(""), "*");
 }
 
 #[test]
@@ -121,6 +146,19 @@ fn an_event_is_found_by_its_id_with_its_neighbours() {
     assert_eq!(ids(&context.after), all[at + 1..at + 3]);
     assert_eq!(context.event.0, id);
     assert!(context.complete);
+}
+
+#[test]
+fn values_are_estimated_from_blocks_of_all_places() {
+    // The last block has one value of many; the others are small, as they are when lines trickle in.
+    let pod = |i: u64| if i < 1980 { format!("p{}", i % 7) } else { "last".to_owned() };
+    let rows = (0..2000u64).map(|i| TestRow::new(i as i64, i, serde_json::json!({"pod": pod(i), "n": i})));
+    let segments: Vec<Arc<dyn Segment>> = vec![Arc::new(MemorySegment::new("s", rows.collect(), 20, &[]))];
+    let mut infos = list(&segments, TimeRange::ALL);
+    estimate(&mut infos, &segments, TimeRange::ALL);
+    let of = |name: &str| infos.iter().find(|info| info.name == name).and_then(|info| info.distinct);
+    assert!(of("pod").is_some_and(|distinct| (7..=9).contains(&distinct)), "{infos:?}");
+    assert!(of("n").is_some_and(|distinct| distinct > 1000), "{infos:?}");
 }
 
 #[test]

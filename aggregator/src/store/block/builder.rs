@@ -8,20 +8,19 @@ use arrow::compute::take_record_batch;
 use logweir_proto::record::Level;
 
 use self::columns::{Columns, Dense};
-use self::fixed::Forms;
-use self::rows::Known;
+use self::rows::Forms;
 use self::shapes::Shapes;
 use super::{Block, BlockParts};
-use crate::equal::{equal, is_ascii};
+use crate::equal::is_ascii;
 use crate::names::{NameId, Names};
 use crate::parse::line::{Constants, Cut, Field, Line, Spelling, Text, Value};
+use crate::parse::time::printer::TimePrinter;
 use crate::store::column::{EXTRA_NAMES_MAX, Kind, Layout};
 use crate::store::receipts::Receipts;
 use crate::store::segment::{BLOCK_ROWS_MAX, FieldStat};
 use crate::store::spell::{self, Cell};
 
 mod columns;
-mod fixed;
 mod rows;
 mod shapes;
 
@@ -47,31 +46,6 @@ pub struct BlockBuilder {
     /// Where values are printed.
     printed: Vec<u8>,
     time: TimePrinter,
-    known: Known,
-}
-
-/// Prints times. It remembers the last one: many lines of a busy log have the same second.
-#[derive(Default)]
-struct TimePrinter {
-    last: Option<(i64, Spelling)>,
-    text: Vec<u8>,
-}
-
-impl TimePrinter {
-    /// Whether a time in its spelling is `written`.
-    fn is_spelled(&mut self, time_ns: i64, spelling: Spelling, written: &[u8]) -> bool {
-        if let Spelling::EpochInt { unit_ns: unit_ns @ 1.. } = spelling
-            && let Some(number) = spell::canonical(written)
-        {
-            // Hardly a line has the millisecond of the one before: to read it costs less than to print it.
-            return time_ns.div_euclid(unit_ns) == number;
-        }
-        if self.last != Some((time_ns, spelling)) {
-            self.text.clear();
-            self.last = spell::put_time(time_ns, spelling, &mut self.text).then_some((time_ns, spelling));
-        }
-        self.last.is_some() && equal(&self.text, written)
-    }
 }
 
 impl BlockBuilder {
@@ -100,36 +74,20 @@ impl BlockBuilder {
         self.receipts.note(seq, received_ns);
     }
 
-    /// Adds a line. `names` are the ones that the line was parsed with, the same for all lines of the block.
+    /// Adds a line, or a row of a form. `names` are the ones that the line was parsed with, the same for all lines of
+    /// the block.
     pub fn push(&mut self, names: &Names, line: &Line, raw: &[u8], time_ns: i64, seq: u64) {
         debug_assert!(!self.is_full(), "a full block is finished before the next push");
-        if line.fixed().is_some() {
-            self.push_fixed(names, line, raw, time_ns, seq);
-        } else {
-            self.push_loose(names, line, raw, time_ns, seq);
-        }
-    }
-
-    /// Adds a line that tells its fields one by one; the number of its shape, if it has one.
-    fn push_loose(&mut self, names: &Names, line: &Line, raw: &[u8], time_ns: i64, seq: u64) -> Option<u32> {
         let mut extra = None;
         self.push_level(names, line, raw);
+        if let Some((form, row)) = line.row() {
+            // A time that was not believed is not the one that stands in the line.
+            let is_own_time = line.time_ns.is_none_or(|written_ns| written_ns == time_ns);
+            let shape = self.push_row(names, (form, row), raw, is_own_time, &mut extra);
+            return self.push_rest(shape, extra, raw, time_ns, seq);
+        }
         let rebuildable = self.push_fields(names, line, raw, time_ns, &mut extra);
         let shape = if rebuildable { self.shapes.find(&self.columns, raw) } else { None };
-        self.end_row(names, line, raw, (time_ns, seq), (shape, extra));
-        shape
-    }
-
-    /// Adds what a row has beside its fields, which are set.
-    #[inline]
-    fn end_row(
-        &mut self,
-        names: &Names,
-        line: &Line,
-        raw: &[u8],
-        (time_ns, seq): (i64, u64),
-        (shape, mut extra): (Option<u32>, Extra),
-    ) {
         self.hold(names, line.constants(), &mut extra);
         self.push_rest(shape, extra, raw, time_ns, seq);
     }

@@ -1,10 +1,39 @@
 //! Numbers of few bits, one behind the other, the highest bit first.
 //!
 //! Rice code of a number with parameter `k`: its upper part `n >> k` as so many 0 bits and a 1, then its lower `k`
-//! bits. Gamma code of a number from 1 on: as many 0 bits as it has bits behind its first one, then the number.
+//! bits. Gamma code of a number from 1 on: as many 0 bits as it has bits behind its first one, then the number. A number
+//! below a bound `n` with `b + 1` bits: the first `2^(b+1) - n` numbers in `b` bits, the others, so many more, in `b + 1`.
 
 /// Most bits of one number.
 pub const NUMBER_BITS_MAX: u32 = 40;
+
+/// Codes of the numbers below a bound: the first ones have a bit less than the others, so that all codes are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Below {
+    /// Bits of a short code.
+    bits: u32,
+    /// How many numbers have one.
+    short: u64,
+}
+
+impl Below {
+    /// For a bound from 1 to 2^40.
+    pub fn new(bound: u64) -> Below {
+        let bits = bound.max(1).ilog2();
+        Below { bits, short: (2 << bits) - bound.max(1) }
+    }
+
+    /// The code of a number, and its bits.
+    #[inline]
+    pub fn code(&self, number: u64) -> (u64, u32) {
+        if number < self.short { (number, self.bits) } else { (number + self.short, self.bits + 1) }
+    }
+
+    /// Where the short codes begin, if they are to be those in the middle of the numbers.
+    pub fn amid(&self, bound: u64) -> u64 {
+        (bound - self.short) / 2
+    }
+}
 
 /// Writes numbers.
 #[derive(Debug, Default)]
@@ -87,11 +116,6 @@ impl BitWriter {
     }
 }
 
-/// Bits of the Rice code of a number.
-pub fn rice_bits(number: u64, k: u32) -> u64 {
-    (number >> k) + 1 + u64::from(k)
-}
-
 /// The parameter for numbers of this mean.
 pub fn rice_parameter(mean: u64) -> u32 {
     // The best code for numbers at random splits near the median, ln 2 of the mean.
@@ -162,28 +186,35 @@ impl<'a> BitReader<'a> {
         (from..from + 8).fold(0, |word, i| (word << 8) | u64::from(self.bytes.get(i).copied().unwrap_or(0)))
     }
 
-    /// A Rice code, a `1` and a number of so many bits at once; `None`, and nothing is taken, where something else
-    /// follows or they are too long for one look.
+    /// A number below a bound.
     #[inline]
-    pub fn take_rice_and_one(&mut self, k: u32, bits: u32) -> Option<(u64, u64)> {
-        const SEEN_BITS: u32 = 57;
-        if k > NUMBER_BITS_MAX || bits > NUMBER_BITS_MAX {
-            return None;
+    pub fn take_below(&mut self, below: &Below) -> Option<u64> {
+        let number = self.take(below.bits)?;
+        if number < below.short {
+            return Some(number);
         }
+        Some((number << 1 | self.take(1)?) - below.short)
+    }
+
+    /// A Rice code and a number below a bound: at once, where they are short enough for one look.
+    #[inline]
+    pub fn take_rice_and_below(&mut self, k: u32, below: &Below) -> Option<(u64, u64)> {
+        const SEEN_BITS: u32 = 57;
         let word = self.peek();
         let zeros = word.leading_zeros();
-        let all = zeros + 1 + k + 1 + bits;
+        // As if the number had its longer code.
+        let all = zeros + 1 + k.min(SEEN_BITS) + below.bits + 1;
         if all > SEEN_BITS || self.left() < all as usize {
-            return None;
+            return Some((self.take_rice(k)?, self.take_below(below)?));
         }
         let rest = word << (zeros + 1);
         let lower = rest.checked_shr(64 - k).unwrap_or(0);
         let rest = rest << k;
-        if rest >> 63 == 0 {
-            return None;
-        }
-        self.at += all as usize;
-        Some((u64::from(zeros) << k | lower, (rest << 1).checked_shr(64 - bits).unwrap_or(0)))
+        let upper = rest.checked_shr(64 - below.bits).unwrap_or(0);
+        let is_short = upper < below.short;
+        self.at += all as usize - usize::from(is_short);
+        let number = if is_short { upper } else { (rest >> (63 - below.bits)) - below.short };
+        Some((u64::from(zeros) << k | lower, number))
     }
 
     pub fn take_gamma(&mut self) -> Option<u64> {
@@ -223,23 +254,25 @@ mod tests {
         }
 
         #[test]
-        fn pairs_are_taken_at_once_or_not_at_all(
-            numbers in prop::collection::vec((0u64..1 << 12, any::<bool>(), 0u64..64), 0..60),
+        fn pairs_come_back(
+            numbers in prop::collection::vec((0u64..1 << 12, 0u64..1 << 20), 0..60),
             k in 0u32..12,
+            bound in prop_oneof![1u64..300, 1u64..1 << 20],
         ) {
             let mut writer = BitWriter::default();
-            for (number, one, block) in &numbers {
-                writer.put_rice_and(*number, k, u64::from(*one) << 6 | *block, 7);
+            let below = Below::new(bound);
+            for (number, other) in &numbers {
+                let (code, bits) = below.code(other % bound);
+                writer.put_rice_and(*number, k, code, bits);
+                writer.put(code, bits);
             }
             let bytes = writer.finish();
             let mut reader = BitReader::new(&bytes);
-            for (number, one, block) in &numbers {
-                let found = match reader.take_rice_and_one(k, 6) {
-                    Some((number, block)) => (number, true, block),
-                    None => (reader.take_rice(k).unwrap(), reader.take(1).unwrap() == 1, reader.take(6).unwrap()),
-                };
-                prop_assert_eq!(found, (*number, *one, *block));
+            for (number, other) in &numbers {
+                prop_assert_eq!(reader.take_rice_and_below(k, &below), Some((*number, other % bound)));
+                prop_assert_eq!(reader.take_below(&below), Some(other % bound));
             }
+            prop_assert!(reader.left() < 8);
         }
 
         #[test]
@@ -248,6 +281,8 @@ mod tests {
             while reader.take_rice(k).is_some() {}
             let mut reader = BitReader::new(&bytes);
             while reader.take_gamma().is_some() {}
+            let mut reader = BitReader::new(&bytes);
+            while reader.take_rice_and_below(k, &Below::new(u64::from(k) + 1)).is_some() {}
             prop_assert_eq!(BitReader::new(&bytes).take(k).is_some(), k <= NUMBER_BITS_MAX && bytes.len() * 8 >= k as usize);
         }
     }

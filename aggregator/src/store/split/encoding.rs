@@ -29,6 +29,9 @@ const CERTAIN_TIMES: f64 = 16.0;
 /// Else it has to be surely smaller: what a sample says of it is rather too little.
 const DICTIONARY_GAIN: f64 = 0.8;
 
+/// Texts are compared with one another where that gains as much.
+const ALIKE_GAIN: f64 = 0.98;
+
 /// So many texts are worth an order; that of fewer costs the pages more than it gives the dictionary.
 const ORDERED_VALUES_MIN: f64 = 1000.0;
 
@@ -58,7 +61,8 @@ pub fn plans(layout: &Layout, sample: &RecordBatch, rows: usize, group_rows: usi
 }
 
 /// A column without any of it.
-const PLAIN: Plan = Plan { dictionary: false, ordered: false, plain: Plain::Bytes, compressed: true, bounds: false };
+const PLAIN: Plan =
+    Plan { dictionary: false, ordered: false, plain: Plain::Bytes, compressed: true, alike: false, bounds: false };
 
 /// Numbers of few different values.
 pub const NUMBERED: Plan = Plan { dictionary: true, ..PLAIN };
@@ -80,7 +84,7 @@ fn plan_of(kind: Kind, prose: bool, values: &Values) -> Plan {
     let again = kind == Kind::Str && !prose && values.distinct * 5.0 < values.present * 3.0;
     let dictionary = certain || (again && values.dictionary_bytes < DICTIONARY_GAIN * values.plain_bytes);
     let ordered = dictionary && kind == Kind::Str && values.distinct >= ORDERED_VALUES_MIN;
-    Plan { dictionary, ordered, plain, bounds, compressed: true }
+    Plan { dictionary, ordered, plain, bounds, compressed: true, alike: values.alike }
 }
 
 /// What a sample says of a column.
@@ -95,6 +99,8 @@ struct Values {
     dictionary_bytes: f64,
     /// Texts take fewer bytes behind the lengths of all of them.
     lengths_apart: bool,
+    /// And fewer still where they are compared with one another.
+    alike: bool,
     /// There is one short value, as far as can be seen.
     constant: bool,
 }
@@ -131,16 +137,20 @@ impl Values {
         let short =
             kind != Kind::Str || column.as_string::<i32>().value_data().len() <= hashes.len() * CONSTANT_BYTES_MAX;
         let constant = sampled == 1.0 && short && (column.len() == rows || 2 * hashes.len() >= column.len());
+        let (plain_bytes, dictionary_bytes) = (0.0, 0.0);
         let mut values =
-            Values { present, distinct, plain_bytes: 0.0, dictionary_bytes: 0.0, lengths_apart: false, constant };
+            Values { present, distinct, plain_bytes, dictionary_bytes, lengths_apart: false, alike: false, constant };
         if kind == Kind::Str && seen > 0.0 {
             let texts = column.as_string::<i32>();
             // With few values there is no doubt.
             if distinct * CERTAIN_TIMES > present {
                 let mut known = HashSet::with_capacity(sampled as usize);
                 let (joined, apart) = (trial.joined(texts.iter().flatten()), trial.apart(texts.iter().flatten()));
-                values.lengths_apart = apart < joined;
-                values.plain_bytes = joined.min(apart) / seen;
+                // What was put there last.
+                let alike = trial.alike();
+                values.alike = alike < ALIKE_GAIN * apart;
+                values.lengths_apart = apart.min(alike) < joined;
+                values.plain_bytes = joined.min(apart).min(alike) / seen;
                 let each = trial.joined(texts.iter().flatten().filter(|text| known.insert(*text))) / sampled;
                 // A sample has less variety than the whole, and a large dictionary is compressed better.
                 let number = f64::max(bits + rare * (distinct / sampled).log2(), 1.0) / 8.0;
@@ -157,11 +167,12 @@ struct Trial {
     compressor: Option<Compressor>,
     body: Vec<u8>,
     words: Vec<u64>,
+    texts_at: usize,
 }
 
 impl Trial {
     fn new() -> Trial {
-        Trial { compressor: Compressor::new().ok(), body: Vec::new(), words: Vec::new() }
+        Trial { compressor: Compressor::new().ok(), body: Vec::new(), words: Vec::new(), texts_at: 0 }
     }
 
     fn compressed(&mut self, cuts: &[usize]) -> f64 {
@@ -184,7 +195,18 @@ impl Trial {
         self.body.clear();
         let (texts_at, _) =
             encode::texts_apart(|| texts.clone().map(str::as_bytes), None, &mut self.words, &mut self.body);
+        self.texts_at = texts_at;
         self.compressed(&[texts_at])
+    }
+
+    /// The same texts as the last ones of [`Trial::apart`], compared with one another.
+    fn alike(&mut self) -> f64 {
+        let lengths = self.words.iter().map(|length| *length as usize);
+        let packed = self
+            .compressor
+            .as_mut()
+            .and_then(|compressor| compressor.compress_texts(&self.body, self.texts_at, lengths).ok());
+        packed.map_or(self.body.len(), <[u8]>::len) as f64
     }
 }
 

@@ -15,7 +15,7 @@ use crate::store::segment::{BlockStat, Counts, FieldStat};
 
 /// The version that is written. Those from 1 on are read; 2 brought [`Footer::derived`] and the packed hash
 /// list, 3 the pages of the hash list, 4 their groups, 5 [`Sections::tally`], 6 [`Sections::gate`] and
-/// [`Footer::found_by_words`], 7 [`Sections::receipts`] and [`Footer::received`].
+/// [`Footer::found_by_words`], 7 [`Sections::receipts`], [`Footer::received`] and the fifth form of the hash list.
 pub const VERSION: u32 = 7;
 
 /// From this version on a gate ends where the footer begins.

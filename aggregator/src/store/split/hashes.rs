@@ -4,23 +4,28 @@
 //!
 //! | bytes | |
 //! |---|---|
-//! | 4 | `FD FF FF FF`: the form of the list |
+//! | 4 | `FC FF FF FF`: the form of the list |
 //! | 1 | bits of a hash, 16 to 40: eight more than numbering the entries would take |
 //! | 1 | the Rice parameter of the deltas |
 //! | 4, 4, 4 | entries, pages, blocks |
+//! | 1 | how many numbers tell how many blocks an entry has ([`blocks`]) |
+//! | 1, 1 | bytes of the two numbers of a group |
 //! | 4 | crc32 of all that is before the pages but for itself |
 //! | 13 each | the table: `hash u40`, `offset u32`, `crc32 u32` of a page |
 //! | … | pages of [`PAGE_ENTRIES`] entries, each from a whole byte on |
 //!
 //! The table has the hash of the first entry of each page, and where behind the table it begins. Everything before the
-//! pages stays in memory; a look-up reads and checks one page, about 4 KiB. A page begins with 9 bytes for each of its
-//! groups of [`SKIP_EVERY`] entries but the first: how far behind that of the page the hash of its first entry is, u40,
-//! and where behind these bytes the group begins, u32. So a look-up goes through one group. An entry is, as [`super::bits`]: the delta of the hash to the entry before, 0 for the first of a group, as Rice code; then `1` and
-//! the one block in as many bits as the last block has; or `01` and one bit for each block; or `00`, the number of
-//! blocks less one as gamma code, and the blocks as gaps (the block less the one before less one) as Rice code with the
-//! parameter of the mean gap. With eight spare bits a term that is not there is found in one of 256 lists.
+//! pages stays in memory; a look-up reads and checks one page, about 4 KiB. A page begins with two numbers for each of its
+//! groups of [`SKIP_EVERY`] entries but the first: how far behind that of the page the hash of its first entry is,
+//! and where behind these numbers the group begins. So a look-up goes through one group. An entry is, as [`super::bits`]: the delta of the hash to the entry before, 0 for the first of a group, as Rice code; then its
+//! blocks, as [`blocks`] says. With eight spare bits a term that is not there is found in one of 256 lists.
 //!
-//! Three older forms are still read. The third begins with `FE FF FF FF`, and its pages are one group each. The other two
+//! Four older forms are still read. The fourth begins with `FD FF FF FF`, has nothing between the number of blocks and the
+//! checksum, and 5 and 4 bytes for the two numbers of a group. Its entries, as those of the two before, tell the blocks
+//! so: `1` and the one block in as many bits as the last block has; or `01` and one bit for each block; or `00`, the number of
+//! blocks less one as gamma code, and the blocks as gaps (the block less the one before less one) as Rice code with the
+//! parameter of the mean gap.
+//! The third begins with `FE FF FF FF`, and its pages are one group each. The other two
 //! are checked as a whole. The second begins with `FF FF FF FF` and has no checksums, and for pages groups of
 //! [`SKIP_EVERY`] entries, with 9 bytes each in the table. The first: `entries u32 | groups u32 |`,
 //! such a table, and the entries in bytes:
@@ -34,9 +39,12 @@ use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 
 use bytes::Bytes;
-use logweir_proto::varint;
 
-use super::bits::{BitReader, BitWriter, rice_bits, rice_parameter};
+use self::blocks::{BlockCode, Lengths, Told};
+use super::bits::{BitReader, BitWriter, rice_parameter};
+
+mod blocks;
+mod old;
 
 /// Entries of a page.
 pub const PAGE_ENTRIES: usize = 1024;
@@ -61,11 +69,15 @@ const SPARE_BITS: u32 = 8;
 const MARKER_GROUPS: u32 = u32::MAX;
 const MARKER_PAGES: u32 = u32::MAX - 1;
 const MARKER_PARTED_PAGES: u32 = u32::MAX - 2;
+const MARKER_BELOW: u32 = u32::MAX - 3;
 const PAGE_GROUPS: usize = PAGE_ENTRIES / SKIP_EVERY;
+/// Bytes of the hash and of the place of a page, of a group in the table, and of a group before [`MARKER_BELOW`].
+const SKIP: Skip = Skip { hash: 5, place: 4 };
 const SKIP_BYTES: usize = 9;
 const PAGE_HEAD_BYTES: usize = 13;
 const GROUPS_HEADER_BYTES: usize = 18;
-const HEADER_BYTES: usize = 22;
+const PAGES_HEADER_BYTES: usize = 22;
+const HEADER_BYTES: usize = 25;
 
 /// A fast hash, the same on every machine and in every version: part of the format.
 ///
@@ -192,19 +204,18 @@ fn sort(entries: &mut Vec<u64>, hash_bits: u32) {
 pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
     let sorted_bits = hash_bits_of(entries.len());
     sort(entries, sorted_bits);
-    let hash = |entry: &u64| hash_of(*entry);
-    let sorted_by = |entry: u64| entry >> (64 - sorted_bits);
-    let others = entries.windows(2).filter(|pair| sorted_by(pair[0]) != sorted_by(pair[1])).count();
-    let terms = others + 1;
-    let hash_bits = hash_bits_of(terms);
-    let cut = HASH_BITS - hash_bits;
-    let delta_k = rice_parameter((1 << hash_bits) / terms as u64);
+    let mut lengths = Lengths::new();
+    entries.chunk_by(|a, b| (a ^ b) >> (64 - sorted_bits) == 0).for_each(|group| lengths.add(group.len()));
+    let terms = lengths.terms().max(1);
+    let hash_bits = hash_bits_of(terms as usize);
+    let cut = 64 - hash_bits;
+    let delta_k = rice_parameter((1 << hash_bits) / terms);
     let blocks = entries.iter().map(block_of).max().map_or(0, |last| last + 1);
-    let block_bits = number_bits(blocks);
+    let code = BlockCode::fitting(blocks, &lengths);
     let (mut groups, mut body, mut list) = (Vec::new(), BitWriter::default(), Vec::new());
     let (mut count, mut last) = (0usize, 0u64);
-    for group in entries.chunk_by(|a, b| hash(a) >> cut == hash(b) >> cut) {
-        let hash = hash(&group[0]) >> cut;
+    for group in entries.chunk_by(|a, b| (a ^ b) >> cut == 0) {
+        let hash = group[0] >> cut;
         if count.is_multiple_of(SKIP_EVERY) {
             groups.push((hash, body.align()));
             last = hash;
@@ -212,10 +223,9 @@ pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
         let delta = hash - std::mem::replace(&mut last, hash);
         count += 1;
         if let [entry] = group {
-            body.put_rice_and(delta, delta_k, 1 << block_bits | block_of(entry), block_bits + 1);
+            code.put_one(&mut body, (delta, delta_k), block_of(entry));
             continue;
         }
-        body.put_rice(delta, delta_k);
         list.clear();
         list.extend(group.iter().map(block_of));
         // Terms that share the shorter hash come in any order.
@@ -223,15 +233,16 @@ pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
             list.sort_unstable();
         }
         list.dedup();
-        put_blocks(&mut body, &list, blocks);
+        code.put(&mut body, (delta, delta_k), &list);
     }
-    let (table, pages) = paged(&groups, &body.finish());
+    let (table, skip, pages) = paged(&groups, &body.finish());
     let mut out = Vec::with_capacity(HEADER_BYTES + table.len() + pages.len());
-    out.extend_from_slice(&MARKER_PARTED_PAGES.to_le_bytes());
+    out.extend_from_slice(&MARKER_BELOW.to_le_bytes());
     out.extend([hash_bits as u8, delta_k as u8]);
     for number in [count, groups.len().div_ceil(PAGE_GROUPS), blocks as usize] {
         out.extend_from_slice(&(number as u32).to_le_bytes());
     }
+    out.extend([code.counts(), skip.hash as u8, skip.place as u8]);
     let sum = head_sum(&out, &table);
     out.extend_from_slice(&sum.to_le_bytes());
     out.extend_from_slice(&table);
@@ -239,22 +250,56 @@ pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
     out
 }
 
-/// The table and the pages of groups, of which each is told with its first hash and its place in `body`.
-fn paged(groups: &[(u64, usize)], body: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let (mut table, mut pages) = (Vec::new(), Vec::with_capacity(body.len() + groups.len() * SKIP_BYTES));
+/// The table and the pages of groups, of which each is told with its first hash and its place in `body`, and how many
+/// bytes the two take.
+fn paged(groups: &[(u64, usize)], body: &[u8]) -> (Vec<u8>, Skip, Vec<u8>) {
+    let within = || groups.chunks(PAGE_GROUPS).map(|page| (page[0], page[page.len() - 1]));
+    let skip = Skip {
+        hash: bytes_of(within().map(|(first, last)| last.0 - first.0).max()),
+        place: bytes_of(within().map(|(first, last)| (last.1 - first.1) as u64).max()),
+    };
+    let (mut table, mut pages) = (Vec::new(), Vec::with_capacity(body.len() + groups.len() * skip.bytes()));
     let ends = groups.iter().step_by(PAGE_GROUPS).skip(1).map(|(_, at)| *at).chain([body.len()]);
     for (page, to) in groups.chunks(PAGE_GROUPS).zip(ends) {
         let ((first, from), at) = (page[0], pages.len());
         for (hash, group_at) in &page[1..] {
-            pages.extend_from_slice(&(hash - first).to_le_bytes()[..5]);
-            pages.extend_from_slice(&((group_at - from) as u32).to_le_bytes());
+            skip.put(hash - first, (group_at - from) as u64, &mut pages);
         }
         pages.extend_from_slice(&body[from..to]);
-        table.extend_from_slice(&first.to_le_bytes()[..5]);
-        table.extend_from_slice(&(at as u32).to_le_bytes());
+        SKIP.put(first, at as u64, &mut table);
         table.extend_from_slice(&crc32fast::hash(&pages[at..]).to_le_bytes());
     }
-    (table, pages)
+    (table, skip, pages)
+}
+
+/// Bytes of the numbers up to this one.
+fn bytes_of(most: Option<u64>) -> usize {
+    (u64::BITS - most.unwrap_or(0).leading_zeros()).div_ceil(8) as usize
+}
+
+/// Bytes of a hash and of a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Skip {
+    hash: usize,
+    place: usize,
+}
+
+impl Skip {
+    fn bytes(self) -> usize {
+        self.hash + self.place
+    }
+
+    fn put(self, hash: u64, place: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&hash.to_le_bytes()[..self.hash]);
+        out.extend_from_slice(&place.to_le_bytes()[..self.place]);
+    }
+
+    /// The hash and the place at the beginning of these bytes.
+    fn read(self, bytes: &[u8]) -> Option<(u64, u64)> {
+        let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let (hash, rest) = bytes.split_at_checked(self.hash)?;
+        Some((number(hash), number(rest.get(..self.place)?)))
+    }
 }
 
 fn head_sum(header: &[u8], table: &[u8]) -> u32 {
@@ -266,42 +311,6 @@ fn head_sum(header: &[u8], table: &[u8]) -> u32 {
 
 fn block_of(entry: &u64) -> u64 {
     entry & ((1 << BLOCK_BITS) - 1)
-}
-
-/// Bits of the number of a block.
-fn number_bits(blocks: u64) -> u32 {
-    blocks.saturating_sub(1).checked_ilog2().map_or(0, |bits| bits + 1)
-}
-
-/// The Rice parameter of the gaps between so many blocks.
-fn gap_parameter(count: u64, blocks: u64) -> u32 {
-    rice_parameter(blocks / count.max(1))
-}
-
-fn put_blocks(body: &mut BitWriter, list: &[u64], blocks: u64) {
-    if let [block] = list {
-        body.put(1, 1);
-        return body.put(*block, number_bits(blocks));
-    }
-    let k = gap_parameter(list.len() as u64, blocks);
-    let gaps = || list.iter().scan(0, |next, block| Some(*block - std::mem::replace(next, *block + 1)));
-    let count = list.len() as u64 - 1;
-    let bits = u64::from(2 * count.ilog2() + 1) + gaps().map(|gap| rice_bits(gap, k)).sum::<u64>();
-    if bits < blocks {
-        body.put(0, 2);
-        body.put_gamma(count);
-        gaps().for_each(|gap| body.put_rice(gap, k));
-        return;
-    }
-    body.put(1, 2);
-    const AT_ONCE: u64 = 32;
-    let mut list = list;
-    for from in (0..blocks).step_by(AT_ONCE as usize) {
-        let bits = AT_ONCE.min(blocks - from);
-        let (within, after) = list.split_at(list.partition_point(|block| *block < from + bits));
-        list = after;
-        body.put(within.iter().fold(0, |all, block| all | 1 << (bits - 1 - (block - from))), bits as u32);
-    }
 }
 
 /// How many bytes from the beginning [`HashList::open`] needs.
@@ -328,8 +337,8 @@ enum Form {
     /// Version 1.
     Bytes,
     Groups(Packed),
-    /// Bytes of all pages, and whether these have groups.
-    Pages(Packed, u64, bool),
+    /// Bytes of all pages, and how these are cut into groups; the third form does not.
+    Pages(Packed, u64, Option<Skip>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -337,6 +346,8 @@ struct Packed {
     hash_bits: u32,
     delta_k: u32,
     blocks: u64,
+    /// `None` in older forms.
+    code: Option<BlockCode>,
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -350,45 +361,65 @@ impl Packed {
         let blocks = u64::from(u32_at(bytes, 14)?);
         let known =
             (HASH_BITS_MIN..=HASH_BITS).contains(&hash_bits) && delta_k <= hash_bits && blocks <= 1 << BLOCK_BITS;
-        known.then_some(Packed { hash_bits, delta_k, blocks })
+        known.then_some(Packed { hash_bits, delta_k, blocks, code: None })
+    }
+
+    fn read_below(bytes: &[u8]) -> Option<(Packed, Skip)> {
+        let packed = Packed::read(bytes)?;
+        let (numbers, _) = bytes.get(PAGES_HEADER_BYTES - 4..)?.split_first_chunk::<3>()?;
+        let code = Some(BlockCode::new(packed.blocks, numbers[0])?);
+        let skip = Skip { hash: usize::from(numbers[1]), place: usize::from(numbers[2]) };
+        (skip.hash <= SKIP.hash && skip.place <= SKIP.place).then_some((Packed { code, ..packed }, skip))
+    }
+}
+
+/// Bytes before the table of a list with pages.
+fn header_bytes(marker: u32) -> Option<usize> {
+    match marker {
+        MARKER_BELOW => Some(HEADER_BYTES),
+        MARKER_PAGES | MARKER_PARTED_PAGES => Some(PAGES_HEADER_BYTES),
+        _ => None,
     }
 }
 
 impl HashList {
     /// What to open a list with, by its first bytes; `None` when they are of no list.
     pub fn needs(first: &[u8]) -> Option<Needs> {
-        if !matches!(u32_at(first, 0)?, MARKER_PAGES | MARKER_PARTED_PAGES) {
-            return Some(Needs::All);
-        }
-        Some(Needs::Bytes(HEADER_BYTES as u64 + u64::from(u32_at(first, 10)?) * PAGE_HEAD_BYTES as u64))
+        let Some(header) = header_bytes(u32_at(first, 0)?) else { return Some(Needs::All) };
+        Some(Needs::Bytes(header as u64 + u64::from(u32_at(first, 10)?) * PAGE_HEAD_BYTES as u64))
     }
 
     /// `bytes` are the first of so many in `total`, at least as many as it [`needs`](HashList::needs). `None` when they
     /// are no such list.
     pub fn open(bytes: Bytes, total: u64) -> Option<HashList> {
         let marker = u32_at(&bytes, 0)?;
-        let (form, numbers_at, table_at, head_bytes) = match marker {
-            MARKER_PAGES | MARKER_PARTED_PAGES => {
-                let form = Form::Pages(Packed::read(&bytes)?, 0, marker == MARKER_PARTED_PAGES);
-                (form, 6, HEADER_BYTES, PAGE_HEAD_BYTES)
+        let (form, numbers_at, table_at) = match marker {
+            MARKER_BELOW => {
+                let (packed, skip) = Packed::read_below(&bytes)?;
+                (Form::Pages(packed, 0, Some(skip)), 6, HEADER_BYTES)
             }
-            MARKER_GROUPS => (Form::Groups(Packed::read(&bytes)?), 6, GROUPS_HEADER_BYTES, SKIP_BYTES),
-            _ => (Form::Bytes, 0, 8, SKIP_BYTES),
+            MARKER_PAGES | MARKER_PARTED_PAGES => {
+                let skip = (marker == MARKER_PARTED_PAGES).then_some(SKIP);
+                (Form::Pages(Packed::read(&bytes)?, 0, skip), 6, PAGES_HEADER_BYTES)
+            }
+            MARKER_GROUPS => (Form::Groups(Packed::read(&bytes)?), 6, GROUPS_HEADER_BYTES),
+            _ => (Form::Bytes, 0, 8),
         };
         let (entries, table) = (u32_at(&bytes, numbers_at)? as usize, u32_at(&bytes, numbers_at + 4)? as usize);
-        let each = if matches!(form, Form::Pages(..)) { PAGE_ENTRIES } else { SKIP_EVERY };
+        let has_pages = matches!(form, Form::Pages(..));
+        let (each, head_bytes) = if has_pages { (PAGE_ENTRIES, PAGE_HEAD_BYTES) } else { (SKIP_EVERY, SKIP_BYTES) };
         let pages_at = table_at + table * head_bytes;
         if table != entries.div_ceil(each) || bytes.len() < pages_at {
             return None;
         }
-        let Form::Pages(packed, _, parted) = form else {
+        let Form::Pages(packed, _, skip) = form else {
             return Some(HashList { bytes, entries, table, table_at, form });
         };
-        let sum = head_sum(&bytes[..HEADER_BYTES - 4], &bytes[HEADER_BYTES..pages_at]);
-        let form = Form::Pages(packed, total.checked_sub(pages_at as u64)?, parted);
+        let sum = head_sum(&bytes[..table_at - 4], &bytes[table_at..pages_at]);
+        let form = Form::Pages(packed, total.checked_sub(pages_at as u64)?, skip);
         // What lies behind would be held for as long as the list.
         let bytes = Bytes::copy_from_slice(&bytes[..pages_at]);
-        (u32_at(&bytes, HEADER_BYTES - 4)? == sum).then_some(HashList { bytes, entries, table, table_at, form })
+        (u32_at(&bytes, table_at - 4)? == sum).then_some(HashList { bytes, entries, table, table_at, form })
     }
 
     /// Flags the blocks that may hold the term. `read` reads bytes of the list; its errors come back, and `None` when the
@@ -411,9 +442,9 @@ impl HashList {
         let in_memory = || self.bytes.get(self.table_at + self.table * SKIP_BYTES + offset as usize..);
         let count = SKIP_EVERY.min(self.entries.saturating_sub(place * SKIP_EVERY));
         Ok(match self.form {
-            Form::Bytes => in_memory().and_then(|input| find_bytes(input, count, want, blocks)),
+            Form::Bytes => in_memory().and_then(|input| old::find_bytes(input, count, want, blocks)),
             Form::Groups(packed) => in_memory().and_then(|input| packed.find(input, count, want, blocks)),
-            Form::Pages(packed, bytes, parted) => {
+            Form::Pages(packed, bytes, skip) => {
                 let end = self.page(place + 1).map_or(bytes, |(_, offset)| offset);
                 if offset > end || end > bytes {
                     return Ok(None);
@@ -422,10 +453,10 @@ impl HashList {
                 let page = read(pages_at + offset..pages_at + end)?;
                 let sum = u32_at(&self.bytes, self.table_at + place * PAGE_HEAD_BYTES + 9);
                 let count = PAGE_ENTRIES.min(self.entries - place * PAGE_ENTRIES);
-                match sum == Some(crc32fast::hash(&page)) {
-                    true if parted => packed.find_in_groups(&page, count, want, blocks),
-                    true => packed.find(&page, count, want, blocks),
-                    false => None,
+                match (sum == Some(crc32fast::hash(&page)), skip) {
+                    (true, Some(skip)) => packed.find_in_groups((&page, skip), count, want, blocks),
+                    (true, None) => packed.find(&page, count, want, blocks),
+                    (false, _) => None,
                 }
             }
         })
@@ -441,76 +472,51 @@ impl HashList {
             return None;
         }
         let head_bytes = if matches!(self.form, Form::Pages(..)) { PAGE_HEAD_BYTES } else { SKIP_BYTES };
-        let bytes = self.bytes.get(self.table_at + i * head_bytes..)?.get(..SKIP_BYTES)?;
-        let mut hash = [0; 8];
-        hash[..5].copy_from_slice(&bytes[..5]);
-        Some((u64::from_le_bytes(hash), u64::from(u32_at(bytes, 5)?)))
+        SKIP.read(self.bytes.get(self.table_at + i * head_bytes..)?)
     }
 }
 
 impl Packed {
-    /// The same in the group of a page that has it, if any has.
-    fn find_in_groups(&self, page: &[u8], count: usize, want: u64, flags: &mut [bool]) -> Option<()> {
-        let heads = count.div_ceil(SKIP_EVERY).saturating_sub(1);
-        let (heads, body) = page.split_at_checked(heads * SKIP_BYTES)?;
-        let (heads, _) = heads.as_chunks::<SKIP_BYTES>();
-        let head = |bytes: &[u8; SKIP_BYTES]| {
-            let hash = u64::from(u32_at(bytes, 0)?) | u64::from(bytes[4]) << 32;
-            Some((hash, u32_at(bytes, 5)? as usize))
-        };
-        let group = heads.partition_point(|bytes| head(bytes).is_some_and(|(hash, _)| hash <= want));
+    /// [`Packed::find`] in the group of a page that has it, if any has.
+    fn find_in_groups(&self, (page, skip): (&[u8], Skip), count: usize, want: u64, flags: &mut [bool]) -> Option<()> {
+        let groups = count.div_ceil(SKIP_EVERY).saturating_sub(1);
+        let (heads, body) = page.split_at_checked(groups * skip.bytes())?;
+        let head = |group: usize| skip.read(heads.get(group * skip.bytes()..)?);
+        let group = partition_point(groups, |group| head(group).is_some_and(|(hash, _)| hash <= want));
         let (hash, at) = match group.checked_sub(1) {
-            Some(before) => head(&heads[before])?,
+            Some(before) => head(before)?,
             None => (0, 0),
         };
         let count = SKIP_EVERY.min(count - group * SKIP_EVERY);
-        self.find(body.get(at..)?, count, want.checked_sub(hash)?, flags)
+        self.find(body.get(usize::try_from(at).ok()?..)?, count, want.checked_sub(hash)?, flags)
     }
 
     /// Flags the blocks of the entry that is `want` behind the first of `count` entries.
     fn find(&self, input: &[u8], count: usize, want: u64, flags: &mut [bool]) -> Option<()> {
         let mut input = BitReader::new(input);
+        let Some(code) = &self.code else { return old::find(self, &mut input, count, want, flags) };
         let mut at = 0u64;
-        let block_bits = number_bits(self.blocks);
         for _ in 0..count {
-            // Nearly all terms are in one block.
-            if let Some((delta, block)) = input.take_rice_and_one(self.delta_k, block_bits) {
-                at = at.checked_add(delta)?;
-                if at == want {
-                    *flags.get_mut(usize::try_from(block).ok()?)? = true;
-                }
-                if at >= want {
-                    break;
-                }
-                continue;
-            }
-            at = at.checked_add(input.take_rice(self.delta_k)?)?;
+            let (delta, told) = code.take(&mut input, self.delta_k)?;
+            at = at.checked_add(delta)?;
             if at > want {
                 break;
             }
             let found = at == want;
-            let mut flag = |block: u64| {
-                if found {
-                    *flags.get_mut(usize::try_from(block).ok()?)? = true;
-                }
-                Some(())
-            };
-            if input.take(1)? == 1 {
-                flag(input.take(block_bits)?)?;
-            } else if input.take(1)? == 1 {
-                for block in 0..self.blocks {
-                    if input.take(1)? == 1 {
-                        flag(block)?;
+            match told {
+                Told::One(block) if found => *flags.get_mut(usize::try_from(block).ok()?)? = true,
+                Told::One(_) => {}
+                Told::Several(blocks) => {
+                    let mut all = true;
+                    code.take_several(&mut input, blocks, &mut |block| {
+                        if found {
+                            let flag = usize::try_from(block).ok().and_then(|block| flags.get_mut(block));
+                            all &= flag.map(|flag| *flag = true).is_some();
+                        }
+                    })?;
+                    if !all {
+                        return None;
                     }
-                }
-            } else {
-                let blocks = input.take_gamma()?.checked_add(1)?;
-                let k = gap_parameter(blocks, self.blocks);
-                let mut next = 0u64;
-                for _ in 0..blocks {
-                    let block = next.checked_add(input.take_rice(k)?)?;
-                    flag(block)?;
-                    next = block.checked_add(1)?;
                 }
             }
             if found {
@@ -519,27 +525,6 @@ impl Packed {
         }
         Some(())
     }
-}
-
-/// [`Packed::find`] in a list of version 1.
-fn find_bytes(mut input: &[u8], count: usize, want: u64, flags: &mut [bool]) -> Option<()> {
-    let mut at = 0u64;
-    for _ in 0..count {
-        let head = varint::take(&mut input)?;
-        at = at.checked_add(head >> 1)?;
-        let blocks = if head & 1 == 1 { varint::take(&mut input)? } else { 1 };
-        let mut block = 0u64;
-        for _ in 0..blocks {
-            block = block.checked_add(varint::take(&mut input)?)?;
-            if at == want {
-                *flags.get_mut(usize::try_from(block).ok()?)? = true;
-            }
-        }
-        if at >= want {
-            break;
-        }
-    }
-    Some(())
 }
 
 /// The first index for which `before` does not hold.

@@ -31,6 +31,7 @@ mod chunk;
 pub(super) mod compressor;
 pub(super) mod dictionary;
 pub(super) mod encode;
+mod frame;
 mod page;
 mod table;
 
@@ -46,6 +47,8 @@ pub struct Plan {
     /// How they are kept where they are not.
     pub plain: Plain,
     pub compressed: bool,
+    /// [`Plain::Lengths`] whose texts are compared with one another ([`frame`]).
+    pub alike: bool,
     /// The least and the greatest value of each page and row group are noted.
     pub bounds: bool,
 }

@@ -1,6 +1,5 @@
 //! Sums of buckets against counting line by line.
 
-use logweir_rules::model::Agg;
 use proptest::prelude::*;
 
 use super::*;
@@ -11,7 +10,7 @@ const BASE: i64 = T0 - T0 % (60 * S);
 
 fn query(window_s: i64) -> SignalQuery {
     let by = vec!["host".to_owned()];
-    SignalQuery { filter: String::new(), agg: Agg::Count, field: None, window_ns: window_s * S, by, shift_ns: 0 }
+    SignalQuery { window_ns: window_s * S, by, ..SignalQuery::default() }
 }
 
 proptest! {

@@ -1,7 +1,6 @@
 use std::sync::Mutex;
 
 use futures_util::future::BoxFuture;
-use logweir_rules::model::Agg;
 use logweir_runtime::clock::rfc3339;
 use proptest::prelude::*;
 use serde_json::json;
@@ -15,7 +14,7 @@ const T0: i64 = 1_790_000_040 * S;
 
 fn query(filter: &str, by: &[&str]) -> SignalQuery {
     let by = by.iter().map(|name| (*name).to_owned()).collect();
-    SignalQuery { filter: filter.to_owned(), agg: Agg::Count, field: None, window_ns: 60 * S, by, shift_ns: 0 }
+    SignalQuery { filter: filter.to_owned(), window_ns: 60 * S, by, ..SignalQuery::default() }
 }
 
 /// What a source is asked, and how it fails.

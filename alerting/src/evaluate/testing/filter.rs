@@ -40,8 +40,11 @@ pub(crate) fn matches<'a>(filter: &Filter, get: &dyn Fn(&str) -> Option<&'a str>
     }
 }
 
-/// Numbers as numbers, everything else as levels.
+/// Numbers as numbers, times as times, everything else as levels.
 fn order(value: &str, limit: &str) -> Option<Ordering> {
+    if let (Ok(value), Ok(limit)) = (value.parse::<jiff::Timestamp>(), limit.parse::<jiff::Timestamp>()) {
+        return Some(value.cmp(&limit));
+    }
     match (value.parse::<f64>(), limit.parse::<f64>()) {
         (Ok(value), Ok(limit)) => value.partial_cmp(&limit),
         _ => Some(Level::parse(value.as_bytes()).cmp(&Level::parse(limit.as_bytes()))),

@@ -81,9 +81,9 @@ pub fn ack(tx: &Tx, routing: Option<&Routing>, episode: &str, ack: Ack) -> Resul
     }
     let ack = Ack { severity: found.severity, ..ack };
     let now_wall = ack.wall;
+    tracing::info!(episode, rule = found.rule, by = ack.by, "acknowledged");
     found.extra.ack = Some(ack);
     tx.put(EPISODES, episode, &found)?;
-    tracing::info!(episode, rule = found.rule, "acknowledged");
     let Some(routing) = routing else { return Ok(true) };
     for key in &found.groups {
         let Some(group) = tx.get(GROUPS, key)? else { continue };

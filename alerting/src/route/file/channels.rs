@@ -59,12 +59,16 @@ impl Reader<'_, '_> {
             }
             receivers.push(receiver);
         }
+        self.check_fallbacks(&receivers, nodes);
         receivers
     }
 
-    pub(super) fn check_fallbacks(&mut self, receivers: &[Receiver], at: At) {
-        for receiver in receivers {
+    fn check_fallbacks(&mut self, receivers: &[Receiver], nodes: &[Node]) {
+        // What is no receiver at all was left out, and the file is refused anyway.
+        for (receiver, node) in receivers.iter().zip(nodes) {
             let Some(fallback) = &receiver.fallback else { continue };
+            let Value::Map(entries) = &node.value else { continue };
+            let at = entries.iter().find(|entry| entry.key == "fallback").map_or(node.at, |entry| entry.node.at);
             if fallback.receiver == receiver.name {
                 self.problems.add(at, format!("'{}' is its own fallback", receiver.name));
             } else if !receivers.iter().any(|other| other.name == fallback.receiver) {
@@ -86,7 +90,9 @@ impl Reader<'_, '_> {
             // Mistakes in it are reported when the channel itself is read.
             let mut quiet = Problems::new("", "");
             let Some(mut fields) = Fields::new(email, "email", &mut quiet) else { continue };
-            let mut reader = Reader { file: self.file, environment: self.environment, problems: &mut quiet };
+            let secret_files = Vec::new();
+            let mut reader =
+                Reader { file: self.file, environment: self.environment, problems: &mut quiet, secret_files };
             let found = reader.smtp(&mut fields);
             if found.smarthost.is_some() {
                 *smtp = found;
@@ -223,9 +229,6 @@ impl Reader<'_, '_> {
         fields.finish(self.problems);
         let Some(inner) = inner else { return Vec::new() };
         let Some(mut fields) = Fields::new(inner, "standard_webhooks", self.problems) else { return Vec::new() };
-        if fields.get("secret").is_some() {
-            self.problems.add(inner.at, "a secret must not stand in this file: use 'secret_file' or 'secret_env'");
-        }
         let secret = self.secret(&mut fields, "secret_file", "secret_env");
         if secret.is_none() {
             self.problems.add(inner.at, "standard_webhooks needs 'secret_file' or 'secret_env'");
@@ -234,6 +237,7 @@ impl Reader<'_, '_> {
         let secrets: Vec<SecretSource> = secret.into_iter().chain(old).collect();
         for secret in &secrets {
             if let SecretSource::Known(known) = secret
+                && !known.expose().is_empty()
                 && let Err(reason) = crate::notify::webhook::signing_key(known)
             {
                 self.problems.add(inner.at, reason);
@@ -244,10 +248,6 @@ impl Reader<'_, '_> {
     }
 
     fn slack(&mut self, node: &Node, fields: &mut Fields<'_>) -> Option<Kind> {
-        if fields.get("webhook_url").is_some() {
-            let message = "the URL of a Slack webhook is a secret: use 'webhook_url_file' or 'webhook_url_env'";
-            self.problems.add(node.at, message);
-        }
         let url = self.secret(fields, "webhook_url_file", "webhook_url_env");
         let token = self.secret(fields, "token_file", "token_env");
         let channel = fields.text("channel", self.problems);
@@ -287,9 +287,10 @@ impl Reader<'_, '_> {
         if to.is_empty() {
             self.problems.add(node.at, "email needs 'to'");
         }
-        for address in to.iter().chain(&from) {
+        let places = [("to", &to[..]), ("from", from.as_slice())];
+        for (key, address) in places.into_iter().flat_map(|(key, all)| all.iter().map(move |one| (key, one))) {
             if address.parse::<lettre::message::Mailbox>().is_err() {
-                self.problems.add(node.at, format!("'{address}' is not a mail address"));
+                self.problems.add(fields.place(key), format!("'{address}' is not a mail address"));
             }
         }
         let other = own.smarthost.is_none();
@@ -327,9 +328,6 @@ impl Reader<'_, '_> {
         });
         let words = [("starttls", SmtpTls::Starttls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
         let tls = fields.word("tls", &words, self.problems);
-        if fields.get("password").is_some() {
-            self.problems.add(fields.at, "a secret must not stand in this file: use 'password_file' or 'password_env'");
-        }
         let password = self.secret(fields, "password_file", "password_env");
         let ca_file = fields.path("ca_file", self.problems).map(|path| self.beside(path));
         let from = fields.text("from", self.problems);
@@ -429,9 +427,21 @@ impl Reader<'_, '_> {
     ) -> Option<SecretSource> {
         let file_node = fields.get(file);
         let env_node = fields.get(env);
+        let inline = file.strip_suffix("_file").filter(|key| *key != "url");
+        if let Some((at, key)) = inline.and_then(|key| Some((present(fields, key)?, key))) {
+            fields.get(key);
+            self.problems.add(at, format!("a secret must not stand in this file: use '{file}' or '{env}'"));
+            // Present, so that "needs one of" is not said as well.
+            return Some(SecretSource::Known(Secret::new("")));
+        }
         if let Some(node) = file_node {
             let path = self.problems.text(node, file)?;
-            return Some(SecretSource::File(self.beside(path)));
+            if path.is_empty() {
+                self.problems.add(node.at, format!("{file} must name a file"));
+            }
+            let path = self.beside(path);
+            self.secret_files.push((node.at, path.clone()));
+            return Some(SecretSource::File(path));
         }
         let node = env_node?;
         let name = self.problems.text(node, env)?;
@@ -439,7 +449,6 @@ impl Reader<'_, '_> {
             Some(value) => Some(SecretSource::Known(Secret::new(value.trim()))),
             None => {
                 self.problems.add(node.at, format!("the environment has no variable {name}"));
-                // Present, so that "needs one of" is not said as well.
                 Some(SecretSource::Known(Secret::new("")))
             }
         }

@@ -78,10 +78,8 @@ fn mistakes_come_at_once() {
             etc/alerting.yaml:6:3: unknown key 'group_intervall' in a route (did you mean 'group_interval'?)
             etc/alerting.yaml:7:25: there is no time interval 'x'
             etc/alerting.yaml:9:31: 'severity' has no '=', '!=', '=~' or '!~'
-            etc/alerting.yaml:16:13: the URL of a Slack webhook is a secret: use 'webhook_url_file' or 'webhook_url_env'
-            etc/alerting.yaml:16:13: slack needs 'webhook_url_file' or 'webhook_url_env', or a 'token_file' or 'token_env' with a 'channel'
-            etc/alerting.yaml:18:108: a secret must not stand in this file: use 'secret_file' or 'secret_env'
-            etc/alerting.yaml:18:108: standard_webhooks needs 'secret_file' or 'secret_env'
+            etc/alerting.yaml:16:27: a secret must not stand in this file: use 'webhook_url_file' or 'webhook_url_env'
+            etc/alerting.yaml:18:117: a secret must not stand in this file: use 'secret_file' or 'secret_env'
             etc/alerting.yaml:20:55: '10.0.0.0/33' is not a network such as 10.0.0.0/8
         "#]],
     );
@@ -174,10 +172,10 @@ fn every_kind_of_channel_says_what_it_lacks() {
     check(
         "route: {receiver: a, mute_time_intervals: [nights], escalate: [{receiver: b}]}\nreceivers:\n  - {name: a, fallback: {receiver: a}, webhook: [{url: 'https://a.example', rate: fast, digest: noon, headers: {Authorization: x}, payload: {a: '{{ '}}]}\ntime_intervals:\n  - {name: night, time_intervals: [{cron: '0 9 * *', for: 1h}, {weekdays: [mondai]}, {calendar: none.ics}, {location: Mars}]}\nstorm: {threshold: many}\n",
         &expect![[r#"
-            etc/alerting.yaml:1:1: 'a' is its own fallback
             etc/alerting.yaml:1:44: there is no time interval 'nights' (did you mean 'night'?)
             etc/alerting.yaml:1:64: an escalation needs 'after'
             etc/alerting.yaml:1:75: there is no receiver 'b' (did you mean 'a'?)
+            etc/alerting.yaml:3:25: 'a' is its own fallback
             etc/alerting.yaml:3:83: rate must be as in '1/s' or '100/min'
             etc/alerting.yaml:3:97: digest must be as in '09:00 Europe/Berlin' or '{cron: …, location: …}'
             etc/alerting.yaml:3:128: a secret must not stand in this file: use 'bearer_token_file' or 'url_file'
@@ -189,4 +187,128 @@ fn every_kind_of_channel_says_what_it_lacks() {
             etc/alerting.yaml:6:20: threshold must be as in '50 episodes per 1m', for at most an hour
         "#]],
     );
+}
+
+#[test]
+fn a_secret_in_the_file_is_told_so_and_one_that_cannot_be_read_is_doubted() {
+    check(
+        "route: {receiver: a}\nreceivers:\n  - {name: a, pagerduty: [{routing_key: abc}], slack: [{token: xoxb, channel: C1}], teams: [{webhook_url: 'https://x.example'}], fallback: {receiver: b}}\n  - {name: c, discord: [{webhook_url_file: ''}], email: [{to: x, from: 'a@b.de', smarthost: h}]}\n",
+        &expect![[r#"
+            etc/alerting.yaml:3:41: a secret must not stand in this file: use 'routing_key_file' or 'routing_key_env'
+            etc/alerting.yaml:3:64: a secret must not stand in this file: use 'token_file' or 'token_env'
+            etc/alerting.yaml:3:107: a secret must not stand in this file: use 'webhook_url_file' or 'webhook_url_env'
+            etc/alerting.yaml:3:140: the fallback of 'a' is no receiver: 'b'
+            etc/alerting.yaml:4:44: webhook_url_file must name a file
+            etc/alerting.yaml:4:63: 'x' is not a mail address
+        "#]],
+    );
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("empty"), "\n").expect("writes");
+    std::fs::write(dir.path().join("key"), "k\n").expect("writes");
+    let text = "route: {receiver: a}\nreceivers:\n  - name: a\n    pagerduty: [{routing_key_file: key}]\n    teams: [{webhook_url_file: empty}]\n    discord: [{webhook_url_file: none}]\n";
+    let file = dir.path().join("alerting.yaml").display().to_string();
+    let routing = load(&file, text, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let doubts = crate::route::outlook::doubts(&routing).join("\n").replace(&dir.path().display().to_string(), "ETC");
+    expect![[r#"
+        line 5: the secret in ETC/empty cannot be read, so nothing can be sent with it: it is empty
+        line 6: the secret in ETC/none cannot be read, so nothing can be sent with it: No such file or directory (os error 2)"#]].assert_eq(&doubts);
+}
+
+/// The other way round: Alertmanager's own file becomes one that is right here.
+#[test]
+fn a_file_of_alertmanager_is_imported() {
+    let source = r#"
+global:
+  smtp_smarthost: 'smtp.example.com:587'
+  smtp_from: 'a@example.com'
+  smtp_auth_username: 'a@example.com'
+  smtp_auth_password: hunter2
+  slack_api_url_file: /run/secrets/slack
+  resolve_timeout: 5m
+templates: ['/etc/alertmanager/*.tmpl']
+route:
+  receiver: team
+  group_by: ['alertname', 'cluster']
+  group_wait: 10s
+  routes:
+    - matchers: [severity="critical", team=db]
+      receiver: pager
+      continue: true
+      routes: [{match: {host: a}, receiver: team}]
+    - {match_re: {service: 'a|b'}, receiver: team, mute_time_intervals: [office], labels: {x: y}}
+receivers:
+  - name: team
+    slack_configs: [{channel: '#alerts', send_resolved: true, title: '{{ .CommonLabels.alertname }}'}]
+    email_configs: [{to: 'x@example.com, y@example.com'}]
+  - name: pager
+    pagerduty_configs: [{routing_key: 0123456789abcdef0123456789abcdef}]
+    webhook_configs: [{url: 'https://hooks.example.com/x', max_alerts: 5, http_config: {authorization: {credentials_file: /run/token}}}]
+    telegram_configs: [{bot_token_file: /run/tg, chat_id: -100}]
+    opsgenie_configs: [{api_key: x}]
+inhibit_rules:
+  - {source_matchers: [severity="critical"], target_matchers: [severity="warning"], equal: [alertname]}
+  - {source_match: {a: b}, target_match_re: {c: 'd.*'}, equal: [x]}
+time_intervals:
+  - name: office
+    time_intervals: [{weekdays: ['monday:friday'], times: [{start_time: '09:00', end_time: '17:00'}], location: Europe/Berlin}]
+"#;
+    let made = logweir_rules::import::alertmanager("am.yml", source).expect("YAML");
+    assert!(!made.text.contains("hunter2") && !made.text.contains("0123456789abcdef"), "{}", made.text);
+    expect![[r##"
+        # not mapped: am.yml:3: a secret stands in the file: put it into secrets/smtp-3 beside the new one
+        # not mapped: am.yml:8: 'resolve_timeout' has no equivalent: it stands with each channel, or is as it is
+        # not mapped: am.yml:19: 'labels' has no equivalent: a route has no such key
+        # not mapped: am.yml:22: 'channel' has no equivalent: what messages say is made here, and a webhook of Slack knows its channel
+        # not mapped: am.yml:22: 'title' has no equivalent: what messages say is made here, and a webhook of Slack knows its channel
+        # not mapped: am.yml:25: a secret stands in the file: put it into secrets/pager-pagerduty-25 beside the new one
+        # not mapped: am.yml:26: 'max_alerts' has no equivalent: what messages say is made here, and a webhook of Slack knows its channel
+        # not mapped: am.yml:28: 'opsgenie_configs' has no equivalent: a webhook may take its place
+        # not mapped: am.yml:9: 'templates' has no equivalent: what messages say is made here
+        version: 1
+        global: {email: {smarthost: "smtp.example.com:587", from: "a@example.com", username: "a@example.com", password_file: "secrets/smtp-3"}}
+        route:
+          receiver: "team"
+          group_by: ["alertname", "cluster"]
+          group_wait: "10s"
+          routes:
+            - receiver: "pager"
+              continue: true
+              matchers: ["severity=\"critical\"", "team=db"]
+              routes:
+                - receiver: "team"
+                  matchers: ["host=\"a\""]
+            - receiver: "team"
+              mute_time_intervals: ["office"]
+              matchers: ["service=~\"a|b\""]
+        receivers:
+          - name: "team"
+            slack: [{webhook_url_file: "/run/secrets/slack", send_resolved: true}]
+            email: [{to: ["x@example.com", "y@example.com"], send_resolved: false}]
+          - name: "pager"
+            pagerduty: [{routing_key_file: "secrets/pager-pagerduty-25", send_resolved: true}]
+            webhook: [{url: "https://hooks.example.com/x", bearer_token_file: "/run/token", send_resolved: true}]
+            telegram: [{chat: -100, token_file: "/run/tg", send_resolved: true}]
+        inhibit_rules:
+          - {source_matchers: ["severity=\"critical\""], target_matchers: ["severity=\"warning\""], equal: ["alertname"]}
+          - {source_matchers: ["a=\"b\""], target_matchers: ["c=~\"d.*\""], equal: ["x"]}
+        time_intervals: [{"name": "office", "time_intervals": [{"weekdays": ["monday:friday"], "times": [{"start_time": "09:00", "end_time": "17:00"}], "location": "Europe/Berlin"}]}]
+    "##]].assert_eq(&made.text);
+    let routing = load("alerting.yaml", &made.text, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let goes = |labels: &[(&str, &str)]| {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        routing.root.matching(&labels).iter().map(|route| route.receiver.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(goes(&[("severity", "critical"), ("team", "db")]), ["pager"]);
+    assert_eq!(goes(&[("severity", "critical"), ("team", "db"), ("host", "a"), ("service", "a")]), ["team", "team"]);
+    assert_eq!(goes(&[("service", "b")]), ["team"]);
+    for odd in [
+        "",
+        "route: 7",
+        "receivers: [7, {name: [x]}]",
+        "route: {routes: {a: b}}",
+        "global: []\ninhibit_rules: {equal: 1}",
+    ] {
+        let made = logweir_rules::import::alertmanager("am.yml", odd);
+        assert!(made.is_err() || load("alerting.yaml", &made.expect("was made").text, &|_| None).is_err(), "{odd}");
+    }
 }

@@ -28,6 +28,9 @@ struct Why {
     first_values: BTreeMap<String, f64>,
     acknowledged: Option<Ack>,
     flapping: Option<String>,
+    /// Of a new pattern: what it resembles, and what became one with it.
+    #[serde(default)]
+    lineage: Option<String>,
     #[serde(default)]
     routes_now: Vec<Row>,
     /// By receiver.
@@ -81,6 +84,7 @@ fn lines(why: &Why, console: &mut Console) -> Vec<(&'static str, String)> {
         ("rule", why.rule_at.clone()),
         ("fired", format!("{} because {}{with}", time(&why.opened), why.fired_because)),
     ];
+    lines.extend(why.lineage.clone().map(|text| ("pattern", text)));
     if let Some(closed) = &why.closed {
         let because = why.closed_because.as_ref().map(|because| format!(" because {because}")).unwrap_or_default();
         lines.push(("ended", format!("{}{because}", time(closed))));

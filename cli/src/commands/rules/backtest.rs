@@ -51,6 +51,7 @@ pub async fn run(args: &RulesBacktest, console: &mut Console) -> Result<Exit> {
     };
     let client = Client::new(&args.server)?;
     let answer: Answer = client.post("/api/v1/rules/backtest", &request).await?;
+    answer.after.warnings.iter().for_each(|warning| console.warn(&visible(warning)));
     if args.output == ListFormat::Json {
         for rule in &answer.after.rules {
             json_line(console, rule)?;

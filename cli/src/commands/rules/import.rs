@@ -1,6 +1,6 @@
 //! `logweir rules import`: the rule file on stdout, what did not map on stderr.
 
-use logweir_rules::import::{elastalert, prometheus, sigma};
+use logweir_rules::import::{alertmanager, elastalert, prometheus, sigma};
 
 use super::{Weight, report};
 use crate::args::{ImportFrom, ReportFormat, RulesImport};
@@ -17,6 +17,7 @@ pub fn run(args: &RulesImport, console: &mut Console) -> Result<Exit> {
         ImportFrom::Prometheus => prometheus(&name, &source),
         ImportFrom::Elastalert => elastalert(&name, &source),
         ImportFrom::Sigma => sigma(&name, &source),
+        ImportFrom::Alertmanager => alertmanager(&name, &source),
     };
     let imported = match imported {
         Ok(imported) => imported,
@@ -30,7 +31,10 @@ pub fn run(args: &RulesImport, console: &mut Console) -> Result<Exit> {
         console.warn(&format!("not mapped: {line}"));
     }
     if imported.rules == 0 {
-        console.note("nothing here is a rule over lines");
+        console.note(match args.from {
+            ImportFrom::Alertmanager => "there is no 'route' here",
+            _ => "nothing here is a rule over lines",
+        });
         return Ok(Exit::No);
     }
     console.line(imported.text.trim_end())?;

@@ -5,7 +5,7 @@ use super::*;
 fn results(name: &str, text: &str) -> Vec<String> {
     let set =
         logweir_alerting::check::rules(&[(name.to_owned(), text.to_owned())]).unwrap_or_else(|p| panic!("{p:#?}"));
-    let results = run_cases(&set, &mut engine::InMemory::default()).results;
+    let results = run_cases(&set, &mut engine::InMemory::default(), None).results;
     results.into_iter().map(|result| format!("{}: {}", result.rule, result.failures.join("; "))).collect()
 }
 

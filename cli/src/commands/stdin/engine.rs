@@ -1,22 +1,26 @@
 //! The server's own parser and search over what comes in on a pipe.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use logweir_agent::decode::sink::Told;
+use logweir_agent::decode::{Format as AgentFormat, Multiline, cri, docker};
+use logweir_agent::preview;
 use logweir_aggregator::api::query::event_frame;
 use logweir_aggregator::config::QUERY_MEMORY_BYTES_DEFAULT;
 use logweir_aggregator::config::parsers::Settings;
 use logweir_aggregator::offline::Offline;
+use logweir_aggregator::parse::Input;
 use logweir_aggregator::parse::formats::{Formats, file};
 use logweir_aggregator::search::execute::{self, LIMIT_MAX};
 use logweir_aggregator::search::rows::names;
 use logweir_proto::api::{ErrorCode, ErrorDetail, Frame, QueryRequest};
-use logweir_proto::batch::{LINE_BYTES_MAX, SourceInfo, SourceKind, Stream};
+use logweir_proto::batch::{LINE_BYTES_MAX, SourceInfo, SourceKind};
 use logweir_proto::query::parse::parse;
 use logweir_proto::query::value::parse_time;
 use logweir_proto::text::{did_you_mean, parse_duration};
@@ -28,6 +32,12 @@ use crate::error::{CliError, Result};
 
 /// A query over a pipe runs as long as it needs, unless `--timeout` says otherwise.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// Of the first line, by which `auto` knows what is around lines.
+const SNIFFED_BYTES_MAX: u64 = 64 << 10;
+
+/// Formats that are no parsers: what is around lines, and other names of parsers.
+const AROUND: [&str; 7] = ["docker", "cri", "pm2", "syslog", "journald", "nginx-error", "plain"];
 
 /// Everything in memory, nothing on disk.
 pub(super) struct InMemory {
@@ -48,7 +58,7 @@ impl StdinEngine for InMemory {
         let now_ns = self.clock.now_ns();
         let bounds = [("from", &request.from, i64::MIN), ("to", &request.to, i64::MAX)];
         let [from_ns, to_ns] = bounds.map(|(name, text, open)| bound(name, text.as_deref(), open, now_ns));
-        let mut offline = read(input, &source(format), self.formats(format)?, now_ns)?;
+        let mut offline = read(input, format, self.formats(format)?, now_ns)?;
         let segments = offline.segments().map_err(|error| CliError::Usage(error.to_string()))?;
         let cancel = AtomicBool::new(false);
         let timeout = request.timeout.as_deref().and_then(parse_duration).unwrap_or(PATIENCE);
@@ -93,12 +103,16 @@ impl InMemory {
     fn formats(&self, format: &StdinFormat) -> Result<Arc<Formats>> {
         let settings = Settings { files: self.parsers.clone(), ..Settings::default() };
         let formats = file::load(&settings).map_err(|problems| {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            CliError::Usage(lines.join("\n"))
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            let more = problems.len().saturating_sub(1);
+            let rest =
+                if more > 0 { format!(" (and {more} more: `logweir check FILE` lists them)") } else { String::new() };
+            CliError::Usage(format!("{first}{rest}"))
         })?;
         if let StdinFormat::Named(name) = format {
             let known = formats.all_names();
             if !known.contains(&name.as_str()) {
+                let known: Vec<&str> = known.into_iter().chain(AROUND).collect();
                 let meant = did_you_mean(name, known.iter().copied()).map(|meant| format!("; did you mean {meant}?"));
                 let hint = meant.unwrap_or_else(|| format!(": one of {}", known.join(", ")));
                 return Err(CliError::Usage(format!("--stdin: '{name}' is not a format{hint}")));
@@ -113,36 +127,61 @@ fn bound(name: &str, text: Option<&str>, open: i64, now_ns: i64) -> Result<i64> 
     parse_time(text, now_ns).ok_or_else(|| CliError::Usage(format!("--{name}: '{text}' is no time")))
 }
 
-fn read(input: &mut dyn Read, source: &SourceInfo, formats: Arc<Formats>, now_ns: i64) -> Result<Offline> {
+fn read(input: &mut dyn Read, format: &StdinFormat, formats: Arc<Formats>, now_ns: i64) -> Result<Offline> {
     let mut offline = Offline::with_formats(formats);
+    let failed = |source| CliError::Read { path: "stdin".into(), source };
+    let mut head = Vec::new();
     let mut reader = BufReader::with_capacity(1 << 20, input);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let mut limited = (&mut reader).take(LINE_BYTES_MAX as u64);
-        let read = limited.read_until(b'\n', &mut line);
-        if read.map_err(|source| CliError::Read { path: "stdin".into(), source })? == 0 {
-            return Ok(offline);
+    (&mut reader).take(SNIFFED_BYTES_MAX).read_until(b'\n', &mut head).map_err(failed)?;
+    let source = source(format, &head);
+    let mut whole = head.as_slice().chain(reader);
+    let joined = AgentFormat::new(source.kind, &source.format, &Multiline::Auto, LINE_BYTES_MAX);
+    let read = preview::records(joined, &mut whole, &mut |record| {
+        let Told { text, time_ns, stream, .. } = record.told;
+        if text.is_empty() {
+            return Ok(());
         }
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        if !text.is_empty() {
-            let pushed = offline.push(source, "", Stream::None, text, now_ns);
-            pushed.map_err(|error| CliError::Usage(error.to_string()))?;
-        }
-    }
+        let input = Input { text, time_ns: *time_ns, stream: *stream, received_ns: now_ns };
+        offline.push_input(&source, "", input).map_err(io::Error::other)
+    });
+    read.map_err(failed)?;
+    Ok(offline)
 }
 
-fn source(format: &StdinFormat) -> SourceInfo {
+/// The source that the lines are of; what is around the lines of `auto` is told by the first of them.
+fn source(format: &StdinFormat, head: &[u8]) -> SourceInfo {
     let kind = match format {
-        StdinFormat::Auto | StdinFormat::Plain | StdinFormat::Named(_) => SourceKind::File,
+        StdinFormat::Auto => around(head),
+        StdinFormat::Plain | StdinFormat::Named(_) => SourceKind::File,
         StdinFormat::Nginx => SourceKind::NginxAccess,
         StdinFormat::NginxError => SourceKind::NginxError,
         StdinFormat::Json => SourceKind::Json,
         StdinFormat::Docker => SourceKind::Docker,
+        StdinFormat::Cri => SourceKind::Cri,
+        StdinFormat::Pm2 => SourceKind::Pm2,
+        StdinFormat::Syslog => SourceKind::Syslog,
+        StdinFormat::Journald => SourceKind::Journald,
     };
     let name = if let StdinFormat::Named(name) = format { name.clone() } else { String::new() };
     SourceInfo { id: "stdin".to_owned(), kind, path: String::new(), format: name, labels: BTreeMap::new() }
+}
+
+/// What is around a line, if the line cannot be anything else.
+fn around(line: &[u8]) -> SourceKind {
+    let line = line.trim_ascii_end();
+    let mut text = Vec::new();
+    if docker::open(line, &mut text).is_some() {
+        return SourceKind::Docker;
+    }
+    text.clear();
+    if cri::open(line, &mut text).is_some() {
+        return SourceKind::Cri;
+    }
+    if line.starts_with(b"{") && String::from_utf8_lossy(line).contains("\"__REALTIME_TIMESTAMP\"") {
+        return SourceKind::Journald;
+    }
+    let digits = line.strip_prefix(b"<").map_or(0, |rest| rest.iter().take_while(|byte| byte.is_ascii_digit()).count());
+    if (1..=3).contains(&digits) && line.get(digits + 1) == Some(&b'>') { SourceKind::Syslog } else { SourceKind::File }
 }
 
 fn query_error(query: &str, error: Option<&logweir_proto::query::parse::ParseError>) -> CliError {
@@ -199,5 +238,63 @@ mod tests {
         let error = |parsers, format| search(parsers, format, "").expect_err("a mistake").to_string();
         assert!(error(ORDERS, "order").contains("'order' is not a format; did you mean orders?"));
         assert!(error("parsers: [{ name: x, pattern: '{a:nubmer}' }]", "x").contains("own.yaml:1:"));
+    }
+
+    /// `time`, `level`, `stream` and `message` of what is read, oldest first.
+    fn rows(format: &str, lines: &str) -> Vec<String> {
+        let engine = InMemory { clock: Clock::system(), parsers: Vec::new() };
+        let query = "* | sort time | fields time, level, stream, message".to_owned();
+        let request = QueryRequest { query, ..QueryRequest::default() };
+        let mut rows = Vec::new();
+        let mut sink = |frame: Frame| {
+            if let Frame::Row { row, .. } = frame {
+                let text = |name: &str| row.get(name).and_then(|value| value.as_str()).unwrap_or("-");
+                let values = ["time", "level", "stream", "message"].map(text);
+                rows.push(values.join(" ").replace(":02.000000000Z", ":02Z"));
+            }
+            Ok(())
+        };
+        let format = crate::args::stdin_format(format).expect("any name");
+        engine.search(&mut lines.as_bytes(), &format, &request, &mut sink).expect("an answer");
+        rows
+    }
+
+    #[test]
+    fn what_is_around_lines_is_taken_off_and_pieces_and_traces_are_joined() {
+        let docker = concat!(
+            r#"{"log":"level=warn msg=\"a b\" n=1\n","stream":"stderr","time":"2026-11-20T09:10:02Z"}"#,
+            "\n",
+            r#"{"log":"half a ","stream":"stdout","time":"2026-11-20T09:11:02Z"}"#,
+            "\n",
+            r#"{"log":"line\n","stream":"stdout","time":"2026-11-20T09:11:02Z"}"#,
+            "\n",
+        );
+        let docker_rows = ["2026-11-20T09:10:02Z warn stderr a b", "2026-11-20T09:11:02Z - stdout half a line"];
+        let cri = concat!(
+            "2026-11-20T09:10:02+00:00 stdout P {\"level\":\"error\",\n",
+            "2026-11-20T09:10:02+00:00 stdout F \"msg\":\"boom\"}\n",
+        );
+        let syslog = "<11>1 2026-11-20T09:10:02Z web cron 7 - - done\n";
+        let journald = concat!(
+            r#"{"__REALTIME_TIMESTAMP":"1795165802000000","PRIORITY":"4","_HOSTNAME":"web","MESSAGE":"dry"}"#,
+            "\n"
+        );
+        for (format, lines, want) in [
+            ("docker", docker, &docker_rows[..]),
+            ("auto", docker, &docker_rows[..]),
+            ("cri", cri, &["2026-11-20T09:10:02Z error stdout boom"]),
+            ("auto", cri, &["2026-11-20T09:10:02Z error stdout boom"]),
+            ("syslog", syslog, &["2026-11-20T09:10:02Z error - done"]),
+            ("auto", syslog, &["2026-11-20T09:10:02Z error - done"]),
+            ("journald", journald, &["2026-11-20T09:10:02Z warn - dry"]),
+            ("auto", journald, &["2026-11-20T09:10:02Z warn - dry"]),
+            ("pm2", "2026-11-20T09:10:02: hello\n", &["2026-11-20T09:10:02Z - - hello"]),
+        ] {
+            assert_eq!(rows(format, lines), want, "{format} {lines}");
+        }
+        let trace = "Traceback (most recent call last):\n  File \"w.py\", line 7, in <module>\nKeyError: 'x'\n";
+        let read = rows("auto", &format!("{trace}{trace}"));
+        assert_eq!(read.len(), 2, "{read:?}");
+        assert!(read[0].ends_with("error - KeyError: 'x'"), "{read:?}");
     }
 }

@@ -18,6 +18,7 @@ mod rowwise;
 use nom::branch::alt;
 use nom::bytes::complete::tag;
 
+use super::aggs::is_function;
 use super::{Cursor, PIPES_MAX, ParseError, Parsed, ROWS_DEFAULT, ROWS_MAX, lex};
 use crate::query::ast::{Agg, Extractor, Field, Group, Pipe, PipeKind, SortKey, Span, TimeExpr};
 use crate::query::value::parse_time_expr;
@@ -290,6 +291,7 @@ fn unknown_pipe(written: &str, span: Span) -> ParseError {
     let known = PIPES.iter().map(|(known, _)| *known);
     let hint = match synonym.or_else(|| did_you_mean(&name, known)) {
         Some(pipe) => format!("did you mean '{pipe}'?"),
+        None if is_function(&name) => format!("'{name}' is a function of stats: | stats {name}(…)"),
         None => supported(),
     };
     ParseError::new(span, format!("unknown pipe '{}'", visible(written))).hint(hint)

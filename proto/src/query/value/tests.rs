@@ -77,6 +77,8 @@ fn quotes_make_everything_text_but_times() {
     assert_eq!(literal("false").as_bool(), Some(false));
     assert_eq!(literal("1").as_bool(), None);
     assert_eq!(literal("Warning").as_level(), Some(Level::Warn));
+    assert_eq!(literal("50").as_level(), Some(Level::Error));
+    assert_eq!(literal("3").as_level(), None);
 }
 
 #[test]

@@ -165,6 +165,59 @@ fn new_patterns_are_limited_raised_by_a_deploy_and_forgotten() {
     assert_eq!(run(602 * MINUTE, &[line(601 * MINUTE, "a", "no route")], &[]).0, "a Firing info");
 }
 
+/// A sentence with a word that varies is one pattern once enough of its words were seen. Whatever then is a part of a known
+/// one is no news, and says so; what is new on its own stays the one alert that it was.
+#[test]
+fn a_descendant_of_a_known_pattern_is_not_new_and_names_its_ancestor() {
+    let rule = made(
+        "pattern: {filter: '*', scope: [service], learn: 10m}\nresolve_after: 5h\nlevels: {info: {when: new_pattern}}",
+    );
+    let mut state = RuleState::default();
+    let mut run = |minute: i64, texts: &[&str]| {
+        let at = minute * MINUTE;
+        let lines: Vec<PatternLine> = texts.iter().map(|text| line(at, "a", text)).collect();
+        let outcome =
+            step(&rule, &mut state, at, Input::Observed(&Observation { lines: &lines, ..Observation::default() }));
+        let told = outcome.transitions.iter().map(|t| {
+            let texts = |name: &str| t.texts.get(name).cloned().unwrap_or_default();
+            format!("{:?} {} [{}] {}\n", t.change, texts("template"), texts("lineage"), t.reason)
+        });
+        let open = state.instances.values().map(|i| {
+            let texts = |name: &str| i.texts.get(name).cloned().unwrap_or_default();
+            format!("open {} [{}]\n", texts("template"), texts("lineage"))
+        });
+        told.chain(open).collect::<String>()
+    };
+    assert_eq!(run(0, &["no route to alpha for this order"]), "");
+    let first = run(20, &["no route to beta for this order", "no route to gamma for this order"]);
+    let all = first + "--\n" + &run(21, &["no route to delta for this order"]) + "--\n"
+        + &run(22, &["no route to omega for this order"]) + "--\n"
+        // Nothing known is like these: the first of them stays an alert, and takes in the others.
+        + &run(30, &["user ann left", "user bob left", "user cid left"]) + "--\n"
+        + &run(31, &["user dan left", "user eve left", "user flo left"]);
+    expect_test::expect![[r#"
+        Fired no route to gamma for this order [like 'no route to alpha for this order', first seen 1970-01-01T00:00:00Z] new_pattern is true
+        Fired no route to beta for this order [like 'no route to alpha for this order', first seen 1970-01-01T00:00:00Z] new_pattern is true
+        open no route to gamma for this order [like 'no route to alpha for this order', first seen 1970-01-01T00:00:00Z]
+        open no route to beta for this order [like 'no route to alpha for this order', first seen 1970-01-01T00:00:00Z]
+        --
+        Resolved no route to gamma for this order [like 'no route to alpha for this order', first seen 1970-01-01T00:00:00Z] its pattern is a part of 6ade1beab2a25499 now: 'no route to <*> for this order', first seen 1970-01-01T00:00:00Z
+        Resolved no route to beta for this order [like 'no route to alpha for this order', first seen 1970-01-01T00:00:00Z] its pattern is a part of 6ade1beab2a25499 now: 'no route to <*> for this order', first seen 1970-01-01T00:00:00Z
+        --
+        --
+        Fired user bob left [like 'user ann left', first seen 1970-01-01T00:30:00Z] new_pattern is true
+        Fired user ann left [] new_pattern is true
+        Fired user cid left [like 'user ann left', first seen 1970-01-01T00:30:00Z] new_pattern is true
+        open user bob left [like 'user ann left', first seen 1970-01-01T00:30:00Z]
+        open user ann left []
+        open user cid left [like 'user ann left', first seen 1970-01-01T00:30:00Z]
+        --
+        Resolved user bob left [like 'user ann left', first seen 1970-01-01T00:30:00Z] its pattern is a part of 7a17342c9c7c5501 now: 'user <*> left', first seen 1970-01-01T00:30:00Z
+        Resolved user cid left [like 'user ann left', first seen 1970-01-01T00:30:00Z] its pattern is a part of 7a17342c9c7c5501 now: 'user <*> left', first seen 1970-01-01T00:30:00Z
+        open user <*> left [first 'user ann left', now one with 'user bob left', 'user dan left', 'user cid left']
+    "#]].assert_eq(&all);
+}
+
 #[test]
 fn marks_end_what_is_known_and_soften_what_has_a_ticket() {
     const RULE: &str = "

@@ -9,12 +9,15 @@ use std::sync::Arc;
 use super::{Access, Ends, Slot};
 use crate::equal::{equal, position, position2};
 use crate::names::NameId;
-use crate::parse::form::{Form, FormValue, Holds, Place, Row, VALUES_MAX};
+use crate::parse::form::{Form, FormValue, Holds, Place};
 use crate::parse::http::{Http, Request};
-use crate::parse::line::{Constants, Spelling};
+use crate::parse::line::{Constants, Line, Spelling};
 use crate::parse::nginx::format::Escape;
 use crate::parse::nginx::variable::Kind;
 use crate::parse::time::{self, NS_PER_S};
+
+/// Most values of a form: two bits each.
+const VALUES_MAX: usize = u64::BITS as usize;
 
 /// Digits of a number that fits for sure.
 const DIGITS_MAX: usize = 18;
@@ -54,8 +57,9 @@ enum Part {
 /// What is remembered from line to line.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
+    /// `None` where the format has something that rows do not have.
+    form: Option<Arc<Form>>,
     slots: Box<[RowSlot]>,
-    places: Vec<Place>,
     last: Option<Second>,
 }
 
@@ -150,15 +154,23 @@ impl RowSlot {
 }
 
 impl Access {
-    /// What rows of these lines are; `None` where the format has something that rows do not have, or a name twice.
-    pub(in crate::parse) fn form(&mut self, constants: &Arc<Constants>) -> Option<Form> {
+    /// Finds out what rows of these lines are, if they have any.
+    pub(in crate::parse) fn begin_rows(&mut self, constants: &Arc<Constants>) {
+        if let Some((form, slots)) = self.form(constants) {
+            self.rows = Rows { form: Some(Arc::new(form)), slots, last: None };
+        }
+    }
+
+    fn form(&self, constants: &Arc<Constants>) -> Option<(Form, Box<[RowSlot]>)> {
         if self.escape != Escape::Default {
             return None;
         }
         let (mut slots, mut values) = (Vec::new(), Vec::new());
         for (i, slot) in self.slots.iter().enumerate() {
             let name = slot.name?;
-            let mut add = |name: NameId, holds: Holds, is_cut: bool| values.push(FormValue { name, holds, is_cut });
+            let mut add = |name: NameId, holds: Holds, is_cut: bool| {
+                values.push(FormValue { name, holds, is_cut, spelling: Spelling::Plain });
+            };
             let part = Part::of(slot, i + 1 == self.slots.len())?;
             slots.push(RowSlot::new(slot, part));
             match part {
@@ -175,35 +187,30 @@ impl Access {
                 }
             }
         }
-        values.push(FormValue { name: NameId::ROUTE, holds: Holds::Route, is_cut: false });
-        let twice = |at: usize| values[..at].iter().any(|before| before.name == values[at].name);
-        let constant = |value: &FormValue| constants.get(value.name).is_some();
-        let has_message = values.iter().any(|value| value.name == NameId::MESSAGE);
-        let has_level = values.iter().any(|value| value.name == NameId::LEVEL);
-        let odd = (0..values.len()).any(twice) || values.iter().any(constant) || !has_message || has_level;
-        if odd || values.len() > VALUES_MAX {
-            return None;
-        }
-        let places = vec![Place::default(); values.len()];
-        self.rows = Rows { slots: slots.into(), places, last: None };
-        Some(Form { values: values.into(), constants: Arc::clone(constants) })
+        let has = |name: NameId| values.iter().any(|value| value.name == name);
+        let odd = !has(NameId::MESSAGE) || has(NameId::LEVEL) || values.len() > VALUES_MAX;
+        let form = Form::new(values, constants).filter(|_| !odd)?;
+        // Of a value that a line lacks the constant would hold.
+        (!form.hides_constants()).then(|| (form, slots.into()))
     }
 
-    /// The row of a line; `None` where [`Access::parse`] has to see.
-    pub(in crate::parse) fn row<'a>(&'a mut self, form: &'a Arc<Form>, text: &'a [u8]) -> Option<Row<'a>> {
+    /// Makes `line`, which is clear, the row of a line; `None`, and nothing is made, where [`Access::parse`] has to see.
+    pub(in crate::parse) fn row(&mut self, text: &[u8], line: &mut Line) -> Option<()> {
         if !self.lead.is_empty() && !text.starts_with(&self.lead) || text.last() == Some(&b'\r') || !is_simple(text) {
             return None;
         }
-        let Rows { slots, places, last } = &mut self.rows;
+        let Rows { form, slots, last } = &mut self.rows;
         let (last_slot, others) = slots.split_last()?;
+        let places = line.places(form.as_ref()?);
         let mut reader =
             Reader { text, at: self.lead.len(), value: 0, places, present: 0, absent: 0, last, time: None };
         for slot in others {
             reader.take::<false>(slot)?;
         }
         reader.take::<true>(last_slot)?;
-        let Reader { value, present, absent, time, .. } = reader;
-        Some(Row { form, text, places, present: present | 1 << value, absent, time })
+        let Reader { present, absent, time, .. } = reader;
+        line.set_row(u128::from(present) << VALUES_MAX | u128::from(absent), time, None);
+        Some(())
     }
 }
 
@@ -214,7 +221,9 @@ struct Reader<'t, 'p> {
     /// The next value of the form.
     value: usize,
     places: &'p mut [Place],
+    /// A bit for each value that the line has.
     present: u64,
+    /// The same for dashes where a value is missing.
     absent: u64,
     last: &'p mut Option<Second>,
     time: Option<(i64, Spelling)>,
@@ -268,7 +277,7 @@ impl Reader<'_, '_> {
     #[inline(always)]
     fn skip(&mut self, slot: &RowSlot, len: usize) -> Option<()> {
         self.absent |= (len as u64) << self.value;
-        self.value += 1;
+        self.lack();
         self.at += len + slot.after.len();
         (!slot.is_message).then_some(())
     }
@@ -277,8 +286,18 @@ impl Reader<'_, '_> {
     #[inline(always)]
     fn put(&mut self, range: Range<usize>, number: i64) {
         if let Some(place) = self.places.get_mut(self.value) {
-            *place = Place { start: (self.at + range.start) as u32, end: (self.at + range.end) as u32, number };
+            *place =
+                Place { start: (self.at + range.start) as u32, end: (self.at + range.end) as u32, bits: number as u64 };
             self.present |= 1 << self.value;
+        }
+        self.value += 1;
+    }
+
+    /// The line does not have the next value.
+    #[inline(always)]
+    fn lack(&mut self) {
+        if let Some(place) = self.places.get_mut(self.value) {
+            *place = Place::NONE;
         }
         self.value += 1;
     }
@@ -293,7 +312,7 @@ impl Reader<'_, '_> {
         for part in [request.query, request.protocol] {
             match part {
                 Some(part) => self.put(part, 0),
-                None => self.value += 1,
+                None => self.lack(),
             }
         }
         Some(())

@@ -43,9 +43,9 @@ fn blocks(body: &str) -> ([Block; 3], Vec<Vec<u8>>, [usize; 3]) {
             let found = lines.next_line().filter(|_| way == Way::Door);
             match way {
                 Way::Long => parser.parse(&mut names, input, &mut line),
-                _ => parser.parse_found(&mut names, input, found, &mut line),
+                _ => parser.read(&mut names, input, found, &mut line),
             }
-            counts[way as usize] += usize::from(line.fixed().is_some());
+            counts[way as usize] += usize::from(line.row().is_some());
             builder.push(&names, &line, text, line.time_ns.unwrap_or(RECEIVED_NS), seq as u64);
         }
         assert_eq!(parser.reading().lines_read, texts.len() as u64);

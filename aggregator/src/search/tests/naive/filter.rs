@@ -162,7 +162,7 @@ fn equals(field: &str, literal: &Literal, exactly: bool, value: &Val, now_ns: i6
         Val::Time(at) => wanted_time(literal, now_ns) == Some(*at) || literal.quoted && literal.text == value.shown(),
         Val::List(_) => false,
         Val::Text(text) => {
-            let level = (field == "level" && !literal.quoted).then(|| Level::parse(literal.text.as_bytes())).flatten();
+            let level = (field == "level").then(|| literal.as_level()).flatten();
             match () {
                 () if level.is_some() => Level::parse(text.as_bytes()) == level,
                 () if exactly => *text == literal.text,
@@ -203,7 +203,7 @@ fn within(field: &str, low: &Bound, high: &Bound, value: &Val, now_ns: i64) -> b
         let times: Option<Vec<i64>> = literals.iter().map(|literal| wanted_time(literal, now_ns)).collect();
         return times.is_some() && inside(&|literal| at.cmp(&wanted_time(literal, now_ns).expect("checked")));
     }
-    let level = |literal: &Literal| if literal.quoted { None } else { Level::parse(literal.text.as_bytes()) };
+    let level = |literal: &Literal| literal.as_level();
     if field == "level" && literals.iter().all(|literal| level(literal).is_some()) {
         let Val::Text(text) = value else { return false };
         let Some(mine) = Level::parse(text.as_bytes()) else { return false };

@@ -1,201 +1,77 @@
-//! Rows of a form into columns: what [`BlockBuilder::push`] makes of the same line, without looking at what is known.
+//! Rows of a form into columns: what [`BlockBuilder::push`] makes of the fields of the same line, without looking at
+//! what is known.
 //!
-//! The shape of a row follows from which values it has and from what stands where one is missing; its route follows from
-//! its path, and a path that was numbered has had its route numbered, too.
+//! The bytes between the values are the same in all lines of a form, but for those that the row has a number for. So the
+//! shape of a row follows from this number, and its columns from the form; its route follows from its path, and a path
+//! that was numbered has had its route numbered, too.
 
 use std::sync::Arc;
 
+use super::columns::Columns;
 use super::{BlockBuilder, Extra, push_extra, shapes};
 use crate::names::{NameId, Names};
 use crate::parse::form::{Form, FormValue, Holds, Place, Row, route_of};
 use crate::parse::line::Spelling;
 use crate::store::column::Kind;
-use crate::store::spell::Cell;
+use crate::store::spell::{self, Cell};
+
+/// Forms that are remembered.
+const FORMS_MAX: usize = 16;
 
 /// Shapes of a form that are found without the table of all shapes.
 const SHAPES_MAX: usize = 16;
 
 /// In `Known::columns`: the value had no column yet.
-const UNKNOWN: u16 = u16::MAX;
+const UNKNOWN: u16 = shapes::TIME - 1;
 
 /// What is remembered from row to row.
 #[derive(Default)]
-pub(super) struct Known {
-    /// The form that columns and shapes are of.
-    form: Option<Arc<Form>>,
-    /// The column of each value.
-    columns: Vec<u16>,
+pub(super) struct Forms {
     /// The likeliest first.
-    shapes: Vec<KnownShape>,
+    known: Vec<Known>,
     /// By the number of a path the number of its route plus one; 0 where it is not known.
     routes: Vec<u32>,
     made: Vec<u8>,
 }
 
+struct Known {
+    form: Arc<Form>,
+    /// The column of each value, and what this is.
+    columns: Box<[(u16, Holds)]>,
+    /// The likeliest first.
+    shapes: Vec<KnownShape>,
+}
+
 #[derive(Clone, Copy)]
 struct KnownShape {
-    present: u64,
-    absent: u64,
+    literals: u128,
     time: Option<Spelling>,
     /// Its number in the table; without one lines are kept whole.
     id: Option<u32>,
 }
 
-impl BlockBuilder {
-    /// Adds a row, as [`BlockBuilder::push`] adds a line.
-    pub fn push_row(&mut self, names: &Names, row: &Row<'_>, time_ns: i64, seq: u64) {
-        debug_assert!(!self.is_full(), "a full block is finished before the next push");
-        let mut extra = None;
-        if self.known.form.as_ref().is_none_or(|form| !Arc::ptr_eq(form, row.form)) {
-            self.known.begin(row.form);
-        }
-        // A time that was not believed is not the one that stands in the line.
-        let is_own_time = row.time.is_none_or(|(written_ns, _)| written_ns == time_ns);
-        let rebuildable = self.push_values(names, row, &mut extra) && is_own_time;
-        let constants = &row.form.constants;
-        self.hold(names, Some((constants, constants.all())), &mut extra);
-        let shape = if rebuildable { self.shape_of(names, row) } else { None };
-        self.push_rest(shape, extra, row.text, time_ns, seq);
-    }
-
-    /// Sets the values in their columns. Whether all that was cut from the line has one.
-    #[inline(always)]
-    fn push_values(&mut self, names: &Names, row: &Row<'_>, extra: &mut Extra) -> bool {
-        let at = self.times.len();
-        let mut rebuildable = true;
-        let mut path = None;
-        let mut present = row.present;
-        while present != 0 {
-            let i = present.trailing_zeros() as usize;
-            present &= present - 1;
-            let (Some(value), Some(place)) = (row.form.values.get(i), row.places.get(i)) else { break };
-            match value.holds {
-                Holds::Time => continue,
-                Holds::Route => {
-                    self.push_route(names, path, extra);
-                    continue;
-                }
-                Holds::Text | Holds::Int | Holds::Path => {}
-            }
-            let text = row.text.get(place.start as usize..place.end as usize).unwrap_or_default();
-            let mut column = self.known.columns.get(i).copied().unwrap_or(UNKNOWN);
-            if column == UNKNOWN {
-                column = self.column_of(names, value, i);
-            }
-            if column == UNKNOWN {
-                self.push_beyond(names, value, (text, place.number), extra);
-                rebuildable &= !value.is_cut;
-                path = if value.holds == Holds::Path { Some((text, None)) } else { path };
-                continue;
-            }
-            match value.holds {
-                Holds::Int => rebuildable &= self.columns.set_int(column, at, place.number),
-                Holds::Path => path = Some((text, self.columns.set_numbered(column, at, text))),
-                _ => rebuildable &= self.columns.set_text(column, at, text),
-            }
-        }
-        rebuildable
-    }
-
-    #[cold]
-    fn column_of(&mut self, names: &Names, value: &FormValue, at: usize) -> u16 {
-        let kind = if value.holds == Holds::Int { Kind::Int } else { Kind::Str };
-        let column = self.columns.of(names, value.name, kind).unwrap_or(UNKNOWN);
-        if let Some(known) = self.known.columns.get_mut(at) {
-            *known = column;
-        }
-        column
-    }
-
-    /// Puts a value that has no column where such values are.
-    #[cold]
-    fn push_beyond(&mut self, names: &Names, value: &FormValue, (text, number): (&[u8], i64), extra: &mut Extra) {
-        let text = String::from_utf8_lossy(text);
-        let cell = if value.holds == Holds::Int { Cell::Int(number) } else { Cell::Str(&text) };
-        push_extra(&mut self.extra_fields, names, value.name, cell, extra.get_or_insert_default());
-    }
-
-    /// Sets the route of a path that has this number.
-    #[inline(always)]
-    pub(super) fn push_route(&mut self, names: &Names, path: Option<(&[u8], Option<u16>)>, extra: &mut Extra) {
-        let Some((path, number)) = path else { return };
-        let known = number.and_then(|number| self.known.routes.get(usize::from(number))).copied().unwrap_or(0);
-        if let Some(route) = known.checked_sub(1)
-            && let Some(column) = self.columns.of(names, NameId::ROUTE, Kind::Str)
-            && self.columns.set_number(column, self.times.len(), route as u16)
-        {
-            return;
-        }
-        self.make_route(names, path, number, extra);
-    }
-
-    #[inline(never)]
-    fn make_route(&mut self, names: &Names, path: &[u8], number: Option<u16>, extra: &mut Extra) {
-        let mut made = std::mem::take(&mut self.known.made);
-        if let Some(route) = route_of(path, &mut made) {
-            match self.columns.of(names, NameId::ROUTE, Kind::Str) {
-                Some(column) => {
-                    let route = self.columns.set_numbered(column, self.times.len(), route);
-                    self.known.remember_route(number, route);
-                }
-                None => {
-                    let cell = Cell::Str(&String::from_utf8_lossy(route));
-                    push_extra(&mut self.extra_fields, names, NameId::ROUTE, cell, extra.get_or_insert_default());
-                }
-            }
-        }
-        self.known.made = made;
-    }
-
-    /// The number of the shape of a row whose values are in their columns.
+impl Forms {
+    /// Where the form is among those that are known.
     #[inline]
-    fn shape_of(&mut self, names: &Names, row: &Row<'_>) -> Option<u32> {
-        let known = &mut self.known;
-        let time = row.time.map(|(_, spelling)| spelling);
-        let is_of =
-            |shape: &KnownShape| (shape.present, shape.absent) == (row.present, row.absent) && shape.time == time;
-        if let Some(found) = known.shapes.iter().position(is_of) {
-            let id = known.shapes[found].id;
-            known.shapes.swap(found, found.saturating_sub(1));
-            return id;
-        }
-        self.find_shape(names, row, time)
+    fn find(&mut self, form: &Arc<Form>) -> usize {
+        let Some(found) = self.known.iter().position(|known| Arc::ptr_eq(&known.form, form)) else {
+            return self.add(form);
+        };
+        let at = found.saturating_sub(1);
+        self.known.swap(found, at);
+        at
     }
 
     #[cold]
-    fn find_shape(&mut self, names: &Names, row: &Row<'_>, time: Option<Spelling>) -> Option<u32> {
-        self.shapes.begin();
-        for (i, value) in row.form.values.iter().enumerate() {
-            if !value.is_cut || row.present >> i & 1 == 0 {
-                continue;
-            }
-            let Place { start, end, .. } = *row.places.get(i)?;
-            let (column, spelling) = match (value.holds, time) {
-                (Holds::Time, Some(spelling)) => (shapes::TIME, spelling),
-                (Holds::Time, None) => return None,
-                (Holds::Int, _) => (self.columns.of(names, value.name, Kind::Int)?, Spelling::Plain),
-                _ => (self.columns.of(names, value.name, Kind::Str)?, Spelling::Plain),
-            };
-            if !self.shapes.add(start, end, column, spelling) {
-                return None;
-            }
-        }
-        let id = self.shapes.find(&self.columns, row.text);
-        let known = &mut self.known.shapes;
-        known.truncate(SHAPES_MAX - 1);
-        known.push(KnownShape { present: row.present, absent: row.absent, time, id });
-        id
-    }
-}
-
-impl Known {
-    /// Rows of another form come.
-    #[cold]
-    fn begin(&mut self, form: &Arc<Form>) {
-        self.form = Some(Arc::clone(form));
-        self.shapes.clear();
-        self.columns.clear();
-        self.columns.resize(form.values.len(), UNKNOWN);
+    fn add(&mut self, form: &Arc<Form>) -> usize {
+        self.known.truncate(FORMS_MAX - 1);
+        let column = |value: &FormValue| {
+            let column = if value.holds == Holds::Time { shapes::TIME } else { UNKNOWN };
+            (column, value.holds)
+        };
+        let columns = form.values.iter().map(column).collect();
+        self.known.push(Known { form: Arc::clone(form), columns, shapes: Vec::new() });
+        self.known.len() - 1
     }
 
     fn remember_route(&mut self, path: Option<u16>, route: Option<u16>) {
@@ -205,6 +81,144 @@ impl Known {
             self.routes.resize(path + 1, 0);
         }
         self.routes[path] = u32::from(route) + 1;
+    }
+}
+
+impl BlockBuilder {
+    /// Sets what a row of a form has. The number of its shape, if it has one.
+    #[inline]
+    pub(super) fn push_row(
+        &mut self,
+        names: &Names,
+        (form, row): (&Arc<Form>, &Row),
+        raw: &[u8],
+        is_own_time: bool,
+        extra: &mut Extra,
+    ) -> Option<u32> {
+        let known = self.forms.find(form);
+        let rebuildable = self.push_values(names, known, row, raw, extra) && is_own_time;
+        self.hold(names, form.constants(), extra);
+        if rebuildable { self.shape_of(known, row, raw) } else { None }
+    }
+
+    /// Sets the values in their columns. Whether all that was cut from the line has one, and prints as it stands there.
+    #[inline(always)]
+    fn push_values(&mut self, names: &Names, known: usize, row: &Row, raw: &[u8], extra: &mut Extra) -> bool {
+        let at = self.times.len();
+        let (mut rebuildable, mut path) = (true, None);
+        let Known { form, columns: known, .. } = &mut self.forms.known[known];
+        for (i, (column, holds)) in known.iter_mut().enumerate() {
+            let Some(place) = row.places.get(i) else { break };
+            let Some(written) = raw.get(place.start as usize..place.end as usize) else { continue };
+            if *column == UNKNOWN {
+                let Some(value) = form.values.get(i) else { continue };
+                let cell = cell_of(*holds, place, written);
+                *column = column_of(&mut self.columns, names, value);
+                if *column == UNKNOWN {
+                    push_extra(&mut self.extra_fields, names, value.name, cell, extra.get_or_insert_default());
+                    rebuildable &= !value.is_cut;
+                    continue;
+                }
+            }
+            rebuildable &= match holds {
+                Holds::Time => continue,
+                Holds::Text => self.columns.set_text(*column, at, written),
+                Holds::Int => self.columns.set_int(*column, at, place.bits as i64),
+                Holds::Path => {
+                    path = Some((written, self.columns.set_numbered(*column, at, written)));
+                    true
+                }
+                Holds::Float | Holds::Bool => {
+                    let cell = cell_of(*holds, place, written);
+                    let spelling = form.values.get(i).map_or(Spelling::Plain, |value| value.spelling);
+                    self.columns.set(*column, at, cell) && spell::is_spelled(cell, spelling, written, &mut self.printed)
+                }
+            };
+        }
+        if let Some(path) = path {
+            self.push_route(names, path);
+        }
+        rebuildable
+    }
+
+    /// Sets the route of a path that has this number.
+    #[inline(always)]
+    fn push_route(&mut self, names: &Names, (path, number): (&[u8], Option<u16>)) {
+        let known = number.and_then(|number| self.forms.routes.get(usize::from(number))).copied().unwrap_or(0);
+        if let Some(route) = known.checked_sub(1)
+            && let Some(column) = self.columns.of(names, NameId::ROUTE, Kind::Str)
+            && self.columns.set_number(column, self.times.len(), route as u16)
+        {
+            return;
+        }
+        self.make_route(names, path, number);
+    }
+
+    #[inline(never)]
+    fn make_route(&mut self, names: &Names, path: &[u8], number: Option<u16>) {
+        let mut made = std::mem::take(&mut self.forms.made);
+        if let Some(route) = route_of(path, &mut made)
+            && let Some(column) = self.columns.of(names, NameId::ROUTE, Kind::Str)
+        {
+            let route = self.columns.set_numbered(column, self.times.len(), route);
+            self.forms.remember_route(number, route);
+        }
+        self.forms.made = made;
+    }
+
+    /// The number of the shape of a row whose values are in their columns.
+    #[inline]
+    fn shape_of(&mut self, known: usize, row: &Row, raw: &[u8]) -> Option<u32> {
+        let shapes = &mut self.forms.known[known].shapes;
+        let is_of = |shape: &KnownShape| shape.literals == row.literals && shape.time == row.time;
+        if let Some(found) = shapes.iter().position(is_of) {
+            let id = shapes[found].id;
+            shapes.swap(found, found.saturating_sub(1));
+            return id;
+        }
+        self.find_shape(known, row, raw)
+    }
+
+    #[cold]
+    fn find_shape(&mut self, known: usize, row: &Row, raw: &[u8]) -> Option<u32> {
+        self.shapes.begin();
+        let Known { form, columns, shapes } = &mut self.forms.known[known];
+        for (place, (value, (column, holds))) in row.places.iter().zip(form.values.iter().zip(columns)) {
+            if !value.is_cut || place.start > place.end {
+                continue;
+            }
+            let spelling = if *holds == Holds::Time { row.time? } else { value.spelling };
+            if !self.shapes.add(place.start, place.end, *column, spelling) {
+                return None;
+            }
+        }
+        let id = self.shapes.find(&self.columns, raw);
+        shapes.truncate(SHAPES_MAX - 1);
+        shapes.push(KnownShape { literals: row.literals, time: row.time, id });
+        id
+    }
+}
+
+/// The column of a value, or [`UNKNOWN`] where it has to go into `_extra`.
+#[cold]
+fn column_of(columns: &mut Columns, names: &Names, value: &FormValue) -> u16 {
+    let kind = match value.holds {
+        Holds::Int => Kind::Int,
+        Holds::Float => Kind::Float,
+        Holds::Bool => Kind::Bool,
+        Holds::Time | Holds::Text | Holds::Path => Kind::Str,
+    };
+    columns.of(names, value.name, kind).unwrap_or(UNKNOWN)
+}
+
+/// A value as its column takes it.
+#[inline]
+fn cell_of<'a>(holds: Holds, place: &Place, written: &'a [u8]) -> Cell<'a> {
+    match holds {
+        Holds::Int => Cell::Int(place.bits as i64),
+        Holds::Float => Cell::Float(f64::from_bits(place.bits)),
+        Holds::Bool => Cell::Bool(place.bits != 0),
+        Holds::Time | Holds::Text | Holds::Path => Cell::Str(std::str::from_utf8(written).unwrap_or_default()),
     }
 }
 

@@ -34,34 +34,93 @@ fn long_lists_are_sorted_by_digits_and_find_every_term() {
     }
 }
 
-/// With no more entries than a group has, the forms differ in what is before them only.
+/// A list of one group of terms, each in one block, as it was written in an older form.
+fn old_list(marker: u32, entries: &mut [u64], blocks: u64) -> Vec<u8> {
+    entries.sort_unstable();
+    let hash_bits = hash_bits_of(entries.len());
+    let hash = |entry: &u64| entry >> (64 - hash_bits);
+    let (first, delta_k) = (hash(&entries[0]), rice_parameter((1 << hash_bits) / entries.len() as u64));
+    let mut body = BitWriter::default();
+    let mut last = first;
+    for entry in &*entries {
+        let delta = hash(entry) - std::mem::replace(&mut last, hash(entry));
+        body.put_rice(delta, delta_k);
+        body.put(1, 1);
+        body.put(block_of(entry), old::number_bits(blocks));
+    }
+    let body = body.finish();
+    let mut list = marker.to_le_bytes().to_vec();
+    list.extend([hash_bits as u8, delta_k as u8]);
+    for number in [entries.len() as u32, 1, blocks as u32] {
+        list.extend_from_slice(&number.to_le_bytes());
+    }
+    let mut table = Vec::new();
+    SKIP.put(first, 0, &mut table);
+    if marker != MARKER_GROUPS {
+        table.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+        let sum = head_sum(&list, &table);
+        list.extend_from_slice(&sum.to_le_bytes());
+    }
+    [list, table, body].concat()
+}
+
 #[test]
-fn lists_of_the_second_and_third_form_are_read() {
+fn lists_of_older_forms_are_read() {
     let mut entries: Vec<u64> = (0..100u32).map(|i| entry(format!("term{i}").as_bytes(), i % 7)).collect();
-    let now = encode(&mut entries);
-    let body_at = HEADER_BYTES + PAGE_HEAD_BYTES;
-    let mut before = MARKER_GROUPS.to_le_bytes().to_vec();
-    before.extend_from_slice(&now[4..GROUPS_HEADER_BYTES]);
-    before.extend_from_slice(&now[HEADER_BYTES..HEADER_BYTES + SKIP_BYTES]);
-    before.extend_from_slice(&now[body_at..]);
-    // A page of one group has nothing before it.
-    let mut third = now.clone();
-    third[..4].copy_from_slice(&MARKER_PAGES.to_le_bytes());
-    let sum = head_sum(&third[..HEADER_BYTES - 4], &third[HEADER_BYTES..body_at]);
-    third[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
-    let list = HashList::open(third.clone().into(), third.len() as u64).expect("a list");
-    let read = |span: Range<u64>| Ok::<_, ()>(Bytes::copy_from_slice(&third[span.start as usize..span.end as usize]));
-    let mut found = [false; 7];
-    assert_eq!(list.find(b"term9", &mut found, read), Ok(Some(())));
-    assert!(found[2]);
-    assert_eq!(HashList::needs(&before), Some(Needs::All));
-    let total = before.len() as u64;
-    let list = HashList::open(before.into(), total).expect("a list");
-    for i in 0..100 {
-        let mut found = [false; 7];
-        let nothing = |_| Err::<Bytes, &str>("it is in memory");
-        assert_eq!(list.find(format!("term{i}").as_bytes(), &mut found, nothing), Ok(Some(())));
-        assert!(found[i % 7]);
+    for marker in [MARKER_GROUPS, MARKER_PAGES, MARKER_PARTED_PAGES] {
+        let bytes = Bytes::from(old_list(marker, &mut entries, 7));
+        let in_memory = marker == MARKER_GROUPS;
+        assert_eq!(HashList::needs(&bytes) == Some(Needs::All), in_memory);
+        let list = HashList::open(bytes.clone(), bytes.len() as u64).expect("a list");
+        for i in 0..100 {
+            let mut found = [false; 7];
+            let read = |span: Range<u64>| {
+                (!in_memory).then(|| bytes.slice(span.start as usize..span.end as usize)).ok_or("it is in memory")
+            };
+            assert_eq!(list.find(format!("term{i}").as_bytes(), &mut found, read), Ok(Some(())));
+            assert!(found[i % 7]);
+        }
+    }
+}
+
+#[test]
+fn a_list_says_its_blocks_in_few_bits() {
+    let term = |i: u32| format!("term{i}").into_bytes();
+    let alone: Vec<u64> = (0..40_000u32).map(|i| entry(&term(i), i % 65)).collect();
+    let several: Vec<u64> =
+        (0..5_000u32).flat_map(|i| (0..70).step_by(9).map(move |b| entry(&term(i), b + i % 7))).collect();
+    let bits = |entries: &[u64], terms: u64| encode(&mut entries.to_vec()).len() as u64 * 80 / terms;
+    expect_test::expect!["(166, 535)"].assert_eq(&format!("{:?}", (bits(&alone, 40_000), bits(&several, 5_000))));
+}
+
+proptest! {
+    #[test]
+    fn several_blocks_come_back(blocks in prop::collection::btree_set(0u64..150, 1..150), noise in any::<[u8; 16]>()) {
+        let list: Vec<u64> = blocks.into_iter().collect();
+        for counts in [1, 2, 40] {
+            let code = BlockCode::new(150, counts).expect("a code");
+            let mut body = BitWriter::default();
+            code.put(&mut body, (3, 1), &list);
+            let body = body.finish();
+            let mut input = BitReader::new(&body);
+            let (delta, told) = code.take(&mut input, 1).expect("an entry");
+            prop_assert_eq!(delta, 3);
+            let mut found = Vec::new();
+            match told {
+                Told::One(block) => found.push(block),
+                Told::Several(count) => {
+                    code.take_several(&mut input, count, &mut |block| found.push(block)).expect("blocks");
+                }
+            }
+            prop_assert_eq!(&found, &list);
+            let mut input = BitReader::new(&noise);
+            while let Some((_, told)) = code.take(&mut input, 1) {
+                if let Told::Several(count) = told
+                    && code.take_several(&mut input, count, &mut |block| assert!(block < 150)).is_none() {
+                    break;
+                }
+            }
+        }
     }
 }
 
@@ -102,7 +161,7 @@ proptest! {
             prop_assert!(damaged && !found[*block as usize]);
         }
         let total = noise.len() as u64;
-        for marker in [MARKER_PARTED_PAGES, MARKER_PAGES, MARKER_GROUPS, 1] {
+        for marker in [MARKER_BELOW, MARKER_PARTED_PAGES, MARKER_PAGES, MARKER_GROUPS, 1] {
             let bytes = [&marker.to_le_bytes()[..], &noise].concat();
             if let Some(list) = HashList::open(bytes.into(), total) {
                 let _ = list.find(b"term1", &mut [false; 20], torn);

@@ -14,7 +14,7 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 
 use super::bounds::{extremes, rank, rank_integer, word};
-use super::compressor::Compressor;
+use super::compressor::{Compressor, Habit};
 use super::dictionary::{Dictionary, Order};
 use super::encode;
 use super::page::{PageSizes, put_header, put_levels};
@@ -34,17 +34,26 @@ pub(super) struct Scratch {
     body: Vec<u8>,
     /// Where in the body something of another kind begins.
     cuts: Vec<usize>,
+    /// Where texts begin that are to be compared with one another; `words` are their lengths.
+    texts_at: Option<usize>,
     words: Vec<u64>,
 }
 
 impl Scratch {
     pub(super) fn new() -> Result<Scratch, ParquetError> {
-        Ok(Scratch { compressor: Compressor::new()?, body: Vec::new(), cuts: Vec::new(), words: Vec::new() })
+        Ok(Scratch {
+            compressor: Compressor::new()?,
+            body: Vec::new(),
+            cuts: Vec::new(),
+            texts_at: None,
+            words: Vec::new(),
+        })
     }
 
     fn begin(&mut self) {
         self.body.clear();
         self.cuts.clear();
+        self.texts_at = None;
     }
 
     /// The body as it is stored.
@@ -52,7 +61,31 @@ impl Scratch {
         if !compressed {
             return Ok(&self.body);
         }
+        if let Some(texts_at) = self.texts_at {
+            let lengths = self.words.iter().map(|length| *length as usize);
+            return Ok(self.compressor.compress_texts(&self.body, texts_at, lengths)?);
+        }
         Ok(self.compressor.compress(&self.body, &self.cuts)?)
+    }
+
+    /// The same of a page of numbers.
+    fn stored_numbers(&mut self, compressed: bool, habit: &mut Habit) -> Result<&[u8], ParquetError> {
+        if !compressed {
+            return Ok(&self.body);
+        }
+        Ok(self.compressor.compress_numbers(&self.body, habit)?)
+    }
+
+    /// The same of the texts of a dictionary.
+    fn stored_dictionary(
+        &mut self,
+        compressed: bool,
+        lengths: impl Iterator<Item = usize>,
+    ) -> Result<&[u8], ParquetError> {
+        if !compressed {
+            return Ok(&self.body);
+        }
+        Ok(self.compressor.compress_dictionary(&self.body, lengths)?)
     }
 }
 
@@ -151,6 +184,7 @@ pub(super) struct Chunk {
     /// Whether values are still numbered, and whether any page has numbers.
     numbering: bool,
     has_numbers: bool,
+    habit: Habit,
     /// Of the last block, for the rows that have a value.
     pub(super) numbers: Vec<u32>,
     /// Each of these once and in how many rows it stands, if that was counted.
@@ -182,6 +216,7 @@ impl Chunk {
             table: Table::default(),
             numbering: false,
             has_numbers: false,
+            habit: Habit::default(),
             numbers: Vec::new(),
             occurring: Vec::new(),
             held: Vec::new(),
@@ -299,8 +334,10 @@ impl Chunk {
         if self.held.is_empty() {
             return Ok(());
         }
-        let order = self.dictionary.order();
-        let width = encode::width_of((self.dictionary.len() as u32).saturating_sub(1));
+        let mut counts = vec![0; self.dictionary.len()];
+        self.held.iter().flat_map(|held| &held.numbers).for_each(|number| counts[*number as usize] += 1);
+        let order = self.dictionary.order(&counts);
+        let width = encode::dictionary_width(self.dictionary.len());
         for Held { levels, mut numbers, rows } in std::mem::take(&mut self.held) {
             scratch.begin();
             scratch.body.extend_from_slice(&levels);
@@ -332,7 +369,7 @@ impl Chunk {
             put_levels(nulls, rows.clone(), present, &mut scratch.body);
         }
         let encoding = if self.numbering && !self.numbers.is_empty() {
-            let width = encode::width_of(self.dictionary.len() as u32 - 1);
+            let width = encode::dictionary_width(self.dictionary.len());
             scratch.body.push(width as u8);
             encode::hybrid(&self.numbers, width, &mut scratch.body);
             self.has_numbers = true;
@@ -358,7 +395,10 @@ impl Chunk {
             self.encodings.push(encoding);
         }
         let uncompressed = scratch.body.len();
-        let stored = scratch.stored(self.plan.compressed)?;
+        let stored = match encoding {
+            Encoding::RLE_DICTIONARY => scratch.stored_numbers(self.plan.compressed, &mut self.habit)?,
+            _ => scratch.stored(self.plan.compressed)?,
+        };
         let at = self.pages.len();
         put_header(&mut self.pages, &PageSizes { uncompressed, stored: stored.len(), values: rows }, Some(encoding));
         self.uncompressed_bytes += self.pages.len() - at + uncompressed;
@@ -377,12 +417,13 @@ impl Chunk {
         rows: Range<usize>,
         scratch: &mut Scratch,
     ) -> Encoding {
-        let Scratch { body, cuts, words, .. } = scratch;
+        let Scratch { body, cuts, words, texts_at: place, .. } = scratch;
         words.clear();
         match (cells, self.plan.plain) {
             (Cells::Texts(offsets, data), Plain::Lengths) => {
                 let (texts_at, fronts) = put_lengths((offsets, data), nulls, rows, words, body);
                 cuts.push(texts_at);
+                *place = self.plan.alike.then_some(texts_at);
                 if fronts { Encoding::DELTA_BYTE_ARRAY } else { Encoding::DELTA_LENGTH_BYTE_ARRAY }
             }
             (Cells::Texts(offsets, data), _) => {
@@ -480,7 +521,10 @@ impl Chunk {
                 }
             }
             let uncompressed = scratch.body.len();
-            let stored = scratch.stored(self.plan.compressed)?;
+            let stored = match &self.order {
+                Some(order) => scratch.stored_dictionary(self.plan.compressed, self.dictionary.lengths(order))?,
+                None => scratch.stored(self.plan.compressed)?,
+            };
             let sizes = PageSizes { uncompressed, stored: stored.len(), values: self.dictionary.len() };
             put_header(&mut bytes, &sizes, None);
             self.uncompressed_bytes += bytes.len() + uncompressed;

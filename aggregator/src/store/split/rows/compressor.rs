@@ -8,7 +8,7 @@ use std::io;
 
 use zstd::zstd_safe::{CParameter, InBuffer, OutBuffer, compress_bound, get_error_name, zstd_sys::ZSTD_EndDirective};
 
-use super::ZSTD_LEVEL;
+use super::{ZSTD_LEVEL, frame};
 
 /// A shorter page is one part: a code of its own costs some ten bytes.
 const PARTED_BYTES_MIN: usize = 4096;
@@ -21,15 +21,34 @@ const SMALL_MATCH_BYTES: u32 = 6;
 /// What a further part adds to a frame at the most.
 const PART_BYTES_MAX: usize = 16;
 
-/// A compressor and its buffer.
+/// A shorter page of numbers is left to the library.
+const LITERALS_BYTES_MIN: usize = 256;
+
+/// Of a column both ways are tried with one page in so many.
+const TRIED_ONE_IN: u32 = 16;
+
+/// Texts in order that become one in so many bytes are alike: the library is not tried.
+const ALIKE_ONE_IN: usize = 3;
+
+/// How the numbers of a column are compressed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Habit {
+    pages: u32,
+    /// As literals alone.
+    literals: bool,
+}
+
+/// A compressor and its buffers.
 pub(in crate::store::split) struct Compressor {
     zstd: zstd::bulk::Compressor<'static>,
     packed: Vec<u8>,
+    /// What is made here.
+    made: Vec<u8>,
 }
 
 impl Compressor {
     pub(in crate::store::split) fn new() -> io::Result<Compressor> {
-        Ok(Compressor { zstd: zstd::bulk::Compressor::new(ZSTD_LEVEL)?, packed: Vec::new() })
+        Ok(Compressor { zstd: zstd::bulk::Compressor::new(ZSTD_LEVEL)?, packed: Vec::new(), made: Vec::new() })
     }
 
     /// One frame of the bytes, whose parts end at `cuts` and at the end.
@@ -57,6 +76,75 @@ impl Compressor {
             from = to;
         }
         Ok(&self.packed)
+    }
+
+    /// The same of bytes that end with texts of these lengths, which are compared with one another ([`frame`]). `None` where
+    /// that is not possible.
+    fn compress_alike(
+        &mut self,
+        bytes: &[u8],
+        texts_at: usize,
+        lengths: impl Iterator<Item = usize>,
+    ) -> io::Result<Option<()>> {
+        self.made.clear();
+        if bytes.len() < PARTED_BYTES_MIN {
+            return Ok(None);
+        }
+        let mut before = None;
+        if texts_at > 0 {
+            self.compress(&bytes[..texts_at], &[])?;
+            before = Some(&*self.packed);
+        }
+        let made = frame::put_texts(bytes, texts_at, lengths, before, &mut self.made);
+        debug_assert!(
+            made.is_none() || zstd::bulk::decompress(&self.made, bytes.len()).is_ok_and(|back| back == bytes)
+        );
+        Ok(made)
+    }
+
+    /// One frame of bytes that end with texts of these lengths.
+    pub(in crate::store::split) fn compress_texts(
+        &mut self,
+        bytes: &[u8],
+        texts_at: usize,
+        lengths: impl Iterator<Item = usize>,
+    ) -> io::Result<&[u8]> {
+        match self.compress_alike(bytes, texts_at, lengths)? {
+            Some(()) => Ok(&self.made),
+            None => self.compress(bytes, &[texts_at]),
+        }
+    }
+
+    /// One frame of a page of numbers: as the library makes it, or without a look for what comes again.
+    pub(super) fn compress_numbers(&mut self, bytes: &[u8], habit: &mut Habit) -> io::Result<&[u8]> {
+        if bytes.len() < LITERALS_BYTES_MIN {
+            return self.compress(bytes, &[]);
+        }
+        let tried = habit.pages.is_multiple_of(TRIED_ONE_IN);
+        habit.pages = habit.pages.wrapping_add(1);
+        self.made.clear();
+        let made = (tried || habit.literals) && frame::put_literals(bytes, &mut self.made).is_some();
+        if tried || !made {
+            self.compress(bytes, &[])?;
+        }
+        if tried {
+            habit.literals = made && self.made.len() < self.packed.len();
+        }
+        Ok(if made && habit.literals { &self.made } else { &self.packed })
+    }
+
+    /// One frame of the texts of a dictionary, each behind its length.
+    pub(in crate::store::split) fn compress_dictionary(
+        &mut self,
+        bytes: &[u8],
+        lengths: impl Iterator<Item = usize>,
+    ) -> io::Result<&[u8]> {
+        let made = self.compress_alike(bytes, 0, lengths)?.is_some();
+        if made && self.made.len() * ALIKE_ONE_IN <= bytes.len() {
+            return Ok(&self.made);
+        }
+        self.compress(bytes, &[])?;
+        Ok(if made && self.made.len() < self.packed.len() { &self.made } else { &self.packed })
     }
 }
 

@@ -10,6 +10,9 @@ const SMALL_WORDS: u64 = 4096;
 /// Texts that are looked for together: what is read of them finds a place in the smallest cache.
 const NUMBERED_AT_ONCE: usize = 128;
 
+/// A text that one row in so many has is frequent.
+const FREQUENT_ONE_IN: u64 = 128;
+
 /// Slots of a table that is kept for the next row group.
 const SLOTS_KEPT_MAX: usize = 1 << 16;
 
@@ -81,9 +84,10 @@ impl Dictionary {
         self.words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()[..word_bytes]));
     }
 
-    /// The texts by what follows what all of them begin with, as far as one look sees: sixteen bytes where there are
-    /// few different ones, else twelve.
-    pub(super) fn order(&self) -> Order {
+    /// First the texts that stand in many of the rows, of which `counts` tells how many each number has: their numbers share
+    /// a byte, which is common then. Behind them the others by what follows what all texts begin with, as far as one look
+    /// sees: up to nineteen bytes where there are few different ones, else twelve.
+    pub(super) fn order(&self, counts: &[u32]) -> Order {
         let text = |number| self.text(number);
         let front = super::encode::common_front((0..self.len() as u32).map(text));
         let mut ranks = [0u8; 256];
@@ -92,11 +96,15 @@ impl Dictionary {
         }
         let different = ranks.iter().filter(|there| **there == 1).count();
         // The end of a text comes before all that may follow.
-        let (bits, seen) = if different < 64 { (6, 16) } else { (8, 12) };
+        let (bits, seen) = match different {
+            0..32 => (5, 19),
+            32..64 => (6, 16),
+            _ => (8, 12),
+        };
         let mut rank = 0;
         for (byte, place) in ranks.iter_mut().enumerate() {
-            rank += u8::from(bits == 6 && *place == 1);
-            *place = if bits == 6 { rank } else { byte as u8 };
+            rank += u8::from(bits < 8 && *place == 1);
+            *place = if bits < 8 { rank } else { byte as u8 };
         }
         let key = |number: u32| {
             let text = &text(number)[front..];
@@ -106,7 +114,14 @@ impl Dictionary {
         };
         let mut keys: Vec<u128> = (0..self.len() as u32).map(key).collect();
         keys.sort_unstable();
-        let numbers: Vec<u32> = keys.into_iter().map(|key| key as u32).collect();
+        let rows: u64 = counts.iter().map(|count| u64::from(*count)).sum();
+        let is_frequent = |number: u32| {
+            counts.get(number as usize).is_some_and(|count| u64::from(*count) * FREQUENT_ONE_IN >= rows.max(1))
+        };
+        let (mut numbers, others): (Vec<u32>, Vec<u32>) =
+            keys.into_iter().map(|key| key as u32).partition(|number| is_frequent(*number));
+        numbers.sort_by_key(|number| std::cmp::Reverse(counts.get(*number as usize).copied()));
+        numbers.extend(others);
         let mut places = vec![0; numbers.len()];
         (0..).zip(&numbers).for_each(|(place, number)| places[*number as usize] = place);
         Order { numbers, places }
@@ -120,6 +135,12 @@ impl Dictionary {
                 &self.values[self.starts[*number as usize] as usize..self.starts[*number as usize + 1] as usize],
             );
         }
+    }
+
+    /// How many bytes each text has in [`Dictionary::put_texts`].
+    pub(super) fn lengths(&self, order: &Order) -> impl Iterator<Item = usize> {
+        let starts = |number: u32| (self.starts[number as usize], self.starts[number as usize + 1]);
+        order.numbers.iter().map(move |number| starts(*number)).map(|(from, to)| (to - from) as usize)
     }
 
     /// Forgets all values.

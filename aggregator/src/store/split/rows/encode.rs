@@ -7,11 +7,25 @@ use logweir_proto::varint;
 const DELTA_BLOCK: usize = 256;
 const DELTA_PART: usize = 64;
 
-/// Equal numbers that are worth a run.
+/// Equal numbers that are looked for.
 const RUN_MIN: usize = 8;
+
+/// A run is worth so many bits: its head, its number and the head of what follows are no bytes like the others around
+/// them, so they cost more than the equal bytes that they stand for.
+const RUN_BITS_MIN: usize = 128;
 
 /// Eight numbers of so many bits fill sixteen bytes.
 const EIGHTS_WIDTH_MAX: u32 = 16;
+
+/// Bits of the numbers of a dictionary with so many values. Numbers that do not lie across bytes are compressed better:
+/// a byte of several of them is common or rare as these are.
+pub(super) fn dictionary_width(values: usize) -> u32 {
+    match width_of((values as u32).saturating_sub(1)) {
+        3 => 4,
+        5..=7 => 8,
+        width => width,
+    }
+}
 
 /// Bits that numbers up to this one take.
 pub(super) fn width_of(most: u32) -> u32 {
@@ -30,6 +44,7 @@ pub(super) fn bits(bits: &BooleanBuffer, out: &mut Vec<u8>) {
 /// Numbers of `width` bits, in runs of one number and runs of packed ones.
 pub(super) fn hybrid(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
     let (mut packed_from, mut at) = (0, 0);
+    let run_min = RUN_MIN.max(RUN_BITS_MIN / width.max(1) as usize);
     while let Some(within) = run_within(&numbers[at..]) {
         let within = at + within;
         let number = numbers[within];
@@ -37,7 +52,7 @@ pub(super) fn hybrid(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
         at = within + numbers[within..].iter().take_while(|after| **after == number).count();
         // Packed numbers come in eights: a run gives them what they lack.
         let fill = (from - packed_from).wrapping_neg() % 8;
-        if at - from >= fill + RUN_MIN {
+        if at - from >= fill + run_min {
             pack_run(&numbers[packed_from..from + fill], width, out);
             varint::put(out, ((at - from - fill) as u64) << 1);
             out.extend_from_slice(&number.to_le_bytes()[..width.div_ceil(8) as usize]);

@@ -14,12 +14,13 @@ use super::*;
 
 fn plan() -> impl Strategy<Value = Plan> {
     let plain = prop::sample::select(vec![Plain::Bytes, Plain::Lengths, Plain::Deltas, Plain::Streams]);
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (flags, plain).prop_map(|((dictionary, ordered, compressed, bounds), plain)| Plan {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (flags, plain).prop_map(|((dictionary, ordered, compressed, alike, bounds), plain)| Plan {
         dictionary,
         ordered,
         plain,
         compressed,
+        alike,
         bounds,
     })
 }
@@ -132,7 +133,8 @@ fn a_dictionary_that_grows_too_large_serves_the_blocks_before() {
     };
     let blocks = [block(0, 1), block(0, 0), block(5000, 1), block(0, 0)];
     for ordered in [false, true] {
-        let plan = Plan { dictionary: true, ordered, plain: Plain::Bytes, compressed: true, bounds: false };
+        let plan =
+            Plan { dictionary: true, ordered, plain: Plain::Bytes, compressed: true, alike: true, bounds: false };
         let bytes = write(&blocks[0].schema(), &[plan], &blocks, 1 << 20);
         let all = concat_batches(&blocks[0].schema(), &blocks).unwrap();
         assert_eq!(concat_batches(&all.schema(), &read(&bytes)).unwrap(), all);
@@ -157,7 +159,14 @@ fn bounds_are_the_least_and_the_greatest_value() {
         ("f", Arc::new(Float64Array::from(vec![0.0, -0.0, -2.5]))),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let plan = Plan { dictionary: false, ordered: false, plain: Plain::Streams, compressed: false, bounds: true };
+    let plan = Plan {
+        dictionary: false,
+        ordered: false,
+        plain: Plain::Streams,
+        compressed: false,
+        alike: false,
+        bounds: true,
+    };
     let bytes = write(&batch.schema(), &[plan; 3], std::slice::from_ref(&batch), 10);
     let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
     let found: Vec<_> = metadata.row_group(0).columns().iter().map(|column| column.statistics().cloned()).collect();

@@ -56,13 +56,9 @@ impl Both {
             |told: Option<i64>| told.filter(|time_ns| *time_ns <= latest_ns).unwrap_or(RECEIVED_NS + seq as i64);
         long.parse(names, input, &mut self.line);
         builder.push(names, &self.line, text, believed(self.line.time_ns), seq);
-        if let Some(row) = short.row(&input) {
-            short_builder.push_row(short_names, &row, believed(row.time.map(|(time_ns, _)| time_ns)), seq);
-            self.rows += 1;
-        } else {
-            short.parse(short_names, input, &mut self.line);
-            short_builder.push(short_names, &self.line, text, believed(self.line.time_ns), seq);
-        }
+        short.read(short_names, input, None, &mut self.line);
+        short_builder.push(short_names, &self.line, text, believed(self.line.time_ns), seq);
+        self.rows += usize::from(self.line.row().is_some());
         self.lines.push(text.to_vec());
     }
 
