@@ -21,7 +21,7 @@ drill:
 fuzz:
 	@deploy/dev/fuzz.sh $(ARGS)
 
-# The engine against a naive one, for hours: make model ARGS=100000; the 24 days: make days; each step of the store: make faults
+# The engine against a naive one, for hours: make model ARGS=200000; the 24 days: make days; each step of the store: make faults
 model:
 	@deploy/dev/model.sh storm $(ARGS)
 days:

@@ -14,7 +14,7 @@ cd "$(dirname "$0")/../.."
 
 what=${1:-storm}
 case $what in
-  storm) cases=100000 tests=(search::tests::storm search::tests::pages) ;;
+  storm) cases=200000 tests=(search::tests::storm search::tests::pages) ;;
   days) cases=25600 tests=(search::tests::days) ;;
   faults) cases=1000000 tests=(pipeline::walk) ;;
   *) echo "usage: $0 storm|days|faults [CASES]" >&2; exit 2 ;;
