@@ -261,7 +261,7 @@ time_intervals:
         # not mapped: am.yml:22: 'channel' has no equivalent: what messages say is made here, and a webhook of Slack knows its channel
         # not mapped: am.yml:22: 'title' has no equivalent: what messages say is made here, and a webhook of Slack knows its channel
         # not mapped: am.yml:25: a secret stands in the file: put it into secrets/pager-pagerduty-25 beside the new one
-        # not mapped: am.yml:26: 'max_alerts' has no equivalent: what messages say is made here, and a webhook of Slack knows its channel
+        # not mapped: am.yml:26: 'max_alerts' has no equivalent: what messages say is made here
         # not mapped: am.yml:28: 'opsgenie_configs' has no equivalent: a webhook may take its place
         # not mapped: am.yml:9: 'templates' has no equivalent: what messages say is made here
         version: 1
