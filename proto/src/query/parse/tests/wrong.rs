@@ -47,7 +47,7 @@ fn mistakes_are_named_where_they_are() {
         "status>=5xx",
         "client_ip:10.0.0.0/33",
         "client_ip:::/129",
-        "level>=eror",
+        "level>=errro",
         "level:banana",
         "f:~\"x\"",
         "f:~x",
@@ -250,8 +250,8 @@ fn mistakes_are_named_where_they_are() {
             11+11: a network of this kind has a prefix of 0 to 32
         client_ip:::/129
             11+6: a network of this kind has a prefix of 0 to 128
-        level>=eror
-            8+4: no such level 'eror' (did you mean 'error'?)
+        level>=errro
+            8+5: no such level 'errro' (did you mean 'error'?)
         level:banana
             7+6: no such level 'banana' (levels are trace, debug, info, warn, error, fatal)
         f:~"x"
