@@ -5,7 +5,7 @@
 //! table of the hash list is here, and of the list itself one page is read.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use logweir_runtime::open_files;
 
@@ -184,19 +184,18 @@ fn places(term: &[u8], bits: u64) -> impl Iterator<Item = u64> {
     })
 }
 
-/// The gates of splits by their names. Two generations stand for the order of use.
+/// The gates of splits by their names.
 #[derive(Debug)]
 pub struct Gates {
     bytes_max: u64,
     count_max: usize,
-    inner: Mutex<Generations>,
+    inner: Mutex<Held>,
 }
 
 #[derive(Debug, Default)]
-struct Generations {
-    young: HashMap<String, Arc<Gate>, Seeded>,
+struct Held {
+    gates: HashMap<String, Arc<Gate>, Seeded>,
     bytes: u64,
-    old: HashMap<String, Arc<Gate>, Seeded>,
 }
 
 impl Gates {
@@ -206,38 +205,37 @@ impl Gates {
     }
 
     pub fn get(&self, path: &str) -> Option<Arc<Gate>> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(gate) = inner.young.get(path) {
-            return Some(Arc::clone(gate));
-        }
-        let gate = inner.old.remove(path)?;
-        self.put(&mut inner, path, &gate);
-        Some(gate)
+        self.held().gates.get(path).map(Arc::clone)
     }
 
+    /// Keeps a gate, instead of any others where there is no room. A search for what is rare asks all gates in turn: with
+    /// the oldest one going first each would be gone just before it is asked again.
     pub fn insert(&self, path: &str, gate: &Arc<Gate>) {
-        self.put(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner), path, gate);
+        let mut held = self.held();
+        held.remove(path);
+        while held.bytes + gate.bytes() > self.bytes_max || held.gates.len() >= self.count_max {
+            let Some(any) = held.gates.keys().next().cloned() else { break };
+            held.remove(&any);
+        }
+        held.bytes += gate.bytes();
+        held.gates.insert(path.to_owned(), Arc::clone(gate));
     }
 
     /// Forgets a split that was removed.
     pub fn remove(&self, path: &str) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.old.remove(path);
-        if let Some(gate) = inner.young.remove(path) {
-            inner.bytes -= gate.bytes();
-        }
+        self.held().remove(path);
     }
 
-    fn put(&self, inner: &mut Generations, path: &str, gate: &Arc<Gate>) {
-        let bytes = gate.bytes();
-        if inner.bytes + bytes > self.bytes_max / 2 || inner.young.len() >= self.count_max / 2 {
-            inner.old = std::mem::take(&mut inner.young);
-            inner.bytes = 0;
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn remove(&mut self, path: &str) {
+        if let Some(gate) = self.gates.remove(path) {
+            self.bytes -= gate.bytes();
         }
-        if let Some(before) = inner.young.insert(path.to_owned(), Arc::clone(gate)) {
-            inner.bytes -= before.bytes();
-        }
-        inner.bytes += bytes;
     }
 }
 

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::cache::{SplitCache, SplitSegment};
 use super::columns::Columns;
 use super::footer::{Footer, SplitMeta, TRAILER_BYTES, Trailer, VERSION};
-use super::gate::Gate;
+use super::gate::{Gate, Gates};
 use super::hashes::{self, HashList};
 use super::indexer::{Indexer, Rows};
 use super::lexicon::Lexicon;
@@ -343,6 +343,31 @@ fn a_walk_in_passing_reads_the_same_and_leaves_the_cache_of_searches_alone() {
     assert!(another.is_open(), "the next walk finds what the last one opened");
     place.cache.remove(&file.meta.path);
     assert!(!own.in_passing().expect("a split is kept").is_open(), "a split that was removed is let go everywhere");
+}
+
+#[test]
+fn more_gates_than_there_is_room_for_are_asked_in_turn_and_most_are_still_there() {
+    let place = place();
+    let file = split_of(fixture::blocks(&[row(0, 0, "trace_id=a1 \"failed\"")], 100));
+    segment(&place, &file);
+    let gate = Arc::new(Gate::open(&place.objects, &file.meta.path).expect("a gate").expect("it is stored"));
+    let gates = Gates::new(256 << 10);
+    let path = |i: usize| format!("splits/{i}");
+    let held = |count: usize| (0..count).filter(|i| gates.get(&path(*i)).is_some()).count();
+    (0..5000).for_each(|i| gates.insert(&path(i), &gate));
+    let room = held(5000);
+    assert!((20..2000).contains(&room), "{room} gates");
+    (0..5000).for_each(|i| gates.remove(&path(i)));
+    let asked = room + room / 4;
+    let mut found = 0;
+    for i in (0..asked).cycle().take(4 * asked) {
+        match gates.get(&path(i)) {
+            Some(_) => found += 1,
+            None => gates.insert(&path(i), &gate),
+        }
+    }
+    assert_eq!(held(asked), room);
+    assert!(found > asked, "{found} of {asked} in three turns after the first");
 }
 
 #[test]
