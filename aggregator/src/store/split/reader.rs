@@ -33,7 +33,7 @@ use crate::store::block::{Block, BlockParts, Lines, pick};
 use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT};
 use crate::store::head::check_rows;
 use crate::store::objects::Objects;
-use crate::store::receipts::{self, Receipts};
+use crate::store::receipts::{self, RECEIPT_BYTES, Receipts};
 use crate::store::segment::{BLOCK_ROWS_MAX, Probe, Projection};
 use crate::store::skeleton::{self, Skeleton};
 
@@ -98,11 +98,15 @@ impl OpenSplit {
 
     /// What it may come to in memory when all of its parts are loaded, about.
     pub fn memory_bytes(&self) -> u64 {
-        let sections = &self.known.footer.sections;
-        let footer = TAIL_BYTES + self.known.footer.blocks.len() as u64 * 512 + 4096;
-        let parts = [sections.sums, sections.lexicon, sections.tally, sections.shapes, sections.receipts];
+        let Footer { sections, meta, blocks, .. } = &self.known.footer;
+        let footer = TAIL_BYTES + blocks.len() as u64 * 512 + 4096;
+        let parts = [sections.sums, sections.lexicon, sections.tally, sections.shapes];
+        // Steady receive times are far smaller as they are stored. How many there are is known by what they are of.
+        let records = meta.wal.1.saturating_sub(meta.wal.0).min(meta.rows);
+        let receipts = if sections.receipts.bytes == 0 { 0 } else { records.saturating_mul(RECEIPT_BYTES) };
         // Of the hash list its table: one part in three hundred.
         footer
+            + receipts
             + sections.hashes.bytes / 256
             + 5 * self.parquet_bytes.len() as u64
             + parts.iter().map(|section| section.bytes).sum::<u64>()
