@@ -495,7 +495,7 @@ impl OpenSplit {
     /// What is kept of it when it is open no more, where it does not store that itself.
     pub fn gate(&self) -> Result<Gate, String> {
         let terms = self.lexicon()?.filter().map_err(|error| error.to_string())?;
-        Ok(Gate::new(&self.known.footer, terms, self.hashes()?, self.rows.object_alone()))
+        Ok(Gate::new(&self.known.footer, terms, (*self.hashes()?).clone(), Arc::clone(self.rows.object())))
     }
 }
 

@@ -27,6 +27,22 @@ fn long_lists_find_every_term() {
     }
 }
 
+#[test]
+fn hashes_that_lie_unevenly_are_found() {
+    let hash = |i: u64| (i * i * i) << 25 | i % 7;
+    let mut entries: Vec<u64> = (0..8000).map(hash).collect();
+    let bytes = Bytes::from(encode(&mut entries));
+    let Some(Needs::Bytes(first)) = HashList::needs(&bytes) else { panic!("a list of pages") };
+    let list = HashList::open(bytes.slice(..first as usize), bytes.len() as u64).expect("a list");
+    assert!(list.table >= 3, "{} pages", list.table);
+    let read = |span: Range<u64>| Ok::<_, ()>(bytes.slice(span.start as usize..span.end as usize));
+    for i in 0..8000 {
+        assert_eq!(list.may_have(hash(i), 7, read), Ok(Some(true)), "{i}");
+    }
+    let beyond = (0..8000).filter(|i| list.may_have(u64::MAX - (i << 40), 7, read) != Ok(Some(false))).count();
+    assert!(beyond < 100, "{beyond}");
+}
+
 /// A list of one group of terms, each in one block, as it was written in an older form.
 fn old_list(marker: u32, entries: &mut [u64], blocks: u64) -> Vec<u8> {
     entries.sort_unstable();
@@ -72,6 +88,7 @@ fn lists_of_older_forms_are_read() {
             };
             assert_eq!(list.find(format!("term{i}").as_bytes(), &mut found, read), Ok(Some(())));
             assert!(found[i % 7]);
+            assert_eq!(list.may_have(hash64(format!("term{i}").as_bytes()), 7, read), Ok(Some(true)));
         }
     }
 }
@@ -106,12 +123,22 @@ proptest! {
                 }
             }
             prop_assert_eq!(&found, &list);
-            let mut input = BitReader::new(&noise);
+            let mut passing = BitReader::new(&body);
+            if let Some((_, Told::Several(count))) = code.take(&mut passing, 1) {
+                passing = code.behind_several(passing, count).expect("blocks");
+            }
+            prop_assert_eq!(passing.at(), input.at());
+            let (mut input, mut passing) = (BitReader::new(&noise), BitReader::new(&noise));
             while let Some((_, told)) = code.take(&mut input, 1) {
-                if let Told::Several(count) = told
-                    && code.take_several(&mut input, count, &mut |block| assert!(block < 150)).is_none() {
-                    break;
+                code.take(&mut passing, 1).expect("the same");
+                if let Told::Several(count) = told {
+                    let taken = code.take_several(&mut input, count, &mut |block| assert!(block < 150));
+                    let behind = code.behind_several(passing, count);
+                    prop_assert_eq!(behind.is_some(), taken.is_some());
+                    let Some(behind) = behind else { break };
+                    passing = behind;
                 }
+                prop_assert_eq!(passing.at(), input.at());
             }
         }
     }
@@ -139,6 +166,8 @@ proptest! {
             let want: Vec<bool> = (0..20).map(|block| terms.contains(&(term, block))).collect();
             // Short hashes find a block too many now and then, never one too few.
             prop_assert!(found.iter().zip(&want).all(|(found, want)| *found || !want), "term {}", term);
+            let may_have = list.may_have(hash64(format!("term{term}").as_bytes()), 20, read);
+            prop_assert_eq!(may_have, Ok(Some(found.contains(&true))), "term {}", term);
             more += found.iter().zip(&want).filter(|(found, want)| **found && !**want).count();
         }
         prop_assert!(more < 120, "{} blocks too many", more);
@@ -151,12 +180,14 @@ proptest! {
             let mut found = [false; 20];
             let damaged = list.find(format!("term{term}").as_bytes(), &mut found, torn) == Ok(None);
             prop_assert!(damaged && !found[*block as usize]);
+            prop_assert_eq!(list.may_have(hash64(format!("term{term}").as_bytes()), 20, torn), Ok(None));
         }
         let total = noise.len() as u64;
         for marker in [MARKER_BELOW, MARKER_PARTED_PAGES, MARKER_PAGES, MARKER_GROUPS, 1] {
             let bytes = [&marker.to_le_bytes()[..], &noise].concat();
             if let Some(list) = HashList::open(bytes.into(), total) {
                 let _ = list.find(b"term1", &mut [false; 20], torn);
+                let _ = list.may_have(hash64(b"term1"), 20, torn);
             }
         }
     }
