@@ -40,7 +40,7 @@ pub const SPLIT_CACHE_BYTES: u64 = 256 << 20;
 
 /// The open part may grow to this share of `seal_bytes` while the one before it is sealed; then whoever appends waits for
 /// that, or seals where nobody does. Sealing keeps up with the parser but for moments, so that more would only be memory.
-pub const OPEN_PERCENT_MAX: u64 = 125;
+pub const OPEN_PERCENT_MAX: u64 = 110;
 
 /// From this many times `seal_bytes` on [`Store::is_full`] tells the door to take nothing more in: sealing fails.
 pub const HEAD_PARTS_MAX: u64 = 4;

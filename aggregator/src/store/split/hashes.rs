@@ -41,9 +41,11 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use self::blocks::{BlockCode, Lengths, Told};
+pub use self::gathered::Gathered;
 use super::bits::{BitReader, BitWriter, rice_parameter};
 
 mod blocks;
+mod gathered;
 mod old;
 
 /// Entries of a page.
@@ -157,64 +159,27 @@ pub fn hash_of(entry: u64) -> u64 {
     entry >> BLOCK_BITS
 }
 
-/// Digits of [`sort`].
-const DIGITS: u32 = 3;
-
-/// With fewer entries the tables of the digits are most of the work; more have longer digits than there are tables for.
-const SORTED_MIN: usize = 1 << 13;
-const SORTED_MAX: usize = 1 << 24;
-
 /// The most bits of a hash in a list of so many entries.
 fn hash_bits_of(terms: usize) -> u32 {
     (terms.max(1).ilog2() + 1 + SPARE_BITS).clamp(HASH_BITS_MIN, HASH_BITS)
 }
 
-/// Sorts entries by so many bits of the hash at least; those that are equal there come in any order.
-fn sort(entries: &mut Vec<u64>, hash_bits: u32) {
-    if !(SORTED_MIN..SORTED_MAX).contains(&entries.len()) {
-        return entries.sort_unstable();
-    }
-    let digit_bits = hash_bits.div_ceil(DIGITS);
-    let mask = (1 << digit_bits) - 1;
-    let digit = |entry: u64, place: u32| (entry >> (64 - digit_bits * (DIGITS - place))) as usize & mask;
-    let mut ends = vec![[0u32; DIGITS as usize]; mask + 1];
-    for entry in &*entries {
-        for place in 0..DIGITS {
-            ends[digit(*entry, place)][place as usize] += 1;
-        }
-    }
-    let mut sorted = vec![0; entries.len()];
-    for place in 0..DIGITS {
-        let mut next = Vec::with_capacity(mask + 1);
-        let mut at = 0;
-        for counts in &ends {
-            next.push(at);
-            at += counts[place as usize];
-        }
-        for entry in &*entries {
-            let to = &mut next[digit(*entry, place)];
-            sorted[*to as usize] = *entry;
-            *to += 1;
-        }
-        std::mem::swap(entries, &mut sorted);
-    }
-}
-
 /// Writes the list. `entries` come from [`entry`].
-pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
+pub fn encode(entries: Gathered) -> Vec<u8> {
     let sorted_bits = hash_bits_of(entries.len());
-    sort(entries, sorted_bits);
+    let shares = entries.into_sorted(sorted_bits);
     let mut lengths = Lengths::new();
-    entries.chunk_by(|a, b| (a ^ b) >> (64 - sorted_bits) == 0).for_each(|group| lengths.add(group.len()));
+    let same = |a: &u64, b: &u64| (a ^ b) >> (64 - sorted_bits) == 0;
+    shares.iter().flat_map(|share| share.chunk_by(same)).for_each(|group| lengths.add(group.len()));
     let terms = lengths.terms().max(1);
     let hash_bits = hash_bits_of(terms as usize);
     let cut = 64 - hash_bits;
     let delta_k = rice_parameter((1 << hash_bits) / terms);
-    let blocks = entries.iter().map(block_of).max().map_or(0, |last| last + 1);
+    let blocks = shares.iter().flatten().map(block_of).max().map_or(0, |last| last + 1);
     let code = BlockCode::fitting(blocks, &lengths);
     let (mut groups, mut body, mut list) = (Vec::new(), BitWriter::default(), Vec::new());
     let (mut count, mut last) = (0usize, 0u64);
-    for group in entries.chunk_by(|a, b| (a ^ b) >> cut == 0) {
+    for group in shares.iter().flat_map(|share| share.chunk_by(|a, b| (a ^ b) >> cut == 0)) {
         let hash = group[0] >> cut;
         if count.is_multiple_of(SKIP_EVERY) {
             groups.push((hash, body.align()));
@@ -235,6 +200,7 @@ pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
         list.dedup();
         code.put(&mut body, (delta, delta_k), &list);
     }
+    drop(shares);
     let (table, skip, pages) = paged(&groups, &body.finish());
     let mut out = Vec::with_capacity(HEADER_BYTES + table.len() + pages.len());
     out.extend_from_slice(&MARKER_BELOW.to_le_bytes());

@@ -679,10 +679,10 @@ impl Bare {
             add_stats(&mut footer.fields, block.fields());
             footer.extra_blocks.extend(block.has_extra().then_some(i as u32));
         }
-        let mut indexes = indexer.finish();
+        let indexes = indexer.finish();
         (footer.scan_words, footer.scan_values) = (indexes.scans.words, indexes.scans.values);
         footer.found_by_words = indexes.found_by_words;
-        let hashes = hashes::encode(&mut indexes.hashes).into();
+        let hashes = hashes::encode(indexes.hashes).into();
         let lexicon = Lexicon::open(&indexes.lexicon.finish().expect("a bundle")).expect("a lexicon");
         Bare { footer, lexicon: Arc::new(lexicon), hashes }
     }
