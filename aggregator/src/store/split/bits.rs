@@ -18,6 +18,7 @@ pub struct Below {
 
 impl Below {
     /// For a bound from 1 to 2^40.
+    #[inline]
     pub fn new(bound: u64) -> Below {
         let bits = bound.max(1).ilog2();
         Below { bits, short: (2 << bits) - bound.max(1) }
@@ -30,6 +31,7 @@ impl Below {
     }
 
     /// Where the short codes begin, if they are to be those in the middle of the numbers.
+    #[inline]
     pub fn amid(&self, bound: u64) -> u64 {
         (bound - self.short) / 2
     }
@@ -134,6 +136,7 @@ impl<'a> BitReader<'a> {
         BitReader { bytes, at: 0 }
     }
 
+    #[inline]
     fn left(&self) -> usize {
         self.bytes.len() * 8 - self.at
     }
@@ -189,11 +192,15 @@ impl<'a> BitReader<'a> {
     /// A number below a bound.
     #[inline]
     pub fn take_below(&mut self, below: &Below) -> Option<u64> {
-        let number = self.take(below.bits)?;
-        if number < below.short {
-            return Some(number);
+        let word = self.peek();
+        let upper = word.checked_shr(64 - below.bits).unwrap_or(0);
+        let is_short = upper < below.short;
+        let bits = below.bits as usize + usize::from(!is_short);
+        if self.left() < bits {
+            return None;
         }
-        Some((number << 1 | self.take(1)?) - below.short)
+        self.at += bits;
+        Some(if is_short { upper } else { (word >> (63 - below.bits)) - below.short })
     }
 
     /// A Rice code and a number below a bound: at once, where they are short enough for one look.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampNanosecondType;
+use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use expect_test::expect;
 use object_store::memory::InMemory;
@@ -13,6 +14,7 @@ use proptest::prelude::*;
 use super::cache::{SplitCache, SplitSegment};
 use super::columns::Columns;
 use super::footer::{Footer, SplitMeta, TRAILER_BYTES, Trailer, VERSION};
+use super::gate::sieve::Sieve;
 use super::gate::{Gate, Gates};
 use super::hashes::{self, HashList};
 use super::indexer::{Indexer, Rows};
@@ -433,9 +435,58 @@ fn a_gate_rules_out_only_what_no_block_has() {
         let is_part = matches!(probe, Probe::Part { .. });
         assert!(made_may_match == may_match || is_part && made_may_match, "{probe:?}");
         ruled_out += usize::from(!may_match);
-        assert_eq!(split.rules_out(&|_| probe.clone()), !may_match);
+        assert_eq!(split.rules_out(&mut Sieve::new(|_| probe.clone())), !may_match);
     }
     assert!(ruled_out > 250, "{ruled_out}");
+}
+
+#[test]
+fn gates_of_the_same_fields_share_what_they_know_of_them() {
+    let place = place();
+    let gate = |path: &str, line: &str, rows: u64| {
+        let rows: Vec<Row> = (0..rows).map(|i| row(i as i64, i, line)).collect();
+        let mut file = split_of(fixture::blocks(&rows, 100));
+        file.meta.path = path.to_owned();
+        segment(&place, &file);
+        place.cache.gate(path).expect("a gate")
+    };
+    let (first, second) = (gate("splits/1", "trace_id=a1 \"began\"", 5), gate("splits/2", "trace_id=b2 \"ended\"", 7));
+    let other = gate("splits/3", "trace_id=7 \"began\"", 5);
+    assert!(Arc::ptr_eq(first.schema(), second.schema()));
+    assert!(!Arc::ptr_eq(first.schema(), other.schema()), "it has numbers");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_sieve_over_many_splits_loses_no_match(
+        splits in prop::collection::vec(fixture::any_rows(40), 1..5),
+        block_rows in 1usize..9,
+    ) {
+        let place = place();
+        let mut asked = Vec::new();
+        for (number, rows) in splits.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+            let mut file = split_of(fixture::blocks(rows, block_rows));
+            file.meta.path = format!("splits/{number}");
+            let split = segment(&place, &file);
+            let made = place.cache.get(&file.meta.path).expect("a split").gate().expect("a gate");
+            asked.push((split, made));
+        }
+        for probe in fixture::probes() {
+            let mut sieve = Sieve::new(|_| probe.clone());
+            for (split, made) in &asked {
+                let batches = (0..split.blocks().len()).map(|block| split.read(block, &Projection::All, None));
+                let batches: Vec<_> = batches.collect::<Result<_, _>>().expect("blocks");
+                let is_there = |batch: &RecordBatch| (0..batch.num_rows()).any(|row| fixture::matches(batch, row, &probe));
+                let found = batches.iter().any(is_there);
+                let (is_out, may_match) = (split.rules_out(&mut sieve), sieve.may_match(made).expect("an answer"));
+                prop_assert!(!(found && is_out) && (may_match || !found), "{:?} was lost", probe);
+                let alone = split.rules_out(&mut Sieve::new(|_| probe.clone()));
+                prop_assert_eq!(is_out, alone, "{:?}", probe);
+            }
+        }
+    }
 }
 
 #[test]
@@ -466,10 +517,11 @@ fn a_part_of_a_text_is_looked_for_only_where_it_can_be() {
         (part("nothing", "nowhere"), [false; 3]),
     ] {
         assert_eq!(split.candidates(&probe).expect("candidates"), want, "{probe:?}");
-        let is_out = split.rules_out(&|_| probe.clone());
+        let is_out = split.rules_out(&mut Sieve::new(|_| probe.clone()));
         assert!(!(is_out && want.contains(&true)), "{probe:?}");
     }
-    assert!(split.rules_out(&|_| part("path", "q82kf")) && !split.rules_out(&|_| part("path", "q81kf")));
+    let rules_out = |probe: Probe| split.rules_out(&mut Sieve::new(|_| probe.clone()));
+    assert!(rules_out(part("path", "q82kf")) && !rules_out(part("path", "q81kf")));
     let open = place.cache.get(&file.meta.path).expect("a split");
     let key = |field: &str, kind: Kind| ColumnKey { field: field.into(), kind };
     assert!(!open.may_have(&key("path", Kind::Str), b"declined") && open.may_have(&key("path", Kind::Str), b"ORDERS"));
@@ -487,9 +539,8 @@ fn a_gate_that_is_damaged_or_not_there_is_made_from_its_split() {
         file.meta.path = format!("splits/{at}");
         let split = segment(&place, &SplitFile { meta: file.meta.clone(), bytes: bytes.into() });
         assert!(Gate::open(&place.objects, &file.meta.path).is_err());
-        assert!(
-            split.rules_out(&|_| Probe::Word("nowhere".into())) && !split.rules_out(&|_| Probe::Word("users".into()))
-        );
+        let rules_out = |word: &str| split.rules_out(&mut Sieve::new(|_| Probe::Word(word.into())));
+        assert!(rules_out("nowhere") && !rules_out("users"));
         let open = place.cache.get(&file.meta.path).expect("a split");
         assert!(open.check_sections().iter().any(|error| error.contains("gate")), "{:?}", open.check_sections());
     }
@@ -639,10 +690,10 @@ impl Bare {
             add_stats(&mut footer.fields, block.fields());
             footer.extra_blocks.extend(block.has_extra().then_some(i as u32));
         }
-        let mut indexes = indexer.finish();
+        let indexes = indexer.finish();
         (footer.scan_words, footer.scan_values) = (indexes.scans.words, indexes.scans.values);
         footer.found_by_words = indexes.found_by_words;
-        let hashes = hashes::encode(&mut indexes.hashes).into();
+        let hashes = hashes::encode(indexes.hashes).into();
         let lexicon = Lexicon::open(&indexes.lexicon.finish().expect("a bundle")).expect("a lexicon");
         Bare { footer, lexicon: Arc::new(lexicon), hashes }
     }

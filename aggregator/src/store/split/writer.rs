@@ -90,6 +90,7 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     let group_rows = group_rows(chunks.len());
     let mut plans = encoding::plans(merge.layout(), &sample, merge.rows(), group_rows);
     plans.extend(deriver.as_ref().map(|_| encoding::NUMBERED));
+    drop(sample);
     let mut writer = RowsWriter::new(&schema, &plans, group_rows)?;
     for rows in chunks {
         let batch = merge.batch(rows)?;
@@ -128,6 +129,8 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     };
     let grams = merge.layout().keys().iter().enumerate().filter_map(text).collect();
     let receipts = merge.receipts().encode()?;
+    // The order of all rows is not needed beside the indexes.
+    drop(merge);
     assemble(parquet, Indexed { indexer, shapes, receipts, grams }, known.footer)
 }
 
@@ -231,7 +234,7 @@ fn assemble(mut file: Vec<u8>, indexed: Indexed, mut footer: Footer) -> Result<S
     footer.scan_words = indexes.scans.words;
     footer.scan_values = indexes.scans.values;
     footer.found_by_words = indexes.found_by_words;
-    let hashes = hashes::encode(&mut indexes.hashes);
+    let hashes = hashes::encode(indexes.hashes);
     let (tally, terms) = (indexes.lexicon.tally(), indexes.lexicon.filter());
     // What is small comes last, so that one read has it with the footer.
     footer.sections = Sections {

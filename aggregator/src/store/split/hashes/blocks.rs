@@ -80,6 +80,11 @@ impl BlockCode {
     pub(super) fn take_several(&self, input: &mut BitReader<'_>, count: u64, each: &mut impl FnMut(u64)) -> Option<()> {
         take_between(input, count, (0, self.blocks), each)
     }
+
+    /// Goes behind so many blocks.
+    pub(super) fn pass_several(&self, input: &mut BitReader<'_>, count: u64) -> Option<()> {
+        pass_between(input, count, self.blocks)
+    }
 }
 
 /// The blocks of an entry, as far as they are told with its hash.
@@ -157,4 +162,21 @@ fn take_between(
     take_between(input, before, (low, block), each)?;
     each(block);
     take_between(input, after, (block + 1, high), each)
+}
+
+/// Goes behind what [`take_between`] reads, of so many numbers in so many places.
+fn pass_between(input: &mut BitReader<'_>, mut count: u64, mut span: u64) -> Option<()> {
+    while count > 0 && count < span {
+        let before = count / 2;
+        let places = span - count + 1;
+        let below = Below::new(places);
+        let place = input.take_below(&below)? + below.amid(places);
+        let middle = before + if place >= places { place - places } else { place };
+        if before > 0 {
+            pass_between(input, before, middle)?;
+        }
+        span -= middle + 1;
+        count -= before + 1;
+    }
+    Some(())
 }

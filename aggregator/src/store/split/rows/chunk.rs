@@ -225,12 +225,13 @@ impl Chunk {
             bounds: None,
             index: None,
         };
-        chunk.begin();
+        chunk.begin(0);
         chunk
     }
 
-    fn begin(&mut self) {
-        self.pages = Vec::with_capacity(self.pages.len());
+    /// Begins a row group whose pages take about so many bytes.
+    fn begin(&mut self, page_bytes: usize) {
+        self.pages = Vec::with_capacity(page_bytes);
         self.places.clear();
         (self.uncompressed_bytes, self.rows, self.nulls) = (0, 0, 0);
         self.dictionary.clear();
@@ -513,8 +514,10 @@ impl Chunk {
     /// The bytes of the column, the dictionary first, and what has to be known of them; the next row group begins.
     pub(super) fn close(&mut self, scratch: &mut Scratch) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
         self.settle(scratch)?;
-        let mut bytes = Vec::with_capacity(self.pages.len() + self.dictionary.bytes() / 2);
+        let page_bytes = self.pages.len();
+        let mut bytes = Vec::new();
         if self.has_numbers {
+            bytes.reserve(page_bytes + self.dictionary.bytes() / 2);
             scratch.begin();
             match &self.order {
                 Some(order) => self.dictionary.put_texts(order, &mut scratch.body),
@@ -535,7 +538,10 @@ impl Chunk {
             self.encodings.push(Encoding::PLAIN);
         }
         let data_at = bytes.len();
-        bytes.extend_from_slice(&self.pages);
+        match bytes.is_empty() {
+            true => bytes = std::mem::take(&mut self.pages),
+            false => bytes.extend_from_slice(&self.pages),
+        }
         let mut offsets = OffsetIndexBuilder::new();
         for (at, len, rows) in &self.places {
             offsets.append_row_count(*rows as i64);
@@ -561,7 +567,7 @@ impl Chunk {
             column_index: self.index.take().map(ColumnIndexBuilder::build).transpose()?,
             offset_index: Some(offsets.build()),
         };
-        self.begin();
+        self.begin(page_bytes);
         Ok((bytes.into(), close))
     }
 
