@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use logweir_runtime::open_files;
@@ -38,6 +39,9 @@ const TERM_PROBES: u32 = 8;
 /// Splits of one kind have the same fields, mostly: of so many schemas that were met last gates share one.
 const SCHEMAS_MAX: usize = 64;
 
+/// Terms of the hash list of which a gate remembers that its split does not have them: 64 bytes.
+const ABSENT_MAX: usize = 8;
+
 /// A gate.
 #[derive(Debug)]
 pub struct Gate {
@@ -49,6 +53,7 @@ pub struct Gate {
     /// Of the fields in [`Schema::grams`].
     grams: Vec<Grams>,
     object: Arc<Object>,
+    absent: Absent,
 }
 
 /// What a gate has of the footer of its split.
@@ -101,6 +106,7 @@ impl Gate {
             blocks: read.blocks,
             grams,
             object: Arc::new(object),
+            absent: Absent::default(),
         }))
     }
 
@@ -114,6 +120,7 @@ impl Gate {
             blocks: footer.blocks.len(),
             grams: Vec::new(),
             object,
+            absent: Absent::default(),
         }
     }
 
@@ -127,10 +134,18 @@ impl Gate {
         Sieve::new(|_| probe.clone()).may_match(self)
     }
 
-    /// Whether the hash list may have the term of this hash. A page of it is read into the buffer.
+    /// Whether the hash list may have the term of this hash. A page of it is read into the buffer, unless the answer is
+    /// known.
     fn may_have_hash(&self, hash: u64, page: &mut Vec<u8>) -> Result<bool, String> {
+        if self.absent.has(hash) {
+            return Ok(false);
+        }
         let found = self.hashes.may_have(hash, self.blocks, |span| self.read(span, page))?;
-        found.ok_or_else(|| "the hashes section is damaged".to_owned())
+        let found = found.ok_or("the hashes section is damaged")?;
+        if !found {
+            self.absent.note(hash);
+        }
+        Ok(found)
     }
 
     /// Reads bytes of the hash list.
@@ -147,6 +162,32 @@ impl Gate {
         let grams = self.schema.grams.iter().zip(&self.grams).map(|(name, grams)| 96 + name.len() + grams.bytes());
         let lists = self.terms.words.len() * 8 + self.hashes.memory_bytes();
         (fields + grams.sum::<usize>() + lists + size_of::<Gate>() + 256) as u64
+    }
+}
+
+/// Hashes that the hash list was asked for and does not have, each in its place: who asks the same again reads nothing.
+/// Splits never change, and what the list has of a term is told by its hash alone.
+#[derive(Debug)]
+struct Absent([AtomicU64; ABSENT_MAX]);
+
+impl Default for Absent {
+    fn default() -> Absent {
+        // In each place a hash that belongs to the next one.
+        Absent(std::array::from_fn(|place| AtomicU64::new(place as u64 + 1)))
+    }
+}
+
+impl Absent {
+    fn at(&self, hash: u64) -> &AtomicU64 {
+        &self.0[(hash % ABSENT_MAX as u64) as usize]
+    }
+
+    fn has(&self, hash: u64) -> bool {
+        self.at(hash).load(Ordering::Relaxed) == hash
+    }
+
+    fn note(&self, hash: u64) {
+        self.at(hash).store(hash, Ordering::Relaxed);
     }
 }
 
@@ -270,5 +311,15 @@ mod tests {
         let wrong = (5000..105_000).filter(|i| terms.may_have(hash64(&term(*i)))).count();
         assert!(wrong < 200, "{wrong} of 100,000");
         assert!(!Terms::new(0).may_have(hash64(b"w")));
+    }
+
+    #[test]
+    fn what_was_noted_last_in_its_place_is_absent_and_nothing_else() {
+        let absent = Absent::default();
+        assert!((0..100).all(|hash| !absent.has(hash)));
+        let noted = [0, 9, 10, 17, u64::MAX];
+        noted.iter().for_each(|hash| absent.note(*hash));
+        let found: Vec<u64> = (0..100).chain([u64::MAX]).filter(|hash| absent.has(*hash)).collect();
+        assert_eq!(found, [0, 10, 17, u64::MAX], "17 took the place of 9");
     }
 }

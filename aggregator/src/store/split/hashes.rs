@@ -523,9 +523,9 @@ impl<'a> Group<'a> {
             let flag = usize::try_from(block).ok().and_then(|block| flags.get_mut(block));
             all &= flag.map(|flag| *flag = true).is_some();
         };
-        match self.seek(&mut input, (&code, packed.delta_k))? {
-            Some(Told::One(block)) => flag(block),
-            Some(Told::Several(blocks)) => code.take_several(&mut input, blocks, &mut flag)?,
+        match self.seek(&code, packed.delta_k)? {
+            Some((_, Told::One(block))) => flag(block),
+            Some((mut input, Told::Several(blocks))) => code.take_several(&mut input, blocks, &mut flag)?,
             None => {}
         }
         all.then_some(())
@@ -534,7 +534,7 @@ impl<'a> Group<'a> {
     /// Whether the entry is there; it has one of so many blocks.
     fn may_have(self, blocks: usize) -> Option<bool> {
         if let Some(Packed { code: Some(code), delta_k, .. }) = self.packed {
-            return Some(self.seek(&mut BitReader::new(self.input), (&code, delta_k))?.is_some());
+            return Some(self.seek(&code, delta_k)?.is_some());
         }
         let mut flags = vec![false; blocks];
         self.find(&mut flags)?;
@@ -542,16 +542,18 @@ impl<'a> Group<'a> {
     }
 
     /// Goes to the blocks of the entry, if it is there.
-    fn seek(self, input: &mut BitReader<'_>, (code, delta_k): (&BlockCode, u32)) -> Option<Option<Told>> {
+    fn seek(self, code: &BlockCode, delta_k: u32) -> Option<Option<(BitReader<'a>, Told)>> {
+        // By value, so that it stays in registers.
+        let mut input = BitReader::new(self.input);
         let mut at = 0u64;
         for _ in 0..self.count {
-            let (delta, told) = code.take(input, delta_k)?;
+            let (delta, told) = code.take(&mut input, delta_k)?;
             at = at.checked_add(delta)?;
             if at >= self.want {
-                return Some((at == self.want).then_some(told));
+                return Some((at == self.want).then_some((input, told)));
             }
             if let Told::Several(blocks) = told {
-                code.pass_several(input, blocks)?;
+                input = code.behind_several(input, blocks)?;
             }
         }
         Some(None)

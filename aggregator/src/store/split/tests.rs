@@ -482,6 +482,7 @@ proptest! {
                 let found = batches.iter().any(is_there);
                 let (is_out, may_match) = (split.rules_out(&mut sieve), sieve.may_match(made).expect("an answer"));
                 prop_assert!(!(found && is_out) && (may_match || !found), "{:?} was lost", probe);
+                // Alone, and for the second time.
                 let alone = split.rules_out(&mut Sieve::new(|_| probe.clone()));
                 prop_assert_eq!(is_out, alone, "{:?}", probe);
             }
