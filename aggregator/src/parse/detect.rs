@@ -108,6 +108,11 @@ impl Detector {
         self.choice != Choice::Text
     }
 
+    /// Whether nobody has said how the text is to be read.
+    pub(super) fn is_open(&self) -> bool {
+        self.choice == Choice::Auto
+    }
+
     /// The format that reads most of the text, if one does.
     pub(super) fn format(&self) -> Option<&str> {
         let choice = match (self.choice, self.known[0].map(|known| known.guess)) {

@@ -180,22 +180,36 @@ fn around(line: &[u8]) -> SourceKind {
     if line.starts_with(b"{") && String::from_utf8_lossy(line).contains("\"__REALTIME_TIMESTAMP\"") {
         return SourceKind::Journald;
     }
+    if is_pm2(line) {
+        return SourceKind::Pm2;
+    }
     let digits = line.strip_prefix(b"<").map_or(0, |rest| rest.iter().take_while(|byte| byte.is_ascii_digit()).count());
     if (1..=3).contains(&digits) && line.get(digits + 1) == Some(&b'>') { SourceKind::Syslog } else { SourceKind::File }
 }
 
+/// A line of PM2 with `log_type: "json"`.
+fn is_pm2(line: &[u8]) -> bool {
+    let Ok(serde_json::Value::Object(keys)) = serde_json::from_slice(line) else { return false };
+    let kind = keys.get("type").and_then(serde_json::Value::as_str);
+    matches!(kind, Some("out" | "err" | "process_event"))
+        && keys.contains_key("process_id")
+        && keys.contains_key("app_name")
+}
+
 fn query_error(query: &str, error: Option<&logweir_proto::query::parse::ParseError>) -> CliError {
     match error {
-        Some(error) => CliError::Query { query: query.to_owned(), detail: error.detail(query) },
+        Some(error) => CliError::Query { query: query.to_owned(), detail: Box::new(error.detail(query)) },
         None => CliError::Usage("the query cannot be read".to_owned()),
     }
 }
 
 fn refused(query: &str, error: &logweir_aggregator::search::Error) -> CliError {
     let code = error.code();
-    let detail = ErrorDetail { code, message: error.to_string(), pos: None, len: None, hint: None };
+    let detail = ErrorDetail { code, message: error.to_string(), pos: None, len: None, hint: None, missing: None };
     match code {
-        ErrorCode::ParseError | ErrorCode::BadRequest => CliError::Query { query: query.to_owned(), detail },
+        ErrorCode::ParseError | ErrorCode::BadRequest => {
+            CliError::Query { query: query.to_owned(), detail: Box::new(detail) }
+        }
         _ => CliError::Refused { status: code.status(), detail },
     }
 }
@@ -279,6 +293,10 @@ mod tests {
             r#"{"__REALTIME_TIMESTAMP":"1795165802000000","PRIORITY":"4","_HOSTNAME":"web","MESSAGE":"dry"}"#,
             "\n"
         );
+        let pm2 = concat!(
+            r#"{"message":"warn: low\n","timestamp":"2026-11-20T09:10:02Z","type":"err","process_id":3,"app_name":"api"}"#,
+            "\n"
+        );
         for (format, lines, want) in [
             ("docker", docker, &docker_rows[..]),
             ("auto", docker, &docker_rows[..]),
@@ -288,6 +306,8 @@ mod tests {
             ("auto", syslog, &["2026-11-20T09:10:02Z error - done"]),
             ("journald", journald, &["2026-11-20T09:10:02Z warn - dry"]),
             ("auto", journald, &["2026-11-20T09:10:02Z warn - dry"]),
+            ("pm2", pm2, &["2026-11-20T09:10:02Z warn stderr warn: low"]),
+            ("auto", pm2, &["2026-11-20T09:10:02Z warn stderr warn: low"]),
             ("pm2", "2026-11-20T09:10:02: hello\n", &["2026-11-20T09:10:02Z - - hello"]),
         ] {
             assert_eq!(rows(format, lines), want, "{format} {lines}");
