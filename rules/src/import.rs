@@ -53,9 +53,7 @@ fn parse(file: &str, source: &str) -> Result<Node, Vec<Problem>> {
 fn finish(groups: &[Group], unmapped: Vec<String>) -> Imported {
     let rules: usize = groups.iter().map(|group| group.rules.len()).sum();
     let mut text = String::new();
-    for line in &unmapped {
-        text.push_str(&format!("# not mapped: {}\n", line.replace('\n', " ")));
-    }
+    unmapped.iter().for_each(|line| text.push_str(&remark(line)));
     if rules > 0 {
         text.push_str("version: 1\ngroups:\n");
     }
@@ -81,6 +79,12 @@ fn finish(groups: &[Group], unmapped: Vec<String>) -> Imported {
         }
     }
     Imported { text, rules, unmapped }
+}
+
+/// What did not map as a comment. It may quote the file: nothing in it may end the line.
+fn remark(line: &str) -> String {
+    let ends = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    format!("# not mapped: {}\n", line.replace(ends, " "))
 }
 
 /// A text as YAML reads it back, whatever is in it.

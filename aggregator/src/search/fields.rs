@@ -34,6 +34,8 @@ pub const ESTIMATED_FIELDS_MAX: usize = 50;
 /// Blocks of the sample, spread over all blocks of the range, at the most; fewer when they have rows enough.
 const SAMPLE_BLOCKS_MAX: usize = 64;
 
+const _: () = assert!(SAMPLE_BLOCKS_MAX.is_power_of_two());
+
 /// Rows that are enough for a sample.
 const SAMPLE_ROWS: usize = 16_384;
 
@@ -54,8 +56,7 @@ pub fn estimate(infos: &mut [FieldInfo], segments: &[Arc<dyn Segment>], range: T
         .collect();
     let count = SAMPLE_BLOCKS_MAX.min(blocks.len());
     let mut rows = 0;
-    // Every eighth first, then those between: a sample that ends early is spread as well.
-    for at in [0, 4, 2, 6, 1, 5, 3, 7].into_iter().flat_map(|from| (from..count).step_by(8)) {
+    for at in spread(count) {
         if rows >= SAMPLE_ROWS {
             break;
         }
@@ -73,6 +74,13 @@ pub fn estimate(infos: &mut [FieldInfo], segments: &[Arc<dyn Segment>], range: T
         let once = seen.values().filter(|count| **count == 1).count() as u64;
         info.distinct = (sampled > 0).then(|| estimated(seen.len() as u64, once, sampled, info.rows));
     }
+}
+
+/// The numbers below a count of at most [`SAMPLE_BLOCKS_MAX`]: the first, the one in the middle, those in the middle of the halves
+/// and so on. A sample that ends early is spread as well.
+fn spread(count: usize) -> impl Iterator<Item = usize> {
+    let order = (0..SAMPLE_BLOCKS_MAX).map(|i| i.reverse_bits() >> (usize::BITS - SAMPLE_BLOCKS_MAX.ilog2()));
+    order.filter(move |at| *at < count)
 }
 
 /// How many values there are among `rows`, when a sample of them has `distinct`, `once` of which it has but once: the
@@ -116,7 +124,17 @@ pub fn place(name: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::estimated;
+    use super::{estimated, spread};
+
+    #[test]
+    fn the_first_blocks_of_a_sample_are_as_far_apart_as_all_of_them() {
+        for count in 0..=64 {
+            let mut all: Vec<usize> = spread(count).collect();
+            all.sort_unstable();
+            assert_eq!(all, (0..count).collect::<Vec<_>>());
+        }
+        assert_eq!(spread(64).take(4).collect::<Vec<_>>(), [0, 32, 16, 48]);
+    }
 
     #[test]
     fn few_values_are_those_that_were_seen_and_many_are_scaled() {

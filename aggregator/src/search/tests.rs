@@ -229,6 +229,7 @@ fn a_column_that_no_pipe_made_is_a_warning_too() {
         ("/conn.*reset/", "0: /conn.*reset/ is a path here: the regular expression is ~\"conn.*reset\""),
         ("path:/pa.*d/", "0: /pa.*d/ is a path here: the regular expression is path=~\"pa.*d\""),
         ("/pay/card/", ""),
+        ("message:http://shop/*/", ""),
         ("path:/pay/*", ""),
     ] {
         assert_eq!(warning(text), want, "{text}");

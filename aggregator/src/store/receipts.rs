@@ -25,6 +25,9 @@ use super::segment::Projection;
 /// Largest section, decompressed.
 pub const RECEIPTS_BYTES_MAX: usize = 64 << 20;
 
+/// What a record takes in memory.
+pub const RECEIPT_BYTES: u64 = size_of::<(u64, i64)>() as u64;
+
 const MS: i64 = 1_000_000;
 
 /// Receive times between which rows lie, in nanoseconds, both inside.
@@ -53,7 +56,7 @@ impl Told {
             (Some(a), Some(b)) => Some(joined(a, b)),
             (a, b) => a.or(b),
         };
-        Told { span, unknown: self.unknown + other.unknown }
+        Told { span, unknown: self.unknown.saturating_add(other.unknown) }
     }
 }
 

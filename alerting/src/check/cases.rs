@@ -182,11 +182,16 @@ impl Seen<'_> {
             return self.state.undecided.keys().find(meant).is_none().then(|| "expected undecided".to_owned());
         }
         if expectation.state == Some(ExpectState::Ok) {
-            return (!meant.is_empty()).then(|| "expected ok".to_owned());
+            let told = expectation.receivers.as_ref().filter(|receivers| !receivers.is_empty());
+            return match told.filter(|_| meant.is_empty()) {
+                Some(receivers) => Some(format!("it goes to [], not to [{}]", receivers.join(", "))),
+                None => (!meant.is_empty()).then(|| "expected ok".to_owned()),
+            };
         }
         if meant.is_empty() {
-            // "Not critical" is true of nothing at all.
-            let only_not = expectation.state.is_none() && expectation.severity.is_none();
+            // "Not critical" is true of nothing at all, and so is "nobody is told".
+            let told = expectation.receivers.as_ref().is_some_and(|receivers| !receivers.is_empty());
+            let only_not = expectation.state.is_none() && expectation.severity.is_none() && !told;
             return (!only_not).then(|| "expected an alert".to_owned());
         }
         let failures: Vec<String> =

@@ -100,6 +100,9 @@ fn a_test_may_say_who_is_told() {
               - {at: 1m, state: firing, receivers: [chat]}
               - {at: 1m, receivers: pager}
               - {at: 20s, state: pending, receivers: []}
+              - {at: 10m, receivers: pager}
+              - {at: 10m, state: ok, receivers: pager}
+              - {at: 10m, state: ok, receivers: []}
 "#;
     let set = rules(&[("r.yaml".to_owned(), format!("{RULE}{tests}"))]).unwrap_or_else(|p| panic!("{p:#?}"));
     let routing = "route: {receiver: pager, routes: [{matchers: ['severity=\"warning\"', 'alertname=Errors'], receiver: chat}]}\nreceivers: [{name: pager}, {name: chat}]\n";
@@ -113,7 +116,10 @@ fn a_test_may_say_who_is_told() {
             .collect::<Vec<_>>()
             .join("\n")
     };
-    expect_test::expect!["r.yaml:27:17: at 1m: it goes to [chat], not to [pager]"].assert_eq(&failures(Some(&routing)));
+    expect_test::expect![[r#"
+        r.yaml:27:17: at 1m: it goes to [chat], not to [pager]
+        r.yaml:29:17: at 10m: expected an alert
+        r.yaml:30:17: at 10m: it goes to [], not to [pager]"#]].assert_eq(&failures(Some(&routing)));
     assert!(failures(None).contains("--config alerting.yaml"));
 }
 

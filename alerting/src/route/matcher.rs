@@ -37,6 +37,9 @@ impl Matcher {
         let op = op.ok_or_else(|| format!("'{text}' has no '=', '!=', '=~' or '!~'"))?;
         let value = rest[op.len()..].trim();
         let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+        if label.starts_with('{') || has_another(value) {
+            return Err(format!("'{text}' is a list of matchers: write each by itself"));
+        }
         if label.is_empty() || label.contains(char::is_whitespace) {
             return Err(format!("'{text}' has no label before the operator"));
         }
@@ -73,6 +76,15 @@ impl Matcher {
     }
 }
 
+/// Whether a value goes on as `a", host="b`: Alertmanager takes several matchers in one text, and here it would be one that
+/// matches nothing.
+fn has_another(value: &str) -> bool {
+    let behind = value.split('"').skip(1).filter_map(|text| text.trim_start().strip_prefix(','));
+    let is_label = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.');
+    let mut found = behind.map(|text| text.trim_start().trim_start_matches(is_label).trim_start());
+    found.any(|operator| operator.starts_with(['=', '!']))
+}
+
 /// The expression as it was written.
 fn unanchored(regex: &Regex) -> &str {
     let text = regex.as_str();
@@ -105,7 +117,8 @@ mod tests {
         };
         assert_eq!(parts("host!~\"web-(a|b)\""), ("host".into(), "web-(a|b)".into(), true, false));
         assert_eq!(parts("host=a"), ("host".into(), "a".into(), false, true));
-        for text in ["severity", "=x", "host=~\"(\"", "a b=c"] {
+        assert_eq!(parts("path=\"say \"a, b\" twice\""), ("path".into(), "say \"a, b\" twice".into(), false, true));
+        for text in ["severity", "=x", "host=~\"(\"", "a b=c", "{a=\"b\"}", "a=\"b\", c=\"d\"", "a=\"b\",c!~d"] {
             assert!(Matcher::parse(text).is_err(), "{text}");
         }
     }

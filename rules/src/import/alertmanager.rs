@@ -3,7 +3,7 @@
 
 use logweir_proto::yaml::{Node, Problem, Value};
 
-use super::{Imported, entries, get, items, parse, quoted, text, text_of};
+use super::{Imported, entries, get, items, parse, quoted, remark, text, text_of};
 
 /// Deeper routes are no tree that somebody wrote.
 const ROUTES_DEPTH_MAX: usize = 15;
@@ -78,7 +78,7 @@ pub fn alertmanager(file: &str, source: &str) -> Result<Imported, Vec<Problem>> 
     let mut importer = Importer { file, out: String::new(), unmapped: Vec::new(), slack_url: None };
     let routes = importer.file(&root);
     let Importer { out, unmapped, .. } = importer;
-    let mut head: String = unmapped.iter().map(|line| format!("# not mapped: {}\n", line.replace('\n', " "))).collect();
+    let mut head: String = unmapped.iter().map(|line| remark(line)).collect();
     if routes > 0 {
         head.push_str(&out);
     }
@@ -114,6 +114,9 @@ impl Importer<'_> {
             let equal = get(rule, "equal").map_or("[]".to_owned(), flow);
             self.out
                 .push_str(&format!("  - {{source_matchers: {source}, target_matchers: {target}, equal: {equal}}}\n"));
+            let sides = ["source_matchers", "source_match", "source_match_re", "equal"];
+            let others = ["target_matchers", "target_match", "target_match_re"];
+            self.others(rule, &[&sides[..], &others[..]].concat(), "an inhibition has no such key");
         }
         for key in ["time_intervals", "mute_time_intervals"] {
             if let Some(node) = get(root, key) {
@@ -260,12 +263,8 @@ impl Importer<'_> {
         if channel.ours == "webhook" && text_of(config, "url").is_some_and(|url| url.starts_with("http://")) {
             keys.push("insecure_http: true".to_owned());
         }
-        let credentials = get(config, "http_config").and_then(|http| get(http, "authorization"));
-        if let (Some(path), "webhook") = (credentials.and_then(|auth| text_of(auth, "credentials_file")), channel.ours)
-        {
-            keys.push(format!("bearer_token_file: {}", quoted(&path)));
-        } else if let Some(http) = get(config, "http_config") {
-            self.note(http, "'http_config' has no equivalent, but for a webhook's 'credentials_file'");
+        if let Some(http) = get(config, "http_config") {
+            keys.extend(self.http(http, channel));
         }
         let ends = get(config, "send_resolved").map_or(channel.send_resolved.to_string(), flow);
         keys.push(format!("send_resolved: {ends}"));
@@ -276,13 +275,29 @@ impl Importer<'_> {
         self.others(config, &known, why);
         format!("{{{}}}", keys.join(", "))
     }
+
+    /// The token of a webhook; the rest of how requests are made is named.
+    fn http(&mut self, http: &Node, channel: &Channel) -> Option<String> {
+        const WHY: &str = "of how requests are made only a webhook's 'credentials_file' is known here";
+        let bearer = |auth: &&Node| text_of(auth, "type").is_none_or(|scheme| scheme.eq_ignore_ascii_case("bearer"));
+        let auth = get(http, "authorization").filter(bearer).filter(|_| channel.ours == "webhook");
+        let token = auth.and_then(|auth| text_of(auth, "credentials_file"));
+        let known: &[&str] = if token.is_some() { &["authorization"] } else { &[] };
+        self.others(http, known, WHY);
+        token.map(|path| format!("bearer_token_file: {}", quoted(&path)))
+    }
 }
 
 /// `matchers`, and the older `match` and `match_re`, as one list.
 fn matchers(node: &Node, prefix: &str) -> String {
     let mut all: Vec<String> = Vec::new();
     if let Some(own) = get(node, &format!("{prefix}matchers")) {
-        all.extend(items(own).iter().map(flow));
+        for item in items(own) {
+            match text(item).and_then(|text| each_matcher(&text)) {
+                Some(found) => all.extend(found.iter().map(|matcher| quoted(matcher))),
+                None => all.push(flow(item)),
+            }
+        }
     }
     for (key, operator) in [("match", "="), ("match_re", "=~")] {
         for entry in get(node, &format!("{prefix}{key}")).map(entries).unwrap_or_default() {
@@ -291,6 +306,57 @@ fn matchers(node: &Node, prefix: &str) -> String {
         }
     }
     format!("[{}]", all.join(", "))
+}
+
+/// The matchers of an item, which there may be a list of them in braces. A text in quotes has escapes there, and none
+/// here. `None` where it is nothing of that.
+fn each_matcher(text: &str) -> Option<Vec<String>> {
+    let text = text.trim();
+    let mut rest = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
+    let mut all = Vec::new();
+    loop {
+        rest = rest.trim_start_matches([' ', ',']);
+        if rest.is_empty() {
+            return (!all.is_empty()).then_some(all);
+        }
+        let (label, operator_on) = rest.split_at(rest.find(['=', '!'])?);
+        let operator = ["=~", "!~", "!=", "="].into_iter().find(|operator| operator_on.starts_with(operator))?;
+        let value = operator_on[operator.len()..].trim_start();
+        let (value, after) = match value.strip_prefix('"') {
+            Some(inside) => {
+                let (value, after) = unescaped(inside)?;
+                (format!("\"{value}\""), after.trim_start())
+            }
+            None => {
+                let end = value.find(',').unwrap_or(value.len());
+                (value[..end].trim_end().to_owned(), &value[end..])
+            }
+        };
+        if label.trim().is_empty() || !(after.is_empty() || after.starts_with(',')) {
+            return None;
+        }
+        all.push(format!("{}{operator}{value}", label.trim()));
+        rest = after;
+    }
+}
+
+/// The text up to the closing quote, without its escapes, and what follows. Other signs behind a backslash stand for
+/// themselves, with it.
+fn unescaped(text: &str) -> Option<(String, &str)> {
+    let mut out = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((out, &text[at + 1..])),
+            '\\' => match chars.next()?.1 {
+                'n' => out.push('\n'),
+                escaped @ ('"' | '\\') => out.push(escaped),
+                other => out.extend(['\\', other]),
+            },
+            c => out.push(c),
+        }
+    }
+    None
 }
 
 /// A node on one line, as YAML reads it back.

@@ -86,7 +86,8 @@ fn slashes(filter: &Filter, warnings: &mut Vec<Warning>) {
         term.split_once(":/").map_or(("", term.as_str()), |(field, _)| (field, &term[field.len() + 1..]));
     let inner = text.strip_prefix('/').and_then(|text| text.strip_suffix('/'));
     let Some(inner) =
-        inner.filter(|inner| ["*", ".+", "\\d", "\\w", "\\s", "^", "$"].iter().any(|sign| inner.contains(sign)))
+        // What begins with two of them is the rest of a URL.
+        inner.filter(|inner| !inner.starts_with('/') && ["*", ".+", "\\d", "\\w", "\\s", "^", "$"].iter().any(|sign| inner.contains(sign)))
     else {
         return;
     };

@@ -214,6 +214,55 @@ fn a_secret_in_the_file_is_told_so_and_one_that_cannot_be_read_is_doubted() {
         line 6: the secret in ETC/none cannot be read, so nothing can be sent with it: No such file or directory (os error 2)"#]].assert_eq(&doubts);
 }
 
+/// Several matchers in one text, escapes in quotes, and what is beside a token.
+#[test]
+fn what_alertmanager_reads_in_a_matcher_is_read_alike_and_nothing_is_left_out_in_silence() {
+    let source = r#"
+route:
+  receiver: team
+  routes:
+    - {receiver: db, matchers: ['{team="db", host=~"a\\.b\\d+",}', 'say="\"hi\""', env=prod]}
+    - {receiver: db, matchers: 'x="1",y!="2"', "odd\rkey": 1}
+receivers:
+  - name: team
+    webhook_configs:
+      - {url: 'https://a.example', http_config: {authorization: {credentials_file: /run/token}, tls_config: {ca_file: /ca}}}
+      - {url: 'https://b.example', http_config: {authorization: {type: Basic, credentials_file: /run/basic}}}
+  - name: db
+inhibit_rules:
+  - {name: x, source_matchers: [a=b], target_matchers: [c=d]}
+"#;
+    let made = logweir_rules::import::alertmanager("am.yml", source).expect("YAML");
+    expect![[r##"
+        # not mapped: am.yml:6: 'odd key' has no equivalent: a route has no such key
+        # not mapped: am.yml:10: 'tls_config' has no equivalent: of how requests are made only a webhook's 'credentials_file' is known here
+        # not mapped: am.yml:11: 'authorization' has no equivalent: of how requests are made only a webhook's 'credentials_file' is known here
+        # not mapped: am.yml:14: 'name' has no equivalent: an inhibition has no such key
+        version: 1
+        route:
+          receiver: "team"
+          routes:
+            - receiver: "db"
+              matchers: ["team=\"db\"", "host=~\"a\\.b\\d+\"", "say=\"\"hi\"\"", "env=prod"]
+            - receiver: "db"
+              matchers: ["x=\"1\"", "y!=\"2\""]
+        receivers:
+          - name: "team"
+            webhook: [{url: "https://a.example", bearer_token_file: "/run/token", send_resolved: true}, {url: "https://b.example", send_resolved: true}]
+          - name: "db"
+        inhibit_rules:
+          - {source_matchers: ["a=b"], target_matchers: ["c=d"], equal: []}
+    "##]]
+    .assert_eq(&made.text);
+    let routing = load("alerting.yaml", &made.text, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let goes = |host: &str| {
+        let labels = [("team", "db"), ("host", host), ("say", "\"hi\""), ("env", "prod")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        routing.root.matching(&labels).first().map(|route| route.receiver.clone())
+    };
+    assert_eq!((goes("a.b7").as_deref(), goes("axb7").as_deref()), (Some("db"), Some("team")));
+}
+
 /// The other way round: Alertmanager's own file becomes one that is right here.
 #[test]
 fn a_file_of_alertmanager_is_imported() {

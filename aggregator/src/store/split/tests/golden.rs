@@ -1,15 +1,17 @@
 //! Splits that versions 2 to 7 wrote: each opens, answers as one of today, gives back every line, and can be merged.
 //!
 //! `fixtures/vN.split` was written by the last commit that wrote version N (09258ee, 5713718, 4b2b622, 6b0b7d3), of version
-//! 6 by 1e68fe0, each with its own parser; `v7.split` is that of version 6, merged by this commit's writer. The lines are the
-//! hundred of `fixtures/v1.split` and then [`beat`] of every number below [`BEATS`]; in the order of their times they are four blocks, whose hash list has several pages.
+//! 6 by 1e68fe0, each with its own parser; `v7.split` is that of version 6, merged by 0b3414e. The lines are the hundred of
+//! `fixtures/v1.split` and then [`beat`] of every number below [`BEATS`]; in the order of their times they are four blocks, whose
+//! hash list has several pages. `v7-received.split` was written by b74cb15, of [`received_rows`]: it has receive times.
 
 use arrow::array::Array;
-use logweir_proto::record::field;
+use arrow::datatypes::{Int64Type, UInt64Type};
+use logweir_proto::record::{field, seq_of};
 
 use super::super::reader::OpenSplit;
 use super::*;
-use crate::store::receipts::Told;
+use crate::store::receipts::{RECEIPT_BYTES, Told};
 use crate::store::segment::BlockStat;
 
 const BEATS: u64 = 12_400;
@@ -120,4 +122,40 @@ fn check_answers(split: &SplitSegment, version: u32) {
     assert!(split.rules_out(&|_| word("nowhere")), "version {version}");
     let told = split.word_rows("beat").map(|rows| rows.iter().sum::<u32>());
     assert_eq!(told, (version >= 5).then_some(BEATS as u32), "version {version}");
+}
+
+/// Beats in WAL records of a hundred lines.
+fn received_rows() -> Vec<Row> {
+    let row = |i: u64| {
+        let raw = beat(i).into_bytes();
+        Row { time_ns: time_ns(&raw), seq: seq_of(i / 100, (i % 100) as u32), raw }
+    };
+    (0..5000).map(row).collect()
+}
+
+#[test]
+fn receive_times_of_version_7_are_read_and_outlive_a_merge() {
+    let rows = received_rows();
+    let place = place();
+    let bytes = include_bytes!("../fixtures/v7-received.split");
+    let (open, split) = open(&place, bytes);
+    assert!(open.check_sections().is_empty(), "{:?}", open.check_sections());
+    fixture::check(&split, &rows);
+    let merged = segment(&place, &split_of(open.to_blocks().expect("blocks")));
+    let ingested = Projection::Fields(vec![field::SEQ.to_owned(), field::INGESTED.to_owned()]);
+    for split in [&split, &merged] {
+        let last_ns = fixture::received_ns(rows.last().expect("a row").seq);
+        assert_eq!(split.received(), Told { span: Some((0, last_ns)), unknown: 0 });
+        for block in 0..split.blocks().len() {
+            let read = split.read(block, &ingested, None).expect("columns");
+            let seqs = read.column(0).as_primitive::<UInt64Type>().values();
+            let times = read.column(1).as_primitive::<Int64Type>();
+            let want: Vec<i64> = seqs.iter().map(|seq| fixture::received_ns(*seq)).collect();
+            assert_eq!((times.null_count(), &times.values()[..]), (0, &want[..]));
+            let span = Some((want[0], want[want.len() - 1]));
+            assert_eq!(split.block_received(block), span);
+        }
+    }
+    let receipts = open.known().footer.sections.receipts.bytes;
+    assert!(receipts > 0 && receipts < 50 * RECEIPT_BYTES, "{receipts} bytes of fifty records");
 }

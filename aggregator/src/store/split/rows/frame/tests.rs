@@ -50,8 +50,14 @@ fn long_texts_and_many_blocks_come_back() {
     assert_eq!(self::packed(long.as_bytes(), 0, &[long.len()]), None);
 }
 
+/// Twice as many cases as elsewhere, also where the environment asks for more (`PROPTEST_CASES`).
+fn config() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: 2 * config.cases, ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(config())]
 
     #[test]
     fn frames_come_back(
