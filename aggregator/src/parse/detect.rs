@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use logweir_proto::formats::NGINX_MAIN;
+
 use super::formats::built_in::BEFORE_NGINX;
 use super::formats::{Choice, Formats};
 use super::http::Http;
@@ -43,7 +45,9 @@ pub(super) enum Guess {
 }
 
 /// Access formats that are known without a configuration: the most telling first.
-const ACCESS: [&str; 3] = [
+const ACCESS: [&str; 4] = [
+    // Combined would take it for one with a user agent of two parts.
+    NGINX_MAIN,
     "",
     concat!(
         "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent ",
