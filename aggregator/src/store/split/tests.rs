@@ -23,7 +23,7 @@ use super::lookup;
 use super::writer::{SplitFile, SplitSource, write};
 use crate::ranges::{SourceKey, SourceRanges};
 use crate::store::block::Block;
-use crate::store::column::{ColumnKey, Kind, add_stats};
+use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT, Kind, add_stats};
 use crate::store::fixture::{self, Row, row};
 use crate::store::objects::Objects;
 use crate::store::segment::{Probe, Projection, Segment};
@@ -242,6 +242,41 @@ fn messages_that_columns_tell_come_back_from_a_split() {
 }
 
 #[test]
+fn skeletons_that_follow_from_the_columns_are_not_stored() {
+    let place = place();
+    // Every third line has no `ms`; some say it elsewhere, some are not of any skeleton.
+    let line = |i: u64| match i {
+        _ if i % 1000 == 7 => format!("ms={i} path=/p{i} \"took it\""),
+        _ if i % 1000 == 8 => format!("path=/p{i} ms=0{i} \"took it\""),
+        _ if i % 1000 == 9 => "nothing but text".to_owned(),
+        _ if i % 3 == 0 => format!("path=/p{i} - \"took it\""),
+        _ => format!("path=/p{i} ms={i} \"took it\""),
+    };
+    let mut rows: Vec<Row> = (0..9000).map(|i| row(i as i64, i, &line(i))).collect();
+    rows[5555].raw = b"path=\xff ms=1 \"took \xfe\"".to_vec();
+    let file = split_of(fixture::blocks(&rows, 4096));
+    let footer = Footer::decode(&footer_of(&file)).expect("a footer");
+    let at = |name: &str| footer.columns.iter().position(|key| &*key.field == name).map(|at| at + FIELD_COLUMNS_AT);
+    let foretold = footer.foretold.clone().expect("a table");
+    assert!(foretold.columns.contains(&at("ms").expect("a column")), "{foretold:?}");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file.bytes.clone()).expect("a Parquet file");
+    let batches: Vec<_> = reader.build().expect("a reader").collect::<Result<_, _>>().expect("rows");
+    let stored = |batch: &arrow::record_batch::RecordBatch| {
+        let shapes = batch.column_by_name("_shape").expect("a column");
+        shapes.len() - shapes.null_count()
+    };
+    let exceptions = batches.iter().map(stored).sum::<usize>();
+    assert!((9..40).contains(&exceptions), "{exceptions}");
+    let split = segment(&place, &file);
+    fixture::check(&split, &rows);
+    let open = |place: &Place| {
+        super::reader::OpenSplit::open(&place.objects, "splits/one", &Arc::new(Columns::new(1 << 20))).expect("a split")
+    };
+    let merged = segment(&place, &split_of(open(&place).to_blocks().expect("blocks")));
+    fixture::check(&merged, &rows);
+}
+
+#[test]
 fn values_that_messages_say_are_found_by_their_words() {
     let place = place();
     // Some messages say the path and some do not; job 4 has a path that no message says, though it has its words.
@@ -370,6 +405,30 @@ fn more_gates_than_there_is_room_for_are_asked_in_turn_and_most_are_still_there(
     }
     assert_eq!(held(asked), room);
     assert!(found > asked, "{found} of {asked} in three turns after the first");
+}
+
+#[test]
+fn gates_of_a_search_that_has_passed_give_way_to_those_that_are_asked_again_and_again() {
+    let place = place();
+    let file = split_of(fixture::blocks(&[row(0, 0, "trace_id=a1 \"failed\"")], 100));
+    segment(&place, &file);
+    let gate = Arc::new(Gate::open(&place.objects, &file.meta.path).expect("a gate").expect("it is stored"));
+    let gates = Gates::new(256 << 10);
+    let path = |i: usize| format!("splits/{i}");
+    (0..5000).for_each(|i| gates.insert(&path(i), &gate));
+    let room = (0..5000).filter(|i| gates.get(&path(*i)).is_some()).count();
+    let asked: Vec<String> = (5000..5000 + room / 2).map(path).collect();
+    let found = |path: &String| {
+        let found = gates.get(path).is_some();
+        if !found {
+            gates.insert(path, &gate);
+        }
+        found
+    };
+    let turns: Vec<usize> = (0..12).map(|_| asked.iter().filter(|path| found(path)).count()).collect();
+    assert!(turns[11] * 10 >= asked.len() * 9, "{turns:?} of {}", asked.len());
+    asked.iter().for_each(|path| gates.remove(path));
+    assert!(asked.iter().all(|path| gates.get(path).is_none()));
 }
 
 #[test]
