@@ -5,6 +5,7 @@
 //! table of the hash list is here, and of the list itself one page is read. [`sieve`] asks many gates in turn.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -237,8 +238,13 @@ pub struct Gates {
 
 #[derive(Debug, Default)]
 struct Held {
-    gates: HashMap<String, Arc<Gate>, Seeded>,
+    /// With the place of the name among the names.
+    gates: HashMap<String, (usize, Arc<Gate>), Seeded>,
+    /// Of the gates, in any order.
+    names: Vec<String>,
     bytes: u64,
+    /// Victims so far.
+    gone: u64,
     /// The schemas met last.
     schemas: VecDeque<Arc<Schema>>,
 }
@@ -250,7 +256,7 @@ impl Gates {
     }
 
     pub fn get(&self, path: &str) -> Option<Arc<Gate>> {
-        self.held().gates.get(path).map(Arc::clone)
+        self.held().gates.get(path).map(|(_, gate)| Arc::clone(gate))
     }
 
     /// The gate with the schema of others, if they have the same.
@@ -263,12 +269,14 @@ impl Gates {
     pub fn insert(&self, path: &str, gate: &Arc<Gate>) {
         let mut held = self.held();
         held.remove(path);
-        while held.bytes + gate.bytes() > self.bytes_max || held.gates.len() >= self.count_max {
-            let Some(any) = held.gates.keys().next().cloned() else { break };
+        while held.bytes + gate.bytes() > self.bytes_max || held.names.len() >= self.count_max {
+            let Some(any) = held.any() else { break };
             held.remove(&any);
         }
         held.bytes += gate.bytes();
-        held.gates.insert(path.to_owned(), Arc::clone(gate));
+        let place = held.names.len();
+        held.names.push(path.to_owned());
+        held.gates.insert(path.to_owned(), (place, Arc::clone(gate)));
     }
 
     /// Forgets a split that was removed.
@@ -291,9 +299,20 @@ impl Held {
         Arc::clone(schema)
     }
 
+    /// The name of any gate, another one each time: the first one of the map would be nearly always that which came last.
+    fn any(&mut self) -> Option<String> {
+        self.gone += 1;
+        let count = u64::try_from(self.names.len()).ok().filter(|count| *count > 0)?;
+        let place = self.gates.hasher().hash_one(self.gone) % count;
+        self.names.get(place as usize).cloned()
+    }
+
     fn remove(&mut self, path: &str) {
-        if let Some(gate) = self.gates.remove(path) {
-            self.bytes -= gate.bytes();
+        let Some((place, gate)) = self.gates.remove(path) else { return };
+        self.bytes -= gate.bytes();
+        self.names.swap_remove(place);
+        if let Some((moved, _)) = self.names.get(place).and_then(|name| self.gates.get_mut(name)) {
+            *moved = place;
         }
     }
 }

@@ -40,6 +40,7 @@ use crate::store::skeleton::{self, Skeleton};
 mod ahead;
 mod check;
 mod part;
+mod size;
 
 /// The column of `seq`.
 const SEQ_AT: usize = 1;

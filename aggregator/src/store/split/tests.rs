@@ -408,6 +408,30 @@ fn more_gates_than_there_is_room_for_are_asked_in_turn_and_most_are_still_there(
 }
 
 #[test]
+fn gates_of_a_search_that_has_passed_give_way_to_those_that_are_asked_again_and_again() {
+    let place = place();
+    let file = split_of(fixture::blocks(&[row(0, 0, "trace_id=a1 \"failed\"")], 100));
+    segment(&place, &file);
+    let gate = Arc::new(Gate::open(&place.objects, &file.meta.path).expect("a gate").expect("it is stored"));
+    let gates = Gates::new(256 << 10);
+    let path = |i: usize| format!("splits/{i}");
+    (0..5000).for_each(|i| gates.insert(&path(i), &gate));
+    let room = (0..5000).filter(|i| gates.get(&path(*i)).is_some()).count();
+    let asked: Vec<String> = (5000..5000 + room / 2).map(path).collect();
+    let found = |path: &String| {
+        let found = gates.get(path).is_some();
+        if !found {
+            gates.insert(path, &gate);
+        }
+        found
+    };
+    let turns: Vec<usize> = (0..12).map(|_| asked.iter().filter(|path| found(path)).count()).collect();
+    assert!(turns[11] * 10 >= asked.len() * 9, "{turns:?} of {}", asked.len());
+    asked.iter().for_each(|path| gates.remove(path));
+    assert!(asked.iter().all(|path| gates.get(path).is_none()));
+}
+
+#[test]
 fn a_gate_rules_out_only_what_no_block_has() {
     let place = place();
     let line = |i: u64| match i % 3 {
