@@ -31,7 +31,7 @@ use crate::store::segment::{BLOCK_ROWS_MAX, BlockStat, Counts};
 use crate::store::skeleton;
 
 /// Most blocks of a row group: its dictionaries serve them all. Readers ask the file, earlier ones had 16 or 32.
-pub const ROW_GROUP_BLOCKS_MAX: usize = 96;
+pub const ROW_GROUP_BLOCKS_MAX: usize = 128;
 
 /// A split could not be written.
 #[derive(Debug, thiserror::Error)]
