@@ -18,53 +18,53 @@ pub enum Want {
 
 /// What lines with the same bytes between their values have in common.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Form {
+pub struct Stencil {
     /// For each value the bytes before it, and its kind.
     pub parts: Box<[(u32, Want)]>,
     /// Bytes behind the last value.
     pub tail: u32,
 }
 
-/// Most forms of one body.
-pub const FORMS_MAX: usize = u8::MAX as usize;
+/// Most stencils of one body.
+pub const STENCILS_MAX: usize = u8::MAX as usize;
 
 /// The values of the lines of a body, in the order of its records.
 #[derive(Debug, Default)]
 pub struct Spans {
-    forms: Vec<Arc<Form>>,
-    /// For each line its form plus one; 0 where nothing is known.
+    stencils: Vec<Arc<Stencil>>,
+    /// For each line its stencil plus one; 0 where nothing is known.
     lines: Vec<u8>,
-    /// The bytes of each value of the lines that have a form.
+    /// The bytes of each value of the lines that have a stencil.
     lens: Vec<u16>,
 }
 
-/// The values of one line: it is of this form, and so many bytes long is each of them.
+/// The values of one line: it is of this stencil, and so many bytes long is each of them.
 #[derive(Debug, Clone, Copy)]
 pub struct LineSpans<'a> {
-    pub form: &'a Arc<Form>,
+    pub stencil: &'a Arc<Stencil>,
     pub lens: &'a [u16],
 }
 
 impl Spans {
-    /// The number of a new form; `None` when there is no room for it.
-    fn add_form(&mut self, form: Form) -> Option<u8> {
-        let number = u8::try_from(self.forms.len() + 1).ok()?;
-        self.forms.push(Arc::new(form));
+    /// The number of a new stencil; `None` when there is no room for it.
+    fn add_stencil(&mut self, stencil: Stencil) -> Option<u8> {
+        let number = u8::try_from(self.stencils.len() + 1).ok()?;
+        self.stencils.push(Arc::new(stencil));
         Some(number)
     }
 
-    /// Another form in the place of one that no line is of.
-    fn replace_form(&mut self, number: u8, form: Form) {
-        if let Some(place) = usize::from(number).checked_sub(1).and_then(|at| self.forms.get_mut(at)) {
-            *place = Arc::new(form);
+    /// Another stencil in the place of one that no line is of.
+    fn replace_stencil(&mut self, number: u8, stencil: Stencil) {
+        if let Some(place) = usize::from(number).checked_sub(1).and_then(|at| self.stencils.get_mut(at)) {
+            *place = Arc::new(stencil);
         }
     }
 
     /// The line whose lengths are all that there are.
     #[inline]
-    fn only_line(&self, form: u8) -> Option<LineSpans<'_>> {
-        let form = self.forms.get(usize::from(form).checked_sub(1)?)?;
-        Some(LineSpans { form, lens: &self.lens })
+    fn only_line(&self, stencil: u8) -> Option<LineSpans<'_>> {
+        let stencil = self.stencils.get(usize::from(stencil).checked_sub(1)?)?;
+        Some(LineSpans { stencil, lens: &self.lens })
     }
 
     /// Where the lengths of the values of the next line go. What is appended counts once [`Spans::add_line`] is called.
@@ -73,10 +73,10 @@ impl Spans {
         &mut self.lens
     }
 
-    /// The next line, of a form by its number or 0 for none.
+    /// The next line, of a stencil by its number or 0 for none.
     #[inline]
-    pub(crate) fn add_line(&mut self, form: u8) {
-        self.lines.push(form);
+    pub(crate) fn add_line(&mut self, stencil: u8) {
+        self.lines.push(stencil);
     }
 
     /// Bytes in memory.
@@ -86,14 +86,14 @@ impl Spans {
 
     /// One answer for each record, and `None` for those that come behind.
     pub fn lines(&self) -> Lines<'_> {
-        Lines { forms: &self.forms, lines: self.lines.iter(), lens: &self.lens }
+        Lines { stencils: &self.stencils, lines: self.lines.iter(), lens: &self.lens }
     }
 }
 
 /// Goes through the lines of [`Spans`].
 #[derive(Debug)]
 pub struct Lines<'a> {
-    forms: &'a [Arc<Form>],
+    stencils: &'a [Arc<Stencil>],
     lines: std::slice::Iter<'a, u8>,
     lens: &'a [u16],
 }
@@ -102,10 +102,10 @@ impl<'a> Lines<'a> {
     /// What is known of the next record.
     #[inline]
     pub fn next_line(&mut self) -> Option<LineSpans<'a>> {
-        let form = self.forms.get(usize::from(*self.lines.next()?).checked_sub(1)?)?;
-        let (lens, rest) = self.lens.split_at_checked(form.parts.len())?;
+        let stencil = self.stencils.get(usize::from(*self.lines.next()?).checked_sub(1)?)?;
+        let (lens, rest) = self.lens.split_at_checked(stencil.parts.len())?;
         self.lens = rest;
-        Some(LineSpans { form, lens })
+        Some(LineSpans { stencil, lens })
     }
 }
 
@@ -116,8 +116,8 @@ mod tests {
     #[test]
     fn each_line_gets_its_own_lengths() {
         let mut spans = Spans::default();
-        let form = |values: usize| Form { parts: vec![(1, Want::Number); values].into(), tail: 1 };
-        assert_eq!([1, 2].map(|values| spans.add_form(form(values))), [Some(1), Some(2)]);
+        let stencil = |values: usize| Stencil { parts: vec![(1, Want::Number); values].into(), tail: 1 };
+        assert_eq!([1, 2].map(|values| spans.add_stencil(stencil(values))), [Some(1), Some(2)]);
         for (number, lens) in [(2, &[7u16, 8][..]), (0, &[]), (1, &[9])] {
             spans.lens().extend_from_slice(lens);
             spans.add_line(number);
@@ -125,9 +125,9 @@ mod tests {
         let mut lines = spans.lines();
         let found: Vec<_> = (0..5).map(|_| lines.next_line().map(|line| line.lens.to_vec())).collect();
         assert_eq!(found, [Some(vec![7, 8]), None, Some(vec![9]), None, None]);
-        for _ in 2..FORMS_MAX {
-            assert!(spans.add_form(form(1)).is_some());
+        for _ in 2..STENCILS_MAX {
+            assert!(spans.add_stencil(stencil(1)).is_some());
         }
-        assert_eq!(spans.add_form(form(1)), None);
+        assert_eq!(spans.add_stencil(stencil(1)), None);
     }
 }

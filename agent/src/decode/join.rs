@@ -191,13 +191,17 @@ impl Joiner<'_, '_> {
         let kept = if text.len() > limit { cut_at(text, limit) } else { text.len() };
         self.decoded.truncated += u64::from(kept < text.len() && !partial.cut);
         let cut = partial.cut || kept < text.len();
+        // Where the limit cuts there is no line end.
+        let to_its_end = |line: &'_ [u8]| if kept < text.len() { line.len() } else { trim_cr(line).len() };
         match (opened.last, partial.start) {
             (true, None) => {
-                self.whole(&text[..kept], (opened.stream, opened.time_ns, cut), range);
+                let len = to_its_end(&text[..kept]);
+                self.whole(&text[..len], (opened.stream, opened.time_ns, cut), range);
                 partial.cut = false;
             }
             (true, Some(start)) => {
                 partial.text.extend_from_slice(&text[..kept]);
+                partial.text.truncate(to_its_end(&partial.text));
                 self.whole(&partial.text, (opened.stream, partial.time_ns, cut), start..range.end);
                 partial = Partial { text: partial.text, ..Partial::default() };
                 partial.text.clear();
@@ -213,10 +217,9 @@ impl Joiner<'_, '_> {
         self.buffers.partials[at] = partial;
     }
 
-    /// A line of one stream is complete.
+    /// A line of one stream is complete; its line end is not a part of `text`.
     fn whole(&mut self, text: &[u8], of: (Stream, Option<i64>, bool), range: Range<usize>) {
         let (stream, time_ns, truncated) = of;
-        let text = trim_cr(text);
         if self.is_next(text, of, &range) {
             return;
         }

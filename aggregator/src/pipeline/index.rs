@@ -28,8 +28,8 @@ use crate::store::service::Store;
 /// Parsers that are kept, one a source; when there are more, all are forgotten and learn again.
 pub const PARSERS_MAX: usize = 20_000;
 
-/// Rows that are published together at the most.
-const PUBLISH_ROWS_MAX: usize = 16 * BLOCK_ROWS_MAX;
+/// With so many rows no further batch is waited for: they are published. Until then they are memory beside the head.
+const PUBLISH_ROWS: usize = 2 * BLOCK_ROWS_MAX;
 
 /// Names that one interner may collect before it is replaced, between two publications.
 const NAMES_RESET: usize = 50_000;
@@ -125,7 +125,7 @@ impl Indexer {
     pub fn run(mut self, queue: &mpsc::Receiver<Durable>) {
         while let Ok(durable) = queue.recv() {
             self.index(durable);
-            while self.rows < PUBLISH_ROWS_MAX {
+            while self.rows < PUBLISH_ROWS {
                 match queue.try_recv() {
                     Ok(durable) => self.index(durable),
                     Err(_) => break,

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 pub const IN_FLIGHT_BYTES_MAX: u64 = 32 << 20;
 
 /// With more bytes than these in flight the next request waits at the door, its body unread.
-pub const ENTER_BYTES_MAX: u64 = 16 << 20;
+pub const ENTER_BYTES_MAX: u64 = 12 << 20;
 
 /// How long it waits before it is sent away.
 pub const ROOM_WAIT_MAX: Duration = Duration::from_secs(2);

@@ -2,6 +2,7 @@
 
 pub mod accumulate;
 pub mod group;
+mod hasher;
 pub mod keys;
 pub mod sketch;
 

@@ -117,7 +117,11 @@ pub fn tree(query: &Query) -> Vec<String> {
 
 /// A warning when the range ends before the oldest event that is kept.
 pub fn before_all(range: TimeRange, segments: &[Arc<dyn Segment>]) -> Option<Warning> {
-    let oldest_ns = segments.iter().filter_map(|segment| segment.time_range()).map(|(min_ns, _)| min_ns).min()?;
+    let begins = segments.iter().filter_map(|segment| segment.time_range()).map(|(min_ns, _)| min_ns);
+    if begins.clone().any(|min_ns| min_ns <= range.last_ns) {
+        return None;
+    }
+    let oldest_ns = begins.min()?;
     let message = || format!("the oldest event is of {}", clock::rfc3339(oldest_ns));
     (range.last_ns < oldest_ns).then(|| Warning::new("outside_retention", message()))
 }

@@ -25,6 +25,7 @@ use super::filter::source::BlockSource;
 use super::mask::Mask;
 use super::steps::Steps;
 use crate::store::segment::{BlockStat, Projection, Segment, SegmentError};
+use crate::store::split::gate::sieve::Sieve;
 
 mod missing;
 
@@ -36,6 +37,9 @@ const GATED_SEGMENTS: usize = 32;
 
 /// After so many segments in a row without a candidate all that are left are asked at once.
 const SWEEP_AFTER: usize = 8;
+
+/// Segments that are asked between two looks at the clock: an answer may take less than the look.
+const SEGMENTS_A_LOOK: usize = 8;
 
 /// Times from `first_ns` to `last_ns`, both inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,9 +162,15 @@ impl<'a> Reader<'a> {
         self.range
     }
 
+    /// Asks segments in turn whether they have anything.
+    fn sieve(&self) -> Sieve<'a> {
+        let filter = self.filter;
+        Sieve::new(|fields| filter.probe(fields))
+    }
+
     /// Whether a segment is known to have nothing.
-    fn rules_out(&self, place: usize) -> bool {
-        self.segments.get(place).is_some_and(|segment| segment.rules_out(&|fields| self.filter.probe(fields)))
+    fn rules_out(&self, place: usize, sieve: &mut Sieve<'_>) -> bool {
+        self.segments.get(place).is_some_and(|segment| segment.rules_out(sieve))
     }
 
     /// Which blocks of a segment may match.
@@ -282,6 +292,7 @@ pub struct Scan<'a> {
     in_vain: usize,
     /// Whether the segments are so many that one is asked whether it has anything before it is opened.
     is_gated: bool,
+    sieve: Sieve<'a>,
     /// What segments answered that were asked several at once.
     asked: HashMap<usize, Vec<bool>>,
     /// The next block, once it is known that it may match.
@@ -313,14 +324,16 @@ impl<'a> Scan<'a> {
         let mut closed: Vec<(i64, usize)> = closed.collect();
         closed.sort_unstable_by_key(|(key, place)| (*key, Reverse(*place)));
         let is_gated = closed.len() >= GATED_SEGMENTS && !filter.is_all();
+        let reader = Reader { segments, filter, steps: None, range };
         Scan {
-            reader: Reader { segments, filter, steps: None, range },
+            reader,
             order,
             patience,
             ahead: BinaryHeap::new(),
             closed,
             in_vain: 0,
             is_gated,
+            sieve: reader.sieve(),
             asked: HashMap::new(),
             ready: None,
             failed: Vec::new(),
@@ -413,7 +426,16 @@ impl<'a> Scan<'a> {
     /// Leaves out the segments that have nothing. Two threads ask: of thousands each costs a read.
     fn sweep(&mut self) {
         let (reader, patience) = (self.reader, self.patience);
-        let keep = |place: usize| patience.is_over().is_some() || !reader.rules_out(place);
+        let keep = |part: &[(i64, usize)]| {
+            let (mut sieve, mut is_over) = (reader.sieve(), false);
+            let keep = |(number, (_, place)): (usize, &(i64, usize))| {
+                if number % SEGMENTS_A_LOOK == 0 {
+                    is_over = patience.is_over().is_some();
+                }
+                is_over || !reader.rules_out(*place, &mut sieve)
+            };
+            part.iter().enumerate().map(keep).collect()
+        };
         let mut kept = self.of_closed(keep).into_iter();
         self.closed.retain(|_| kept.next().unwrap_or(true));
     }
@@ -432,12 +454,12 @@ impl<'a> Scan<'a> {
         let ask = |place: usize| {
             Some((place, reader.candidates(&**segment(place).filter(|_| patience.is_over().is_none())?)))
         };
-        self.asked = self.of_closed(ask).into_iter().flatten().collect();
+        let ask = |part: &[(i64, usize)]| part.iter().filter_map(|(_, place)| ask(*place)).collect();
+        self.asked = self.of_closed(ask).into_iter().collect();
     }
 
     /// Asks something of the segments that were not opened, with two threads.
-    fn of_closed<T: Send>(&self, ask: impl Fn(usize) -> T + Sync) -> Vec<T> {
-        let ask = |part: &[(i64, usize)]| part.iter().map(|(_, place)| ask(*place)).collect::<Vec<T>>();
+    fn of_closed<T: Send>(&self, ask: impl Fn(&[(i64, usize)]) -> Vec<T> + Sync) -> Vec<T> {
         let (first, second) = self.closed.split_at(self.closed.len() / 2);
         thread::scope(|scope| {
             let other = scope.spawn(|| ask(second));
@@ -450,7 +472,7 @@ impl<'a> Scan<'a> {
     /// Asks the index of a segment which of its blocks to look at.
     fn open(&mut self, place: usize) {
         let Some(segment) = self.reader.segments.get(place) else { return };
-        if self.is_gated && self.reader.rules_out(place) {
+        if self.is_gated && self.reader.rules_out(place, &mut self.sieve) {
             return;
         }
         let flags = self.asked.remove(&place).unwrap_or_else(|| self.reader.candidates(&**segment));

@@ -4,7 +4,7 @@
 //! is valid itself and of the same kind.
 
 use super::check::Check;
-use super::{FORMS_MAX, Form, LineSpans, Spans, Want};
+use super::{LineSpans, STENCILS_MAX, Spans, Stencil, Want};
 use crate::equal::equal;
 
 /// Shapes of one body that are remembered.
@@ -16,7 +16,7 @@ const VALUES_MAX: usize = 128;
 /// Lines that are learned from one body: one whose lines are all different must not cost twice.
 const LEARNED_MAX: u32 = 64;
 
-const _: () = assert!(LEARNED_MAX as usize <= FORMS_MAX, "each has a form");
+const _: () = assert!(LEARNED_MAX as usize <= STENCILS_MAX, "each has a stencil");
 
 /// Lines of known shapes for which one more is learned where lines have no end.
 const HITS_FORGIVEN: u32 = 256;
@@ -48,26 +48,26 @@ struct Shape {
     literals: Box<[u8]>,
     /// For each value the length of the literal before it, and its kind.
     parts: Box<[(u32, Want)]>,
-    /// Its number among the forms.
-    form: Option<u8>,
+    /// Its number among the stencils.
+    stencil: Option<u8>,
 }
 
 impl Shapes {
     /// Whether `text`, which is valid UTF-8, is certainly one JSON object, nested no deeper than is allowed: then the
-    /// number of its form, whose lengths are in the spans, or 0.
+    /// number of its stencil, whose lengths are in the spans, or 0.
     pub(crate) fn object(&mut self, text: &[u8]) -> Option<u8> {
         if !may_be_object(text) {
             return None;
         }
-        if let Some(form) = self.known(text) {
-            return Some(form);
+        if let Some(stencil) = self.known(text) {
+            return Some(stencil);
         }
         self.values.clear();
         Check::new(text).value(&mut self.values)?;
         if self.values.len() <= VALUES_MAX && self.learned < LEARNED_MAX {
             self.learned += 1;
             self.list.truncate(SHAPES_MAX - 1);
-            let number = self.spans.add_form(form(text, &self.values));
+            let number = self.spans.add_stencil(stencil(text, &self.values));
             self.list.push(Shape::new(text, &self.values, number));
         }
         Some(0)
@@ -80,25 +80,25 @@ impl Shapes {
             return None;
         }
         self.spans.lens().clear();
-        if let Some(form) = self.known(text) {
+        if let Some(stencil) = self.known(text) {
             self.hits += 1;
             if self.hits >= HITS_FORGIVEN {
                 (self.hits, self.learned) = (0, self.learned.saturating_sub(1));
             }
-            return self.spans.only_line(form);
+            return self.spans.only_line(stencil);
         }
         if self.learned < LEARNED_MAX {
             self.values.clear();
             self.learned += 1;
             Check::new(text).value(&mut self.values)?;
             if self.values.len() <= VALUES_MAX {
-                let form = form(text, &self.values);
+                let stencil = stencil(text, &self.values);
                 let number = if self.list.len() < SHAPES_MAX {
-                    self.spans.add_form(form)
+                    self.spans.add_stencil(stencil)
                 } else {
                     // Lines are forgotten one by one, so the shape that makes room is nobody's.
-                    let number = self.list.pop().and_then(|shape| shape.form);
-                    number.inspect(|number| self.spans.replace_form(*number, form))
+                    let number = self.list.pop().and_then(|shape| shape.stencil);
+                    number.inspect(|number| self.spans.replace_stencil(*number, stencil))
                 };
                 self.list.push(Shape::new(text, &self.values, number));
             }
@@ -106,14 +106,14 @@ impl Shapes {
         None
     }
 
-    /// The number of the form of a line that is of a known shape, or 0, see [`Shape::form_of`].
+    /// The number of the stencil of a line that is of a known shape, or 0, see [`Shape::stencil_of`].
     #[inline]
     fn known(&mut self, text: &[u8]) -> Option<u8> {
         for at in 0..self.list.len() {
-            if let Some(form) = self.list[at].form_of(text, self.spans.lens()) {
+            if let Some(stencil) = self.list[at].stencil_of(text, self.spans.lens()) {
                 // The likelier ones move to the front, a step each time.
                 self.list.swap(at, at.saturating_sub(1));
-                return Some(form);
+                return Some(stencil);
             }
         }
         None
@@ -128,8 +128,8 @@ fn may_be_object(text: &[u8]) -> bool {
     !control && text.first() == Some(&b'{')
 }
 
-/// The form of a line with these values.
-fn form(text: &[u8], values: &[Value]) -> Form {
+/// The stencil of a line with these values.
+fn stencil(text: &[u8], values: &[Value]) -> Stencil {
     let mut at = 0;
     let part = |value: &Value| {
         let before = value.start - at;
@@ -137,11 +137,11 @@ fn form(text: &[u8], values: &[Value]) -> Form {
         (before as u32, value.want)
     };
     let parts = values.iter().map(part).collect();
-    Form { parts, tail: (text.len() - at) as u32 }
+    Stencil { parts, tail: (text.len() - at) as u32 }
 }
 
 impl Shape {
-    fn new(text: &[u8], values: &[Value], form: Option<u8>) -> Shape {
+    fn new(text: &[u8], values: &[Value], stencil: Option<u8>) -> Shape {
         let mut literals = Vec::with_capacity(text.len());
         let mut at = 0;
         for value in values {
@@ -149,20 +149,20 @@ impl Shape {
             at = value.end;
         }
         literals.extend_from_slice(&text[at..]);
-        Shape { literals: literals.into(), parts: self::form(text, values).parts, form }
+        Shape { literals: literals.into(), parts: self::stencil(text, values).parts, stencil }
     }
 
-    /// Whether valid values of the same kinds stand between the same literals: then the number of the form, where the
+    /// Whether valid values of the same kinds stand between the same literals: then the number of the stencil, where the
     /// values are plain and their lengths were appended, or 0.
-    fn form_of(&self, text: &[u8], lens: &mut Vec<u16>) -> Option<u8> {
+    fn stencil_of(&self, text: &[u8], lens: &mut Vec<u16>) -> Option<u8> {
         let before = lens.len();
         lens.resize(before + self.parts.len(), 0);
         let found = self.lens_of(text, &mut lens[before..]);
-        let form = self.form.filter(|_| found == Some(true));
-        if form.is_none() {
+        let stencil = self.stencil.filter(|_| found == Some(true));
+        if stencil.is_none() {
             lens.truncate(before);
         }
-        found.map(|_| form.unwrap_or(0))
+        found.map(|_| stencil.unwrap_or(0))
     }
 
     /// Whether valid values of the same kinds stand between the same literals: then whether `lens` tells all of them.
@@ -219,7 +219,7 @@ mod tests {
     /// Whether the lengths are those of values of this very text.
     fn fits(found: LineSpans<'_>, text: &str) -> bool {
         let mut at = 0;
-        for ((before, want), len) in found.form.parts.iter().zip(found.lens) {
+        for ((before, want), len) in found.stencil.parts.iter().zip(found.lens) {
             let value = &text[at + *before as usize..][..usize::from(*len)];
             let plain = match want {
                 Want::Text => !value.is_empty() && value.find(['"', '\\']) == Some(value.len() - 1),
@@ -231,7 +231,7 @@ mod tests {
             }
             at += *before as usize + value.len();
         }
-        found.lens.len() == found.form.parts.len() && at + found.form.tail as usize == text.len()
+        found.lens.len() == found.stencil.parts.len() && at + found.stencil.tail as usize == text.len()
     }
 
     #[test]
@@ -255,15 +255,15 @@ mod tests {
             lines in prop::collection::vec(r#"\{"a":("[aü\\"]{0,3}"|[0-9.-]{1,3}|true|null|\[1?\]),"b":"(\\n|x|"){0,2}"?\}?"#, 1..40),
         ) {
             let (mut door, mut own) = (Shapes::default(), Shapes::default());
-            let forms: Vec<_> = lines.iter().map(|line| door.object(line.as_bytes())).collect();
-            forms.iter().for_each(|form| door.spans.add_line(form.unwrap_or(0)));
+            let stencils: Vec<_> = lines.iter().map(|line| door.object(line.as_bytes())).collect();
+            stencils.iter().for_each(|stencil| door.spans.add_line(stencil.unwrap_or(0)));
             let mut spans = door.spans.lines();
-            for (line, form) in lines.iter().zip(forms) {
+            for (line, stencil) in lines.iter().zip(stencils) {
                 if let Some(found) = spans.next_line() {
                     prop_assert!(fits(found, line), "{}", line);
                 }
                 if let Some(found) = own.find(line.as_bytes()) {
-                    prop_assert!(form.is_some() && fits(found, line), "{}", line);
+                    prop_assert!(stencil.is_some() && fits(found, line), "{}", line);
                 }
             }
         }

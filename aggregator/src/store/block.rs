@@ -22,6 +22,7 @@ use super::spell::{self, Cell};
 mod builder;
 mod gaps;
 pub(super) mod texts;
+mod zeros;
 
 /// Rows and what is known of them.
 #[derive(Debug)]
@@ -83,9 +84,9 @@ impl Block {
         self.raw_bytes
     }
 
-    /// Bytes of the columns in memory.
+    /// Bytes of the columns in memory, without what blocks share.
     pub fn memory_bytes(&self) -> usize {
-        self.batch.get_array_memory_size()
+        self.batch.columns().iter().map(zeros::own_bytes).sum()
     }
 
     pub fn fields(&self) -> &BTreeMap<String, FieldStat> {

@@ -23,6 +23,7 @@ use arrow::record_batch::RecordBatch;
 use super::column::ColumnKey;
 use super::receipts::{Span, Told};
 use super::split::derived::Template;
+use super::split::gate::sieve::Sieve;
 
 /// Rows of a block: the unit of the index and of reading.
 pub const BLOCK_ROWS_MAX: usize = 4096;
@@ -150,8 +151,8 @@ pub trait Segment: Send + Sync {
         true
     }
 
-    /// Whether it is known, without opening it, to have no match; `probe` makes the question from its fields.
-    fn rules_out(&self, _probe: &dyn Fn(&BTreeMap<String, FieldStat>) -> Probe) -> bool {
+    /// Whether it is known, without opening it, to have no match.
+    fn rules_out(&self, _sieve: &mut Sieve<'_>) -> bool {
         false
     }
 

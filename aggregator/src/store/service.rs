@@ -22,7 +22,7 @@ use super::commit::{CommitError, CommitLog, LocalCommits, Record};
 use super::head::HeadSegment;
 use super::objects::{ObjectError, Objects};
 use super::segment::Segment;
-use super::split::cache::{SplitCache, SplitSegment};
+use super::split::cache::{Listed, SplitCache, SplitSegment};
 use super::split::footer::SplitMeta;
 use super::split::writer::WriteError;
 use crate::ranges::SourceRanges;
@@ -40,7 +40,7 @@ pub const SPLIT_CACHE_BYTES: u64 = 256 << 20;
 
 /// The open part may grow to this share of `seal_bytes` while the one before it is sealed; then whoever appends waits for
 /// that, or seals where nobody does. Sealing keeps up with the parser but for moments, so that more would only be memory.
-pub const OPEN_PERCENT_MAX: u64 = 125;
+pub const OPEN_PERCENT_MAX: u64 = 110;
 
 /// From this many times `seal_bytes` on [`Store::is_full`] tells the door to take nothing more in: sealing fails.
 pub const HEAD_PARTS_MAX: u64 = 4;
@@ -128,6 +128,8 @@ struct Inner {
 /// What readers see. Held for moments only.
 struct State {
     splits: BTreeMap<String, Arc<SplitMeta>>,
+    /// The same for searches.
+    listed: Arc<[Arc<Listed>]>,
     /// Being written.
     sealing: Option<Arc<Part>>,
     open: Part,
@@ -177,7 +179,9 @@ impl Store {
             catalogue.commit(&*commits, &Record { nonce: unique(now), time_ns: now, ..Record::default() })?;
         }
         let recovered = Recovered { wal_upto: catalogue.wal_upto(), ranges: catalogue.ranges().clone() };
+        let cache = Arc::new(SplitCache::new(objects.clone(), SPLIT_CACHE_BYTES, config.column_cache_bytes));
         let state = State {
+            listed: listed(&catalogue, &cache),
             splits: catalogue.splits().clone(),
             sealing: None,
             open: Part::default(),
@@ -192,7 +196,6 @@ impl Store {
             reported_upto: catalogue.wal_upto(),
             catalogue,
         };
-        let cache = Arc::new(SplitCache::new(objects.clone(), SPLIT_CACHE_BYTES, config.column_cache_bytes));
         let (state, work) = (Mutex::new(state), Mutex::new(work));
         let (full, sealed) = (Condvar::new(), Condvar::new());
         let inner = Inner { config, objects, commits, clock, cache, state, full, sealed, work };
@@ -237,12 +240,10 @@ impl Store {
                 let State { open, open_snapshot, .. } = &mut *state;
                 heads.push(Arc::clone(open_snapshot.get_or_insert_with(|| Arc::new(open.head.snapshot("head")))));
             }
-            let splits: Vec<_> = state.splits.values().cloned().collect();
-            (splits, heads, state.last_record)
+            (Arc::clone(&state.listed), heads, state.last_record)
         };
-        let cache = &self.inner.cache;
         // New handles for every view: what they hold open goes with them.
-        let splits = splits.into_iter().map(|meta| Arc::new(SplitSegment::new(meta, Arc::clone(cache))) as _);
+        let splits = splits.iter().map(|listed| Arc::new(SplitSegment::of(Arc::clone(listed))) as _);
         let heads = heads.into_iter().filter(|head| !head.blocks().is_empty()).map(|head| head as Arc<dyn Segment>);
         Arc::new(View { segments: splits.chain(heads).collect(), last_record })
     }
@@ -342,16 +343,23 @@ impl Inner {
     /// is gone is told by comparing, and its objects are deleted after the grace, whoever removed it.
     fn publish(&self, work: &mut Work, now: Nanos) {
         let sealed = work.sealer.take_sealed(&work.catalogue);
-        let splits = work.catalogue.splits().clone();
+        let (splits, listed) = (work.catalogue.splits().clone(), listed(&work.catalogue, &self.cache));
         let mut state = self.state();
         let before = std::mem::replace(&mut state.splits, splits);
+        let listed_before = std::mem::replace(&mut state.listed, listed);
         if sealed {
             state.sealing = None;
         }
         drop(state);
+        drop(listed_before);
         let gone = before.into_keys().filter(|path| !work.catalogue.splits().contains_key(path));
         work.retention.bury(gone, now);
     }
+}
+
+/// The splits as searches come to them.
+fn listed(catalogue: &Catalogue, cache: &Arc<SplitCache>) -> Arc<[Arc<Listed>]> {
+    catalogue.splits().values().map(|meta| Arc::new(Listed::new(Arc::clone(meta), Arc::clone(cache)))).collect()
 }
 
 /// The name of a split: its day, its class unless that is the default one, and what is unique.

@@ -119,7 +119,8 @@ fn a_test_may_say_who_is_told() {
     expect_test::expect![[r#"
         r.yaml:27:17: at 1m: it goes to [chat], not to [pager]
         r.yaml:29:17: at 10m: expected an alert
-        r.yaml:30:17: at 10m: it goes to [], not to [pager]"#]].assert_eq(&failures(Some(&routing)));
+        r.yaml:30:17: at 10m: it goes to [], not to [pager]"#]]
+    .assert_eq(&failures(Some(&routing)));
     assert!(failures(None).contains("--config alerting.yaml"));
 }
 

@@ -16,7 +16,8 @@ pub(super) struct Series {
     pub(super) filter: String,
     pub(super) agg: &'static str,
     pub(super) window: String,
-    pub(super) by: Vec<String>,
+    /// By which labels its sum is; `None` where it is a number for each stream.
+    pub(super) by: Option<Vec<String>>,
 }
 
 /// What an expression means here.
@@ -115,7 +116,7 @@ impl<'a> Rest<'a> {
                     Some(by) => by,
                     None => self.grouping()?.unwrap_or_default(),
                 };
-                Ok(Series { by, ..inner })
+                Ok(Series { by: Some(by), ..inner })
             }
             "count_over_time" => self.range("count"),
             "rate" => self.range("rate"),
@@ -133,7 +134,7 @@ impl<'a> Rest<'a> {
         if !self.eat(")") {
             return Err("an offset or a subquery has no equivalent".to_owned());
         }
-        Ok(Series { filter, agg, window, by: Vec::new() })
+        Ok(Series { filter, agg, window, by: None })
     }
 
     fn eat(&mut self, what: &str) -> bool {
@@ -183,15 +184,17 @@ impl<'a> Rest<'a> {
         let inner = self.between('{', '}').ok_or("the selector is not closed")?;
         let mut labels = Rest(inner);
         while !labels.0.trim().is_empty() {
-            parts.push(labels.matcher()?);
+            parts.extend(labels.matcher()?);
             labels.eat(",");
         }
         loop {
             let negate = |part: String, yes: bool| if yes { format!("NOT {part}") } else { part };
             if self.eat("|=") {
-                parts.push(literal_text(&self.string()?));
+                // Every line has nothing in it.
+                parts.extend(Some(self.string()?).filter(|text| !text.is_empty()).map(|text| literal_text(&text)));
             } else if self.eat("|~") {
-                parts.push(format!("~{}", literal_text(&self.string()?)));
+                let text = Some(self.string()?).filter(|text| !text.is_empty());
+                parts.extend(text.map(|text| format!("~{}", literal_text(&text))));
             } else if self.eat("!=") {
                 parts.push(negate(literal_text(&self.string()?), true));
             } else if self.eat("!~") {
@@ -206,7 +209,7 @@ impl<'a> Rest<'a> {
                     }
                     _ => {
                         self.0 = before;
-                        parts.push(self.matcher()?);
+                        parts.extend(self.matcher()?);
                     }
                 }
             } else {
@@ -215,23 +218,41 @@ impl<'a> Rest<'a> {
         }
     }
 
-    fn matcher(&mut self) -> Result<String, String> {
+    /// What a label is compared with; `None` where every line passes.
+    fn matcher(&mut self) -> Result<Option<String>, String> {
         let name = self.word();
-        for (op, made) in
-            [("=~", "=~"), ("!~", "!~"), ("!=", "!="), (">=", ">="), ("<=", "<="), (">", ">"), ("<", "<"), ("=", "=")]
-        {
-            if !self.eat(op) {
-                continue;
-            }
-            let is_text = self.0.trim_start().starts_with(['"', '`']);
-            let value = if is_text { self.string()? } else { self.word().to_owned() };
-            // A selector matches the whole value, a filter of the query language a part of it.
-            return Ok(match made {
-                "=~" | "!~" => format!("{name}{made}{}", literal_text(&format!("^(?:{value})$"))),
-                _ => format!("{name}{made}{}", literal(&value)),
-            });
+        let op = ["=~", "!~", "!=", "==", ">=", "<=", ">", "<", "="].into_iter().find(|op| self.eat(op));
+        let op = op.ok_or_else(|| format!("'{name}' is not compared with anything"))?;
+        if !self.0.trim_start().starts_with(['"', '`']) {
+            let op = if op == "==" { "=" } else { op };
+            let quantity = self.quantity();
+            let quantity = quantity.ok_or_else(|| format!("'{name}' is compared with neither a text nor a number"))?;
+            return Ok(Some(format!("{name}{op}{quantity}")));
         }
-        Err(format!("'{name}' is not compared with anything"))
+        let value = self.string()?;
+        Ok(match (name, op, value.as_str()) {
+            // A line that is not what the parser wants has none of its fields here.
+            ("__error__" | "__error_details__", "=", "") => None,
+            ("__error__" | "__error_details__", ..) => {
+                return Err(format!("'{name}' has no equivalent: lines are parsed when they are stored"));
+            }
+            // A label that is not there is an empty one there.
+            (_, "=", "") => Some(format!("NOT {name}:*")),
+            (_, "!=", "") => Some(format!("{name}:*")),
+            (_, "=~", ".*") => None,
+            // A selector matches the whole value, a filter of the query language a part of it.
+            (_, "=~" | "!~", _) => Some(format!("{name}{op}{}", literal_text(&format!("^(?:{value})$")))),
+            _ => Some(format!("{name}{op}{}", literal(&value))),
+        })
+    }
+
+    /// `500`, `-1.5`, `10s`, `20MB`.
+    fn quantity(&mut self) -> Option<&'a str> {
+        let text = self.0.trim_start();
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+        let (quantity, rest) = text.split_at(text.find(|c| !is_part(c)).unwrap_or(text.len()));
+        self.0 = rest;
+        quantity.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit()).then_some(quantity)
     }
 
     fn string(&mut self) -> Result<String, String> {

@@ -34,6 +34,11 @@ fn draft(rule: &Node, place: &str, unmapped: &mut Vec<String>) -> Result<Draft, 
     })?;
     let expr = text_of(rule, "expr").unwrap_or_default();
     let mapped = logql::map(&expr).map_err(|reason| format!("{name}: {reason}: {expr}"))?;
+    if [Some(&mapped.of), mapped.by.as_ref()].into_iter().flatten().any(|series| series.by.is_none()) {
+        unmapped.push(format!(
+            "{place}: {name}: without 'sum' Loki tells each stream by itself, here it is all lines together"
+        ));
+    }
     let labels: Vec<(String, String)> = get(rule, "labels").map(pairs).unwrap_or_default();
     let level = severity(labels.iter().find(|(key, _)| key == "severity").map(|(_, value)| value.as_str()));
     let wait = text_of(rule, "for").map(|wait| format!(", for: {wait}")).unwrap_or_default();
@@ -61,18 +66,20 @@ fn draft(rule: &Node, place: &str, unmapped: &mut Vec<String>) -> Result<Draft, 
             unmapped.push(format!("{place}: {name}: the annotation '{key}'"));
         }
     }
-    Ok(Draft {
-        name,
-        body,
-        summary,
-        runbook: annotation(&["runbook_url", "runbook"]).and_then(|text| template(&text).ok()),
-        keep_firing_for: text_of(rule, "keep_firing_for"),
-        labels: labels.into_iter().filter(|(key, value)| key != "severity" && !value.contains("{{")).collect(),
-    })
+    let runbook = annotation(&["runbook_url", "runbook"]).and_then(|text| {
+        let made = template(&text);
+        unmapped.extend(made.as_ref().err().map(|reason| format!("{place}: {name}: the runbook {reason}")));
+        made.ok()
+    });
+    let (labels, made): (Vec<_>, Vec<_>) =
+        labels.into_iter().filter(|(key, _)| key != "severity").partition(|(_, value)| !value.contains("{{"));
+    unmapped.extend(made.iter().map(|(key, _)| format!("{place}: {name}: the label '{key}' is made of a template")));
+    Ok(Draft { name, body, summary, runbook, keep_firing_for: text_of(rule, "keep_firing_for"), labels })
 }
 
 fn signal(series: &logql::Series) -> String {
-    let by = if series.by.is_empty() { String::new() } else { format!(", by: {}", list(&series.by)) };
+    let by = series.by.as_deref().filter(|by| !by.is_empty());
+    let by = by.map(|by| format!(", by: {}", list(by))).unwrap_or_default();
     format!("{{filter: {}, agg: {}, window: {}{by}}}", quoted(&series.filter), series.agg, series.window)
 }
 

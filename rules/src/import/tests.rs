@@ -88,6 +88,62 @@ fn a_ratio_of_two_aggregations_is_a_ratio_of_two_signals() {
         # not mapped: p.yml:1: A: it has too many parentheses: ((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((("#]].assert_eq(&found);
 }
 
+/// What means something else here when it is copied as it stands.
+#[test]
+fn comparisons_of_logql_keep_their_meaning() {
+    let filter = |stages: &str| {
+        let expr = format!("sum(rate({stages} [5m])) > 1");
+        let imported =
+            prometheus("p.yml", &format!("groups: [{{name: g, rules: [{{alert: A, expr: {}}}]}}]", quoted(&expr)));
+        let imported = imported.expect("YAML");
+        check(&imported);
+        let filter = imported.text.split_once("filter: ").and_then(|(_, rest)| rest.split_once(", agg"));
+        let found = filter.map(|(filter, _)| serde_json::from_str::<String>(filter).expect("a text"));
+        found.unwrap_or_else(|| imported.unmapped[0].clone()).replace(&expr, "…")
+    };
+    let all: String = [
+        r#"{a="b"} | json | __error__="" | status >= 500"#,
+        r#"{a="b"} | json | __error__!="""#,
+        r#"{a="b", zone="", env!="", cluster=~".*"}"#,
+        r#"{cluster=~".*"} |= "" |~ """#,
+        r#"{a="b"} | logfmt | duration > 1.5s | size>=10MB | n > -2 | status == 500 | code="200""#,
+        r#"{a="b"} | addr = ip("10.0.0.0/8")"#,
+    ]
+    .iter()
+    .map(|stages| filter(stages) + "\n")
+    .collect();
+    expect_test::expect![[r#"
+        a="b" AND status>=500
+        p.yml:1: A: '__error__' has no equivalent: lines are parsed when they are stored: …
+        a="b" AND NOT zone:* AND env:*
+        *
+        a="b" AND duration>1.5s AND size>=10MB AND n>-2 AND status=500 AND code=200
+        p.yml:1: A: 'addr' is compared with neither a text nor a number: …
+    "#]]
+    .assert_eq(&all);
+}
+
+#[test]
+fn what_a_rule_of_loki_has_beside_its_expression_is_named_when_it_is_left_out() {
+    let source = r#"
+groups:
+  - name: g
+    rules:
+      - alert: A
+        expr: rate({a="b"}[5m]) > 1
+        labels: {team: "{{ $labels.team }}", tier: "1"}
+        annotations: {runbook_url: "https://x.example.com/{{ range query }}"}
+"#;
+    let imported = prometheus("p.yml", source).expect("YAML");
+    check(&imported);
+    expect_test::expect![[r#"
+        p.yml:5: A: without 'sum' Loki tells each stream by itself, here it is all lines together
+        p.yml:5: A: the runbook uses 'range query'
+        p.yml:5: A: the label 'team' is made of a template
+    "#]]
+    .assert_eq(&(imported.unmapped.join("\n") + "\n"));
+}
+
 #[test]
 fn every_type_that_maps_is_right() {
     for (body, unmapped) in [

@@ -116,6 +116,20 @@ fn what_is_no_envelope_is_a_line() {
     );
 }
 
+/// Found by the fuzzer: lines on trial that were taken back lost another one each time.
+#[test]
+fn one_carriage_return_is_a_part_of_the_line_end_and_no_more() {
+    let text = |record: &Owned| String::from_utf8_lossy(&record.text).into_owned();
+    for kind in [SourceKind::Docker, SourceKind::Cri] {
+        let (records, _) = run(kind, b"Error: x\r\r\nits message\r\r\r\n[info] next\r\n", Close::All);
+        let texts: Vec<String> = records.iter().map(text).collect();
+        assert_eq!(texts, ["Error: x\r", "its message\r\r", "[info] next"], "{kind:?}");
+    }
+    let pieces = docker("one\r", "stdout") + &docker("two\r\r\n", "stdout") + &docker("last\r", "stdout");
+    let (records, _) = run(SourceKind::Docker, (pieces + &docker("\n", "stdout")).as_bytes(), Close::All);
+    assert_eq!(records.iter().map(text).collect::<Vec<_>>(), ["one\rtwo\r", "last"]);
+}
+
 /// Found by the fuzzer: the last piece was not marked when a read ended before it.
 #[test]
 fn every_piece_of_a_long_foreign_line_is_marked_wherever_the_reads_end() {

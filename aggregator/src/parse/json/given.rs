@@ -1,7 +1,7 @@
-//! Lines whose values the door has found: what the tree of known lines says of one of them holds for all of its form.
+//! Lines whose values the door has found: what the tree of known lines says of one of them holds for all of its stencil.
 //!
-//! A form stands for the bytes between the values of a line of one body, and for the kinds of the values. So two lines
-//! of a form have the same keys, nested alike, and the tree brings both to the same place.
+//! A stencil stands for the bytes between the values of a line of one body, and for the kinds of the values. So two lines
+//! of a stencil have the same keys, nested alike, and the tree brings both to the same place.
 
 use std::sync::Arc;
 
@@ -10,28 +10,28 @@ use super::known::{Known, Shape};
 use super::row::Steps;
 use super::scan::{Kind, Leaf};
 use crate::parse::line::{Constants, Line};
-use crate::spans::{Form, LineSpans, Want};
+use crate::spans::{LineSpans, Stencil, Want};
 
-/// Forms that are remembered: a body has few that come again and again.
-const FORMS_MAX: usize = 8;
+/// Stencils that are remembered: a body has few that come again and again.
+const STENCILS_MAX: usize = 8;
 
 /// Lines that steps are to be learned from.
 const TRIES_MAX: u8 = 8;
 
-/// What a line adds to the misfits of its form where it does not fit the steps; one that does takes one away.
+/// What a line adds to the misfits of its stencil where it does not fit the steps; one that does takes one away.
 const MISFIT: u8 = 4;
 
-/// What is known of the forms of the body at hand.
+/// What is known of the stencils of the body at hand.
 #[derive(Debug, Default)]
 pub(super) struct Given {
-    forms: Vec<Mapped>,
+    stencils: Vec<Mapped>,
     /// The round of the tree that the shapes are of.
     round: u32,
 }
 
 #[derive(Debug)]
 struct Mapped {
-    form: Arc<Form>,
+    stencil: Arc<Stencil>,
     /// `None` where a line of it is not what the tree makes of it, as with arrays.
     shape: Option<Shape>,
     places: Box<[Place]>,
@@ -43,7 +43,7 @@ struct Mapped {
     misfits: u8,
 }
 
-/// A value of each line of a form.
+/// A value of each line of a stencil.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     /// Bytes between the value before it and this one.
@@ -65,7 +65,7 @@ impl Given {
         leaves: &mut Vec<Leaf>,
     ) -> Option<Shape> {
         if self.round == known.round()
-            && let Some(mapped) = self.forms.iter().find(|mapped| Arc::ptr_eq(&mapped.form, found.form))
+            && let Some(mapped) = self.stencils.iter().find(|mapped| Arc::ptr_eq(&mapped.stencil, found.stencil))
             && let Some(shape) = mapped.shape
             && mapped.read(found, text, leaves)
         {
@@ -74,7 +74,7 @@ impl Given {
         self.learn(found, text, known, leaves)
     }
 
-    /// [`Steps::row`] by the steps of the form.
+    /// [`Steps::row`] by the steps of the stencil.
     #[inline]
     pub(super) fn row(
         &mut self,
@@ -84,7 +84,7 @@ impl Given {
         offset_minutes: i16,
         line: &mut Line,
     ) -> Option<()> {
-        let mapped = self.forms.iter_mut().find(|mapped| Arc::ptr_eq(&mapped.form, found.form))?;
+        let mapped = self.stencils.iter_mut().find(|mapped| Arc::ptr_eq(&mapped.stencil, found.stencil))?;
         let steps = mapped.steps.as_mut().filter(|_| self.round == known.round())?;
         if mapped.misfits > u8::MAX - MISFIT {
             // Most of the lines would be read twice.
@@ -95,7 +95,7 @@ impl Given {
         row
     }
 
-    /// Learns the steps of a form from a line of it that its plan, of these steps, has just filled.
+    /// Learns the steps of a stencil from a line of it that its plan, of these steps, has just filled.
     #[cold]
     pub(super) fn learn_steps(
         &mut self,
@@ -105,7 +105,7 @@ impl Given {
         constants: &Arc<Constants>,
     ) {
         if self.round == known.round()
-            && let Some(mapped) = self.forms.iter_mut().find(|mapped| Arc::ptr_eq(&mapped.form, found.form))
+            && let Some(mapped) = self.stencils.iter_mut().find(|mapped| Arc::ptr_eq(&mapped.stencil, found.stencil))
             && let Some(shape) = mapped.shape
             && mapped.steps.is_none()
             && mapped.tries < TRIES_MAX
@@ -118,26 +118,26 @@ impl Given {
     #[inline(never)]
     fn learn(&mut self, found: LineSpans<'_>, text: &[u8], known: &mut Known, leaves: &mut Vec<Leaf>) -> Option<Shape> {
         if self.round != known.round() {
-            (self.round, self.forms) = (known.round(), Vec::new());
+            (self.round, self.stencils) = (known.round(), Vec::new());
         }
-        // A form of which the tree knows no line yet is tried again with the next one.
+        // A stencil of which the tree knows no line yet is tried again with the next one.
         let shape = known.scan(text, leaves)?;
-        if !self.forms.iter().any(|mapped| Arc::ptr_eq(&mapped.form, found.form)) {
-            if self.forms.len() >= FORMS_MAX {
-                self.forms.remove(0);
+        if !self.stencils.iter().any(|mapped| Arc::ptr_eq(&mapped.stencil, found.stencil)) {
+            if self.stencils.len() >= STENCILS_MAX {
+                self.stencils.remove(0);
             }
-            let mut mapped = Mapped::new(found.form, shape, leaves);
+            let mut mapped = Mapped::new(found.stencil, shape, leaves);
             let mut again = Vec::with_capacity(leaves.len());
             let same = mapped.read(found, text, &mut again) && again == *leaves;
             mapped.shape = mapped.shape.filter(|_| same);
-            self.forms.push(mapped);
+            self.stencils.push(mapped);
         }
         Some(shape)
     }
 }
 
 impl Mapped {
-    fn new(form: &Arc<Form>, shape: Shape, leaves: &[Leaf]) -> Mapped {
+    fn new(stencil: &Arc<Stencil>, shape: Shape, leaves: &[Leaf]) -> Mapped {
         let place = |((before, want), leaf): (&(u32, Want), &Leaf)| {
             let fits = match want {
                 Want::Text => leaf.kind == Kind::String { escaped: false },
@@ -147,13 +147,20 @@ impl Mapped {
             let behind = u32::from(*want == Want::Text);
             fits.then_some(Place { before: *before, behind, key: leaf.key, kind: leaf.kind })
         };
-        let places: Option<Box<[Place]>> = form.parts.iter().zip(leaves).map(place).collect();
-        let places = places.filter(|places| places.len() == form.parts.len() && places.len() == leaves.len());
+        let places: Option<Box<[Place]>> = stencil.parts.iter().zip(leaves).map(place).collect();
+        let places = places.filter(|places| places.len() == stencil.parts.len() && places.len() == leaves.len());
         let shape = places.is_some().then_some(shape);
-        Mapped { form: Arc::clone(form), shape, places: places.unwrap_or_default(), steps: None, tries: 0, misfits: 0 }
+        Mapped {
+            stencil: Arc::clone(stencil),
+            shape,
+            places: places.unwrap_or_default(),
+            steps: None,
+            tries: 0,
+            misfits: 0,
+        }
     }
 
-    /// Fills `leaves` with those of a line of the form; false where it is not what the tree knows.
+    /// Fills `leaves` with those of a line of the stencil; false where it is not what the tree knows.
     #[inline]
     fn read(&self, found: LineSpans<'_>, text: &[u8], leaves: &mut Vec<Leaf>) -> bool {
         leaves.clear();
@@ -172,6 +179,6 @@ impl Mapped {
             };
             leaves.push(Leaf { key: place.key, start, end: at - place.behind as usize, kind });
         }
-        leaves.len() == found.lens.len() && at + self.form.tail as usize == text.len()
+        leaves.len() == found.lens.len() && at + self.stencil.tail as usize == text.len()
     }
 }

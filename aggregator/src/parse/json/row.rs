@@ -164,7 +164,7 @@ impl Steps {
             };
             places.push(form::Place { value: places.len() as u32, start: start as u32, end: end as u32, bits });
         }
-        if at + found.form.tail as usize != text.len() {
+        if at + found.stencil.tail as usize != text.len() {
             return None;
         }
         line.set_row(literals, time, level);

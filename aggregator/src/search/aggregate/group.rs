@@ -4,7 +4,7 @@
 //! and a batch costs one look-up for each of its distinct groups in the map of all groups.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 
 use arrow::array::{Array, StringArray, UInt16Array};
 use arrow::record_batch::RecordBatch;
@@ -12,10 +12,14 @@ use logweir_proto::query::ast::{Group, Literal};
 use logweir_proto::record::field;
 use logweir_proto::text::parse_duration;
 
+use self::number::number_values;
+use super::hasher::FastState;
 use super::keys::{Keys, Known};
 use crate::search::Error;
 use crate::search::cell::{Cell, Column, FieldColumns, Value, canonical, is_time};
 use crate::search::literal;
+
+mod number;
 
 /// What groups beyond the limit are called.
 pub const OTHER: &str = "__other__";
@@ -393,163 +397,6 @@ impl Groups {
 
 fn value_bytes(value: &Value) -> usize {
     if let Value::Text(text) = value { text.len() } else { 0 }
-}
-
-/// Numbers the distinct values of some rows in the order in which they come.
-fn number_values(by: &GroupBy, batch: &RecordBatch, rows: &[usize]) -> (Vec<u32>, Vec<Value>) {
-    let columns = FieldColumns::new(batch, &by.field);
-    if let (None, None, [Column::Text(array)]) = (by.bin, &columns.extra, &columns.columns[..]) {
-        return number_texts(array, rows);
-    }
-    if let (None, None, [Column::Numbered(keys, texts)]) = (by.bin, &columns.extra, &columns.columns[..]) {
-        return renumber(keys, texts, rows);
-    }
-    if let (Some(Bin { time_ns: Some(width), .. }), None, [Column::Time(array)]) =
-        (by.bin, &columns.extra, &columns.columns[..])
-        && array.null_count() == 0
-    {
-        return number_times(array.values(), width, rows);
-    }
-    let mut numbers: HashMap<Ident, u32> = HashMap::new();
-    let mut values = Vec::new();
-    let codes = rows.iter().map(|row| {
-        let cell = columns.cell(*row);
-        let value = by.bin.map_or_else(|| cell.to_value(), |bin| bin.of(&cell));
-        *numbers.entry(Ident::of(&value)).or_insert_with(|| {
-            values.push(value);
-            values.len() as u32 - 1
-        })
-    });
-    let codes = codes.collect();
-    (codes, values)
-}
-
-/// Rows that have the numbers of a dictionary already: those that occur get numbers without gaps.
-fn renumber(keys: &UInt16Array, texts: &StringArray, rows: &[usize]) -> (Vec<u32>, Vec<Value>) {
-    // The last place is for rows without a value.
-    let missing = texts.len();
-    let mut numbers = vec![u32::MAX; texts.len() + 1];
-    let mut values = Vec::new();
-    let numbers_of = keys.values();
-    let all_valid = keys.null_count() == 0;
-    let codes = rows.iter().map(|row| {
-        let place = if all_valid || keys.is_valid(*row) { usize::from(numbers_of[*row]) } else { missing };
-        if numbers[place] == u32::MAX {
-            numbers[place] = values.len() as u32;
-            values.push(if place == missing { Value::Null } else { Value::Text(texts.value(place).into()) });
-        }
-        numbers[place]
-    });
-    let codes = codes.collect();
-    (codes, values)
-}
-
-/// The bins of times: neighbours are mostly in the same.
-fn number_times(times: &[i64], width: i64, rows: &[usize]) -> (Vec<u32>, Vec<Value>) {
-    let mut numbers: HashMap<i64, u32, FastState> = HashMap::default();
-    let mut values = Vec::new();
-    let mut last: Option<(i64, u32)> = None;
-    let codes = rows.iter().map(|row| {
-        let at = times[*row];
-        if let Some((start, code)) = last
-            && at >= start
-            && at.saturating_sub(start) < width
-        {
-            return code;
-        }
-        let start = floor(at, width);
-        let code = *numbers.entry(start).or_insert_with(|| {
-            values.push(Value::Time(start));
-            values.len() as u32 - 1
-        });
-        last = Some((start, code));
-        code
-    });
-    let codes = codes.collect();
-    (codes, values)
-}
-
-fn number_texts(array: &StringArray, rows: &[usize]) -> (Vec<u32>, Vec<Value>) {
-    let mut numbers: HashMap<Option<&str>, u32, FastState> = HashMap::default();
-    let mut values = Vec::new();
-    // Neighbours often have the same value.
-    let mut last: Option<(Option<&str>, u32)> = None;
-    let codes = rows.iter().map(|row| {
-        let text = array.is_valid(*row).then(|| array.value(*row));
-        if let Some((seen, code)) = last
-            && seen == text
-        {
-            return code;
-        }
-        let code = *numbers.entry(text).or_insert_with(|| {
-            values.push(text.map_or(Value::Null, |text| Value::Text(text.into())));
-            values.len() as u32 - 1
-        });
-        last = Some((text, code));
-        code
-    });
-    let codes = codes.collect();
-    (codes, values)
-}
-
-/// A fast hash for maps that live as long as one batch: their size bounds what collisions could cost, and the seed is
-/// secret.
-#[derive(Debug, Clone)]
-pub struct FastState(u64);
-
-impl Default for FastState {
-    fn default() -> FastState {
-        FastState(RandomState::new().build_hasher().finish())
-    }
-}
-
-impl BuildHasher for FastState {
-    type Hasher = FastHasher;
-
-    fn build_hasher(&self) -> FastHasher {
-        FastHasher(self.0)
-    }
-}
-
-#[derive(Debug)]
-pub struct FastHasher(u64);
-
-impl FastHasher {
-    fn mix(&mut self, word: u64) {
-        // The high half of the product depends on all bits, the low half spreads them.
-        let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15_u128;
-        self.0 = (product >> 64) as u64 ^ product as u64;
-    }
-}
-
-impl Hasher for FastHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        words.iter().for_each(|word| self.mix(u64::from_le_bytes(*word)));
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        self.mix(u64::from_le_bytes(last) ^ (bytes.len() as u64) << 56);
-    }
-
-    fn write_i64(&mut self, value: i64) {
-        self.mix(value as u64);
-    }
-
-    fn write_u8(&mut self, value: u8) {
-        self.mix(u64::from(value));
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.mix(value);
-    }
-
-    fn write_usize(&mut self, value: usize) {
-        self.mix(value as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
-use super::group::FastState;
+use super::hasher::FastState;
 
 /// Distinct values that are counted exactly.
 pub const DISTINCT_EXACT_MAX: usize = 10_000;

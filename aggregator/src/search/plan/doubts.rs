@@ -27,8 +27,7 @@ const ALWAYS: [&str; 6] = [field::TIME, field::INGESTED, field::SEQ, field::MESS
 /// A warning for each name that no event of the range and no pipe before has, with what was probably meant.
 pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segment>]) -> Vec<Warning> {
     let mut reached: Vec<&Arc<dyn Segment>> = segments.iter().filter(|segment| range.reaches(&***segment)).collect();
-    // The newest first: it is open already, or will be.
-    reached.sort_by_key(|segment| std::cmp::Reverse(segment.time_range().map(|(_, max_ns)| max_ns)));
+    let age = |segment: &Arc<dyn Segment>| std::cmp::Reverse(segment.time_range().map(|(_, max_ns)| max_ns));
     let mut warnings: BTreeMap<String, Warning> = BTreeMap::new();
     // Segments are opened only until every name has been met.
     let mut wanted: BTreeSet<String> = BTreeSet::new();
@@ -46,11 +45,17 @@ pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segme
         }
     });
     wanted.retain(|name| !ALWAYS.contains(&name.as_str()));
-    let met_all = wanted.is_empty()
-        || reached.iter().any(|segment| {
-            wanted.retain(|name| !segment.fields().contains_key(name));
-            wanted.is_empty()
-        });
+    let wants_none = wanted.is_empty();
+    let mut meets_all = |segment: &Arc<dyn Segment>| {
+        wanted.retain(|name| !segment.fields().contains_key(name));
+        wanted.is_empty()
+    };
+    // The newest first: it is open already, or will be. Mostly it has them all, and the others need no order.
+    let newest = || reached.iter().min_by_key(|segment| age(segment));
+    let met_all = wants_none || newest().is_none_or(|newest| meets_all(newest)) || {
+        reached.sort_by_key(|segment| age(segment));
+        reached.iter().any(|segment| meets_all(segment))
+    };
     // A list that is full may leave out what is there.
     let all_listed = || reached.iter().all(|segment| segment.fields().len() < EXTRA_NAMES_MAX);
     if !met_all && !reached.is_empty() && all_listed() {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use logweir_proto::query::parse::parse;
 use logweir_proto::record::seq_of;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 use super::store::Place;
 use crate::search::testing::{ask, request};
@@ -110,4 +112,92 @@ fn it_is_shown_only_where_it_is_asked_for() {
     request.from_ns = None;
     let answer = ask(&parse("_ingested>1970-01-01T00:00:00Z | stats count").expect("a query"), &request, &[head]);
     assert_eq!(answer.rows[0].1["count"], 600);
+}
+
+/// A test of the receive time, or several.
+#[derive(Debug, Clone)]
+enum Asked {
+    /// The operator, and the minute.
+    Compared(&'static str, i64),
+    Known,
+    Web,
+    Not(Box<Asked>),
+    All(Vec<Asked>),
+    Any(Vec<Asked>),
+}
+
+impl Asked {
+    fn text(&self) -> String {
+        let joined = |all: &[Asked], by: &str| all.iter().map(Asked::text).collect::<Vec<_>>().join(by);
+        match self {
+            Asked::Compared(operator, minute) => format!("_ingested{operator}1970-01-01T00:{minute:02}:00Z"),
+            Asked::Known => "_ingested:*".to_owned(),
+            Asked::Web => "service:web".to_owned(),
+            Asked::Not(inner) => format!("NOT ({})", inner.text()),
+            Asked::All(all) => format!("({})", joined(all, " AND ")),
+            Asked::Any(all) => format!("({})", joined(all, " OR ")),
+        }
+    }
+
+    fn passes(&self, received: Option<i64>, is_web: bool) -> bool {
+        match self {
+            Asked::Compared(operator, minute) => received.is_some_and(|received| match *operator {
+                ">" => received > *minute,
+                ">=" => received >= *minute,
+                "<" => received < *minute,
+                "<=" => received <= *minute,
+                ":" => received == *minute,
+                _ => unreachable!("no such operator"),
+            }),
+            Asked::Known => received.is_some(),
+            Asked::Web => is_web,
+            Asked::Not(inner) => !inner.passes(received, is_web),
+            Asked::All(all) => all.iter().all(|one| one.passes(received, is_web)),
+            Asked::Any(all) => all.iter().any(|one| one.passes(received, is_web)),
+        }
+    }
+}
+
+fn any_asked() -> impl Strategy<Value = Asked> {
+    let operator = prop::sample::select(vec![">", ">=", "<", "<=", ":"]);
+    let one = prop_oneof![
+        6 => (operator, 0i64..42).prop_map(|(operator, minute)| Asked::Compared(operator, minute)),
+        1 => Just(Asked::Known),
+        1 => Just(Asked::Web),
+    ];
+    one.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|inner| Asked::Not(Box::new(inner))),
+            prop::collection::vec(inner.clone(), 1..4).prop_map(Asked::All),
+            prop::collection::vec(inner, 1..4).prop_map(Asked::Any),
+        ]
+    })
+}
+
+/// Leaving out splits and blocks by when their lines were received leaves out no line.
+#[test]
+fn what_is_asked_of_the_receive_time_in_any_way_is_found() {
+    let place = Place::new();
+    let one = place.split("one", blocks(&rows(0..12), 700));
+    let old = place.split("old", unreceived(&rows(12..20)));
+    let two = place.split("two", blocks(&rows(20..26), 900));
+    let head: Arc<dyn Segment> =
+        Arc::new(HeadSegment::new("head", blocks(&rows(26..40), 777).into_iter().map(Arc::new).collect()));
+    let merged = place.merged("merged", &[old.clone(), two.clone()]);
+    let segments: [Vec<Arc<dyn Segment>>; 2] =
+        [vec![one.clone(), old, two, Arc::clone(&head)], vec![one, merged, head]];
+    let received = |minute: i64| (!(12..20).contains(&minute)).then_some(minute);
+    // Half of the lines of a minute are of each service; those without a receive time lost their fields as well.
+    let is_web = |minute: i64, i: u64| i % 2 == 1 && received(minute).is_some();
+    let mut runner = TestRunner::new(ProptestConfig::default());
+    let result = runner.run(&any_asked(), |asked| {
+        let of_minute = |minute| (0..2).filter(|i| asked.passes(received(minute), is_web(minute, *i))).count() as u64;
+        let want: u64 = (0..40).map(|minute| of_minute(minute) * 300).sum();
+        for segments in &segments {
+            let found = counts(&format!("{} | stats count as v", asked.text()), segments);
+            prop_assert_eq!(found.first().map_or(0, |(_, count)| *count), want, "{}", asked.text());
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
 }

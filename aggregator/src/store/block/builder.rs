@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayBuilder, ArrayRef, BinaryBuilder, Int64Array, StringBuilder, UInt32Array, UInt64Array};
+use arrow::array::{
+    Array, ArrayBuilder, ArrayRef, BinaryBuilder, GenericByteBuilder, Int64Array, StringBuilder, UInt32Array,
+    UInt64Array,
+};
 use arrow::compute::take_record_batch;
+use arrow::datatypes::ByteArrayType;
 use logweir_proto::record::Level;
 
 use self::columns::{Columns, Dense};
 use self::rows::Forms;
 use self::shapes::Shapes;
-use super::{Block, BlockParts};
+use super::{Block, BlockParts, zeros};
 use crate::equal::is_ascii;
 use crate::names::{NameId, Names};
 use crate::parse::line::{Constants, Cut, Field, Line, Spelling, Text, Value};
@@ -198,7 +202,7 @@ impl BlockBuilder {
     }
 
     /// The block, ordered by `(time, seq)`.
-    pub fn finish(mut self) -> Block {
+    pub fn finish(self) -> Block {
         let rows = self.times.len();
         let sorted = (1..rows).all(|i| (self.times[i - 1], self.seqs[i - 1]) <= (self.times[i], self.seqs[i]));
         let order = (!sorted).then(|| {
@@ -209,16 +213,14 @@ impl BlockBuilder {
         let shapes = self.shapes.shapes().into();
         let (keys, columns) = self.columns.finish(rows);
         let layout = Arc::new(Layout::new(keys));
-        self.extra.append_nulls(rows - self.extra.len());
-        self.raw.append_nulls(rows - self.raw.len());
         let (shape, has_shape) = self.shape.finish();
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 5);
         arrays.push(Arc::new(Int64Array::from(self.times)));
         arrays.push(Arc::new(UInt64Array::from(self.seqs)));
         arrays.extend(columns);
-        arrays.push(fitted(self.extra.finish()));
+        arrays.push(fitted(self.extra, rows));
         arrays.push(Arc::new(UInt32Array::new(shape.into(), has_shape)));
-        arrays.push(fitted(self.raw.finish()));
+        arrays.push(fitted(self.raw, rows));
         let batch = layout.batch(arrays).expect("the columns were built after the schema and padded to one length");
         let batch = match order {
             Some(order) => take_record_batch(&batch, &order).expect("the order names rows of the batch"),
@@ -335,8 +337,14 @@ pub(in crate::store) fn json_of(cell: Cell<'_>) -> serde_json::Value {
     }
 }
 
-/// The array without what its builder had set aside: blocks stay in memory for minutes.
-fn fitted(mut array: impl Array + 'static) -> ArrayRef {
+/// The values with nothing behind them up to so many rows, and without what the builder had set aside: blocks stay in
+/// memory for minutes.
+fn fitted<T: ByteArrayType<Offset = i32>>(mut values: GenericByteBuilder<T>, rows: usize) -> ArrayRef {
+    if values.is_empty() {
+        return Arc::new(zeros::no_values::<T>(rows));
+    }
+    values.append_nulls(rows - values.len());
+    let mut array = values.finish();
     array.shrink_to_fit();
     Arc::new(array)
 }

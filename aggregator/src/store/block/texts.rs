@@ -12,6 +12,7 @@ use arrow::datatypes::UInt16Type;
 use arrow::error::ArrowError;
 
 use super::gaps::Gaps;
+use super::zeros;
 use crate::equal::equal;
 use crate::store::segment::BLOCK_ROWS_MAX;
 use crate::store::split::rows::Dictionary;
@@ -258,7 +259,11 @@ impl Numbering {
         // A row without a value has the first key, which must be there.
         let texts = if texts.is_empty() { StringArray::from(vec![""]) } else { texts };
         let nulls = self.gaps.nulls(self.keys.len());
-        let keys = UInt16Array::new(ScalarBuffer::from(self.gaps.spread(self.keys)), nulls);
+        let keys = match nulls {
+            None if texts.len() == 1 => zeros::first_keys(self.keys.len()),
+            _ => ScalarBuffer::from(self.gaps.spread(self.keys)),
+        };
+        let keys = UInt16Array::new(keys, nulls);
         Arc::new(DictionaryArray::new(keys, Arc::new(texts)))
     }
 }

@@ -18,6 +18,7 @@ pub struct Below {
 
 impl Below {
     /// For a bound from 1 to 2^40.
+    #[inline]
     pub fn new(bound: u64) -> Below {
         let bits = bound.max(1).ilog2();
         Below { bits, short: (2 << bits) - bound.max(1) }
@@ -30,6 +31,7 @@ impl Below {
     }
 
     /// Where the short codes begin, if they are to be those in the middle of the numbers.
+    #[inline]
     pub fn amid(&self, bound: u64) -> u64 {
         (bound - self.short) / 2
     }
@@ -122,39 +124,61 @@ pub fn rice_parameter(mean: u64) -> u32 {
     (mean * 7 / 10).checked_ilog2().unwrap_or(0).min(NUMBER_BITS_MAX)
 }
 
+/// Most bits that are seen at once; one fewer than a word has, so that it can be shifted by all of them.
+const SEEN_BITS_MAX: usize = 63;
+
 /// Reads numbers; `None` behind the end.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// The next bits at the top, of which so many were seen: a number that is among them waits for no look at the bytes.
+    word: u64,
+    seen: u32,
 }
 
 impl<'a> BitReader<'a> {
     pub fn new(bytes: &'a [u8]) -> BitReader<'a> {
-        BitReader { bytes, at: 0 }
+        BitReader { bytes, at: 0, word: 0, seen: 0 }
     }
 
+    #[cfg(test)]
     fn left(&self) -> usize {
         self.bytes.len() * 8 - self.at
     }
 
-    /// The next 57 bits at the top of the word, zeros behind the end.
-    #[inline]
-    fn peek(&self) -> u64 {
-        let from = self.at / 8;
-        let word = match self.bytes.get(from..).and_then(<[u8]>::first_chunk) {
-            Some(eight) => u64::from_be_bytes(*eight),
-            None => self.last_word(from),
-        };
-        word << (self.at % 8)
+    #[cfg(test)]
+    pub fn at(&self) -> usize {
+        self.at
     }
 
+    /// Sees the next bits: 56 or more, or all that are left.
+    #[inline]
+    fn look(&mut self) {
+        (self.word, self.seen) = seen_at(self.bytes, self.at);
+    }
+
+    /// Goes on by bits that were seen.
+    #[inline]
+    fn pass(&mut self, bits: u32) {
+        self.at += bits as usize;
+        self.word <<= bits;
+        self.seen -= bits;
+    }
+
+    #[inline]
     pub fn take(&mut self, bits: u32) -> Option<u64> {
-        if self.left() < bits as usize || bits > NUMBER_BITS_MAX {
+        if bits > NUMBER_BITS_MAX {
             return None;
         }
-        let number = if bits == 0 { 0 } else { self.peek() >> (64 - bits) };
-        self.at += bits as usize;
+        if self.seen < bits {
+            self.look();
+            if self.seen < bits {
+                return None;
+            }
+        }
+        let number = self.word.checked_shr(64 - bits).unwrap_or(0);
+        self.pass(bits);
         Some(number)
     }
 
@@ -162,17 +186,17 @@ impl<'a> BitReader<'a> {
     fn take_zeros(&mut self) -> Option<u64> {
         let mut zeros = 0;
         loop {
-            let seen = self.left().min(56);
-            let found = self.peek().leading_zeros() as usize;
-            if found < seen {
-                self.at += found + 1;
-                return Some(zeros + found as u64);
+            self.look();
+            let found = self.word.leading_zeros();
+            if found < self.seen {
+                self.pass(found + 1);
+                return Some(zeros + u64::from(found));
             }
-            if seen == 0 {
+            if self.seen == 0 {
                 return None;
             }
-            self.at += seen;
-            zeros += seen as u64;
+            zeros += u64::from(self.seen);
+            self.pass(self.seen);
         }
     }
 
@@ -181,46 +205,78 @@ impl<'a> BitReader<'a> {
         Some(upper.checked_shl(k)? | self.take(k)?)
     }
 
-    #[cold]
-    fn last_word(&self, from: usize) -> u64 {
-        (from..from + 8).fold(0, |word, i| (word << 8) | u64::from(self.bytes.get(i).copied().unwrap_or(0)))
-    }
-
     /// A number below a bound.
     #[inline]
     pub fn take_below(&mut self, below: &Below) -> Option<u64> {
-        let number = self.take(below.bits)?;
-        if number < below.short {
-            return Some(number);
+        if self.seen <= below.bits {
+            self.look();
+            if self.seen <= below.bits {
+                // The last one, if it has the shorter code.
+                return self.take(below.bits).filter(|number| *number < below.short);
+            }
         }
-        Some((number << 1 | self.take(1)?) - below.short)
+        let upper = self.word.checked_shr(64 - below.bits).unwrap_or(0);
+        let is_short = upper < below.short;
+        let number = if is_short { upper } else { (self.word >> (63 - below.bits)) - below.short };
+        self.pass(below.bits + u32::from(!is_short));
+        Some(number)
     }
 
     /// A Rice code and a number below a bound: at once, where they are short enough for one look.
     #[inline]
     pub fn take_rice_and_below(&mut self, k: u32, below: &Below) -> Option<(u64, u64)> {
-        const SEEN_BITS: u32 = 57;
-        let word = self.peek();
-        let zeros = word.leading_zeros();
         // As if the number had its longer code.
-        let all = zeros + 1 + k.min(SEEN_BITS) + below.bits + 1;
-        if all > SEEN_BITS || self.left() < all as usize {
-            return Some((self.take_rice(k)?, self.take_below(below)?));
+        let behind = 1 + k.min(u64::BITS) + below.bits + 1;
+        let mut zeros = self.word.leading_zeros();
+        if zeros + behind > self.seen {
+            self.look();
+            zeros = self.word.leading_zeros();
+            if zeros + behind > self.seen {
+                let (both, reader) = self.taken_apart(k, below)?;
+                *self = reader;
+                return Some(both);
+            }
         }
-        let rest = word << (zeros + 1);
+        let rest = self.word << (zeros + 1);
         let lower = rest.checked_shr(64 - k).unwrap_or(0);
         let rest = rest << k;
         let upper = rest.checked_shr(64 - below.bits).unwrap_or(0);
         let is_short = upper < below.short;
-        self.at += all as usize - usize::from(is_short);
         let number = if is_short { upper } else { (rest >> (63 - below.bits)) - below.short };
+        self.pass(zeros + behind - u32::from(is_short));
         Some((u64::from(zeros) << k | lower, number))
     }
 
-    pub fn take_gamma(&mut self) -> Option<u64> {
-        let bits = u32::try_from(self.take_zeros()?).ok().filter(|bits| *bits <= NUMBER_BITS_MAX)?;
-        Some((1 << bits) | self.take(bits)?)
+    /// The two one after the other, and the reader behind them.
+    #[cold]
+    fn taken_apart(mut self, k: u32, below: &Below) -> Option<((u64, u64), BitReader<'a>)> {
+        let both = (self.take_rice(k)?, self.take_below(below)?);
+        Some((both, self))
     }
+
+    #[inline]
+    pub fn take_gamma(&mut self) -> Option<u64> {
+        let (number, reader) = self.taken_gamma()?;
+        *self = reader;
+        Some(number)
+    }
+
+    fn taken_gamma(mut self) -> Option<(u64, BitReader<'a>)> {
+        let bits = u32::try_from(self.take_zeros()?).ok().filter(|bits| *bits <= NUMBER_BITS_MAX)?;
+        Some(((1 << bits) | self.take(bits)?, self))
+    }
+}
+
+/// The bits from a place on, at the top of a word, and how many they are. By value and apart, so that a reader can stay
+/// in registers.
+#[inline(never)]
+fn seen_at(bytes: &[u8], at: usize) -> (u64, u32) {
+    let from = at / 8;
+    let word = match bytes.get(from..).and_then(<[u8]>::first_chunk) {
+        Some(eight) => u64::from_be_bytes(*eight),
+        None => (from..from + 8).fold(0, |word, i| (word << 8) | u64::from(bytes.get(i).copied().unwrap_or(0))),
+    };
+    (word << (at % 8), (bytes.len() * 8 - at).min(SEEN_BITS_MAX - at % 8) as u32)
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 
 use super::columns::Columns;
 use super::footer::SplitMeta;
+use super::gate::sieve::Sieve;
 use super::gate::{GATES_BYTES_MAX, Gate, Gates};
 use super::reader::OpenSplit;
 use crate::store::objects::Objects;
@@ -83,7 +84,7 @@ impl SplitCache {
             tracing::warn!(split = path, error = %error, "the gate of a split could not be read");
             None
         });
-        let gate = Arc::new(stored.map_or_else(|| self.get(path)?.gate(), Ok)?);
+        let gate = self.gates.joined(stored.map_or_else(|| self.get(path)?.gate(), Ok)?);
         self.gates.insert(path, &gate);
         Ok(gate)
     }
@@ -128,39 +129,60 @@ impl SplitCache {
     }
 }
 
+/// A split that searches may come to: what they share of it from one to the next.
+#[derive(Debug)]
+pub struct Listed {
+    meta: Arc<SplitMeta>,
+    cache: Arc<SplitCache>,
+    /// Found by its name it would be as many steps again as it takes to ask it. The cache holds it, or has let it go.
+    gate: Mutex<Weak<Gate>>,
+    /// What stands for the blocks of a split that cannot be opened: reading it is an error, never silence.
+    unknown: BlockStat,
+}
+
+impl Listed {
+    pub fn new(meta: Arc<SplitMeta>, cache: Arc<SplitCache>) -> Listed {
+        let rows = meta.rows.min(BLOCK_ROWS_MAX as u64) as u32;
+        let unknown = BlockStat { rows, min_time_ns: meta.min_time_ns, max_time_ns: meta.max_time_ns };
+        Listed { meta, cache, gate: Mutex::default(), unknown }
+    }
+
+    fn gate(&self) -> Result<Arc<Gate>, String> {
+        let held = || self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = held().upgrade() {
+            return Ok(gate);
+        }
+        let gate = self.cache.gate(&self.meta.path)?;
+        *held() = Arc::downgrade(&gate);
+        Ok(gate)
+    }
+}
+
 /// A split as a search sees it; it is opened when the search first asks.
 #[derive(Debug)]
 pub struct SplitSegment {
-    meta: Arc<SplitMeta>,
-    cache: Arc<SplitCache>,
+    listed: Arc<Listed>,
     open: OnceLock<Result<Arc<OpenSplit>, String>>,
-    /// What stands for the blocks of a split that cannot be opened: reading it is an error, never silence.
-    unknown: Vec<BlockStat>,
     no_fields: BTreeMap<String, FieldStat>,
     read_before: AtomicU64,
 }
 
 impl SplitSegment {
     pub fn new(meta: Arc<SplitMeta>, cache: Arc<SplitCache>) -> SplitSegment {
-        let rows = meta.rows.min(BLOCK_ROWS_MAX as u64) as u32;
-        let unknown = BlockStat { rows, min_time_ns: meta.min_time_ns, max_time_ns: meta.max_time_ns };
-        SplitSegment {
-            meta,
-            cache,
-            open: OnceLock::new(),
-            unknown: vec![unknown],
-            no_fields: BTreeMap::new(),
-            read_before: AtomicU64::new(0),
-        }
+        SplitSegment::of(Arc::new(Listed::new(meta, cache)))
+    }
+
+    pub fn of(listed: Arc<Listed>) -> SplitSegment {
+        SplitSegment { listed, open: OnceLock::new(), no_fields: BTreeMap::new(), read_before: AtomicU64::new(0) }
     }
 
     pub fn meta(&self) -> &SplitMeta {
-        &self.meta
+        &self.listed.meta
     }
 
     fn open(&self) -> Result<&Arc<OpenSplit>, SegmentError> {
         let open = self.open.get_or_init(|| {
-            let split = self.cache.get(&self.meta.path)?;
+            let split = self.listed.cache.get(&self.meta().path)?;
             self.read_before.store(split.bytes_read(), Ordering::Relaxed);
             Ok(split)
         });
@@ -168,17 +190,17 @@ impl SplitSegment {
     }
 
     fn error(&self, reason: String) -> SegmentError {
-        SegmentError { segment: self.meta.path.clone(), reason }
+        SegmentError { segment: self.meta().path.clone(), reason }
     }
 }
 
 impl Segment for SplitSegment {
     fn name(&self) -> &str {
-        &self.meta.path
+        &self.meta().path
     }
 
     fn received(&self) -> Told {
-        let SplitMeta { received, rows, unreceived, .. } = *self.meta;
+        let SplitMeta { received, rows, unreceived, .. } = *self.meta();
         Told { span: received, unknown: if received.is_some() { unreceived } else { rows } }
     }
 
@@ -186,16 +208,17 @@ impl Segment for SplitSegment {
         match self.open() {
             Ok(open) => open.known().footer.received.get(block).copied().flatten(),
             // Reading it tells what is wrong.
-            Err(_) => self.meta.received,
+            Err(_) => self.meta().received,
         }
     }
 
     fn time_range(&self) -> Option<(i64, i64)> {
-        Some((self.meta.min_time_ns, self.meta.max_time_ns))
+        let BlockStat { min_time_ns, max_time_ns, .. } = self.listed.unknown;
+        Some((min_time_ns, max_time_ns))
     }
 
     fn blocks(&self) -> &[BlockStat] {
-        self.open().map_or(&self.unknown, |open| &open.known().footer.blocks)
+        self.open().map_or(std::slice::from_ref(&self.listed.unknown), |open| &open.known().footer.blocks)
     }
 
     fn fields(&self) -> &BTreeMap<String, FieldStat> {
@@ -203,13 +226,12 @@ impl Segment for SplitSegment {
     }
 
     fn is_open(&self) -> bool {
-        self.open.get().is_some() || self.cache.is_open(&self.meta.path)
+        self.open.get().is_some() || self.listed.cache.is_open(&self.meta().path)
     }
 
-    fn rules_out(&self, probe: &dyn Fn(&BTreeMap<String, FieldStat>) -> Probe) -> bool {
+    fn rules_out(&self, sieve: &mut Sieve<'_>) -> bool {
         // Where that cannot be told the search opens the split, and tells why that fails.
-        let may_match = |gate: Arc<Gate>| gate.may_match(&probe(gate.fields()));
-        self.cache.gate(&self.meta.path).and_then(may_match).is_ok_and(|may| !may)
+        self.listed.gate().and_then(|gate| sieve.may_match(&gate)).is_ok_and(|may| !may)
     }
 
     fn candidates(&self, probe: &Probe) -> Result<Vec<bool>, SegmentError> {
@@ -253,7 +275,7 @@ impl Segment for SplitSegment {
     }
 
     fn in_passing(&self) -> Option<Arc<dyn Segment>> {
-        Some(Arc::new(SplitSegment::new(Arc::clone(&self.meta), Arc::clone(self.cache.passing()))))
+        Some(Arc::new(SplitSegment::new(Arc::clone(&self.listed.meta), Arc::clone(self.listed.cache.passing()))))
     }
 
     fn stored_bytes(&self, block: usize, projection: &Projection) -> u64 {

@@ -45,15 +45,8 @@ impl Rows {
         Rows { object: Arc::new(object), bytes, sums_at, sums: Lazy::default(), end }
     }
 
-    /// For pieces of sections that have checksums of their own.
-    pub fn of_object(object: Object) -> Rows {
-        Rows::new((object, End::default()), 0, Section::default())
-    }
-
-    /// The same object, for such pieces.
-    pub fn object_alone(&self) -> Rows {
-        let (object, sums_at) = (Arc::clone(&self.object), Section::default());
-        Rows { object, bytes: 0, sums_at, sums: Lazy::default(), end: End::default() }
+    pub fn object(&self) -> &Arc<Object> {
+        &self.object
     }
 
     pub fn bytes_read(&self) -> u64 {

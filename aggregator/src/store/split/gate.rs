@@ -2,23 +2,26 @@
 //!
 //! An open split takes some hundred KiB of memory, so a few hundred stay open; a store may have thousands. A gate takes
 //! some ten. It answers as if all rows of the split were one block: a Bloom filter has the terms of the lexicon, the
-//! table of the hash list is here, and of the list itself one page is read.
+//! table of the hash list is here, and of the list itself one page is read. [`sieve`] asks many gates in turn.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use logweir_runtime::open_files;
 
-use super::checked::Rows;
+use self::sieve::Sieve;
 use super::footer::{Footer, GATE_VERSION, Section};
 use super::grams::Grams;
 use super::hashes::{HashList, Seeded, hash64};
-use super::lookup::{self, Indexes};
 use super::tail::Tail;
 use super::writer::BLOCKS_MAX;
-use crate::store::objects::Objects;
+use crate::store::objects::{Object, Objects};
 use crate::store::segment::{BlockStat, FieldStat, Probe};
 
+pub mod sieve;
 pub mod stored;
 
 /// Memory of all gates: those of some thousand splits.
@@ -34,46 +37,50 @@ pub const OPEN_FILES_WANTED: u64 = 65_536;
 const TERM_BITS: usize = 16;
 const TERM_PROBES: u32 = 8;
 
+/// Splits of one kind have the same fields, mostly: of so many schemas that were met last gates share one.
+const SCHEMAS_MAX: usize = 64;
+
+/// Terms of the hash list of which a gate remembers that its split does not have them: 64 bytes.
+const ABSENT_MAX: usize = 8;
+
 /// A gate.
 #[derive(Debug)]
 pub struct Gate {
-    told: Told,
+    schema: Arc<Schema>,
     terms: Terms,
-    hashes: Arc<HashList>,
-    /// By field.
-    grams: BTreeMap<String, Grams>,
-    rows: Rows,
+    hashes: HashList,
+    hashes_at: Section,
+    blocks: usize,
+    /// Of the fields in [`Schema::grams`].
+    grams: Vec<Grams>,
+    object: Arc<Object>,
+    absent: Absent,
 }
 
 /// What a gate has of the footer of its split.
-#[derive(Debug)]
-pub struct Told {
-    /// As far as lookups ask for it, as if all rows were one block.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// As far as lookups ask for it, as if all rows were one block; without how many rows have a field.
     footer: Footer,
-    hashes_at: Section,
-    blocks: usize,
+    /// Fields of whose texts it is known which three bytes in a row they have.
+    grams: Vec<String>,
 }
 
-impl Told {
-    fn of(footer: &Footer) -> Told {
-        let once = |some: bool| if some { vec![0] } else { Vec::new() };
-        let mut scan_values: Vec<(u32, String)> =
-            footer.scan_values.iter().map(|(_, field)| (0, field.clone())).collect();
-        scan_values.sort_unstable();
-        scan_values.dedup();
-        Told {
-            hashes_at: footer.sections.hashes,
-            blocks: footer.blocks.len(),
-            footer: Footer {
-                fields: footer.fields.clone(),
-                blocks: vec![BlockStat { rows: 1, min_time_ns: 0, max_time_ns: 0 }],
-                extra_blocks: once(!footer.extra_blocks.is_empty()),
-                scan_words: once(!footer.scan_words.is_empty()),
-                scan_values,
-                found_by_words: footer.found_by_words.clone(),
-                ..Footer::default()
-            },
-        }
+/// [`Schema::footer`] of a footer.
+fn told(footer: &Footer) -> Footer {
+    let once = |some: bool| if some { vec![0] } else { Vec::new() };
+    let mut scan_values: Vec<(u32, String)> = footer.scan_values.iter().map(|(_, field)| (0, field.clone())).collect();
+    scan_values.sort_unstable();
+    scan_values.dedup();
+    let field = |(name, stat): (&String, &FieldStat)| (name.clone(), FieldStat { types: stat.types.clone(), rows: 0 });
+    Footer {
+        fields: footer.fields.iter().map(field).collect(),
+        blocks: vec![BlockStat { rows: 1, min_time_ns: 0, max_time_ns: 0 }],
+        extra_blocks: once(!footer.extra_blocks.is_empty()),
+        scan_words: once(!footer.scan_words.is_empty()),
+        scan_values,
+        found_by_words: footer.found_by_words.clone(),
+        ..Footer::default()
     }
 }
 
@@ -90,61 +97,98 @@ impl Gate {
         let bytes = stored::len(&end).ok_or_else(damaged)? + stored::END_BYTES;
         let section = tail.piece(to.checked_sub(bytes).ok_or_else(damaged)?, bytes)?;
         let Some(read) = stored::decode(&section)? else { return Ok(None) };
-        let stored::Read { told, terms, hashes, grams } = read;
         let (object, _) = tail.into_parts();
-        Ok(Some(Gate { told, terms, hashes: Arc::new(hashes), grams, rows: Rows::of_object(object) }))
+        let (names, grams) = read.grams.into_iter().unzip();
+        Ok(Some(Gate {
+            schema: Arc::new(Schema { footer: read.told, grams: names }),
+            terms: read.terms,
+            hashes: read.hashes,
+            hashes_at: read.hashes_at,
+            blocks: read.blocks,
+            grams,
+            object: Arc::new(object),
+            absent: Absent::default(),
+        }))
     }
 
-    /// A gate made from an open split, whose object is `rows`.
-    pub fn new(footer: &Footer, terms: Terms, hashes: Arc<HashList>, rows: Rows) -> Gate {
-        Gate { told: Told::of(footer), terms, hashes, grams: BTreeMap::new(), rows }
+    /// A gate made from an open split.
+    pub fn new(footer: &Footer, terms: Terms, hashes: HashList, object: Arc<Object>) -> Gate {
+        Gate {
+            schema: Arc::new(Schema { footer: told(footer), grams: Vec::new() }),
+            terms,
+            hashes,
+            hashes_at: footer.sections.hashes,
+            blocks: footer.blocks.len(),
+            grams: Vec::new(),
+            object,
+            absent: Absent::default(),
+        }
     }
 
-    pub fn fields(&self) -> &BTreeMap<String, FieldStat> {
-        &self.told.footer.fields
+    #[cfg(test)]
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
     }
 
     /// Whether some row may match.
     pub fn may_match(&self, probe: &Probe) -> Result<bool, String> {
-        Ok(lookup::candidates(self, probe)?.contains(&true))
+        Sieve::new(|_| probe.clone()).may_match(self)
+    }
+
+    /// Whether the hash list may have the term of this hash. A page of it is read into the buffer, unless the answer is
+    /// known.
+    fn may_have_hash(&self, hash: u64, page: &mut Vec<u8>) -> Result<bool, String> {
+        if self.absent.has(hash) {
+            return Ok(false);
+        }
+        let found = self.hashes.may_have(hash, self.blocks, |span| self.read(span, page))?;
+        let found = found.ok_or("the hashes section is damaged")?;
+        if !found {
+            self.absent.note(hash);
+        }
+        Ok(found)
+    }
+
+    /// Reads bytes of the hash list.
+    fn read<'b>(&self, span: Range<u64>, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], String> {
+        let Section { offset, bytes, .. } = self.hashes_at;
+        let at = |place: u64| offset.checked_add(place).filter(|_| place <= bytes);
+        let (from, to) = at(span.start).zip(at(span.end)).ok_or("a piece lies outside its section")?;
+        self.object.read_to(from..to, buffer).map_err(|error| error.to_string())
     }
 
     fn bytes(&self) -> u64 {
-        let fields = self.told.footer.fields.keys().map(|name| 128 + name.len()).sum::<usize>();
-        let grams = self.grams.iter().map(|(name, grams)| 96 + name.len() + grams.bytes()).sum::<usize>();
-        (fields + grams + self.terms.words.len() * 8 + self.hashes.memory_bytes() + size_of::<Gate>() + 256) as u64
+        // As if it had its schema alone.
+        let fields = self.schema.footer.fields.keys().map(|name| 128 + name.len()).sum::<usize>();
+        let grams = self.schema.grams.iter().zip(&self.grams).map(|(name, grams)| 96 + name.len() + grams.bytes());
+        let lists = self.terms.words.len() * 8 + self.hashes.memory_bytes();
+        (fields + grams.sum::<usize>() + lists + size_of::<Gate>() + 256) as u64
     }
 }
 
-impl Indexes for Gate {
-    fn footer(&self) -> &Footer {
-        &self.told.footer
+/// Hashes that the hash list was asked for and does not have, each in its place: who asks the same again reads nothing.
+/// Splits never change, and what the list has of a term is told by its hash alone.
+#[derive(Debug)]
+struct Absent([AtomicU64; ABSENT_MAX]);
+
+impl Default for Absent {
+    fn default() -> Absent {
+        // In each place a hash that belongs to the next one.
+        Absent(std::array::from_fn(|place| AtomicU64::new(place as u64 + 1)))
+    }
+}
+
+impl Absent {
+    fn at(&self, hash: u64) -> &AtomicU64 {
+        &self.0[(hash % ABSENT_MAX as u64) as usize]
     }
 
-    fn find_term(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
-        if self.terms.may_have(term) {
-            flags.fill(true);
-        }
-        Ok(())
+    fn has(&self, hash: u64) -> bool {
+        self.at(hash).load(Ordering::Relaxed) == hash
     }
 
-    fn find_prefix(&self, _prefix: &[u8], flags: &mut [bool]) -> Result<(), String> {
-        flags.fill(true);
-        Ok(())
-    }
-
-    fn find_hash(&self, term: &[u8], flags: &mut [bool]) -> Result<(), String> {
-        let mut blocks = vec![false; self.told.blocks];
-        let read = |span| self.rows.piece(self.told.hashes_at, span);
-        self.hashes.find(term, &mut blocks, read)?.ok_or("the hashes section is damaged")?;
-        if blocks.contains(&true) {
-            flags.fill(true);
-        }
-        Ok(())
-    }
-
-    fn find_part(&self, field: &str, part: &[u8], _flags: &mut [bool]) -> Result<bool, String> {
-        Ok(self.grams.get(field).is_some_and(|grams| !grams.may_have(part)))
+    fn note(&self, hash: u64) {
+        self.at(hash).store(hash, Ordering::Relaxed);
     }
 }
 
@@ -162,20 +206,20 @@ impl Terms {
 
     pub fn add(&mut self, term: &[u8]) {
         let bits = self.words.len() as u64 * 64;
-        for place in places(term, bits) {
+        for place in places(hash64(term), bits) {
             self.words[(place / 64) as usize] |= 1 << (place % 64);
         }
     }
 
-    fn may_have(&self, term: &[u8]) -> bool {
+    /// Whether the term of this [`hash64`] may be among them.
+    fn may_have(&self, hash: u64) -> bool {
         let bits = self.words.len() as u64 * 64;
-        places(term, bits).all(|place| self.words[(place / 64) as usize] >> (place % 64) & 1 == 1)
+        places(hash, bits).all(|place| self.words[(place / 64) as usize] >> (place % 64) & 1 == 1)
     }
 }
 
-/// The bits of a term among `bits`.
-fn places(term: &[u8], bits: u64) -> impl Iterator<Item = u64> {
-    let hash = hash64(term);
+/// The bits of the term of a hash among `bits`.
+fn places(hash: u64, bits: u64) -> impl Iterator<Item = u64> {
     // An odd step leads to different places.
     let step = hash.rotate_left(32) | 1;
     (0..u64::from(TERM_PROBES)).map(move |i| {
@@ -194,8 +238,15 @@ pub struct Gates {
 
 #[derive(Debug, Default)]
 struct Held {
-    gates: HashMap<String, Arc<Gate>, Seeded>,
+    /// With the place of the name among the names.
+    gates: HashMap<String, (usize, Arc<Gate>), Seeded>,
+    /// Of the gates, in any order.
+    names: Vec<String>,
     bytes: u64,
+    /// Victims so far.
+    gone: u64,
+    /// The schemas met last.
+    schemas: VecDeque<Arc<Schema>>,
 }
 
 impl Gates {
@@ -205,7 +256,12 @@ impl Gates {
     }
 
     pub fn get(&self, path: &str) -> Option<Arc<Gate>> {
-        self.held().gates.get(path).map(Arc::clone)
+        self.held().gates.get(path).map(|(_, gate)| Arc::clone(gate))
+    }
+
+    /// The gate with the schema of others, if they have the same.
+    pub fn joined(&self, gate: Gate) -> Arc<Gate> {
+        Arc::new(Gate { schema: self.held().shared(&gate.schema), ..gate })
     }
 
     /// Keeps a gate, instead of any others where there is no room. A search for what is rare asks all gates in turn: with
@@ -213,12 +269,14 @@ impl Gates {
     pub fn insert(&self, path: &str, gate: &Arc<Gate>) {
         let mut held = self.held();
         held.remove(path);
-        while held.bytes + gate.bytes() > self.bytes_max || held.gates.len() >= self.count_max {
-            let Some(any) = held.gates.keys().next().cloned() else { break };
+        while held.bytes + gate.bytes() > self.bytes_max || held.names.len() >= self.count_max {
+            let Some(any) = held.any() else { break };
             held.remove(&any);
         }
         held.bytes += gate.bytes();
-        held.gates.insert(path.to_owned(), Arc::clone(gate));
+        let place = held.names.len();
+        held.names.push(path.to_owned());
+        held.gates.insert(path.to_owned(), (place, Arc::clone(gate)));
     }
 
     /// Forgets a split that was removed.
@@ -232,9 +290,29 @@ impl Gates {
 }
 
 impl Held {
+    fn shared(&mut self, schema: &Arc<Schema>) -> Arc<Schema> {
+        if let Some(known) = self.schemas.iter().find(|known| **known == *schema) {
+            return Arc::clone(known);
+        }
+        self.schemas.truncate(SCHEMAS_MAX - 1);
+        self.schemas.push_front(Arc::clone(schema));
+        Arc::clone(schema)
+    }
+
+    /// The name of any gate, another one each time: the first one of the map would be nearly always that which came last.
+    fn any(&mut self) -> Option<String> {
+        self.gone += 1;
+        let count = u64::try_from(self.names.len()).ok().filter(|count| *count > 0)?;
+        let place = self.gates.hasher().hash_one(self.gone) % count;
+        self.names.get(place as usize).cloned()
+    }
+
     fn remove(&mut self, path: &str) {
-        if let Some(gate) = self.gates.remove(path) {
-            self.bytes -= gate.bytes();
+        let Some((place, gate)) = self.gates.remove(path) else { return };
+        self.bytes -= gate.bytes();
+        self.names.swap_remove(place);
+        if let Some((moved, _)) = self.names.get(place).and_then(|name| self.gates.get_mut(name)) {
+            *moved = place;
         }
     }
 }
@@ -248,9 +326,19 @@ mod tests {
         let term = |i: usize| format!("w{i}").into_bytes();
         let mut terms = Terms::new(5000);
         (0..5000).for_each(|i| terms.add(&term(i)));
-        assert!((0..5000).all(|i| terms.may_have(&term(i))));
-        let wrong = (5000..105_000).filter(|i| terms.may_have(&term(*i))).count();
+        assert!((0..5000).all(|i| terms.may_have(hash64(&term(i)))));
+        let wrong = (5000..105_000).filter(|i| terms.may_have(hash64(&term(*i)))).count();
         assert!(wrong < 200, "{wrong} of 100,000");
-        assert!(!Terms::new(0).may_have(b"w"));
+        assert!(!Terms::new(0).may_have(hash64(b"w")));
+    }
+
+    #[test]
+    fn what_was_noted_last_in_its_place_is_absent_and_nothing_else() {
+        let absent = Absent::default();
+        assert!((0..100).all(|hash| !absent.has(hash)));
+        let noted = [0, 9, 10, 17, u64::MAX];
+        noted.iter().for_each(|hash| absent.note(*hash));
+        let found: Vec<u64> = (0..100).chain([u64::MAX]).filter(|hash| absent.has(*hash)).collect();
+        assert_eq!(found, [0, 10, 17, u64::MAX], "17 took the place of 9");
     }
 }

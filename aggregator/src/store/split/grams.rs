@@ -42,7 +42,10 @@ impl Grams {
             if !text.is_ascii() && folds_to_ascii(text) {
                 return false;
             }
-            for_each_place(text, self.place_bits, |place| self.bits[place / 8] |= 1 << (place % 8));
+            for_each_hash(text, |hash| {
+                let place = (hash >> (32 - self.place_bits)) as usize;
+                self.bits[place / 8] |= 1 << (place % 8);
+            });
         }
         true
     }
@@ -77,8 +80,18 @@ impl Grams {
     /// Whether some text may have this in it, whatever the case of its ASCII letters.
     pub fn may_have(&self, part: &[u8]) -> bool {
         let mut all = true;
-        for_each_place(part, self.place_bits, |place| all &= self.bits[place / 8] >> (place % 8) & 1 == 1);
+        for_each_hash(part, |hash| all &= self.has(hash));
         all
+    }
+
+    /// The same of the [`hashes`] of a text.
+    pub fn may_have_all(&self, hashes: &[u32]) -> bool {
+        hashes.iter().all(|hash| self.has(*hash))
+    }
+
+    fn has(&self, hash: u32) -> bool {
+        let place = (hash >> (32 - self.place_bits)) as usize;
+        self.bits[place / 8] >> (place % 8) & 1 == 1
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
@@ -107,13 +120,20 @@ fn folds_to_ascii(text: &[u8]) -> bool {
     ["\u{212a}", "\u{17f}"].iter().any(|sign| memchr::memmem::find(text, sign.as_bytes()).is_some())
 }
 
-fn for_each_place(text: &[u8], place_bits: u32, mut each: impl FnMut(usize)) {
+/// What [`Grams::may_have_all`] takes of a text.
+pub fn hashes(text: &[u8]) -> Vec<u32> {
+    let mut hashes = Vec::new();
+    for_each_hash(text, |hash| hashes.push(hash));
+    hashes
+}
+
+fn for_each_hash(text: &[u8], mut each: impl FnMut(u32)) {
     let (first, rest) = text.split_at(text.len().min(GRAM_BYTES - 1));
     let joined = |gram: u32, byte: &u8| (gram << 8 | u32::from(byte.to_ascii_lowercase())) & 0x00ff_ffff;
     let mut gram = first.iter().fold(0, joined);
     for byte in rest {
         gram = joined(gram, byte);
-        each((gram.wrapping_mul(0x9e37_79b1) >> (32 - place_bits)) as usize);
+        each(gram.wrapping_mul(0x9e37_79b1));
     }
 }
 
@@ -138,9 +158,11 @@ mod tests {
         assert!(grams.bytes() <= 2048, "{}", grams.bytes());
         for i in 0..5000 {
             assert!(grams.may_have(path(i).as_bytes()) && grams.may_have(path(i).to_lowercase().as_bytes()));
+            assert!(grams.may_have_all(&hashes(path(i).as_bytes())));
         }
         assert!(grams.may_have(b"pi/ord") && grams.may_have(b"or") && grams.may_have(b""));
         assert!(!grams.may_have(b"zq81kfo2") && !grams.may_have(b"/carts/"));
+        assert!(!grams.may_have_all(&hashes(b"zq81kfo2")) && grams.may_have_all(&hashes(b"or")));
         let mut stored = Vec::new();
         grams.put(&mut stored);
         assert_eq!(Grams::take(&mut &stored[..]), Some(grams));

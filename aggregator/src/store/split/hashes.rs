@@ -41,9 +41,11 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use self::blocks::{BlockCode, Lengths, Told};
+pub use self::gathered::Gathered;
 use super::bits::{BitReader, BitWriter, rice_parameter};
 
 mod blocks;
+mod gathered;
 mod old;
 
 /// Entries of a page.
@@ -157,64 +159,27 @@ pub fn hash_of(entry: u64) -> u64 {
     entry >> BLOCK_BITS
 }
 
-/// Digits of [`sort`].
-const DIGITS: u32 = 3;
-
-/// With fewer entries the tables of the digits are most of the work; more have longer digits than there are tables for.
-const SORTED_MIN: usize = 1 << 13;
-const SORTED_MAX: usize = 1 << 24;
-
 /// The most bits of a hash in a list of so many entries.
 fn hash_bits_of(terms: usize) -> u32 {
     (terms.max(1).ilog2() + 1 + SPARE_BITS).clamp(HASH_BITS_MIN, HASH_BITS)
 }
 
-/// Sorts entries by so many bits of the hash at least; those that are equal there come in any order.
-fn sort(entries: &mut Vec<u64>, hash_bits: u32) {
-    if !(SORTED_MIN..SORTED_MAX).contains(&entries.len()) {
-        return entries.sort_unstable();
-    }
-    let digit_bits = hash_bits.div_ceil(DIGITS);
-    let mask = (1 << digit_bits) - 1;
-    let digit = |entry: u64, place: u32| (entry >> (64 - digit_bits * (DIGITS - place))) as usize & mask;
-    let mut ends = vec![[0u32; DIGITS as usize]; mask + 1];
-    for entry in &*entries {
-        for place in 0..DIGITS {
-            ends[digit(*entry, place)][place as usize] += 1;
-        }
-    }
-    let mut sorted = vec![0; entries.len()];
-    for place in 0..DIGITS {
-        let mut next = Vec::with_capacity(mask + 1);
-        let mut at = 0;
-        for counts in &ends {
-            next.push(at);
-            at += counts[place as usize];
-        }
-        for entry in &*entries {
-            let to = &mut next[digit(*entry, place)];
-            sorted[*to as usize] = *entry;
-            *to += 1;
-        }
-        std::mem::swap(entries, &mut sorted);
-    }
-}
-
 /// Writes the list. `entries` come from [`entry`].
-pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
+pub fn encode(entries: Gathered) -> Vec<u8> {
     let sorted_bits = hash_bits_of(entries.len());
-    sort(entries, sorted_bits);
+    let shares = entries.into_sorted(sorted_bits);
     let mut lengths = Lengths::new();
-    entries.chunk_by(|a, b| (a ^ b) >> (64 - sorted_bits) == 0).for_each(|group| lengths.add(group.len()));
+    let same = |a: &u64, b: &u64| (a ^ b) >> (64 - sorted_bits) == 0;
+    shares.iter().flat_map(|share| share.chunk_by(same)).for_each(|group| lengths.add(group.len()));
     let terms = lengths.terms().max(1);
     let hash_bits = hash_bits_of(terms as usize);
     let cut = 64 - hash_bits;
     let delta_k = rice_parameter((1 << hash_bits) / terms);
-    let blocks = entries.iter().map(block_of).max().map_or(0, |last| last + 1);
+    let blocks = shares.iter().flatten().map(block_of).max().map_or(0, |last| last + 1);
     let code = BlockCode::fitting(blocks, &lengths);
     let (mut groups, mut body, mut list) = (Vec::new(), BitWriter::default(), Vec::new());
     let (mut count, mut last) = (0usize, 0u64);
-    for group in entries.chunk_by(|a, b| (a ^ b) >> cut == 0) {
+    for group in shares.iter().flat_map(|share| share.chunk_by(|a, b| (a ^ b) >> cut == 0)) {
         let hash = group[0] >> cut;
         if count.is_multiple_of(SKIP_EVERY) {
             groups.push((hash, body.align()));
@@ -235,6 +200,7 @@ pub fn encode(entries: &mut Vec<u64>) -> Vec<u8> {
         list.dedup();
         code.put(&mut body, (delta, delta_k), &list);
     }
+    drop(shares);
     let (table, skip, pages) = paged(&groups, &body.finish());
     let mut out = Vec::with_capacity(HEADER_BYTES + table.len() + pages.len());
     out.extend_from_slice(&MARKER_BELOW.to_le_bytes());
@@ -296,6 +262,12 @@ impl Skip {
 
     /// The hash and the place at the beginning of these bytes.
     fn read(self, bytes: &[u8]) -> Option<(u64, u64)> {
+        // As many as ever there are, where they are there: both numbers are found in one look at them.
+        if let Some(sixteen) = bytes.first_chunk::<16>() {
+            let both = u128::from_le_bytes(*sixteen);
+            let lower = |number: u128, bytes: usize| (number & ((1 << (8 * bytes)) - 1)) as u64;
+            return Some((lower(both, self.hash), lower(both >> (8 * self.hash), self.place)));
+        }
         let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
         let (hash, rest) = bytes.split_at_checked(self.hash)?;
         Some((number(hash), number(rest.get(..self.place)?)))
@@ -430,20 +402,42 @@ impl HashList {
         blocks: &mut [bool],
         read: impl FnOnce(Range<u64>) -> Result<Bytes, E>,
     ) -> Result<Option<()>, E> {
+        Ok(self.look(hash64(term), read, |group| group.find(blocks))?.map(|_| ()))
+    }
+
+    /// Whether one of so many blocks may hold the term of this [`hash64`]; otherwise as [`HashList::find`].
+    pub fn may_have<E, B: AsRef<[u8]>>(
+        &self,
+        hash: u64,
+        blocks: usize,
+        read: impl FnOnce(Range<u64>) -> Result<B, E>,
+    ) -> Result<Option<bool>, E> {
+        Ok(self.look(hash, read, |group| group.may_have(blocks))?.map(Option::unwrap_or_default))
+    }
+
+    /// Looks at the group that has the hash, if one has: what `look` says.
+    fn look<T, E, B: AsRef<[u8]>>(
+        &self,
+        hash: u64,
+        read: impl FnOnce(Range<u64>) -> Result<B, E>,
+        look: impl FnOnce(Group<'_>) -> Option<T>,
+    ) -> Result<Option<Option<T>>, E> {
         let hash_bits = match self.form {
             Form::Bytes => HASH_BITS,
             Form::Groups(packed) | Form::Pages(packed, ..) => packed.hash_bits,
         };
-        let hash = hash64(term) >> (64 - hash_bits);
-        let place = partition_point(self.table, |i| self.page(i).is_some_and(|(at, _)| at <= hash));
-        let Some(place) = place.checked_sub(1) else { return Ok(Some(())) };
+        let hash = hash >> (64 - hash_bits);
+        let Some(place) = self.place(hash, hash_bits) else { return Ok(Some(None)) };
         let Some((from, offset)) = self.page(place) else { return Ok(None) };
         let want = hash - from;
-        let in_memory = || self.bytes.get(self.table_at + self.table * SKIP_BYTES + offset as usize..);
-        let count = SKIP_EVERY.min(self.entries.saturating_sub(place * SKIP_EVERY));
+        let in_memory = |packed: Option<Packed>| {
+            let input = self.bytes.get(self.table_at + self.table * SKIP_BYTES + offset as usize..)?;
+            let count = SKIP_EVERY.min(self.entries.saturating_sub(place * SKIP_EVERY));
+            Some(Group { packed, input, count, want })
+        };
         Ok(match self.form {
-            Form::Bytes => in_memory().and_then(|input| old::find_bytes(input, count, want, blocks)),
-            Form::Groups(packed) => in_memory().and_then(|input| packed.find(input, count, want, blocks)),
+            Form::Bytes => in_memory(None).and_then(look),
+            Form::Groups(packed) => in_memory(Some(packed)).and_then(look),
             Form::Pages(packed, bytes, skip) => {
                 let end = self.page(place + 1).map_or(bytes, |(_, offset)| offset);
                 if offset > end || end > bytes {
@@ -451,15 +445,29 @@ impl HashList {
                 }
                 let pages_at = self.bytes.len() as u64;
                 let page = read(pages_at + offset..pages_at + end)?;
+                let page = page.as_ref();
                 let sum = u32_at(&self.bytes, self.table_at + place * PAGE_HEAD_BYTES + 9);
                 let count = PAGE_ENTRIES.min(self.entries - place * PAGE_ENTRIES);
-                match (sum == Some(crc32fast::hash(&page)), skip) {
-                    (true, Some(skip)) => packed.find_in_groups((&page, skip), count, want, blocks),
-                    (true, None) => packed.find(&page, count, want, blocks),
+                let group = Group { packed: Some(packed), input: page, count, want };
+                match (sum == Some(crc32fast::hash(page)), skip) {
+                    (true, Some(skip)) => group.within(skip).and_then(look),
+                    (true, None) => look(group),
                     (false, _) => None,
                 }
             }
-        })
+        }
+        .map(Some))
+    }
+
+    /// The last page or group that begins at a hash or before it.
+    fn place(&self, hash: u64, hash_bits: u32) -> Option<usize> {
+        let is_before = |i: usize| self.page(i).is_some_and(|(at, _)| at <= hash);
+        // Hashes lie evenly: it is where they say, or next to it.
+        let near = ((u128::from(hash) * self.table as u128) >> hash_bits) as usize;
+        let (low, high) = (near.saturating_sub(1), (near + 2).min(self.table));
+        let is_near = (low == 0 || is_before(low)) && (high == self.table || !is_before(high));
+        let (low, high) = if is_near { (low, high) } else { (0, self.table) };
+        (low + partition_point(high - low, |i| is_before(low + i))).checked_sub(1)
     }
 
     pub fn memory_bytes(&self) -> usize {
@@ -476,54 +484,79 @@ impl HashList {
     }
 }
 
-impl Packed {
-    /// [`Packed::find`] in the group of a page that has it, if any has.
-    fn find_in_groups(&self, (page, skip): (&[u8], Skip), count: usize, want: u64, flags: &mut [bool]) -> Option<()> {
-        let groups = count.div_ceil(SKIP_EVERY).saturating_sub(1);
-        let (heads, body) = page.split_at_checked(groups * skip.bytes())?;
+/// Entries one behind the other, the first of them `want` before the hash that is looked for.
+#[derive(Debug, Clone, Copy)]
+struct Group<'a> {
+    /// `None` in version 1.
+    packed: Option<Packed>,
+    input: &'a [u8],
+    count: usize,
+    want: u64,
+}
+
+impl<'a> Group<'a> {
+    /// Of a page the group that has the hash, if any has.
+    fn within(self, skip: Skip) -> Option<Group<'a>> {
+        let groups = self.count.div_ceil(SKIP_EVERY).saturating_sub(1);
+        let (heads, body) = self.input.split_at_checked(groups * skip.bytes())?;
         let head = |group: usize| skip.read(heads.get(group * skip.bytes()..)?);
-        let group = partition_point(groups, |group| head(group).is_some_and(|(hash, _)| hash <= want));
+        let group = partition_point(groups, |group| head(group).is_some_and(|(hash, _)| hash <= self.want));
         let (hash, at) = match group.checked_sub(1) {
             Some(before) => head(before)?,
             None => (0, 0),
         };
-        let count = SKIP_EVERY.min(count - group * SKIP_EVERY);
-        self.find(body.get(usize::try_from(at).ok()?..)?, count, want.checked_sub(hash)?, flags)
+        Some(Group {
+            input: body.get(usize::try_from(at).ok()?..)?,
+            count: SKIP_EVERY.min(self.count - group * SKIP_EVERY),
+            want: self.want.checked_sub(hash)?,
+            ..self
+        })
     }
 
-    /// Flags the blocks of the entry that is `want` behind the first of `count` entries.
-    fn find(&self, input: &[u8], count: usize, want: u64, flags: &mut [bool]) -> Option<()> {
-        let mut input = BitReader::new(input);
-        let Some(code) = &self.code else { return old::find(self, &mut input, count, want, flags) };
+    /// Flags the blocks of the entry.
+    fn find(self, flags: &mut [bool]) -> Option<()> {
+        let mut input = BitReader::new(self.input);
+        let Some(packed) = self.packed else { return old::find_bytes(self.input, self.count, self.want, flags) };
+        let Some(code) = packed.code else { return old::find(&packed, &mut input, self.count, self.want, flags) };
+        let mut all = true;
+        let mut flag = |block: u64| {
+            let flag = usize::try_from(block).ok().and_then(|block| flags.get_mut(block));
+            all &= flag.map(|flag| *flag = true).is_some();
+        };
+        match self.seek(&code, packed.delta_k)? {
+            Some((_, Told::One(block))) => flag(block),
+            Some((mut input, Told::Several(blocks))) => code.take_several(&mut input, blocks, &mut flag)?,
+            None => {}
+        }
+        all.then_some(())
+    }
+
+    /// Whether the entry is there; it has one of so many blocks.
+    fn may_have(self, blocks: usize) -> Option<bool> {
+        if let Some(Packed { code: Some(code), delta_k, .. }) = self.packed {
+            return Some(self.seek(&code, delta_k)?.is_some());
+        }
+        let mut flags = vec![false; blocks];
+        self.find(&mut flags)?;
+        Some(flags.contains(&true))
+    }
+
+    /// Goes to the blocks of the entry, if it is there.
+    fn seek(self, code: &BlockCode, delta_k: u32) -> Option<Option<(BitReader<'a>, Told)>> {
+        // By value, so that it stays in registers.
+        let mut input = BitReader::new(self.input);
         let mut at = 0u64;
-        for _ in 0..count {
-            let (delta, told) = code.take(&mut input, self.delta_k)?;
+        for _ in 0..self.count {
+            let (delta, told) = code.take(&mut input, delta_k)?;
             at = at.checked_add(delta)?;
-            if at > want {
-                break;
+            if at >= self.want {
+                return Some((at == self.want).then_some((input, told)));
             }
-            let found = at == want;
-            match told {
-                Told::One(block) if found => *flags.get_mut(usize::try_from(block).ok()?)? = true,
-                Told::One(_) => {}
-                Told::Several(blocks) => {
-                    let mut all = true;
-                    code.take_several(&mut input, blocks, &mut |block| {
-                        if found {
-                            let flag = usize::try_from(block).ok().and_then(|block| flags.get_mut(block));
-                            all &= flag.map(|flag| *flag = true).is_some();
-                        }
-                    })?;
-                    if !all {
-                        return None;
-                    }
-                }
-            }
-            if found {
-                break;
+            if let Told::Several(blocks) = told {
+                input = code.behind_several(input, blocks)?;
             }
         }
-        Some(())
+        Some(None)
     }
 }
 

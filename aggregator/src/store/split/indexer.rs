@@ -26,7 +26,7 @@ use self::told::Cuts;
 use self::words::{FOLDED, Fronts};
 pub use self::words::{FRONT_CHARS, for_each_word, front};
 use super::derived::Deriver;
-use super::hashes;
+use super::hashes::{self, Gathered};
 use super::lexicon::{LexiconBuilder, class};
 use super::rows::{Dictionary, Numbers, dictionary};
 use super::tally::Cursor;
@@ -77,7 +77,7 @@ pub struct Scans {
 #[derive(Debug)]
 pub struct Indexer {
     lexicon: LexiconBuilder,
-    hashes: Vec<u64>,
+    hashes: Gathered,
     blocks: u32,
     scans: Scans,
     found_by_words: BTreeSet<String>,
@@ -103,7 +103,7 @@ impl Default for Indexer {
     fn default() -> Indexer {
         Indexer {
             lexicon: LexiconBuilder::default(),
-            hashes: Vec::new(),
+            hashes: Gathered::default(),
             blocks: 0,
             scans: Scans::default(),
             found_by_words: BTreeSet::new(),
@@ -125,7 +125,7 @@ impl Default for Indexer {
 /// What an indexer makes.
 pub struct Indexes {
     pub lexicon: LexiconBuilder,
-    pub hashes: Vec<u64>,
+    pub hashes: Gathered,
     pub scans: Scans,
     /// Fields of which some values are found by the words of messages alone.
     pub found_by_words: Vec<String>,
@@ -292,7 +292,7 @@ impl Indexer {
         known.begin(numbers.dictionary);
         let mut term = Vec::new();
         put_value_term(&mut term, &key.field, "");
-        let (value_at, before) = (term.len(), self.hashes.len());
+        let (value_at, mut hashed) = (term.len(), 0);
         for (number, _) in occurring {
             let entry = &mut known.entries[*number as usize];
             if *entry == 0 {
@@ -303,9 +303,9 @@ impl Indexer {
             }
             if alone[*number as usize] || *entry & u64::from(Hashed::BY_WORDS) == 0 {
                 self.hashes.push(hashes::in_block(*entry, block));
+                hashed += 1;
             }
         }
-        let hashed = self.hashes.len() - before;
         if hashed < occurring.len() {
             self.found_by_words.insert(key.field.to_string());
         }
@@ -342,7 +342,7 @@ impl Indexer {
             self.probe_words = PROBE_WORDS_AGAIN;
             return Said::default();
         }
-        self.hashes.extend_from_slice(&self.variable);
+        self.hashes.extend(self.variable.iter().copied());
         self.probe_words = PROBE_WORDS;
         said
     }

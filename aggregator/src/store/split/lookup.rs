@@ -26,171 +26,181 @@ pub trait Indexes {
     fn find_part(&self, field: &str, part: &[u8], flags: &mut [bool]) -> Result<bool, String>;
 }
 
+/// What is asked of the indexes of a split, as its footer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    All,
+    And(Vec<Ask>),
+    /// Of nothing: no block.
+    Or(Vec<Ask>),
+    /// The blocks with fields beyond the column limit; only where there are any.
+    Extra,
+    /// The blocks whose words are not indexed; only where there are any.
+    ScanWords,
+    /// The blocks where the values of this field are not indexed; only where there are any.
+    ScanValues(String),
+    Term(Vec<u8>),
+    Prefix(Vec<u8>),
+    Hash(Vec<u8>),
+    /// The blocks with a text of a column that has this part; all, if that cannot be told.
+    Part {
+        field: String,
+        part: String,
+    },
+}
+
+const NOTHING: Ask = Ask::Or(Vec::new());
+
 /// One flag a block.
 pub fn candidates(indexes: &dyn Indexes, probe: &Probe) -> Result<Vec<bool>, String> {
-    let blocks = indexes.footer().blocks.len();
-    match probe {
-        Probe::Any => Ok(vec![true; blocks]),
-        Probe::None => Ok(vec![false; blocks]),
-        Probe::And(parts) => {
-            let mut all = vec![true; blocks];
+    let mut flags = vec![false; indexes.footer().blocks.len()];
+    flag(indexes, &ask(indexes.footer(), probe), &mut flags)?;
+    Ok(flags)
+}
+
+/// Flags the blocks that may have what is asked for.
+fn flag(indexes: &dyn Indexes, ask: &Ask, flags: &mut [bool]) -> Result<(), String> {
+    let footer = indexes.footer();
+    match ask {
+        Ask::All => flags.fill(true),
+        Ask::And(parts) => {
+            let mut all = vec![true; flags.len()];
             for part in parts {
-                for (flag, part) in all.iter_mut().zip(candidates(indexes, part)?) {
-                    *flag &= part;
-                }
+                let mut found = vec![false; flags.len()];
+                flag(indexes, part, &mut found)?;
+                all.iter_mut().zip(found).for_each(|(all, found)| *all &= found);
                 if !all.contains(&true) {
                     break;
                 }
             }
-            Ok(all)
+            flags.iter_mut().zip(all).for_each(|(flag, all)| *flag |= all);
         }
-        Probe::Or(parts) => {
-            let mut any = vec![false; blocks];
-            for part in parts {
-                for (flag, part) in any.iter_mut().zip(candidates(indexes, part)?) {
-                    *flag |= part;
-                }
-            }
-            Ok(any)
+        Ask::Or(parts) => parts.iter().try_for_each(|part| flag(indexes, part, flags))?,
+        Ask::Extra => set(flags, footer.extra_blocks.iter()),
+        Ask::ScanWords => set(flags, footer.scan_words.iter()),
+        Ask::ScanValues(name) => {
+            set(flags, footer.scan_values.iter().filter(|(_, field)| field == name).map(|(block, _)| block));
         }
-        Probe::Word(folded) => word(indexes, folded),
-        Probe::WordPrefix(folded) => word_prefix(indexes, folded),
-        Probe::Value { field, folded } => value(indexes, field, folded),
-        Probe::Exists { field } => exists(indexes, field),
-        Probe::Part { field, part } => {
-            let mut flags = exists(indexes, field)?;
-            let mut found = vec![false; blocks];
+        Ask::Term(term) => indexes.find_term(term, flags)?,
+        Ask::Prefix(prefix) => indexes.find_prefix(prefix, flags)?,
+        Ask::Hash(term) => indexes.find_hash(term, flags)?,
+        Ask::Part { field, part } => {
+            let mut found = vec![false; flags.len()];
             if indexes.find_part(field, part.as_bytes(), &mut found)? {
-                for block in &indexes.footer().extra_blocks {
-                    if let Some(found) = found.get_mut(*block as usize) {
-                        *found = true;
-                    }
-                }
-                flags.iter_mut().zip(found).for_each(|(flag, found)| *flag &= found);
+                flags.iter_mut().zip(found).for_each(|(flag, found)| *flag |= found);
+            } else {
+                flags.fill(true);
             }
-            Ok(flags)
         }
     }
+    Ok(())
 }
 
-/// Flags the blocks whose words are not indexed. Fields beyond the column limit are none of the word fields.
-fn scanned_words(indexes: &dyn Indexes) -> Vec<bool> {
-    let mut flags = vec![false; indexes.footer().blocks.len()];
-    for block in &indexes.footer().scan_words {
+fn set<'a>(flags: &mut [bool], blocks: impl Iterator<Item = &'a u32>) {
+    for block in blocks {
         if let Some(flag) = flags.get_mut(*block as usize) {
             *flag = true;
         }
     }
-    flags
 }
 
-fn word(indexes: &dyn Indexes, folded: &str) -> Result<Vec<bool>, String> {
-    let mut flags = scanned_words(indexes);
-    let mut term = vec![class::WORD];
-    term.extend_from_slice(folded.as_bytes());
-    if folded.len() > WORD_BYTES_MAX {
-        // Only its front was kept.
-        term.clear();
-        term.push(class::FRONT);
-        term.extend_from_slice(front(folded).as_bytes());
-        indexes.find_term(&term, &mut flags)?;
-    } else if token::is_variable(folded) {
-        indexes.find_hash(&term, &mut flags)?;
-    } else {
-        indexes.find_term(&term, &mut flags)?;
+/// What a probe asks of the indexes of a split with this footer.
+pub fn ask(footer: &Footer, probe: &Probe) -> Ask {
+    match probe {
+        Probe::Any => Ask::All,
+        Probe::None => NOTHING,
+        Probe::And(parts) => Ask::And(parts.iter().map(|part| ask(footer, part)).collect()),
+        Probe::Or(parts) => Ask::Or(parts.iter().map(|part| ask(footer, part)).collect()),
+        Probe::Word(folded) => word(footer, folded),
+        Probe::WordPrefix(folded) => word_prefix(footer, folded),
+        Probe::Value { field, folded } => value(footer, field, folded),
+        Probe::Exists { field } => exists(footer, field),
+        Probe::Part { field, part } => {
+            let found = Ask::Part { field: field.clone(), part: part.clone() };
+            Ask::And(vec![exists(footer, field), Ask::Or(extra(footer).into_iter().chain([found]).collect())])
+        }
     }
-    Ok(flags)
 }
 
-fn word_prefix(indexes: &dyn Indexes, folded: &str) -> Result<Vec<bool>, String> {
-    let mut flags = scanned_words(indexes);
-    let mut term = vec![class::WORD];
-    term.extend_from_slice(folded.as_bytes());
-    indexes.find_prefix(&term, &mut flags)?;
+fn extra(footer: &Footer) -> Option<Ask> {
+    (!footer.extra_blocks.is_empty()).then_some(Ask::Extra)
+}
+
+/// The blocks whose words are not indexed. Fields beyond the column limit are none of the word fields.
+fn scan_words(footer: &Footer) -> Option<Ask> {
+    (!footer.scan_words.is_empty()).then_some(Ask::ScanWords)
+}
+
+fn term_of(class: u8, text: &str) -> Vec<u8> {
+    [&[class], text.as_bytes()].concat()
+}
+
+fn word(footer: &Footer, folded: &str) -> Ask {
+    let found = if folded.len() > WORD_BYTES_MAX {
+        // Only its front was kept.
+        Ask::Term(term_of(class::FRONT, front(folded)))
+    } else if token::is_variable(folded) {
+        Ask::Hash(term_of(class::WORD, folded))
+    } else {
+        Ask::Term(term_of(class::WORD, folded))
+    };
+    Ask::Or(scan_words(footer).into_iter().chain([found]).collect())
+}
+
+fn word_prefix(footer: &Footer, folded: &str) -> Ask {
     // A word in the hash list is known by its front alone. The front of a longer word is the same when it ends at a
     // digit or is complete, else it goes on.
     let front = front(folded);
-    term.clear();
-    term.push(class::FRONT);
-    term.extend_from_slice(front.as_bytes());
     let complete = front.len() < folded.len() || front.chars().count() >= FRONT_CHARS;
-    if complete {
-        indexes.find_term(&term, &mut flags)?;
-    } else {
-        indexes.find_prefix(&term, &mut flags)?;
-    }
-    Ok(flags)
+    let term = term_of(class::FRONT, front);
+    let of_front = if complete { Ask::Term(term) } else { Ask::Prefix(term) };
+    let found = [Ask::Prefix(term_of(class::WORD, folded)), of_front];
+    Ask::Or(scan_words(footer).into_iter().chain(found).collect())
 }
 
-/// Flags the blocks that may have this value of a field.
-pub fn value(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, String> {
+/// The blocks that may have this value of a field.
+fn value(footer: &Footer, name: &str, folded: &str) -> Ask {
     if WORD_FIELDS.contains(&name) {
-        return value_by_words(indexes, name, folded);
+        return value_by_words(footer, name, folded);
     }
-    let footer = indexes.footer();
-    let blocks = footer.blocks.len();
     if is_place(name) {
-        return Ok(vec![true; blocks]);
+        return Ask::All;
     }
-    let mut flags = vec![false; blocks];
     let stat = footer.fields.get(name);
     if stat.is_none() && footer.extra_blocks.is_empty() {
-        return Ok(flags);
+        return NOTHING;
     }
     // Where no value is text there is no index of values: any block that has the field may match.
     if stat.is_some_and(|stat| !stat.types.contains(&"str")) {
-        return exists(indexes, name);
+        return exists(footer, name);
     }
     let mut term = Vec::new();
     put_value_term(&mut term, name, folded);
-    indexes.find_term(&term, &mut flags)?;
-    indexes.find_hash(&term, &mut flags)?;
+    let mut found = vec![Ask::Term(term.clone()), Ask::Hash(term)];
     if footer.found_by_words.iter().any(|field| field == name) && is_found_by_words(folded.as_bytes()) {
-        for (flag, found) in flags.iter_mut().zip(value_by_words(indexes, name, folded)?) {
-            *flag |= found;
-        }
+        found.push(value_by_words(footer, name, folded));
     }
-    let scanned = footer.scan_values.iter().filter(|(_, field)| field == name).map(|(block, _)| block);
-    for block in scanned.chain(&footer.extra_blocks) {
-        if let Some(flag) = flags.get_mut(*block as usize) {
-            *flag = true;
-        }
+    if footer.scan_values.iter().any(|(_, field)| field == name) {
+        found.push(Ask::ScanValues(name.to_owned()));
     }
-    Ok(flags)
+    found.extend(extra(footer));
+    Ask::Or(found)
 }
 
 /// A value that is indexed by its words: all of them must be there.
-fn value_by_words(indexes: &dyn Indexes, name: &str, folded: &str) -> Result<Vec<bool>, String> {
-    let mut flags = exists(indexes, name)?;
+fn value_by_words(footer: &Footer, name: &str, folded: &str) -> Ask {
+    let mut all = vec![exists(footer, name)];
     // Beyond ASCII the words of the folded text need not be the folded words of the text.
-    if !folded.is_ascii() {
-        return Ok(flags);
+    if folded.is_ascii() {
+        token::for_each_word(folded, &mut String::new(), |found| all.push(word(footer, found)));
     }
-    let mut words = Vec::new();
-    token::for_each_word(folded, &mut String::new(), |word| words.push(word.to_owned()));
-    for found in &words {
-        for (flag, found) in flags.iter_mut().zip(word(indexes, found)?) {
-            *flag &= found;
-        }
-    }
-    Ok(flags)
+    Ask::And(all)
 }
 
-fn exists(indexes: &dyn Indexes, name: &str) -> Result<Vec<bool>, String> {
-    let footer = indexes.footer();
+fn exists(footer: &Footer, name: &str) -> Ask {
     if is_place(name) {
-        return Ok(vec![true; footer.blocks.len()]);
+        return Ask::All;
     }
-    let mut flags = vec![false; footer.blocks.len()];
-    for block in &footer.extra_blocks {
-        if let Some(flag) = flags.get_mut(*block as usize) {
-            *flag = true;
-        }
-    }
-    if footer.fields.contains_key(name) {
-        let mut term = vec![class::FIELD];
-        term.extend_from_slice(name.as_bytes());
-        indexes.find_term(&term, &mut flags)?;
-    }
-    Ok(flags)
+    let found = footer.fields.contains_key(name).then(|| Ask::Term(term_of(class::FIELD, name)));
+    Ask::Or(extra(footer).into_iter().chain(found).collect())
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampNanosecondType;
+use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use expect_test::expect;
 use object_store::memory::InMemory;
@@ -13,6 +14,7 @@ use proptest::prelude::*;
 use super::cache::{SplitCache, SplitSegment};
 use super::columns::Columns;
 use super::footer::{Footer, SplitMeta, TRAILER_BYTES, Trailer, VERSION};
+use super::gate::sieve::Sieve;
 use super::gate::{Gate, Gates};
 use super::hashes::{self, HashList};
 use super::indexer::{Indexer, Rows};
@@ -21,7 +23,7 @@ use super::lookup;
 use super::writer::{SplitFile, SplitSource, write};
 use crate::ranges::{SourceKey, SourceRanges};
 use crate::store::block::Block;
-use crate::store::column::{ColumnKey, Kind, add_stats};
+use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT, Kind, add_stats};
 use crate::store::fixture::{self, Row, row};
 use crate::store::objects::Objects;
 use crate::store::segment::{Probe, Projection, Segment};
@@ -240,6 +242,41 @@ fn messages_that_columns_tell_come_back_from_a_split() {
 }
 
 #[test]
+fn skeletons_that_follow_from_the_columns_are_not_stored() {
+    let place = place();
+    // Every third line has no `ms`; some say it elsewhere, some are not of any skeleton.
+    let line = |i: u64| match i {
+        _ if i % 1000 == 7 => format!("ms={i} path=/p{i} \"took it\""),
+        _ if i % 1000 == 8 => format!("path=/p{i} ms=0{i} \"took it\""),
+        _ if i % 1000 == 9 => "nothing but text".to_owned(),
+        _ if i % 3 == 0 => format!("path=/p{i} - \"took it\""),
+        _ => format!("path=/p{i} ms={i} \"took it\""),
+    };
+    let mut rows: Vec<Row> = (0..9000).map(|i| row(i as i64, i, &line(i))).collect();
+    rows[5555].raw = b"path=\xff ms=1 \"took \xfe\"".to_vec();
+    let file = split_of(fixture::blocks(&rows, 4096));
+    let footer = Footer::decode(&footer_of(&file)).expect("a footer");
+    let at = |name: &str| footer.columns.iter().position(|key| &*key.field == name).map(|at| at + FIELD_COLUMNS_AT);
+    let foretold = footer.foretold.clone().expect("a table");
+    assert!(foretold.columns.contains(&at("ms").expect("a column")), "{foretold:?}");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file.bytes.clone()).expect("a Parquet file");
+    let batches: Vec<_> = reader.build().expect("a reader").collect::<Result<_, _>>().expect("rows");
+    let stored = |batch: &arrow::record_batch::RecordBatch| {
+        let shapes = batch.column_by_name("_shape").expect("a column");
+        shapes.len() - shapes.null_count()
+    };
+    let exceptions = batches.iter().map(stored).sum::<usize>();
+    assert!((9..40).contains(&exceptions), "{exceptions}");
+    let split = segment(&place, &file);
+    fixture::check(&split, &rows);
+    let open = |place: &Place| {
+        super::reader::OpenSplit::open(&place.objects, "splits/one", &Arc::new(Columns::new(1 << 20))).expect("a split")
+    };
+    let merged = segment(&place, &split_of(open(&place).to_blocks().expect("blocks")));
+    fixture::check(&merged, &rows);
+}
+
+#[test]
 fn values_that_messages_say_are_found_by_their_words() {
     let place = place();
     // Some messages say the path and some do not; job 4 has a path that no message says, though it has its words.
@@ -371,6 +408,30 @@ fn more_gates_than_there_is_room_for_are_asked_in_turn_and_most_are_still_there(
 }
 
 #[test]
+fn gates_of_a_search_that_has_passed_give_way_to_those_that_are_asked_again_and_again() {
+    let place = place();
+    let file = split_of(fixture::blocks(&[row(0, 0, "trace_id=a1 \"failed\"")], 100));
+    segment(&place, &file);
+    let gate = Arc::new(Gate::open(&place.objects, &file.meta.path).expect("a gate").expect("it is stored"));
+    let gates = Gates::new(256 << 10);
+    let path = |i: usize| format!("splits/{i}");
+    (0..5000).for_each(|i| gates.insert(&path(i), &gate));
+    let room = (0..5000).filter(|i| gates.get(&path(*i)).is_some()).count();
+    let asked: Vec<String> = (5000..5000 + room / 2).map(path).collect();
+    let found = |path: &String| {
+        let found = gates.get(path).is_some();
+        if !found {
+            gates.insert(path, &gate);
+        }
+        found
+    };
+    let turns: Vec<usize> = (0..12).map(|_| asked.iter().filter(|path| found(path)).count()).collect();
+    assert!(turns[11] * 10 >= asked.len() * 9, "{turns:?} of {}", asked.len());
+    asked.iter().for_each(|path| gates.remove(path));
+    assert!(asked.iter().all(|path| gates.get(path).is_none()));
+}
+
+#[test]
 fn a_gate_rules_out_only_what_no_block_has() {
     let place = place();
     let line = |i: u64| match i % 3 {
@@ -398,9 +459,59 @@ fn a_gate_rules_out_only_what_no_block_has() {
         let is_part = matches!(probe, Probe::Part { .. });
         assert!(made_may_match == may_match || is_part && made_may_match, "{probe:?}");
         ruled_out += usize::from(!may_match);
-        assert_eq!(split.rules_out(&|_| probe.clone()), !may_match);
+        assert_eq!(split.rules_out(&mut Sieve::new(|_| probe.clone())), !may_match);
     }
     assert!(ruled_out > 250, "{ruled_out}");
+}
+
+#[test]
+fn gates_of_the_same_fields_share_what_they_know_of_them() {
+    let place = place();
+    let gate = |path: &str, line: &str, rows: u64| {
+        let rows: Vec<Row> = (0..rows).map(|i| row(i as i64, i, line)).collect();
+        let mut file = split_of(fixture::blocks(&rows, 100));
+        file.meta.path = path.to_owned();
+        segment(&place, &file);
+        place.cache.gate(path).expect("a gate")
+    };
+    let (first, second) = (gate("splits/1", "trace_id=a1 \"began\"", 5), gate("splits/2", "trace_id=b2 \"ended\"", 7));
+    let other = gate("splits/3", "trace_id=7 \"began\"", 5);
+    assert!(Arc::ptr_eq(first.schema(), second.schema()));
+    assert!(!Arc::ptr_eq(first.schema(), other.schema()), "it has numbers");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_sieve_over_many_splits_loses_no_match(
+        splits in prop::collection::vec(fixture::any_rows(40), 1..5),
+        block_rows in 1usize..9,
+    ) {
+        let place = place();
+        let mut asked = Vec::new();
+        for (number, rows) in splits.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+            let mut file = split_of(fixture::blocks(rows, block_rows));
+            file.meta.path = format!("splits/{number}");
+            let split = segment(&place, &file);
+            let made = place.cache.get(&file.meta.path).expect("a split").gate().expect("a gate");
+            asked.push((split, made));
+        }
+        for probe in fixture::probes() {
+            let mut sieve = Sieve::new(|_| probe.clone());
+            for (split, made) in &asked {
+                let batches = (0..split.blocks().len()).map(|block| split.read(block, &Projection::All, None));
+                let batches: Vec<_> = batches.collect::<Result<_, _>>().expect("blocks");
+                let is_there = |batch: &RecordBatch| (0..batch.num_rows()).any(|row| fixture::matches(batch, row, &probe));
+                let found = batches.iter().any(is_there);
+                let (is_out, may_match) = (split.rules_out(&mut sieve), sieve.may_match(made).expect("an answer"));
+                prop_assert!(!(found && is_out) && (may_match || !found), "{:?} was lost", probe);
+                // Alone, and for the second time.
+                let alone = split.rules_out(&mut Sieve::new(|_| probe.clone()));
+                prop_assert_eq!(is_out, alone, "{:?}", probe);
+            }
+        }
+    }
 }
 
 #[test]
@@ -431,10 +542,11 @@ fn a_part_of_a_text_is_looked_for_only_where_it_can_be() {
         (part("nothing", "nowhere"), [false; 3]),
     ] {
         assert_eq!(split.candidates(&probe).expect("candidates"), want, "{probe:?}");
-        let is_out = split.rules_out(&|_| probe.clone());
+        let is_out = split.rules_out(&mut Sieve::new(|_| probe.clone()));
         assert!(!(is_out && want.contains(&true)), "{probe:?}");
     }
-    assert!(split.rules_out(&|_| part("path", "q82kf")) && !split.rules_out(&|_| part("path", "q81kf")));
+    let rules_out = |probe: Probe| split.rules_out(&mut Sieve::new(|_| probe.clone()));
+    assert!(rules_out(part("path", "q82kf")) && !rules_out(part("path", "q81kf")));
     let open = place.cache.get(&file.meta.path).expect("a split");
     let key = |field: &str, kind: Kind| ColumnKey { field: field.into(), kind };
     assert!(!open.may_have(&key("path", Kind::Str), b"declined") && open.may_have(&key("path", Kind::Str), b"ORDERS"));
@@ -452,9 +564,8 @@ fn a_gate_that_is_damaged_or_not_there_is_made_from_its_split() {
         file.meta.path = format!("splits/{at}");
         let split = segment(&place, &SplitFile { meta: file.meta.clone(), bytes: bytes.into() });
         assert!(Gate::open(&place.objects, &file.meta.path).is_err());
-        assert!(
-            split.rules_out(&|_| Probe::Word("nowhere".into())) && !split.rules_out(&|_| Probe::Word("users".into()))
-        );
+        let rules_out = |word: &str| split.rules_out(&mut Sieve::new(|_| Probe::Word(word.into())));
+        assert!(rules_out("nowhere") && !rules_out("users"));
         let open = place.cache.get(&file.meta.path).expect("a split");
         assert!(open.check_sections().iter().any(|error| error.contains("gate")), "{:?}", open.check_sections());
     }
@@ -604,10 +715,10 @@ impl Bare {
             add_stats(&mut footer.fields, block.fields());
             footer.extra_blocks.extend(block.has_extra().then_some(i as u32));
         }
-        let mut indexes = indexer.finish();
+        let indexes = indexer.finish();
         (footer.scan_words, footer.scan_values) = (indexes.scans.words, indexes.scans.values);
         footer.found_by_words = indexes.found_by_words;
-        let hashes = hashes::encode(&mut indexes.hashes).into();
+        let hashes = hashes::encode(indexes.hashes).into();
         let lexicon = Lexicon::open(&indexes.lexicon.finish().expect("a bundle")).expect("a lexicon");
         Bare { footer, lexicon: Arc::new(lexicon), hashes }
     }

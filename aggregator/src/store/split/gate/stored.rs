@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use logweir_proto::varint;
 
-use super::{Terms, Told};
+use super::Terms;
 use crate::store::column::Kind;
 use crate::store::segment::{BlockStat, FieldStat};
 use crate::store::split::footer::{Footer, Section};
@@ -60,24 +60,23 @@ fn payload(footer: &Footer, stored: &Stored<'_>) -> Option<Vec<u8>> {
     let Stored { terms, hashes, grams } = stored;
     let Needs::Bytes(head) = HashList::needs(hashes)? else { return None };
     let head = hashes.get(..usize::try_from(head).ok()?)?;
-    let told = Told::of(footer);
+    let told = super::told(footer);
     let flag = |some: bool, flag: u8| if some { flag } else { 0 };
-    let mut out =
-        vec![flag(!told.footer.extra_blocks.is_empty(), EXTRA) | flag(!told.footer.scan_words.is_empty(), SCAN_WORDS)];
-    varint::put(&mut out, told.blocks as u64);
-    varint::put(&mut out, told.footer.fields.len() as u64);
-    for (name, stat) in &told.footer.fields {
+    let mut out = vec![flag(!told.extra_blocks.is_empty(), EXTRA) | flag(!told.scan_words.is_empty(), SCAN_WORDS)];
+    varint::put(&mut out, footer.blocks.len() as u64);
+    varint::put(&mut out, footer.fields.len() as u64);
+    for (name, stat) in &footer.fields {
         put_bytes(&mut out, name.as_bytes());
         varint::put(&mut out, stat.types.len() as u64);
         out.extend(stat.types.iter().filter_map(|kind| kind.bytes().next()));
         varint::put(&mut out, stat.rows);
     }
-    varint::put(&mut out, told.footer.scan_values.len() as u64);
-    told.footer.scan_values.iter().for_each(|(_, name)| put_bytes(&mut out, name.as_bytes()));
-    varint::put(&mut out, told.footer.found_by_words.len() as u64);
-    told.footer.found_by_words.iter().for_each(|name| put_bytes(&mut out, name.as_bytes()));
-    varint::put(&mut out, told.hashes_at.offset);
-    varint::put(&mut out, told.hashes_at.bytes);
+    varint::put(&mut out, told.scan_values.len() as u64);
+    told.scan_values.iter().for_each(|(_, name)| put_bytes(&mut out, name.as_bytes()));
+    varint::put(&mut out, told.found_by_words.len() as u64);
+    told.found_by_words.iter().for_each(|name| put_bytes(&mut out, name.as_bytes()));
+    varint::put(&mut out, footer.sections.hashes.offset);
+    varint::put(&mut out, footer.sections.hashes.bytes);
     put_bytes(&mut out, head);
     varint::put(&mut out, terms.words.len() as u64);
     terms.words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
@@ -102,7 +101,10 @@ pub fn len(end: &Bytes) -> Option<u64> {
 
 /// What a section tells.
 pub struct Read {
-    pub told: Told,
+    /// What there is of the footer.
+    pub told: Footer,
+    pub blocks: usize,
+    pub hashes_at: Section,
     pub terms: Terms,
     pub hashes: HashList,
     pub grams: BTreeMap<String, Grams>,
@@ -142,7 +144,9 @@ fn read(mut input: &[u8]) -> Option<Read> {
             kinds.map(Kind::name).into_iter().find(|name| name.bytes().next() == Some(*letter))
         };
         let types = take(input, types)?.iter().map(kind).collect::<Option<_>>()?;
-        footer.fields.insert(name, FieldStat { types, rows: varint::take(input)? });
+        // How many rows have it is no matter to a gate, and differs from split to split.
+        varint::take(input)?;
+        footer.fields.insert(name, FieldStat { types, rows: 0 });
     }
     for _ in 0..varint::take(input)? {
         footer.scan_values.push((0, take_name(input)?));
@@ -160,8 +164,8 @@ fn read(mut input: &[u8]) -> Option<Read> {
     for _ in 0..varint::take(input)? {
         grams.insert(take_name(input)?, Grams::take(input)?);
     }
-    let told = Told { footer, hashes_at, blocks };
-    (blocks <= super::BLOCKS_MAX && !terms.words.is_empty()).then_some(Read { told, terms, hashes, grams })
+    let read = Read { told: footer, blocks, hashes_at, terms, hashes, grams };
+    (blocks <= super::BLOCKS_MAX && !read.terms.words.is_empty()).then_some(read)
 }
 
 fn take<'a>(input: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {

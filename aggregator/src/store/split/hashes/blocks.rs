@@ -80,6 +80,11 @@ impl BlockCode {
     pub(super) fn take_several(&self, input: &mut BitReader<'_>, count: u64, each: &mut impl FnMut(u64)) -> Option<()> {
         take_between(input, count, (0, self.blocks), each)
     }
+
+    /// The reader behind so many blocks.
+    pub(super) fn behind_several<'a>(&self, input: BitReader<'a>, count: u64) -> Option<BitReader<'a>> {
+        behind_between(input, count, self.blocks)
+    }
 }
 
 /// The blocks of an entry, as far as they are told with its hash.
@@ -157,4 +162,23 @@ fn take_between(
     take_between(input, before, (low, block), each)?;
     each(block);
     take_between(input, after, (block + 1, high), each)
+}
+
+/// The reader behind what [`take_between`] reads, of so many numbers in so many places.
+fn behind_between(mut input: BitReader<'_>, mut count: u64, mut span: u64) -> Option<BitReader<'_>> {
+    while count > 0 && count < span {
+        let before = count / 2;
+        let places = span - count + 1;
+        let below = Below::new(places);
+        let place = input.take_below(&below)? + below.amid(places);
+        let middle = before + if place >= places { place - places } else { place };
+        if before > 1 {
+            input = behind_between(input, before, middle)?;
+        } else if before == 1 && middle > 1 {
+            input.take_below(&Below::new(middle))?;
+        }
+        span -= middle + 1;
+        count -= before + 1;
+    }
+    Some(input)
 }

@@ -12,18 +12,11 @@ fn the_hash_is_part_of_the_format() {
 }
 
 #[test]
-fn long_lists_are_sorted_by_digits_and_find_every_term() {
+fn long_lists_find_every_term() {
     let term = |i: u32| format!("term{i}").into_bytes();
     let blocks_of = |i: u32| [i % 7, 20 - i % 5];
-    let mut entries: Vec<u64> = (0..20_000).flat_map(|i| blocks_of(i).map(|b| entry(&term(i), b))).collect();
-    assert!(entries.len() > SORTED_MIN);
-    let (mut sorted, mut want) = (entries.clone(), entries.clone());
-    let sorted_bits = hash_bits_of(entries.len());
-    sort(&mut sorted, sorted_bits);
-    want.sort_unstable();
-    let bits = |entries: &[u64]| entries.iter().map(|entry| entry >> (64 - sorted_bits)).collect::<Vec<_>>();
-    assert_eq!(bits(&sorted), bits(&want));
-    let bytes = Bytes::from(encode(&mut entries));
+    let entries = (0..20_000).flat_map(|i| blocks_of(i).map(|b| entry(&term(i), b)));
+    let bytes = Bytes::from(encode(entries.collect()));
     let Some(Needs::Bytes(first)) = HashList::needs(&bytes) else { panic!("a list of pages") };
     let list = HashList::open(bytes.slice(..first as usize), bytes.len() as u64).expect("a list");
     for i in (0..20_000).step_by(37) {
@@ -32,6 +25,21 @@ fn long_lists_are_sorted_by_digits_and_find_every_term() {
         assert_eq!(list.find(&term(i), &mut found, read), Ok(Some(())));
         assert!(blocks_of(i).iter().all(|block| found[*block as usize]), "term {i}");
     }
+}
+
+#[test]
+fn hashes_that_lie_unevenly_are_found() {
+    let hash = |i: u64| (i * i * i) << 25 | i % 7;
+    let bytes = Bytes::from(encode((0..8000).map(hash).collect()));
+    let Some(Needs::Bytes(first)) = HashList::needs(&bytes) else { panic!("a list of pages") };
+    let list = HashList::open(bytes.slice(..first as usize), bytes.len() as u64).expect("a list");
+    assert!(list.table >= 3, "{} pages", list.table);
+    let read = |span: Range<u64>| Ok::<_, ()>(bytes.slice(span.start as usize..span.end as usize));
+    for i in 0..8000 {
+        assert_eq!(list.may_have(hash(i), 7, read), Ok(Some(true)), "{i}");
+    }
+    let beyond = (0..8000).filter(|i| list.may_have(u64::MAX - (i << 40), 7, read) != Ok(Some(false))).count();
+    assert!(beyond < 100, "{beyond}");
 }
 
 /// A list of one group of terms, each in one block, as it was written in an older form.
@@ -79,6 +87,7 @@ fn lists_of_older_forms_are_read() {
             };
             assert_eq!(list.find(format!("term{i}").as_bytes(), &mut found, read), Ok(Some(())));
             assert!(found[i % 7]);
+            assert_eq!(list.may_have(hash64(format!("term{i}").as_bytes()), 7, read), Ok(Some(true)));
         }
     }
 }
@@ -89,7 +98,7 @@ fn a_list_says_its_blocks_in_few_bits() {
     let alone: Vec<u64> = (0..40_000u32).map(|i| entry(&term(i), i % 65)).collect();
     let several: Vec<u64> =
         (0..5_000u32).flat_map(|i| (0..70).step_by(9).map(move |b| entry(&term(i), b + i % 7))).collect();
-    let bits = |entries: &[u64], terms: u64| encode(&mut entries.to_vec()).len() as u64 * 80 / terms;
+    let bits = |entries: &[u64], terms: u64| encode(entries.iter().copied().collect()).len() as u64 * 80 / terms;
     expect_test::expect!["(166, 535)"].assert_eq(&format!("{:?}", (bits(&alone, 40_000), bits(&several, 5_000))));
 }
 
@@ -113,12 +122,22 @@ proptest! {
                 }
             }
             prop_assert_eq!(&found, &list);
-            let mut input = BitReader::new(&noise);
+            let mut passing = BitReader::new(&body);
+            if let Some((_, Told::Several(count))) = code.take(&mut passing, 1) {
+                passing = code.behind_several(passing, count).expect("blocks");
+            }
+            prop_assert_eq!(passing.at(), input.at());
+            let (mut input, mut passing) = (BitReader::new(&noise), BitReader::new(&noise));
             while let Some((_, told)) = code.take(&mut input, 1) {
-                if let Told::Several(count) = told
-                    && code.take_several(&mut input, count, &mut |block| assert!(block < 150)).is_none() {
-                    break;
+                code.take(&mut passing, 1).expect("the same");
+                if let Told::Several(count) = told {
+                    let taken = code.take_several(&mut input, count, &mut |block| assert!(block < 150));
+                    let behind = code.behind_several(passing, count);
+                    prop_assert_eq!(behind.is_some(), taken.is_some());
+                    let Some(behind) = behind else { break };
+                    passing = behind;
                 }
+                prop_assert_eq!(passing.at(), input.at());
             }
         }
     }
@@ -132,9 +151,8 @@ proptest! {
         terms in prop::collection::vec((0u32..2000, 0u32..20), 0..1600),
         noise in prop::collection::vec(any::<u8>(), 0..40),
     ) {
-        let mut entries: Vec<u64> =
-            terms.iter().map(|(term, block)| entry(format!("term{term}").as_bytes(), *block)).collect();
-        let bytes = encode(&mut entries);
+        let entries = terms.iter().map(|(term, block)| entry(format!("term{term}").as_bytes(), *block));
+        let bytes = encode(entries.collect());
         let total = bytes.len() as u64;
         prop_assert_eq!(HashList::needs(&[0; 3]), None);
         let Some(Needs::Bytes(first)) = HashList::needs(&bytes) else { panic!("a list of pages") };
@@ -147,6 +165,8 @@ proptest! {
             let want: Vec<bool> = (0..20).map(|block| terms.contains(&(term, block))).collect();
             // Short hashes find a block too many now and then, never one too few.
             prop_assert!(found.iter().zip(&want).all(|(found, want)| *found || !want), "term {}", term);
+            let may_have = list.may_have(hash64(format!("term{term}").as_bytes()), 20, read);
+            prop_assert_eq!(may_have, Ok(Some(found.contains(&true))), "term {}", term);
             more += found.iter().zip(&want).filter(|(found, want)| **found && !**want).count();
         }
         prop_assert!(more < 120, "{} blocks too many", more);
@@ -159,12 +179,14 @@ proptest! {
             let mut found = [false; 20];
             let damaged = list.find(format!("term{term}").as_bytes(), &mut found, torn) == Ok(None);
             prop_assert!(damaged && !found[*block as usize]);
+            prop_assert_eq!(list.may_have(hash64(format!("term{term}").as_bytes()), 20, torn), Ok(None));
         }
         let total = noise.len() as u64;
         for marker in [MARKER_BELOW, MARKER_PARTED_PAGES, MARKER_PAGES, MARKER_GROUPS, 1] {
             let bytes = [&marker.to_le_bytes()[..], &noise].concat();
             if let Some(list) = HashList::open(bytes.into(), total) {
                 let _ = list.find(b"term1", &mut [false; 20], torn);
+                let _ = list.may_have(hash64(b"term1"), 20, torn);
             }
         }
     }

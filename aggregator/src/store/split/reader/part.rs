@@ -9,6 +9,7 @@ use memchr::memmem;
 
 use super::OpenSplit;
 use crate::store::column::{ColumnKey, Kind};
+use crate::store::segment::Probe;
 use crate::store::split::gate::stored;
 use crate::store::split::grams::Grams;
 use crate::store::split::lookup;
@@ -71,7 +72,8 @@ impl OpenSplit {
         let mut folded = String::new();
         for value in values {
             token::fold(&value, &mut folded);
-            for (flag, found) in flags.iter_mut().zip(lookup::value(self, field, &folded)?) {
+            let probe = Probe::Value { field: field.to_owned(), folded: folded.clone() };
+            for (flag, found) in flags.iter_mut().zip(lookup::candidates(self, &probe)?) {
                 *flag |= found;
             }
         }

@@ -5,7 +5,6 @@ use std::ops::Range;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt32Type, UInt64Type};
-use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
@@ -17,8 +16,9 @@ use super::bounds::{extremes, rank, rank_integer, word};
 use super::compressor::{Compressor, Habit};
 use super::dictionary::{Dictionary, Order};
 use super::encode;
-use super::page::{PageSizes, put_header, put_levels};
-use super::table::Table;
+use super::page::{PAGE_HEADER_BYTES_MAX, PageSizes, put_header, put_levels};
+use super::pieces::Pieces;
+use super::table::{Table, only};
 use super::{Plain, Plan, ZSTD_LEVEL};
 use crate::store::block::texts;
 
@@ -174,7 +174,7 @@ pub(super) struct Chunk {
     plan: Plan,
     /// As it is in the file: bounds depend on it.
     data_type: DataType,
-    pages: Vec<u8>,
+    pages: Pieces,
     places: Vec<(usize, i32, usize)>,
     uncompressed_bytes: usize,
     rows: usize,
@@ -207,7 +207,7 @@ impl Chunk {
             descr,
             plan: Plan { dictionary, ordered, ..plan },
             data_type,
-            pages: Vec::new(),
+            pages: Pieces::default(),
             places: Vec::new(),
             uncompressed_bytes: 0,
             rows: 0,
@@ -230,7 +230,7 @@ impl Chunk {
     }
 
     fn begin(&mut self) {
-        self.pages = Vec::with_capacity(self.pages.len());
+        self.pages = Pieces::default();
         self.places.clear();
         (self.uncompressed_bytes, self.rows, self.nulls) = (0, 0, 0);
         self.dictionary.clear();
@@ -294,17 +294,20 @@ impl Chunk {
             }),
             Cells::Numbered(keys, values) => {
                 table.begin(values);
-                let keys = || keys[..rows].iter().copied();
-                let present = |nulls| keys().zip(nulls).filter(|(_, there)| *there).map(|(key, _)| key);
-                match nulls {
-                    None => table.count(keys(), occurring),
-                    Some(nulls) => table.count(present(nulls), occurring),
+                let keys = &keys[..rows];
+                let present = |nulls| keys.iter().zip(nulls).filter(|(_, there)| *there).map(|(key, _)| *key);
+                match (nulls, only(keys)) {
+                    // One key is not counted row by row: each row would wait for the one before.
+                    (None, Some(key)) => table.count_one(key, rows, occurring),
+                    (None, None) => table.count(keys.iter().copied(), occurring),
+                    (Some(nulls), _) => table.count(present(nulls), occurring),
                 }
                 table.number(occurring, values, dictionary);
                 let number = |key: u16| table.numbers[usize::from(key)];
-                match nulls {
-                    None => numbers.extend(keys().map(number)),
-                    Some(nulls) => numbers.extend(present(nulls).map(number)),
+                match (nulls, only(keys)) {
+                    (None, Some(key)) => numbers.resize(rows, number(key)),
+                    (None, None) => numbers.extend(keys.iter().map(|key| number(*key))),
+                    (Some(nulls), _) => numbers.extend(present(nulls).map(number)),
                 }
             }
             Cells::Words(words) => {
@@ -400,9 +403,11 @@ impl Chunk {
             _ => scratch.stored(self.plan.compressed)?,
         };
         let at = self.pages.len();
-        put_header(&mut self.pages, &PageSizes { uncompressed, stored: stored.len(), values: rows }, Some(encoding));
-        self.uncompressed_bytes += self.pages.len() - at + uncompressed;
-        self.pages.extend_from_slice(stored);
+        let pages = self.pages.room(PAGE_HEADER_BYTES_MAX + stored.len());
+        let header_at = pages.len();
+        put_header(pages, &PageSizes { uncompressed, stored: stored.len(), values: rows }, Some(encoding));
+        self.uncompressed_bytes += pages.len() - header_at + uncompressed;
+        pages.extend_from_slice(stored);
         self.places.push((at, (self.pages.len() - at) as i32, rows));
         self.rows += rows;
         self.nulls += rows - present;
@@ -508,9 +513,9 @@ impl Chunk {
     }
 
     /// The bytes of the column, the dictionary first, and what has to be known of them; the next row group begins.
-    pub(super) fn close(&mut self, scratch: &mut Scratch) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
+    pub(super) fn close(&mut self, scratch: &mut Scratch) -> Result<(Pieces, ColumnCloseResult), ParquetError> {
         self.settle(scratch)?;
-        let mut bytes = Vec::with_capacity(self.pages.len() + self.dictionary.bytes() / 2);
+        let mut bytes = Pieces::default();
         if self.has_numbers {
             scratch.begin();
             match &self.order {
@@ -526,13 +531,14 @@ impl Chunk {
                 None => scratch.stored(self.plan.compressed)?,
             };
             let sizes = PageSizes { uncompressed, stored: stored.len(), values: self.dictionary.len() };
-            put_header(&mut bytes, &sizes, None);
-            self.uncompressed_bytes += bytes.len() + uncompressed;
-            bytes.extend_from_slice(stored);
+            let page = bytes.room(PAGE_HEADER_BYTES_MAX + stored.len());
+            put_header(page, &sizes, None);
+            self.uncompressed_bytes += page.len() + uncompressed;
+            page.extend_from_slice(stored);
             self.encodings.push(Encoding::PLAIN);
         }
         let data_at = bytes.len();
-        bytes.extend_from_slice(&self.pages);
+        bytes.append(std::mem::take(&mut self.pages));
         let mut offsets = OffsetIndexBuilder::new();
         for (at, len, rows) in &self.places {
             offsets.append_row_count(*rows as i64);
@@ -559,7 +565,7 @@ impl Chunk {
             offset_index: Some(offsets.build()),
         };
         self.begin();
-        Ok((bytes.into(), close))
+        Ok((bytes, close))
     }
 
     fn statistics(&self) -> Option<Statistics> {

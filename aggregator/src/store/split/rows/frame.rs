@@ -224,12 +224,15 @@ impl<'a> Finder<'a> {
     /// What stands here and stood before: how far before, and how long it is.
     #[inline]
     fn find(&mut self, at: usize, end: usize) -> Option<(usize, usize)> {
-        let three = *self.bytes[at..end].first_chunk::<MATCH_MIN>()?;
-        let number = u32::from_le_bytes([three[0], three[1], three[2], 0]);
+        let three = |at: usize| {
+            let three = self.bytes.get(at..end)?.first_chunk::<MATCH_MIN>()?;
+            Some(u32::from_le_bytes([three[0], three[1], three[2], 0]))
+        };
+        let number = three(at)?;
         let slot = number.wrapping_mul(0x9e37_79b1) >> (u32::BITS - SLOTS_LOG2);
         let place = std::mem::replace(&mut self.places[slot as usize], at as u32) as usize;
         for distance in self.used.into_iter().filter(|distance| *distance <= at) {
-            if self.bytes[at - distance..].starts_with(&three) {
+            if three(at - distance) == Some(number) {
                 return Some((distance, self.same(at, distance, end)));
             }
         }
@@ -240,9 +243,24 @@ impl<'a> Finder<'a> {
     }
 
     /// How many bytes are the same so far before.
+    #[inline]
     fn same(&self, at: usize, distance: usize, end: usize) -> usize {
-        let (here, before) = (&self.bytes[at..end], &self.bytes[at - distance..]);
-        here.iter().zip(before).take_while(|(a, b)| a == b).count()
+        let (here, before) = (&self.bytes[at..], &self.bytes[at - distance..]);
+        let most = end - at;
+        let mut length = 0;
+        while length < most {
+            let words = here[length..].first_chunk::<8>().zip(before[length..].first_chunk::<8>());
+            let Some((word, other)) = words else {
+                let same = |(a, b): &(&u8, &u8)| a == b;
+                return length + here[length..most].iter().zip(&before[length..]).take_while(same).count();
+            };
+            let differ = u64::from_le_bytes(*word) ^ u64::from_le_bytes(*other);
+            length += (differ.trailing_zeros() / 8) as usize;
+            if differ != 0 {
+                break;
+            }
+        }
+        length.min(most)
     }
 }
 

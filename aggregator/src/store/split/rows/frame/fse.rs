@@ -98,12 +98,12 @@ impl Table {
         u32::from(self.states[((value >> out) as i32 + find) as usize])
     }
 
-    /// The state after a symbol that comes before.
-    #[inline]
+    /// The state after a symbol that comes before. Bits are held, as many as the table has places for, as a power of two.
+    #[inline(always)]
     pub(super) fn code(&self, state: u32, symbol: u8, bits: &mut Bits<'_>) -> u32 {
         let Symbol { bits: delta, find } = self.symbols[usize::from(symbol)];
         let out = (state + delta) >> 16;
-        bits.put(state & ((1 << out) - 1), out);
+        bits.hold(u64::from(state & ((1 << out) - 1)), out);
         u32::from(self.states[((state >> out) as i32 + find) as usize])
     }
 
@@ -116,7 +116,7 @@ impl Table {
 fn put_shares(shares: &[u32], log: u32, out: &mut Vec<u8>) {
     /// Symbols that one pair of bits steps over, if more follow.
     const STEP: usize = 3;
-    let mut bits = Bits::new(out);
+    let mut bits = Bits::new(out, 2 * shares.len());
     bits.put(log - LOG_MIN, 4);
     let (mut remaining, mut threshold, mut width) = ((1u32 << log) + 1, 1u32 << log, log + 1);
     let mut symbol = 0;

@@ -114,22 +114,7 @@ pub(super) fn put_literals(literals: &[u8], out: &mut Vec<u8>) -> Option<()> {
     out.extend_from_slice(&[0; 6]);
     for (i, stream) in literals.chunks(literals.len().div_ceil(4)).enumerate() {
         let at = out.len();
-        let mut bits = Bits::new(out);
-        let pair = |literal: u8| {
-            let (code, length) = codes[usize::from(literal)];
-            (u32::from(code), u32::from(length))
-        };
-        // Two codes have at most 22 bits.
-        let (rest, pairs) = stream.as_rchunks::<2>();
-        for [before, after] in pairs.iter().rev() {
-            let ((before, before_bits), (after, after_bits)) = (pair(*before), pair(*after));
-            bits.put(before << after_bits | after, before_bits + after_bits);
-        }
-        for literal in rest {
-            let (code, length) = pair(*literal);
-            bits.put(code, length);
-        }
-        bits.close();
+        put_stream(stream, &codes, out);
         let size = u16::try_from(out.len() - at).ok()?;
         if i < 3 {
             out[jumps_at + 2 * i..jumps_at + 2 * i + 2].copy_from_slice(&size.to_le_bytes());
@@ -144,8 +129,35 @@ pub(super) fn put_literals(literals: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// Appends the codes of one stream, of its last literal first.
+fn put_stream(stream: &[u8], codes: &[Code; SYMBOLS], out: &mut Vec<u8>) {
+    /// So many codes are held at once, and what is left of a byte.
+    const AT_ONCE: usize = 5;
+    const { assert!(AT_ONCE as u32 * BITS_MAX + 7 < u64::BITS) };
+    let mut bits = Bits::new(out, stream.len() * BITS_MAX as usize / 8);
+    let (rest, fives) = stream.as_rchunks::<AT_ONCE>();
+    let hold = |literal: &u8, bits: &mut Bits<'_>| {
+        let Code { code, length } = codes[usize::from(*literal)];
+        bits.hold(u64::from(code), u32::from(length));
+    };
+    for five in fives.iter().rev() {
+        five.iter().rev().for_each(|literal| hold(literal, &mut bits));
+        bits.flush();
+    }
+    rest.iter().rev().for_each(|literal| hold(literal, &mut bits));
+    bits.flush();
+    bits.close();
+}
+
+/// The code of a symbol, and how many bits it has.
+#[derive(Clone, Copy, Default)]
+struct Code {
+    code: u16,
+    length: u8,
+}
+
 /// Appends how long the codes are, and makes them: the longest first. `None` where they cannot be told.
-fn put_code(lengths: &[u8; SYMBOLS], out: &mut Vec<u8>) -> Option<[(u16, u8); SYMBOLS]> {
+fn put_code(lengths: &[u8; SYMBOLS], out: &mut Vec<u8>) -> Option<[Code; SYMBOLS]> {
     let longest = lengths.iter().copied().max().unwrap_or(0);
     let last = lengths.iter().rposition(|length| *length > 0).unwrap_or(0);
     let mut weights = [0; SYMBOLS];
@@ -159,10 +171,10 @@ fn put_code(lengths: &[u8; SYMBOLS], out: &mut Vec<u8>) -> Option<[(u16, u8); SY
     put_weights(&weights[..last], out)?;
     let mut next = 0;
     cells.iter_mut().for_each(|cells| next += std::mem::replace(cells, next));
-    let mut codes = [(0, 0); SYMBOLS];
+    let mut codes = [Code::default(); SYMBOLS];
     for (symbol, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0) {
         let cell = &mut cells[usize::from(*weight)];
-        codes[symbol] = (*cell >> (weight - 1), lengths[symbol]);
+        codes[symbol] = Code { code: *cell >> (weight - 1), length: lengths[symbol] };
         *cell += 1 << (weight - 1);
     }
     Some(codes)
@@ -194,7 +206,7 @@ fn code_weights(weights: &[u8], out: &mut Vec<u8>) -> Option<()> {
         return None;
     }
     let table = Table::put(&counts, WEIGHTS_LOG_MAX, out);
-    let mut bits = Bits::new(out);
+    let mut bits = Bits::new(out, weights.len());
     let (mut states, mut rest) = ([0; 2], weights);
     for _ in 0..2 {
         let (last, before) = rest.split_last()?;
@@ -203,6 +215,7 @@ fn code_weights(weights: &[u8], out: &mut Vec<u8>) -> Option<()> {
     }
     for (place, weight) in rest.iter().enumerate().rev() {
         states[place % 2] = table.code(states[place % 2], *weight, &mut bits);
+        bits.flush();
     }
     table.end(states[1], &mut bits);
     table.end(states[0], &mut bits);

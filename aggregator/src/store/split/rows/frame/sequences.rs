@@ -6,6 +6,11 @@ use super::fse::Table;
 /// Fewer bytes are no match.
 pub(super) const MATCH_MIN: usize = 3;
 
+/// Places of the tables, as powers of two. What the three tell of a sequence at once finds place in a word.
+const LITERALS_LOG_MAX: u32 = 9;
+const DISTANCES_LOG_MAX: u32 = 8;
+const LENGTHS_LOG_MAX: u32 = 9;
+
 /// Distances that were used last, and can be used again for less.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Recent(pub(super) [usize; 3]);
@@ -43,6 +48,7 @@ struct Coded {
 }
 
 /// From its first entry on numbers have codes of so many further bits; those before are their codes.
+#[cold]
 fn coded(number: u32, ranges: &[(u32, u8, u32)]) -> Coded {
     match ranges.iter().rev().find(|(from, ..)| *from <= number) {
         None => Coded { code: number as u8, rest: 0, bits: 0 },
@@ -53,6 +59,7 @@ fn coded(number: u32, ranges: &[(u32, u8, u32)]) -> Coded {
     }
 }
 
+#[inline]
 fn literals_code(number: u32) -> Coded {
     const RANGES: [(u32, u8, u32); 15] = [
         (16, 16, 1),
@@ -71,10 +78,11 @@ fn literals_code(number: u32) -> Coded {
         (32_768, 34, 15),
         (65_536, 35, 16),
     ];
-    coded(number, &RANGES)
+    if number < 16 { Coded { code: number as u8, rest: 0, bits: 0 } } else { coded(number, &RANGES) }
 }
 
 /// Of a length less [`MATCH_MIN`].
+#[inline]
 fn match_code(number: u32) -> Coded {
     const RANGES: [(u32, u8, u32); 14] = [
         (32, 32, 1),
@@ -93,6 +101,7 @@ fn match_code(number: u32) -> Coded {
         (32_768, 51, 15),
     ];
     match number {
+        ..32 => Coded { code: number as u8, rest: 0, bits: 0 },
         65_536.. => Coded { code: 52, rest: number - 65_536, bits: 16 },
         _ => coded(number, &RANGES),
     }
@@ -109,27 +118,29 @@ enum Coder {
     Table(Table),
 }
 
+/// How often each code occurs.
+type Counts = [u32; 64];
+
 impl Coder {
     /// Appends what it is, and how its mode is told.
-    fn put(codes: &[Coded], log_max: u32, out: &mut Vec<u8>) -> (Coder, u8) {
+    fn put(counts: &Counts, count: usize, log_max: u32, out: &mut Vec<u8>) -> (Coder, u8) {
         const SAME: u8 = 1;
         const TABLE: u8 = 2;
-        let mut counts = [0u32; 64];
-        codes.iter().for_each(|coded| counts[usize::from(coded.code)] += 1);
-        if counts[usize::from(codes[0].code)] as usize == codes.len() {
-            out.push(codes[0].code);
+        if let Some(code) = counts.iter().position(|codes| *codes as usize == count) {
+            out.push(code as u8);
             return (Coder::Same, SAME);
         }
-        (Coder::Table(Table::put(&counts, log_max, out)), TABLE)
+        (Coder::Table(Table::put(counts, log_max, out)), TABLE)
     }
 
-    fn begin(&self, last: Coded) -> u32 {
-        if let Coder::Table(table) = self { table.begin(last.code) } else { 0 }
+    fn begin(&self, last: u8) -> u32 {
+        if let Coder::Table(table) = self { table.begin(last) } else { 0 }
     }
 
-    fn code(&self, state: &mut u32, coded: Coded, bits: &mut Bits<'_>) {
+    #[inline(always)]
+    fn code(&self, state: &mut u32, code: u8, bits: &mut Bits<'_>) {
         if let Coder::Table(table) = self {
-            *state = table.code(*state, coded.code, bits);
+            *state = table.code(*state, code, bits);
         }
     }
 
@@ -137,6 +148,28 @@ impl Coder {
         if let Coder::Table(table) = self {
             table.end(state, bits);
         }
+    }
+}
+
+/// The codes of a sequence, and all that is told beside them.
+struct Told {
+    literals: u8,
+    distance: u8,
+    length: u8,
+    bits: u8,
+    rest: u64,
+}
+
+impl Told {
+    fn of(sequence: &Sequence, recent: &mut Recent) -> Told {
+        let literals = literals_code(sequence.literals as u32);
+        let distance = distance_code(recent.number(sequence.distance, sequence.literals > 0));
+        let length = match_code((sequence.length - MATCH_MIN) as u32);
+        let rest = u64::from(literals.rest)
+            | u64::from(length.rest) << literals.bits
+            | u64::from(distance.rest) << (literals.bits + length.bits);
+        let bits = (literals.bits + length.bits + distance.bits) as u8;
+        Told { literals: literals.code, distance: distance.code, length: length.code, bits, rest }
     }
 }
 
@@ -153,33 +186,39 @@ pub(super) fn put_sequences(sequences: &[Sequence], recent: &mut Recent, out: &m
             out.extend_from_slice(&((count - LONG) as u16).to_le_bytes());
         }
     }
-    let literals: Vec<Coded> = sequences.iter().map(|sequence| literals_code(sequence.literals as u32)).collect();
-    let number = |sequence: &Sequence| recent.number(sequence.distance, sequence.literals > 0);
-    let distances: Vec<Coded> = sequences.iter().map(number).map(distance_code).collect();
-    let length = |sequence: &Sequence| match_code((sequence.length - MATCH_MIN) as u32);
-    let lengths: Vec<Coded> = sequences.iter().map(length).collect();
+    let told: Vec<Told> = sequences.iter().map(|sequence| Told::of(sequence, recent)).collect();
+    let [mut literals, mut distances, mut lengths] = [[0; 64]; 3];
+    for told in &told {
+        literals[usize::from(told.literals & 63)] += 1;
+        distances[usize::from(told.distance & 63)] += 1;
+        lengths[usize::from(told.length & 63)] += 1;
+    }
     let modes_at = out.len();
     out.push(0);
-    let (of_literals, literals_mode) = Coder::put(&literals, 9, out);
-    let (of_distances, distances_mode) = Coder::put(&distances, 8, out);
-    let (of_lengths, lengths_mode) = Coder::put(&lengths, 9, out);
+    let (of_literals, literals_mode) = Coder::put(&literals, count, LITERALS_LOG_MAX, out);
+    let (of_distances, distances_mode) = Coder::put(&distances, count, DISTANCES_LOG_MAX, out);
+    let (of_lengths, lengths_mode) = Coder::put(&lengths, count, LENGTHS_LOG_MAX, out);
     out[modes_at] = literals_mode << 6 | distances_mode << 4 | lengths_mode << 2;
-    let mut bits = Bits::new(out);
-    let last = count - 1;
+    let mut bits = Bits::new(out, 4 * count);
+    let Some((last, before)) = told.split_last() else { return };
     let mut states =
-        (of_literals.begin(literals[last]), of_distances.begin(distances[last]), of_lengths.begin(lengths[last]));
-    for at in (0..count).rev() {
-        if at < last {
-            of_distances.code(&mut states.1, distances[at], &mut bits);
-            of_lengths.code(&mut states.2, lengths[at], &mut bits);
-            of_literals.code(&mut states.0, literals[at], &mut bits);
-        }
-        for coded in [literals[at], lengths[at], distances[at]] {
-            bits.put(coded.rest, coded.bits);
-        }
+        (of_literals.begin(last.literals), of_distances.begin(last.distance), of_lengths.begin(last.length));
+    put_rest(last, &mut bits);
+    for told in before.iter().rev() {
+        of_distances.code(&mut states.1, told.distance, &mut bits);
+        of_lengths.code(&mut states.2, told.length, &mut bits);
+        of_literals.code(&mut states.0, told.literals, &mut bits);
+        bits.flush();
+        put_rest(told, &mut bits);
     }
     of_lengths.end(states.2, &mut bits);
     of_distances.end(states.1, &mut bits);
     of_literals.end(states.0, &mut bits);
     bits.close();
+}
+
+#[inline(always)]
+fn put_rest(told: &Told, bits: &mut Bits<'_>) {
+    bits.hold(told.rest, u32::from(told.bits));
+    bits.flush();
 }
