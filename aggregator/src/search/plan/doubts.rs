@@ -15,7 +15,7 @@ use super::{filter_fields, pipe_fields};
 use crate::search::cell::canonical;
 use crate::search::facets::FACET_COLUMNS;
 use crate::search::patterns::PATTERN_COLUMNS;
-use crate::search::rows::RAW;
+use crate::search::rows::{RAW, RAW_BASE64};
 use crate::search::scan::TimeRange;
 use crate::search::steps;
 use crate::store::column::EXTRA_NAMES_MAX;
@@ -112,6 +112,17 @@ pub fn unknown_names(names: &[String], range: TimeRange, segments: &[Arc<dyn Seg
     warnings.iter_mut().for_each(|warning| warning.pos = None);
     warnings
 }
+
+/// The same for names of which some stand there by themselves: a field of every kind of source may be missing.
+pub fn unknown_asked(names: &[String], range: TimeRange, segments: &[Arc<dyn Segment>]) -> Vec<Warning> {
+    let mut warnings = unknown_names(names, range, segments);
+    let is_usual = |name: &str| field::ALL.contains(&canonical(name)) || [ID, RAW_BASE64].contains(&name);
+    warnings.retain(|warning| !warning.field.as_deref().is_some_and(is_usual));
+    warnings
+}
+
+/// The id of an event, which is no field of it.
+const ID: &str = "id";
 
 /// What the rows have that a pipe reads.
 enum Columns {
