@@ -33,9 +33,14 @@ pub(super) mod dictionary;
 pub(super) mod encode;
 mod frame;
 mod page;
+mod pieces;
 mod table;
 
 pub const ZSTD_LEVEL: i32 = 1;
+
+/// What is set aside for a file at first: only what is written of it becomes memory. The C library's allocator gives back
+/// at once what is so large; a file that grew by and by would be copied, and leave holes.
+const FILE_ROOM_BYTES: usize = 32 << 20;
 
 /// How a column is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +146,11 @@ impl RowsWriter {
             .build();
         add_encoded_arrow_schema_to_metadata(schema, &mut properties);
         let parquet = ArrowSchemaConverter::new().convert(schema)?;
-        let file = SerializedFileWriter::new(Vec::new(), parquet.root_schema_ptr(), Arc::new(properties))?;
+        let file = SerializedFileWriter::new(
+            Vec::with_capacity(FILE_ROOM_BYTES),
+            parquet.root_schema_ptr(),
+            Arc::new(properties),
+        )?;
         let fields = parquet.columns().iter().zip(schema.fields()).zip(plans);
         let columns = fields.map(|((descr, field), plan)| Chunk::new(descr.clone(), *plan, field.data_type().clone()));
         let is_text = |(field, plan): (&Arc<Field>, &Plan)| plan.dictionary && *field.data_type() == DataType::Utf8;

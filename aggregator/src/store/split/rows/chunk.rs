@@ -5,7 +5,6 @@ use std::ops::Range;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt32Type, UInt64Type};
-use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
@@ -17,7 +16,8 @@ use super::bounds::{extremes, rank, rank_integer, word};
 use super::compressor::{Compressor, Habit};
 use super::dictionary::{Dictionary, Order};
 use super::encode;
-use super::page::{PageSizes, put_header, put_levels};
+use super::page::{PAGE_HEADER_BYTES_MAX, PageSizes, put_header, put_levels};
+use super::pieces::Pieces;
 use super::table::Table;
 use super::{Plain, Plan, ZSTD_LEVEL};
 use crate::store::block::texts;
@@ -174,7 +174,7 @@ pub(super) struct Chunk {
     plan: Plan,
     /// As it is in the file: bounds depend on it.
     data_type: DataType,
-    pages: Vec<u8>,
+    pages: Pieces,
     places: Vec<(usize, i32, usize)>,
     uncompressed_bytes: usize,
     rows: usize,
@@ -207,7 +207,7 @@ impl Chunk {
             descr,
             plan: Plan { dictionary, ordered, ..plan },
             data_type,
-            pages: Vec::new(),
+            pages: Pieces::default(),
             places: Vec::new(),
             uncompressed_bytes: 0,
             rows: 0,
@@ -225,13 +225,12 @@ impl Chunk {
             bounds: None,
             index: None,
         };
-        chunk.begin(0);
+        chunk.begin();
         chunk
     }
 
-    /// Begins a row group whose pages take about so many bytes.
-    fn begin(&mut self, page_bytes: usize) {
-        self.pages = Vec::with_capacity(page_bytes);
+    fn begin(&mut self) {
+        self.pages = Pieces::default();
         self.places.clear();
         (self.uncompressed_bytes, self.rows, self.nulls) = (0, 0, 0);
         self.dictionary.clear();
@@ -401,9 +400,11 @@ impl Chunk {
             _ => scratch.stored(self.plan.compressed)?,
         };
         let at = self.pages.len();
-        put_header(&mut self.pages, &PageSizes { uncompressed, stored: stored.len(), values: rows }, Some(encoding));
-        self.uncompressed_bytes += self.pages.len() - at + uncompressed;
-        self.pages.extend_from_slice(stored);
+        let pages = self.pages.room(PAGE_HEADER_BYTES_MAX + stored.len());
+        let header_at = pages.len();
+        put_header(pages, &PageSizes { uncompressed, stored: stored.len(), values: rows }, Some(encoding));
+        self.uncompressed_bytes += pages.len() - header_at + uncompressed;
+        pages.extend_from_slice(stored);
         self.places.push((at, (self.pages.len() - at) as i32, rows));
         self.rows += rows;
         self.nulls += rows - present;
@@ -509,12 +510,10 @@ impl Chunk {
     }
 
     /// The bytes of the column, the dictionary first, and what has to be known of them; the next row group begins.
-    pub(super) fn close(&mut self, scratch: &mut Scratch) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
+    pub(super) fn close(&mut self, scratch: &mut Scratch) -> Result<(Pieces, ColumnCloseResult), ParquetError> {
         self.settle(scratch)?;
-        let page_bytes = self.pages.len();
-        let mut bytes = Vec::new();
+        let mut bytes = Pieces::default();
         if self.has_numbers {
-            bytes.reserve(page_bytes + self.dictionary.bytes() / 2);
             scratch.begin();
             match &self.order {
                 Some(order) => self.dictionary.put_texts(order, &mut scratch.body),
@@ -529,16 +528,14 @@ impl Chunk {
                 None => scratch.stored(self.plan.compressed)?,
             };
             let sizes = PageSizes { uncompressed, stored: stored.len(), values: self.dictionary.len() };
-            put_header(&mut bytes, &sizes, None);
-            self.uncompressed_bytes += bytes.len() + uncompressed;
-            bytes.extend_from_slice(stored);
+            let page = bytes.room(PAGE_HEADER_BYTES_MAX + stored.len());
+            put_header(page, &sizes, None);
+            self.uncompressed_bytes += page.len() + uncompressed;
+            page.extend_from_slice(stored);
             self.encodings.push(Encoding::PLAIN);
         }
         let data_at = bytes.len();
-        match bytes.is_empty() {
-            true => bytes = std::mem::take(&mut self.pages),
-            false => bytes.extend_from_slice(&self.pages),
-        }
+        bytes.append(std::mem::take(&mut self.pages));
         let mut offsets = OffsetIndexBuilder::new();
         for (at, len, rows) in &self.places {
             offsets.append_row_count(*rows as i64);
@@ -564,8 +561,8 @@ impl Chunk {
             column_index: self.index.take().map(ColumnIndexBuilder::build).transpose()?,
             offset_index: Some(offsets.build()),
         };
-        self.begin(page_bytes);
-        Ok((bytes.into(), close))
+        self.begin();
+        Ok((bytes, close))
     }
 
     fn statistics(&self) -> Option<Statistics> {

@@ -31,6 +31,9 @@ pub(super) fn put_levels(nulls: Option<&NullBuffer>, rows: Range<usize>, present
     out[at..at + 4].copy_from_slice(&len.to_le_bytes());
 }
 
+/// No header is longer.
+pub(super) const PAGE_HEADER_BYTES_MAX: usize = 64;
+
 pub(super) struct PageSizes {
     pub(super) uncompressed: usize,
     pub(super) stored: usize,
