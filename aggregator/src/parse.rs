@@ -85,6 +85,8 @@ pub struct Parser {
     shapes: Shapes,
     detector: Detector,
     labels: Labels,
+    /// Of a source that turned out to be the log of PM2's daemon.
+    daemon: Option<Daemon>,
     utc_offset_minutes: i16,
     buffer: Vec<u8>,
     lines: u64,
@@ -155,6 +157,7 @@ impl Parser {
             shapes: Shapes::default(),
             detector: Detector::new(choice, formats, names),
             labels,
+            daemon: None,
             utc_offset_minutes: 0,
             buffer: Vec::new(),
             lines: 0,
@@ -235,6 +238,10 @@ impl Parser {
             Engine::Access(accesses) => accesses.iter_mut().any(|access| access.parse(piece, context, line)),
             Engine::NginxError(error) => error.parse(piece, context, line),
             Engine::Daemon(daemon) => daemon.parse(piece, context, line),
+            Engine::Pm2(_) | Engine::Any if pm2::is_of_daemon(raw) && text.detector.is_open() => {
+                let daemon = self.daemon.get_or_insert_with(|| Daemon::new(text.aids.names));
+                daemon.parse(piece, context, line)
+            }
             Engine::Pm2(pm2) => pm2.parse(piece, &mut text, line),
             Engine::Syslog(syslog) => is_syslog(syslog, piece, &mut text, line),
             Engine::Journal(journal) => is_journal(journal, piece, &mut self.buffer, &mut text, line),
@@ -257,7 +264,7 @@ impl Parser {
             Engine::Daemon(_) => Some("pm2_daemon"),
             Engine::Syslog(_) => Some("syslog"),
             Engine::Journal(_) => Some("journald"),
-            Engine::Any => None,
+            Engine::Any => self.daemon.as_ref().map(|_| "pm2_daemon"),
         };
         let around = around.filter(|_| self.read > 0);
         let found = self.detector.lines_read();

@@ -168,7 +168,7 @@ impl Client {
 pub fn about_query(error: CliError, query: &str) -> CliError {
     match error {
         CliError::Refused { detail, .. } if detail.pos.is_some() || detail.code == ErrorCode::ParseError => {
-            CliError::Query { query: query.to_owned(), detail }
+            CliError::Query { query: query.to_owned(), detail: Box::new(detail) }
         }
         other => other,
     }

@@ -18,7 +18,7 @@ pub enum CliError {
     Read { path: PathBuf, source: io::Error },
     /// The query is wrong; `detail` may say where.
     #[error("{}", .detail.message)]
-    Query { query: String, detail: ErrorDetail },
+    Query { query: String, detail: Box<ErrorDetail> },
     /// The server understood the request and said no.
     #[error("{}", refused(.status, .detail))]
     Refused { status: u16, detail: ErrorDetail },

@@ -13,6 +13,7 @@ use logweir_aggregator::store::split::columns::Columns;
 use logweir_aggregator::store::split::footer::{
     Footer, GRANULE_BYTES, PARQUET_TAIL_BYTES, Section, Sections, TRAILER_BYTES, Trailer, VERSION,
 };
+use logweir_aggregator::store::split::foretold::Foretold;
 use logweir_aggregator::store::split::gate::Gate;
 use logweir_aggregator::store::split::reader::OpenSplit;
 use logweir_aggregator::store::split::writer::{SplitSource, write};
@@ -130,7 +131,7 @@ fn change(bytes: &mut Vec<u8>, offset: usize, length: usize, byte: u8, how: u8) 
 fn change_footer(footer: &mut Footer, offset: usize, length: u8, byte: u8, how: u8) {
     let wild = [0, 1, u32::from(byte), u32::from(length) << 8, u32::MAX][usize::from(how) % 5];
     let place = |len: usize| if len == 0 { 0 } else { offset % len };
-    match byte % 6 {
+    match byte % 7 {
         0 => footer.blocks.iter_mut().skip(offset % 2).take(1).for_each(|block| block.rows = wild),
         1 => footer.blocks.push(BlockStat { rows: wild, min_time_ns: i64::from(wild), max_time_ns: i64::MIN }),
         2 => footer.blocks.truncate(offset % 2),
@@ -138,6 +139,10 @@ fn change_footer(footer: &mut Footer, offset: usize, length: u8, byte: u8, how: 
         4 if !footer.columns.is_empty() => {
             let at = place(footer.columns.len());
             footer.columns[at].kind = footer.columns[offset * 7 % footer.columns.len()].kind;
+        }
+        5 => {
+            let columns = vec![place(footer.columns.len() + 2) + usize::from(length % 3); usize::from(length % 9)];
+            footer.foretold = Some(Foretold { numbers: vec![wild; 1 << columns.len()], columns });
         }
         _ => {
             footer.scan_words.push(wild);

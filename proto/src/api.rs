@@ -74,6 +74,9 @@ pub struct ErrorDetail {
     pub len: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Of an answer that was to be complete and is not: the parts of time that it lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Box<[MissingRange]>>,
 }
 
 /// Answer to `POST /api/v1/batches`: sent only after the batch is durable.

@@ -22,5 +22,11 @@ pub const TEXT_FORMATS: [&str; 18] = [
     "leveled",
 ];
 
+/// The `log_format main` that NGINX's own packages and images configure: combined, with the address behind a proxy.
+pub const NGINX_MAIN: &str = concat!(
+    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent ",
+    "\"$http_referer\" \"$http_user_agent\" \"$http_x_forwarded_for\""
+);
+
 /// Between the formats of an NGINX access log that has had several: the one in force first, then those before it.
 pub const FORMAT_SEPARATOR: char = '\u{1e}';

@@ -15,7 +15,7 @@ pub struct ApiError {
 
 impl ApiError {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> ApiError {
-        let detail = ErrorDetail { code, message: message.into(), pos: None, len: None, hint: None };
+        let detail = ErrorDetail { code, message: message.into(), pos: None, len: None, hint: None, missing: None };
         ApiError { detail, retry_after_s: None }
     }
 

@@ -48,7 +48,14 @@ struct Fake {
 }
 
 fn refuse(status: StatusCode, message: &str) -> Response {
-    let error = ErrorDetail { code: ErrorCode::BadBody, message: message.into(), pos: None, len: None, hint: None };
+    let error = ErrorDetail {
+        code: ErrorCode::BadBody,
+        message: message.into(),
+        pos: None,
+        len: None,
+        hint: None,
+        missing: None,
+    };
     (status, axum::Json(ErrorBody { error })).into_response()
 }
 

@@ -1,5 +1,7 @@
 //! `GET /api/v1/events/{id}`, the permalink of one event, and `/context`, its neighbours.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -7,7 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use http::HeaderMap;
 use logweir_proto::api::{ErrorCode, Order, Row};
-use logweir_proto::record::EventId;
+use logweir_proto::record::{EventId, field};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,10 @@ use crate::auth::Scope;
 use crate::config::QUERY_MEMORY_BYTES_DEFAULT;
 use crate::search::context::{self, Around, BY_DEFAULT, CONTEXT_ROWS_MAX};
 use crate::search::execute::Request;
+use crate::search::plan;
 use crate::search::rows::names;
+use crate::search::scan::TimeRange;
+use crate::store::segment::Segment;
 
 /// Rows on either side when nobody says.
 const CONTEXT_ROWS_DEFAULT: usize = 20;
@@ -90,11 +95,12 @@ pub async fn context(
         .run_cancellable(move |cancel| {
             let segments = &store.view().segments;
             let request = request(now_ns, deadline, cancel, fields);
-            context::context(&Around { id, before, after, by: &by }, &request, segments)
+            known_fields(id, &by, segments)?;
+            context::context(&Around { id, before, after, by: &by }, &request, segments).map_err(search_error)
         })
         .await
         .map_err(super::query::busy)?;
-    let found = found.map_err(search_error)?.ok_or_else(|| missing(id))?;
+    let found = found?.ok_or_else(|| missing(id))?;
     let rows = found.before.into_iter().chain([found.event]).chain(found.after);
     let rows: Vec<Row> = rows
         .map(|(id, mut row)| {
@@ -103,6 +109,26 @@ pub async fn context(
         })
         .collect();
     Ok(Json(ContextAnswer { rows, complete: found.complete }))
+}
+
+/// Fields that the hint of a mistake names.
+const FIELDS_SAID: usize = 40;
+
+/// All events are alike in a field that none of them has, so they would pass for neighbours. A field of every kind of
+/// source may be missing around one event.
+fn known_fields(id: EventId, by: &[String], segments: &[Arc<dyn Segment>]) -> Result<(), ApiError> {
+    let at = TimeRange { first_ns: id.time_ns, last_ns: id.time_ns };
+    let unknown = plan::unknown_names(by, at, segments).into_iter();
+    let mut unknown =
+        unknown.filter(|warning| !warning.field.as_deref().is_some_and(|name| field::ALL.contains(&name)));
+    let Some(warning) = unknown.next() else { return Ok(()) };
+    let reached = segments.iter().filter(|segment| at.reaches(&***segment));
+    let names: BTreeSet<&str> = reached.flat_map(|segment| segment.fields().keys().map(String::as_str)).collect();
+    let mut error = ApiError::bad_request(format!("by: {}", warning.message));
+    let more = if names.len() > FIELDS_SAID { ", …" } else { "" };
+    let said: Vec<&str> = names.into_iter().take(FIELDS_SAID).collect();
+    error.detail.hint = Some(format!("fields are {}{more}", said.join(", ")));
+    Err(error)
 }
 
 fn id_of(text: &str) -> Result<EventId, ApiError> {

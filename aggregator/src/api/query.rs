@@ -216,9 +216,7 @@ pub async fn start(app: &App, pool: &Pool, asked: Asked, view: Option<Arc<View>>
         };
         let ended = execute::run(&asked.query, &request, &view.segments, &mut sink);
         let ended = match ended {
-            Err(error @ crate::search::Error::Partial { .. }) if asked.partial => {
-                Ok(unanswered(&error, &asked, &mut sink))
-            }
+            Err(error @ crate::search::Error::Partial { .. }) => Ok(unanswered(&error, &asked, &mut sink)),
             ended => ended,
         };
         let ended = ended.map(|outcome| Outcome { reason: outcome.reason.or(stopped), ..outcome });
@@ -229,14 +227,22 @@ pub async fn start(app: &App, pool: &Pool, asked: Asked, view: Option<Arc<View>>
     Ok(Running { events, end: Some(end), open })
 }
 
+/// The warning of an answer whose query has another within that could not be answered whole.
+const PARTIAL_SUBQUERY: &str = "partial_subquery";
+
 /// The answer when a query within the query was not complete: nothing is certain, and all of the range is missing.
 fn unanswered(error: &crate::search::Error, asked: &Asked, sink: &mut execute::Sink<'_>) -> Outcome {
-    let warning = Warning::new("partial_subquery", error.to_string());
+    let warning = Warning::new(PARTIAL_SUBQUERY, error.to_string());
     let _ = sink(Event::Meta { columns: Vec::new(), events: false, warnings: vec![warning.clone()] });
+    let missing = vec![all_of(asked)];
+    Outcome { reason: Some(Reason::Timeout), missing, warnings: vec![warning], ..Outcome::default() }
+}
+
+/// All of the range that was asked for, as far as it lies in the past.
+fn all_of(asked: &Asked) -> MissingRange {
     let range = plan::range(&asked.query, asked.from_ns, asked.to_ns, asked.now_ns);
-    let to_ns = range.last_ns.min(asked.now_ns);
-    let missing = MissingRange { from: clock::rfc3339(range.first_ns), to: clock::rfc3339(to_ns), splits: 0 };
-    Outcome { reason: Some(Reason::Timeout), missing: vec![missing], warnings: vec![warning], ..Outcome::default() }
+    let to_ns = range.last_ns.min(asked.now_ns.max(range.first_ns));
+    MissingRange { from: clock::rfc3339(range.first_ns), to: clock::rfc3339(to_ns), splits: 0 }
 }
 
 /// Who asks for the rules: its queries come by the clock, so the query log has them at `debug` only.
@@ -322,12 +328,37 @@ pub async fn query(State(app): State<App>, headers: HeaderMap, request: Request<
 
 /// An answer that has to be complete.
 fn whole(answer: QueryAnswer) -> Result<QueryAnswer, ApiError> {
-    if answer.end.complete { Ok(answer) } else { Err(incomplete()) }
+    if answer.end.complete {
+        return Ok(answer);
+    }
+    let within = answer.warnings.iter().find(|warning| warning.warn == PARTIAL_SUBQUERY);
+    let why = within.map_or(INCOMPLETE, |warning| &warning.message);
+    Err(timed_out(why, &answer.end.missing))
 }
 
-/// `partial=false` was asked, and a part is missing.
-pub(super) fn incomplete() -> ApiError {
-    ApiError::new(ErrorCode::Timeout, "the answer is not complete, and partial=false was asked")
+/// Ranges that the message of a 504 names; all are in its `missing`.
+const RANGES_SAID: usize = 3;
+
+const INCOMPLETE: &str = "the answer is not complete, and partial=false was asked";
+
+/// `partial=false` was asked, and these parts of time are missing.
+pub(super) fn incomplete(missing: &[MissingRange]) -> ApiError {
+    timed_out(INCOMPLETE, missing)
+}
+
+/// A 504 that names what is missing.
+fn timed_out(why: &str, missing: &[MissingRange]) -> ApiError {
+    let mut message = why.to_owned();
+    for (at, range) in missing.iter().take(RANGES_SAID).enumerate() {
+        let lead = if at == 0 { ": missing is" } else { "," };
+        message.push_str(&format!("{lead} {} to {}", range.from, range.to));
+    }
+    if missing.len() > RANGES_SAID {
+        message.push_str(&format!(", and {} ranges more", missing.len() - RANGES_SAID));
+    }
+    let mut error = ApiError::new(ErrorCode::Timeout, message);
+    error.detail.missing = (!missing.is_empty()).then(|| missing.into());
+    error
 }
 
 /// Waits for the whole answer.
@@ -458,6 +489,14 @@ fn line(frame: &Frame) -> Vec<u8> {
 
 pub fn millis(begun: Instant) -> f64 {
     (begun.elapsed().as_secs_f64() * 1e5).round() / 100.0
+}
+
+/// The same for a search whose answer is one value: without the query within it there is none.
+pub(super) fn failed(error: crate::search::Error, asked: &Asked) -> ApiError {
+    match error {
+        crate::search::Error::Partial { .. } => timed_out(&error.to_string(), &[all_of(asked)]),
+        error => search_error(error),
+    }
 }
 
 /// What a failed search says to its client.

@@ -390,6 +390,61 @@ async fn a_query_within_the_query_that_takes_too_long_leaves_an_answer_that_says
 }
 
 #[tokio::test]
+async fn an_answer_that_must_be_whole_and_is_not_names_the_time_that_is_missing() {
+    let world = World::open();
+    world.ingest(0..3000).await;
+    let within = "n:in(*%7Cfields%20n)";
+    for uri in [
+        "/api/v1/query?timeout=1ns&query=n%3E5".to_owned(),
+        "/api/v1/query?timeout=1ns&query=n%3E5&format=rows".to_owned(),
+        format!("/api/v1/query?timeout=1ns&query={within}"),
+        format!("/api/v1/hits?timeout=1ns&query={within}"),
+        "/api/v1/hits?timeout=1ns&query=n%3E5".to_owned(),
+        "/api/v1/patterns?timeout=1ns&query=n%3E5".to_owned(),
+        "/api/v1/facets?timeout=1ns&query=n%3E5".to_owned(),
+    ] {
+        let uri = format!("{uri}&partial=false&from=2026-11-20T11:00:00Z&to=2026-11-20T12:00:00Z");
+        let answer = world.get(&uri).await;
+        assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT, "{uri}");
+        let error = &json(answer).await["error"];
+        let (from, to) = (&error["missing"][0]["from"], &error["missing"][0]["to"]);
+        let (Some(from), Some(to)) = (from.as_str(), to.as_str()) else { panic!("{uri}: {error}") };
+        assert!(from >= "2026-11-20T11:00:00" && from < to && to <= "2026-11-20T12:00:00Z", "{uri}: {error}");
+        let named = format!(": missing is {from} to {to}");
+        assert!(error["message"].as_str().is_some_and(|message| message.contains(&named)), "{uri}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn neighbours_share_fields_that_there_are() {
+    let world = World::open();
+    world.ingest(0..5).await;
+    let rows = json(
+        world
+            .call(
+                Request::get("/api/v1/query?query=n:2")
+                    .header(ACCEPT, "application/json")
+                    .body(Body::empty())
+                    .expect("a request"),
+            )
+            .await,
+    )
+    .await;
+    let id = rows["rows"][0]["id"].as_str().expect("an id").to_owned();
+    let get = async |by: &str| world.get(&format!("/api/v1/events/{id}/context?by={by}")).await;
+    // Every kind of source has not every field of them all.
+    for (by, rows) in [("service,host", 5), ("level", 5), ("n", 1), ("client_ip", 5)] {
+        let answer = json(get(by).await).await;
+        assert_eq!(answer["rows"].as_array().map(Vec::len), Some(rows), "{by}");
+    }
+    let refused = get("level,levle").await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    let error = &json(refused).await["error"];
+    assert_eq!(error["message"], "by: no event of that time has a field levle; did you mean level?");
+    assert_eq!(error["hint"], "fields are level, message, n, source");
+}
+
+#[tokio::test]
 async fn the_values_of_a_field_are_found_by_their_beginning() {
     let world = World::open();
     world.ingest(0..120).await;

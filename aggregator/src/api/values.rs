@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::App;
 use super::error::ApiError;
 use super::extract::Path;
-use super::query::{Asked, busy, incomplete, millis, parse_query, read_request, search_error, time_of};
+use super::query::{Asked, busy, failed, incomplete, millis, parse_query, read_request, search_error, time_of};
 use crate::auth::Scope;
 use crate::search::execute::{self, Explanation};
 use crate::search::facets::{self, FacetValue, Facets, Shown};
@@ -62,7 +62,11 @@ pub async fn hits(
         hits::hits(&asked.query, request, buckets, &by, compare_ns, segments)
     });
     let answer = answer.await?;
-    if partial || answer.complete { Ok(Json(answer)) } else { Err(incomplete()) }
+    if partial || answer.complete {
+        return Ok(Json(answer));
+    }
+    let before = answer.previous.iter().flat_map(|previous| &previous.missing);
+    Err(incomplete(&answer.missing.iter().chain(before).cloned().collect::<Vec<_>>()))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -97,7 +101,7 @@ pub async fn facets(
     });
     let answer = answer.await?;
     // A sample is what was asked for: only what could not be read is missing.
-    if partial || answer.missing.is_empty() { Ok(Json(answer)) } else { Err(incomplete()) }
+    if partial || answer.missing.is_empty() { Ok(Json(answer)) } else { Err(incomplete(&answer.missing)) }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -244,7 +248,7 @@ pub async fn patterns(
         run(&app, asked, move |asked, request, segments| patterns::found(&asked.query, request, buckets, segments));
     let Found { rows, bars_ns, mut outcome } = found.await?;
     if !partial && !outcome.is_complete() {
-        return Err(incomplete());
+        return Err(incomplete(&outcome.missing));
     }
     let warnings = std::mem::take(&mut outcome.warnings);
     Ok(Json(PatternsAnswer {
@@ -326,9 +330,9 @@ async fn run_on<T: Send + 'static>(
             memory_bytes,
             cancel,
         };
-        search(&asked, &request, &store.view().segments)
+        search(&asked, &request, &store.view().segments).map_err(|error| failed(error, &asked))
     };
     let answer = pool.run(job).await.map_err(busy)?;
     drop(open);
-    answer.map_err(search_error)
+    answer
 }

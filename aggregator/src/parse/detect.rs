@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use logweir_proto::formats::NGINX_MAIN;
+
 use super::formats::built_in::BEFORE_NGINX;
 use super::formats::{Choice, Formats};
 use super::http::Http;
@@ -43,7 +45,9 @@ pub(super) enum Guess {
 }
 
 /// Access formats that are known without a configuration: the most telling first.
-const ACCESS: [&str; 3] = [
+const ACCESS: [&str; 4] = [
+    // Combined would take it for one with a user agent of two parts.
+    NGINX_MAIN,
     "",
     concat!(
         "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent ",
@@ -106,6 +110,11 @@ impl Detector {
     /// Whether lines that begin with `{` are read as JSON.
     pub(super) fn reads_json(&self) -> bool {
         self.choice != Choice::Text
+    }
+
+    /// Whether nobody has said how the text is to be read.
+    pub(super) fn is_open(&self) -> bool {
+        self.choice == Choice::Auto
     }
 
     /// The format that reads most of the text, if one does.

@@ -107,6 +107,10 @@ pub enum Layout {
     Glog,
     /// `09:10:02.123`
     Clock,
+    /// `11/20/2026 03:04:05.123 PM`
+    Us,
+    /// `1/5/2026 3:04:05 PM`, .NET.
+    UsNarrow,
 }
 
 /// The zone of an RFC 3339 time as it was written.

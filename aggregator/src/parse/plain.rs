@@ -94,6 +94,7 @@ fn leading_time(piece: Piece<'_>, context: Context<'_>, line: &mut Line) -> usiz
     let minutes = context.utc_offset_minutes;
     let stamp = time::leading(&text[open..], minutes);
     let stamp = stamp.or_else(|| time::layout::leading(&text[open..], minutes, context.received_ns));
+    let stamp = stamp.or_else(|| time::leading_epoch(&text[open..], context.received_ns));
     let Some(stamp) = stamp else {
         line.time_ns = time::yearless(text, minutes, context.received_ns);
         return 0;

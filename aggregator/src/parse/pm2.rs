@@ -28,6 +28,12 @@ pub(super) fn strip_prefixes(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Whether a line is one of the daemon, by a glance: its times always have this length.
+pub(super) fn is_of_daemon(text: &[u8]) -> bool {
+    const TIME: &[u8] = b"2026-11-20T09:10:02";
+    text.get(TIME.len()..).is_some_and(|rest| rest.starts_with(b": PM2 "))
+}
+
 /// The parser of `pm2.log`: restarts and crash loops become `event`, `pm2_app`, `pm_id`, `exit_code`, `signal`.
 #[derive(Debug)]
 pub(super) struct Daemon {

@@ -121,6 +121,27 @@ fn leading_digits(text: &[u8]) -> Option<(i64, usize)> {
     if digits < 19 { (digits > 0).then_some((number, digits)) } else { Some((decimal(&text[..digits])?, digits)) }
 }
 
+/// How old a number of seconds at the beginning of a text may be that is a time: a few others are as large by chance.
+const EPOCH_AGE_NS_MAX: i64 = 366 * 24 * 3600 * NS_PER_S;
+/// The same of one with a fraction, which no count of things has.
+const EPOCH_FIXED_AGE_NS_MAX: i64 = 30 * EPOCH_AGE_NS_MAX;
+/// How far ahead of the receiver it may be.
+const EPOCH_AHEAD_NS_MAX: i64 = 24 * 3600 * NS_PER_S;
+
+/// A number since the epoch at the beginning of `text`, before a blank or a bracket (`1763700000.123 GET /`): one that
+/// is near to `received_ns`.
+pub(super) fn leading_epoch(text: &[u8], received_ns: i64) -> Option<Stamp> {
+    let len = text.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    if !matches!(text.get(len), Some(b' ' | b'\t' | b']')) {
+        return None;
+    }
+    let (time_ns, spelling) = epoch(&text[..len])?;
+    let age_ns = received_ns.saturating_sub(time_ns);
+    let age_ns_max =
+        if matches!(spelling, Spelling::EpochInt { .. }) { EPOCH_AGE_NS_MAX } else { EPOCH_FIXED_AGE_NS_MAX };
+    (-EPOCH_AHEAD_NS_MAX..=age_ns_max).contains(&age_ns).then_some(Stamp { time_ns, len, spelling })
+}
+
 /// Length of NGINX's `$time_local`.
 pub(super) const NGINX_LOCAL_BYTES: usize = 26;
 

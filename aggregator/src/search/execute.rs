@@ -1,6 +1,7 @@
 //! Answers a query: runs its plan over segments and hands rows to a sink as soon as they are certain.
 
 mod dedup;
+mod estimate;
 mod nested;
 mod newest;
 mod related;
@@ -161,6 +162,8 @@ pub struct Explanation {
     pub blocks_opened: usize,
     /// Rows of these blocks.
     pub rows_max: u64,
+    /// Bytes of their columns that would be read from storage, estimated; rows that are in memory yet are none.
+    pub bytes_estimate: u64,
     pub warnings: Vec<Warning>,
 }
 
@@ -174,6 +177,7 @@ pub fn explain(query: &Query, request: &Request<'_>, segments: &[Arc<dyn Segment
     let in_range = reached.flat_map(|segment| segment.blocks()).filter(|block| range.overlaps(block));
     let mut warnings = plan::unknown_fields(query, range, segments);
     warnings.extend(plan::before_all(range, segments));
+    let bytes_estimate = estimate::bytes(&plan, &filter, request.limit, &opened, segments);
     Ok(Explanation {
         from: clock::rfc3339(range.first_ns),
         to: if range.last_ns == i64::MAX { "open".to_owned() } else { clock::rfc3339(range.last_ns) },
@@ -191,6 +195,7 @@ pub fn explain(query: &Query, request: &Request<'_>, segments: &[Arc<dyn Segment
         blocks_in_range: in_range.count(),
         blocks_opened: opened.len(),
         rows_max: opened.iter().map(|block| u64::from(block.stat.rows)).sum(),
+        bytes_estimate,
         warnings,
     })
 }

@@ -5,6 +5,7 @@
 
 mod doubts;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use logweir_proto::api::{Order, Warning};
@@ -16,6 +17,7 @@ use logweir_runtime::clock;
 
 pub use self::doubts::{unknown_fields, unknown_names};
 use super::cell::canonical;
+use super::pipes::Gather;
 use super::rows::Show;
 use super::scan::TimeRange;
 use super::steps;
@@ -170,6 +172,33 @@ impl Plan {
         };
         self.steps.extend(kept);
         self.steps.push(pipe.clone());
+    }
+
+    /// Fields of events that rows are chosen, sorted and counted by, beside those of the filter.
+    pub fn read_fields(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        let mut add = |field: &Field| {
+            names.insert(canonical(&field.name).to_owned());
+        };
+        for pipe in &self.steps {
+            pipe_fields(pipe, &mut add);
+            if matches!(pipe, PipeKind::Extract { from: None, .. }) {
+                add(&Field { name: field::MESSAGE.to_owned(), span: Span::default() });
+            }
+        }
+        match &self.first {
+            First::Events { .. } | First::EventsTail { .. } => {}
+            First::Sorted { keys, .. } => keys.iter().for_each(|key| add(&key.field)),
+            First::Dedup { fields, .. } => names.extend(fields.iter().cloned()),
+            First::Aggregate(pipe) => pipe_fields(pipe, &mut add),
+        }
+        names
+    }
+
+    /// The fields of a segment that a first stage gathers which names none.
+    pub fn gathered(&self, segment: &dyn Segment) -> Vec<String> {
+        let First::Aggregate(pipe) = &self.first else { return Vec::new() };
+        Gather::new(pipe, 0).map_or_else(Vec::new, |gather| gather.columns(segment))
     }
 
     /// The columns that an answer of events names.

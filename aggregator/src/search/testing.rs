@@ -247,6 +247,11 @@ impl Segment for MemorySegment {
         self.index[block].counts.get(field).map(Vec::as_slice)
     }
 
+    /// Eight bytes a value.
+    fn stored_bytes(&self, block: usize, projection: &Projection) -> u64 {
+        self.read(block, projection, None).map_or(0, |batch| 8 * (batch.num_rows() * batch.num_columns()) as u64)
+    }
+
     fn bytes_read(&self) -> u64 {
         self.bytes.load(Ordering::SeqCst)
     }

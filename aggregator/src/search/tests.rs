@@ -8,6 +8,7 @@ mod pages;
 mod pipes;
 mod random;
 mod received;
+mod stages;
 mod stats;
 mod store;
 mod storm;
@@ -18,12 +19,13 @@ mod world;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use logweir_proto::api::Order;
+use logweir_proto::api::{Order, Warning};
 use logweir_proto::query::parse::parse;
 use logweir_proto::record::EventId;
 use serde_json::json;
 
 use super::execute::Request;
+use super::plan;
 use super::scan::Reason;
 use super::testing::{Answer, MemorySegment, NOW_NS, TestRow, ask, request};
 use crate::store::segment::Segment;
@@ -150,6 +152,35 @@ fn ranges_limits_and_orders() {
         {"time":"2026-11-20T11:59:25.000000000Z","level":"fatal","service":"db","message":"panic: disk full","client_ip":"10.1.2.3","exception.stack":"at main()\n at Foo::bar","rare":7}
     "#]]
     .assert_eq(&search("level:fatal").text());
+}
+
+#[test]
+fn a_level_that_no_event_has_is_a_warning_and_not_a_silent_zero() {
+    let doubts = |text: &str| {
+        let query = parse(text).expect("a query");
+        let warnings = plan::unknown_fields(&query, plan::range(&query, None, None, NOW_NS), &[]);
+        let shown = |warning: &Warning| format!("{}: {}", warning.pos.unwrap_or(0), warning.message);
+        warnings.iter().map(shown).collect::<Vec<_>>().join("\n")
+    };
+    for (text, want) in [
+        ("level:5", "7: no event has the level '5'; syslog's 5 is level info here"),
+        ("a level<=3", "10: no event has the level '3'; syslog's 3 is level error here"),
+        ("level:\"warning\"", "7: no event has the level 'warning'; warning is level warn here"),
+        (
+            "level:(0, 7)",
+            "8: no event has the level '0'; syslog's 0 is level fatal here\n11: no event has the level '7'; syslog's 7 is level debug here",
+        ),
+        (
+            "* | stats count(level:99)",
+            "23: no event has the level '99': levels are trace, debug, info, warn, error, fatal",
+        ),
+        ("* | where level=1", "17: no event has the level '1'; syslog's 1 is level fatal here"),
+        ("level>=50 level:\"error\" -level:WARNING level:(10, e)", ""),
+        ("* | eval level = n | where level>5", ""),
+        ("* | stats max(n) as level by service | where level>5", ""),
+    ] {
+        assert_eq!(doubts(text), want, "{text}");
+    }
 }
 
 #[test]

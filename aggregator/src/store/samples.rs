@@ -79,6 +79,8 @@ fn every_recorded_line_comes_back_byte_for_byte() {
         ("pm2", SourceKind::Pm2),
         ("docker", SourceKind::Docker),
         ("cri", SourceKind::File),
+        // Some of its quotes are doubled.
+        ("postgresql", SourceKind::File),
     ] {
         let (mut all, mut head) = (Vec::new(), Head::default());
         let (mut kept_raw, mut shapes) = (0, 0);
@@ -109,8 +111,9 @@ fn every_recorded_line_comes_back_byte_for_byte() {
     expect![[r#"
         nginx as NginxAccess: 343 lines, 37 kept raw, 36 skeletons
         nginx as NginxError: 343 lines, 37 kept raw, 36 skeletons
-        pm2 as Pm2: 7203 lines, 188 kept raw, 65 skeletons
+        pm2 as Pm2: 7203 lines, 188 kept raw, 66 skeletons
         docker as Docker: 3318 lines, 44 kept raw, 41 skeletons
-        cri as File: 177 lines, 1 kept raw, 4 skeletons"#]]
+        cri as File: 177 lines, 1 kept raw, 4 skeletons
+        postgresql as File: 120 lines, 6 kept raw, 21 skeletons"#]]
     .assert_eq(&report.join("\n"));
 }

@@ -199,6 +199,11 @@ pub trait Segment: Send + Sync {
         None
     }
 
+    /// Bytes that some columns of a block take in storage, about; 0 for memory.
+    fn stored_bytes(&self, _block: usize, _projection: &Projection) -> u64 {
+        0
+    }
+
     /// Bytes read from storage so far; 0 for memory.
     fn bytes_read(&self) -> u64;
 }

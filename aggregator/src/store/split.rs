@@ -22,7 +22,8 @@
 //! last as many (32 before, 16 in version 1); pages end at blocks.
 //! The Parquet columns are those of [`super::column`]; `time` is a timestamp of nanoseconds in UTC. A message that other
 //! columns of its row tell is not stored: it is null, and the column `_derived`, which only such splits have, is the
-//! number of the template in the footer that it is put together by ([`derived`]).
+//! number of the template in the footer that it is put together by ([`derived`]). A skeleton that follows from which columns
+//! of its row have a value is not stored either: `_shape` is null, and a table in the footer tells it ([`foretold`]).
 //! Every byte that is read is checked first: rows by the granules, everything else by the crc32 of its section.
 
 pub mod bits;
@@ -33,6 +34,7 @@ pub mod derived;
 pub mod encoding;
 pub mod footer;
 mod foreign;
+pub mod foretold;
 pub mod gate;
 pub mod grams;
 pub mod hashes;

@@ -77,6 +77,8 @@ struct Cursor<'a> {
     range_allowed: bool,
     /// `where` compares columns, whose names may be those of aggregates: `p95(duration_ms)>100`.
     columns_allowed: bool,
+    /// Counts of the `stats` before whose columns are called by their filters, for one of them alone is `count`.
+    counts_in_full: Vec<String>,
 }
 
 impl<'a> Cursor<'a> {
@@ -92,6 +94,7 @@ impl<'a> Cursor<'a> {
             until: None,
             range_allowed: true,
             columns_allowed: false,
+            counts_in_full: Vec::new(),
         }
     }
 

@@ -97,8 +97,9 @@ const POSTGRESQL: &[&str] = &[
     ),
     "{time} [{pid:int}] {?[{line:int}-1] ?}{?{user:word}@{database:word} ?}{severity:upper_level}: {message}",
     concat!(
-        "{time},{?\"{user}\"?},{?\"{database}\"?},{pid:int},{?\"{client}\"?},{session_id},{line:int},{?\"{command}\"?},",
-        "{session_start:time},{transaction},{xid:int},{severity:upper_level},{sqlstate:word},\"{message}\",{rest}"
+        "{time},{?\"{user:csv}\"?},{?\"{database:csv}\"?},{pid:int},{?\"{client:csv}\"?},{session_id},{line:int},",
+        "{?\"{command:csv}\"?},{session_start:time},{transaction},{xid:int},{severity:upper_level},{sqlstate:word},",
+        "\"{message:csv}\",{rest}"
     ),
 ];
 

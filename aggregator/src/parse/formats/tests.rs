@@ -79,7 +79,7 @@ fn recorded_logs_are_recognised_and_read() {
     let shown: Vec<String> = names.map(|name| summary(name, &log(name))).collect();
     expect![[r#"
         postgresql/postgresql.log: postgresql reads 42 of 42, 42 times, 42 levels, 42 print back
-        postgresql/postgresql.csv: postgresql reads 38 of 38, 38 times, 38 levels, 38 print back
+        postgresql/postgresql.csv: postgresql reads 38 of 38, 38 times, 38 levels, 32 print back
         postgresql/postgresql.json: json reads 38 of 38, 38 times, 38 levels, 38 print back
         redis/redis.log: redis reads 40 of 40, 40 times, 40 levels, 40 print back
         apache/error.log: apache_error reads 9 of 9, 9 times, 9 levels, 9 print back
@@ -501,7 +501,7 @@ fn databases() {
         xid 0 |
         severity "ERROR" |
         sqlstate "23505" |
-        message "duplicate key, \"\"x\"\"" |
+        message "duplicate key, \"x\"" *
         rest "\"Key (id)=(1) already exists.\",,,,,,,,\"psql\",\"client backend\",,0" |
 
         mysql: 2026-11-20T09:10:02.123456Z 0 [System] [MY-010116] [Server] /usr/sbin/mysqld (mysqld 8.0.30) starting as process 1
@@ -936,5 +936,33 @@ fn lines_that_are_made_to_be_slow_are_given_up() {
         for _ in 0..20 {
             fixture.parse(&long);
         }
+    }
+}
+
+#[test]
+fn quotes_in_values_of_csv_are_single() {
+    let line = concat!(
+        r#"2026-11-20 09:10:02.123 UTC,"bob ""b""","shop",4711,"10.0.0.9:5432",655f.1267,3,"SELECT","#,
+        r#"2026-11-20 09:00:00 UTC,4/12,0,ERROR,42P01,"relation ""carts"" does not exist, ""x"",",,,,,,"select * from ""carts""",15,,"psql","client backend",,0"#
+    );
+    let mut fixture = Fixture::new(SourceKind::File);
+    let shown = fixture.show(line);
+    for want in [
+        "user \"bob \\\"b\\\"\"",
+        "message \"relation \\\"carts\\\" does not exist, \\\"x\\\",\"",
+        "database \"shop\"",
+        "sqlstate \"42P01\"",
+    ] {
+        assert!(shown.contains(want), "{want} is in\n{shown}");
+    }
+    assert_eq!(fixture.parser.reading().inner, Some("postgresql"));
+    for odd in [
+        line,
+        r#"2026-11-20 09:10:02.123 UTC,,,4711,,655f.1267,3,,2026-11-20 09:00:00 UTC,4/12,0,LOG,00000,"",,,,,,,,,"""#,
+        r#"2026-11-20 09:10:02.123 UTC,,,1,,a,3,,2026-11-20 09:00:00 UTC,4/12,0,LOG,00000,"""""#,
+    ] {
+        let mut fixture = Fixture::new(SourceKind::File);
+        fixture.show(odd);
+        assert!(fixture.prints_back(odd.as_bytes()) || odd == line, "{odd}");
     }
 }

@@ -67,12 +67,30 @@ impl Pattern {
                 }
                 Kind::Request => request(piece, range.clone(), tools.http, line),
                 Kind::Path => path(piece, range.clone(), name, tools.http, line),
+                Kind::Csv if memchr::memchr(b'"', text).is_some() => undoubled(piece, range.clone(), name, line),
                 _ if name == NameId::MESSAGE => {
                     plain::body(piece, range.clone(), piece.cut(range.clone(), Spelling::Plain), line);
                 }
                 _ => value(piece, range.clone(), name, kind, line),
             }
         }
+    }
+}
+
+/// A CSV value with quotes in it. The store sees that it prints differently, and keeps the line.
+fn undoubled(piece: Piece<'_>, range: Range<usize>, name: NameId, line: &mut Line) {
+    let mut text = piece.text[range.clone()].to_vec();
+    let mut was_quote = false;
+    text.retain(|byte| {
+        was_quote = *byte == b'"' && !was_quote;
+        *byte != b'"' || was_quote
+    });
+    let copy = line.scratch(&text);
+    let cut = piece.cut(range, Spelling::Plain);
+    if name == NameId::MESSAGE {
+        plain::body(Piece::copied(&text, copy), 0..text.len(), cut, line);
+    } else {
+        line.push(name, Value::Text(copy), cut);
     }
 }
 

@@ -50,6 +50,8 @@ pub(in crate::parse) enum Kind {
     Pairs,
     /// A JSON object up to the end.
     Json,
+    /// What is between the quotes of a CSV value: `""` is a quote of its own.
+    Csv,
 }
 
 /// What a value in a line can be.
@@ -63,7 +65,7 @@ pub(super) enum Extent {
 }
 
 impl Kind {
-    pub(in crate::parse) const NAMES: [(&'static str, Kind); 22] = [
+    pub(in crate::parse) const NAMES: [(&'static str, Kind); 23] = [
         ("text", Kind::Text),
         ("word", Kind::Word),
         ("class", Kind::Class),
@@ -86,6 +88,7 @@ impl Kind {
         ("path", Kind::Path),
         ("pairs", Kind::Pairs),
         ("json", Kind::Json),
+        ("csv", Kind::Csv),
     ];
 
     pub(super) fn parse(word: &str) -> Option<Kind> {
@@ -118,6 +121,7 @@ impl Kind {
             Kind::Int => number(text, |byte| byte.is_ascii_digit()),
             Kind::Float | Kind::Seconds => number(text, |byte| byte.is_ascii_digit() || byte == b'.'),
             Kind::Ip => ip(text),
+            Kind::Csv => csv(text),
             Kind::Level | Kind::UpperLevel => level(text, self == Kind::UpperLevel),
             Kind::LevelLetter | Kind::RedisLevel => match text.first() {
                 Some(symbol) if level_of(&[*symbol]).is_some() => Extent::One(1),
@@ -152,6 +156,19 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+/// Up to the quote that is not one of two.
+fn csv(text: &[u8]) -> Extent {
+    let mut at = 0;
+    while let Some(quote) = memchr::memchr(b'"', &text[at..]) {
+        at += quote;
+        if text.get(at + 1) != Some(&b'"') {
+            return Extent::One(at);
+        }
+        at += 2;
+    }
+    Extent::None
 }
 
 fn class(text: &[u8]) -> Extent {

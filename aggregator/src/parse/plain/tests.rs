@@ -148,3 +148,40 @@ fn traces_have_their_first_line_as_message() {
     );
     check("{\n  user: 1\n}", &expect![[r#"message "{\n  user: 1\n}" |"#]]);
 }
+
+#[test]
+fn times_since_the_epoch_begin_a_line_when_they_are_near() {
+    for (text, want) in [
+        ("1795165802.123 GET /", "time 2026-11-20T09:10:02.123Z |\nmessage \"GET /\" |"),
+        ("1795165802 up", "time 2026-11-20T09:10:02.000Z |\nmessage \"up\" |"),
+        ("1795165802123\tup", "time 2026-11-20T09:10:02.123Z |\nmessage \"up\" |"),
+        ("[1795165802] up", "time 2026-11-20T09:10:02.000Z |\nmessage \"up\" |"),
+        ("[1795165802.000001] up", "time 2026-11-20T09:10:02.000Z |\nmessage \"up\" |"),
+        ("1495165802.123456 of old", "time 2017-05-19T03:50:02.123Z |\nmessage \"of old\" |"),
+        // Too old for a number that may as well be a count, too far ahead, no number of its own.
+        ("1495165802 items", "message \"1495165802 items\" |"),
+        ("1895165802.5 ahead", "message \"1895165802.5 ahead\" |"),
+        ("1795165802", "message \"1795165802\" |"),
+        ("1795165802: up", "message \"1795165802: up\" |"),
+        ("1795165802.1.2 up", "message \"1795165802.1.2 up\" |"),
+        ("17951658 up", "message \"17951658 up\" |"),
+    ] {
+        let mut fixture = Fixture::new(SourceKind::File);
+        assert_eq!(fixture.show(text), want, "{text}");
+        assert!(fixture.prints_back(text.as_bytes()), "{text}");
+    }
+}
+
+#[test]
+fn times_with_halves_of_the_day_begin_a_line() {
+    for text in [
+        "11/20/2026 03:04:05 PM ERROR no disk",
+        "[11/20/2026 3:04:05 PM] ERROR no disk",
+        "11/20/2026 03:04:05 PM - ERROR no disk",
+    ] {
+        let mut fixture = Fixture::new(SourceKind::File);
+        let shown = fixture.show(text);
+        assert_eq!(shown, "time 2026-11-20T15:04:05.000Z |\nlevel error\nmessage \"ERROR no disk\" |", "{text}");
+        assert!(fixture.prints_back(text.as_bytes()), "{text}");
+    }
+}

@@ -137,3 +137,23 @@ fn events_of_the_daemon() {
         assert!(event(text.as_bytes()).is_err(), "{text}");
     }
 }
+
+#[test]
+fn the_daemons_log_is_known_wherever_it_comes_from() {
+    let text = "2026-11-20T09:10:05: PM2 log: App [api:0] exited with code [1] via signal [SIGINT]";
+    let want = Fixture::new(SourceKind::Pm2Daemon).show(text);
+    for kind in [SourceKind::File, SourceKind::Pm2] {
+        let mut fixture = Fixture::new(kind);
+        assert_eq!(fixture.show(text), want, "{kind:?}");
+        assert!(fixture.prints_back(text.as_bytes()));
+    }
+    let mut fixture = Fixture::new(SourceKind::File);
+    for line in [text, "2026-11-20T09:10:05: hello", "{\"a\":1}", text] {
+        fixture.show(line);
+    }
+    let reading = fixture.parser.reading();
+    assert_eq!((reading.around, reading.lines, reading.lines_read), (Some("pm2_daemon"), 4, 2));
+    // What is said wins.
+    let named = Fixture::with(SourceKind::File, "text", &[]).show(text);
+    assert!(!named.contains("exit_code"), "{named}");
+}

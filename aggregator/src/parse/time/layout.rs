@@ -2,8 +2,9 @@
 //!
 //! In a template `w` is a weekday, `m` the name of a month and `M` its number, `D` a day of two digits, `_` one padded
 //! with a space and `e` one without padding, `Y` a year and `y` its last two digits, `T` a clock with seconds and
-//! perhaps a fraction, `H` one whose hour is padded with a space, `h` one of twelve hours and `p` its half of the day,
-//! `z` a space and a zone, if there are any. Everything else stands for itself.
+//! perhaps a fraction, `H` one whose hour is padded with a space, `h` one of twelve hours, `P` the same with two digits
+//! and perhaps a fraction, and `p` its half of the day, `n` the number of a month without padding, `z` a space and a
+//! zone, if there are any. Everything else stands for itself.
 
 use super::civil::{Civil, clock, days_from_civil, instant};
 use super::{
@@ -16,7 +17,7 @@ const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"W
 
 impl Layout {
     /// The place in this list is written to splits: layouts are added at the end only.
-    pub const ALL: [Layout; 16] = [
+    pub const ALL: [Layout; 18] = [
         Layout::Ctime,
         Layout::CtimeZone,
         Layout::Rfc2822,
@@ -33,6 +34,8 @@ impl Layout {
         Layout::PaddedHour,
         Layout::Glog,
         Layout::Clock,
+        Layout::Us,
+        Layout::UsNarrow,
     ];
 
     const fn template(self) -> &'static str {
@@ -53,6 +56,8 @@ impl Layout {
             Layout::PaddedHour => "Y-M-D H",
             Layout::Glog => "MD T",
             Layout::Clock => "T",
+            Layout::Us => "M/D/Y P p",
+            Layout::UsNarrow => "n/e/Y h p",
         }
     }
 }
@@ -67,12 +72,21 @@ const BY_LETTER: [Layout; 7] = [
     Layout::Java,
     Layout::JavaNarrow,
 ];
-const BY_DIGIT: [Layout; 7] =
-    [Layout::Redis, Layout::Tomcat, Layout::Clf, Layout::ClfSpace, Layout::German, Layout::MySql5, Layout::PaddedHour];
+const BY_DIGIT: [Layout; 9] = [
+    Layout::Redis,
+    Layout::Tomcat,
+    Layout::Clf,
+    Layout::ClfSpace,
+    Layout::German,
+    Layout::MySql5,
+    Layout::PaddedHour,
+    Layout::Us,
+    Layout::UsNarrow,
+];
 
 /// A time in one of the layouts at the beginning of `text`; what follows must not be a word.
 pub(in crate::parse) fn leading(text: &[u8], assumed_minutes: i16, received_ns: i64) -> Option<Stamp> {
-    let layouts = match text.first()? {
+    let layouts: &[Layout] = match text.first()? {
         b'A'..=b'Z' => &BY_LETTER,
         b'0'..=b'9' => &BY_DIGIT,
         _ => return None,
@@ -156,6 +170,12 @@ impl Reading<'_> {
                 self.hour = self.unpadded().filter(|hour| (1..=12).contains(hour))? % 12;
                 self.rest_of_clock()?;
             }
+            b'P' => {
+                self.hour = decimal(self.take(2)?).filter(|hour| (1..=12).contains(hour))? % 12;
+                self.rest_of_clock()?;
+                self.take_fraction();
+            }
+            b'n' => self.month = Some(self.unpadded()?),
             b'p' => match self.take(2)? {
                 b"AM" => {}
                 b"PM" => self.hour += 12,
@@ -279,6 +299,12 @@ pub(super) fn print(time_ns: i64, layout: Layout, fraction: u8, offset: Offset, 
                 out.extend_from_slice(itoa::Buffer::new().format((local.hour + 11) % 12 + 1).as_bytes());
                 minute_and_second(out);
             }
+            b'P' => {
+                push_digits((local.hour + 11) % 12 + 1, 2, out);
+                minute_and_second(out);
+                print_fraction(local.nanosecond, fraction, out);
+            }
+            b'n' => out.extend_from_slice(itoa::Buffer::new().format(local.month).as_bytes()),
             b'p' => out.extend_from_slice(if local.hour < 12 { b"AM" } else { b"PM" }),
             b'z' => {
                 if !matches!(offset, Offset::Assumed(_)) {

@@ -10,7 +10,8 @@ use logweir_proto::query::ast::{self, PipeKind};
 use logweir_proto::record::{EventId, field};
 
 use super::newest::{Ended, Newest};
-use super::{Event, LIMIT_MAX, Outcome, RowRef, Search, compile, dedup, materialise, sorted};
+use super::related::CONTEXT_HITS_MAX;
+use super::{Event, LIMIT_MAX, Outcome, RowRef, SHOWN_ROWS, Search, compile, dedup, materialise, sorted};
 use crate::search::Error;
 use crate::search::aggregate::Aggregator;
 use crate::search::cell::Value;
@@ -36,15 +37,16 @@ impl<'r> Search<'r, '_, '_> {
         let mut scan = self.scan(order);
         let mut refs = Vec::new();
         let mut enough = false;
+        let all = self.rows_wanted();
         match &plan.first {
             First::Sorted { keys, limit } => {
-                let most = limit.map_or(self.limit(), |limit| limit.min(LIMIT_MAX));
+                let most = limit.map_or(all, |limit| limit.min(LIMIT_MAX));
                 let (rows, cut) = sorted::first(&mut scan, keys, most);
                 refs = rows;
                 self.warn_cut(cut && limit.is_none_or(|limit| limit > most), most);
             }
             First::Events { limit, .. } => {
-                let most = limit.map_or(self.limit(), |limit| limit.min(LIMIT_MAX));
+                let most = limit.map_or(all, |limit| limit.min(LIMIT_MAX));
                 enough = collect(&mut scan, order, most, &mut refs);
                 self.warn_cut(enough && limit.is_none_or(|limit| limit > most), most);
             }
@@ -55,7 +57,7 @@ impl<'r> Search<'r, '_, '_> {
                 self.warn_cut(enough && *limit > most, most);
             }
             First::Dedup { rows, fields, limit, .. } => {
-                let most = limit.map_or(self.limit(), |limit| limit.min(LIMIT_MAX));
+                let most = limit.map_or(all, |limit| limit.min(LIMIT_MAX));
                 let first = dedup::first(&mut scan, fields, *rows, order);
                 refs = first.refs;
                 self.warn_cut(refs.len() > most && limit.is_none_or(|limit| limit > most), most);
@@ -75,17 +77,16 @@ impl<'r> Search<'r, '_, '_> {
                 coverage,
             ));
         }
-        let events = materialise(&mut scan, &refs, &Show::All).into_iter().map(|(id, row)| {
-            let fields = row.into_iter().map(|(name, json)| {
-                let value = if name == field::TIME { Value::Time(id.time_ns) } else { Value::of_json(&name, &json) };
-                (name, value)
-            });
-            (id, fields.collect())
-        });
-        let mut table = Table::of_events(events.collect());
+        let mut table = self.table_of(&mut scan, &refs)?;
         let coverage = scan.finish(enough);
         let is_shaped = plan.rest.iter().any(plan::makes_rows);
         table = self.pipe(table, &plan.rest)?;
+        // What stands around rows, or belongs to them, is shown with them.
+        let widens = |pipe: &PipeKind| matches!(pipe, PipeKind::Context { .. } | PipeKind::Trace(_));
+        if !is_shaped && table.rows.len() > self.limit() && !plan.rest.iter().any(widens) {
+            table.rows.truncate(self.limit());
+            self.warn_cut(true, self.limit());
+        }
         if !is_shaped {
             table = match &plan.show {
                 Show::All => table,
@@ -94,6 +95,41 @@ impl<'r> Search<'r, '_, '_> {
             };
         }
         Ok(self.give_table(table, !is_shaped, coverage))
+    }
+
+    /// Rows to take in when no `head` says: those of a page, unless pipes follow, which are of all rows.
+    fn rows_wanted(&self) -> usize {
+        match self.plan.rest.first() {
+            None => self.limit(),
+            Some(PipeKind::Context { .. }) => (CONTEXT_HITS_MAX + 1).min(LIMIT_MAX),
+            Some(_) => LIMIT_MAX,
+        }
+    }
+
+    /// Events as a table; it fails beyond the memory of a query.
+    fn table_of(&self, scan: &mut Scan<'_>, refs: &[RowRef]) -> Result<Table, Error> {
+        let (mut events, mut bytes) = (Vec::with_capacity(refs.len()), 0usize);
+        for refs in refs.chunks(SHOWN_ROWS) {
+            for (id, row) in materialise(scan, refs, &Show::All) {
+                let fields: Vec<(String, Value)> = row
+                    .into_iter()
+                    .map(|(name, json)| {
+                        bytes += size_of::<(String, Value)>() + name.len() + json.as_str().map_or(0, str::len);
+                        let value =
+                            if name == field::TIME { Value::Time(id.time_ns) } else { Value::of_json(&name, &json) };
+                        (name, value)
+                    })
+                    .collect();
+                events.push((id, fields));
+            }
+            if bytes > self.request.memory_bytes {
+                return Err(Error::Limit {
+                    what: "the memory of a query in bytes",
+                    limit: self.request.memory_bytes as u64,
+                });
+            }
+        }
+        Ok(Table::of_events(events))
     }
 
     fn warn_cut(&mut self, cut: bool, rows: usize) {

@@ -1,6 +1,8 @@
 //! What in a query is probably meant otherwise: names that nobody has, and what other languages write for a regular
 //! expression. An answer of nothing is never silent.
 
+mod levels;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -68,6 +70,7 @@ pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segme
     }
     let mut warnings: Vec<Warning> = warnings.into_values().collect();
     slashes(&query.filter, &mut warnings);
+    levels::doubtful(query, &mut warnings);
     warnings
 }
 

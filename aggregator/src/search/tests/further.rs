@@ -328,6 +328,7 @@ fn rows_are_put_together() {
             {"part":"blocks_in_range","value":3}
             {"part":"blocks_opened","value":1}
             {"part":"rows_max","value":2}
+            {"part":"bytes_estimate","value":128}
         "#]],
     );
 }
@@ -342,4 +343,36 @@ fn what_cannot_be_is_said() {
     expect!["compare needs stats, timechart or top before it"].assert_eq(&error("* | compare 1d").to_string());
     expect!["context needs events, not a table, before it"]
         .assert_eq(&error("* | count by service | context").to_string());
+}
+
+/// The size of a page is of the answer, not of what the pipes within look at.
+#[test]
+fn pipes_behind_the_first_stage_see_all_rows() {
+    let of = |text: &str| {
+        let query = parse(text).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
+        let answer = ask(&query, &Request { from_ns: Some(i64::MIN), ..request(2) }, &segments());
+        let warnings: Vec<String> = answer.outcome.warnings.iter().map(|warning| warning.message.clone()).collect();
+        (answer.text(), warnings.join(", "))
+    };
+    let plain = |text: &str| (text.to_owned(), String::new());
+    let counts = "* | join left on service (* | stats count as rows by service) | stats count, sum(rows)";
+    assert_eq!(of(counts), plain("{\"count\":6,\"sum(rows)\":14}\n"));
+    assert_eq!(of("* | dedup message | stats count"), plain("{\"count\":6}\n"));
+    assert_eq!(of("level:info | head 1 | trace | stats count"), plain("{\"count\":0}\n"));
+    assert_eq!(of("* | trace | stats count"), plain("{\"count\":3}\n"));
+    // What is shown of events is a page, but for what stands around them.
+    let (rows, warnings) =
+        of("* | join on service (level:error | stats count as errors by service) | fields service, errors");
+    assert_eq!((rows.lines().count(), warnings.as_str()), (2, ""));
+    let (rows, warnings) =
+        of("* | join left on service (level:error | stats count as errors by service) | fields service, errors");
+    assert_eq!((rows.lines().count(), warnings.as_str()), (2, "only the first 2 rows were taken"));
+    assert_eq!(of("* | trace | fields trace_id").0.lines().count(), 3);
+    let query = parse("* | dedup message | stats count").expect("a query");
+    let little = Request { memory_bytes: 100, from_ns: Some(i64::MIN), ..request(2) };
+    let failed = execute::run(&query, &little, &segments(), &mut |_| std::ops::ControlFlow::Continue(()));
+    assert_eq!(
+        failed.expect_err("too much").to_string(),
+        "the memory of a query in bytes is limited to 100; narrow the query"
+    );
 }

@@ -12,7 +12,7 @@ use object_store::memory::InMemory;
 use proptest::prelude::*;
 
 use crate::ranges::{SourceKey, SourceRanges};
-use crate::search::execute::Request;
+use crate::search::execute::{Request, explain};
 use crate::search::testing::{ask, request};
 use crate::store::block::Block;
 use crate::store::fixture::{Row, any_rows, blocks, row};
@@ -217,6 +217,35 @@ fn a_search_that_soon_has_enough_opens_few_segments() {
         let opened = segments.iter().enumerate().filter(|(_, segment)| segment.opened.load(Ordering::Relaxed));
         assert_eq!(opened.map(|(place, _)| place).collect::<Vec<_>>(), want, "{text}");
     }
+}
+
+/// A plan says what it would read, and a search that goes to the end reads about that.
+#[test]
+fn an_explanation_knows_the_bytes_of_the_columns_that_would_be_read() {
+    let place = Place::new();
+    let mut noise = 7u64;
+    let rows: Vec<Row> = (0..20_000)
+        .map(|n| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            row(n, n as u64, &format!("user_id=u{} status={} text=w{noise:x}", noise >> 50, 200 + n % 7))
+        })
+        .collect();
+    let segments = vec![place.split("a", blocks(&rows, 4096))];
+    let of = |text: &str| {
+        let query = parse(text).expect("a query");
+        explain(&query, &request(10), &segments).expect("a plan").bytes_estimate
+    };
+    let (status, all, text) = (of("status:203 | count"), of("* | facets"), of("* | stats dc(text)"));
+    assert!(status > 0 && 3 * status < text && text < all, "{status} {text} {all}");
+    assert_eq!(of("status:203 nothing-is-called-so | count"), 0, "the index knows the word");
+    assert!(of("* | head 10") < of("*  | sort text | head 10000"));
+    let query = parse("* | stats dc(text)").expect("a query");
+    let read = ask(&query, &request(10), &segments).outcome.stats.bytes;
+    // Metadata and the rest of the pieces that have one checksum come on top.
+    assert!(text <= read && read < 2 * text, "{read} were read, {text} were foretold");
+    let head: Arc<dyn Segment> =
+        Arc::new(HeadSegment::new("head", blocks(&rows[..10], 10).into_iter().map(Arc::new).collect()));
+    assert_eq!(explain(&query, &request(10), &[head]).expect("a plan").bytes_estimate, 0, "it is in memory");
 }
 
 /// What follows the filter. Fractions are not added up: their sum depends on the order.

@@ -79,6 +79,7 @@ fn an_explanation_says_what_would_be_read() {
           "blocks_in_range": 3,
           "blocks_opened": 1,
           "rows_max": 2,
+          "bytes_estimate": 80,
           "warnings": []
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&explained).expect("JSON"));

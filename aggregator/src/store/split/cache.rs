@@ -286,6 +286,11 @@ impl Segment for SplitSegment {
         Some(Arc::new(SplitSegment::new(Arc::clone(&self.listed.meta), Arc::clone(self.listed.cache.passing()))))
     }
 
+    fn stored_bytes(&self, block: usize, projection: &Projection) -> u64 {
+        // What cannot be opened is not read either.
+        self.open().ok().and_then(|open| open.stored_bytes(block, projection).ok()).unwrap_or(0)
+    }
+
     fn bytes_read(&self) -> u64 {
         match self.open.get() {
             Some(Ok(open)) => open.bytes_read().saturating_sub(self.read_before.load(Ordering::Relaxed)),

@@ -119,14 +119,17 @@ impl Deriver {
     /// The number of the template of each row.
     pub fn numbers(&self, columns: &[ArrayRef]) -> Int64Array {
         let messages = columns[self.message].as_string::<i32>();
-        let makers: Vec<_> =
+        let mut makers: Vec<_> =
             self.templates.iter().map(|template| Maker::of(template, |key| columns.get(self.column(key)?))).collect();
+        // A row that has what others lack has it in its message, too.
+        let mut order: Vec<usize> = (0..makers.len()).collect();
+        order.sort_by_key(|number| makers[*number].as_ref().is_none_or(|maker| maker.gaps.is_empty()));
+        let makers: Vec<(i64, Maker<'_>)> =
+            order.into_iter().filter_map(|number| Some((number as i64, makers[number].take()?))).collect();
         let mut scratch = Vec::new();
         let number = |row: usize| {
             let message = messages.is_valid(row).then(|| messages.value(row))?;
-            let makes =
-                |maker: &Option<Maker<'_>>| maker.as_ref().is_some_and(|maker| maker.makes(message, row, &mut scratch));
-            makers.iter().position(makes).map(|number| number as i64)
+            makers.iter().find(|(_, maker)| maker.makes(message, row, &mut scratch)).map(|(number, _)| *number)
         };
         (0..messages.len()).map(number).collect()
     }

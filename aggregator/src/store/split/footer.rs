@@ -8,6 +8,7 @@ use logweir_proto::frame;
 use serde::{Deserialize, Serialize};
 
 use super::derived::{Piece, Template};
+use super::foretold::Foretold;
 use crate::ranges::SourceRanges;
 use crate::store::column::{ColumnKey, Kind, Layout};
 use crate::store::receipts::Span;
@@ -15,8 +16,9 @@ use crate::store::segment::{BlockStat, Counts, FieldStat};
 
 /// The version that is written. Those from 1 on are read; 2 brought [`Footer::derived`] and the packed hash
 /// list, 3 the pages of the hash list, 4 their groups, 5 [`Sections::tally`], 6 [`Sections::gate`] and
-/// [`Footer::found_by_words`], 7 [`Sections::receipts`], [`Footer::received`] and the fifth form of the hash list.
-pub const VERSION: u32 = 7;
+/// [`Footer::found_by_words`], 7 [`Sections::receipts`], [`Footer::received`] and the fifth form of the hash list, 8
+/// [`Footer::foretold`].
+pub const VERSION: u32 = 8;
 
 /// From this version on a gate ends where the footer begins.
 pub const GATE_VERSION: u32 = 6;
@@ -122,6 +124,8 @@ pub struct Footer {
     pub counts: BTreeMap<String, BlockCounts>,
     /// What messages are put together from that are not stored.
     pub derived: Vec<Template>,
+    /// Which skeletons are not stored.
+    pub foretold: Option<Foretold>,
 }
 
 /// The footer as JSON. Values of the counts stand once, in `values`.
@@ -147,6 +151,9 @@ struct Stored {
     /// Not in version 1.
     #[serde(default)]
     derived: Vec<Vec<StoredPart>>,
+    /// Not before version 8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    foretold: Option<Foretold>,
 }
 
 /// A literal, or a field and its type.
@@ -189,6 +196,7 @@ impl Footer {
             found_by_words: self.found_by_words.clone(),
             counts: self.counts.iter().map(|(name, blocks)| (name.clone(), stored_counts(blocks))).collect(),
             derived: self.derived.iter().map(stored_template).collect(),
+            foretold: self.foretold.clone(),
         };
         let json = serde_json::to_vec(&stored)?;
         if json.len() > bytes_max {
@@ -212,6 +220,9 @@ impl Footer {
             let types = types.iter().map(|name| Ok(kind(name)?.name())).collect::<Result<_, String>>()?;
             fields.insert(name, FieldStat { types, rows });
         }
+        if stored.foretold.as_ref().is_some_and(|foretold| !foretold.fits(&columns)) {
+            return Err("footer: what is foretold is not of its columns".to_owned());
+        }
         let block = |(rows, min_time_ns, max_time_ns)| BlockStat { rows, min_time_ns, max_time_ns };
         let counts = stored.counts.into_iter().map(|(name, counts)| Some((name, read_counts(counts)?)));
         Ok(Footer {
@@ -228,6 +239,7 @@ impl Footer {
             found_by_words: stored.found_by_words,
             counts: counts.collect::<Option<_>>().ok_or("footer: a count names a value that is not there")?,
             derived: stored.derived.into_iter().map(read_template).collect::<Result<_, _>>()?,
+            foretold: stored.foretold,
         })
     }
 }
@@ -389,6 +401,7 @@ mod tests {
                 Piece::Literal("took ".into()),
                 Piece::Column(ColumnKey { field: "ms".into(), kind: Kind::Int }),
             ]],
+            foretold: None,
         };
         assert_eq!(Footer::decode(&footer.encode().unwrap()), Ok(footer.clone()));
         let error = footer.encode_within(100).unwrap_err().to_string();

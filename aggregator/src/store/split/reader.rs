@@ -40,6 +40,7 @@ use crate::store::skeleton::{self, Skeleton};
 mod ahead;
 mod check;
 mod part;
+mod size;
 
 /// The column of `seq`.
 const SEQ_AT: usize = 1;
@@ -330,10 +331,17 @@ impl OpenSplit {
         let mut order: Vec<u32> = rows.to_vec();
         order.sort_unstable();
         order.dedup();
-        let lines = self.read_columns(block, &[0, layout.shape(), layout.raw()], Some(&order))?;
+        let mut first = vec![0, layout.shape(), layout.raw()];
+        first.extend(self.known.footer.foretold.iter().flat_map(|foretold| &foretold.columns));
+        first.sort_unstable();
+        first.dedup();
+        let lines = self.read_columns(block, &first, Some(&order))?;
+        let find = |place: usize| lines.columns().get(first.binary_search(&place).ok()?);
+        let shape = self.shapes_of(block, find)?;
+        let raw = find(layout.raw()).ok_or("a column is missing")?;
         let shapes = self.shapes()?;
         let mut needed = vec![0];
-        for id in lines.column(1).as_primitive::<UInt32Type>().iter().flatten() {
+        for id in shape.as_primitive::<UInt32Type>().iter().flatten() {
             let skeleton = shapes.get(id as usize).ok_or("a line names a skeleton that is not there")?;
             needed.extend(skeleton.columns().filter_map(|key| layout.column(key)));
         }
@@ -341,7 +349,7 @@ impl OpenSplit {
         needed.dedup();
         let batch = self.read_columns(block, &needed, Some(&order))?;
         let find = |key: &ColumnKey| needed.binary_search(&layout.column(key)?).ok();
-        let lines = Lines { batch: &batch, shape: lines.column(1), raw: lines.column(2), shapes: &shapes };
+        let lines = Lines { batch: &batch, shape: &shape, raw, shapes: &shapes };
         let line = |row: &u32| lines.line(order.binary_search(row).ok()?, find);
         rows.iter().map(line).collect::<Option<_>>().ok_or_else(|| format!("block {block}: a line cannot be rebuilt"))
     }
@@ -393,8 +401,19 @@ impl OpenSplit {
             Some(message) if message == column => self.message(block, rows, &read),
             _ => read(column),
         };
-        let arrays = (0..=self.known.layout.raw()).map(column).collect::<Result<Vec<_>, _>>()?;
+        let mut arrays = (0..=self.known.layout.raw()).map(column).collect::<Result<Vec<_>, _>>()?;
+        arrays[self.known.layout.shape()] = self.shapes_of(block, |place| arrays.get(place))?;
         self.known.layout.batch(arrays).map_err(|error| format!("block {block}: {error}"))
+    }
+
+    /// The skeletons of some rows, from the columns that `find` finds by their places.
+    fn shapes_of<'a>(&self, block: usize, find: impl Fn(usize) -> Option<&'a ArrayRef>) -> Result<ArrayRef, String> {
+        let stored = find(self.known.layout.shape());
+        let shapes = match &self.known.footer.foretold {
+            Some(foretold) => stored.and_then(|stored| foretold.put_in(stored, find)),
+            None => stored.cloned(),
+        };
+        shapes.ok_or_else(|| format!("block {block}: the skeletons of its lines are damaged"))
     }
 
     /// Some columns of some rows of a block, as the layout types them.

@@ -102,6 +102,11 @@ impl<'a> Numbers<'a> {
         Cow::Owned(found)
     }
 
+    /// Whether it was counted that there is but one.
+    pub fn are_one(&self) -> bool {
+        self.counted.len() == 1
+    }
+
     /// A value as the indexes and counts spell it; `None` for types that they do not have.
     pub fn spelled(&self, number: u32, kind: Kind) -> Option<Cow<'a, [u8]>> {
         match kind {

@@ -23,7 +23,7 @@ use super::lookup;
 use super::writer::{SplitFile, SplitSource, write};
 use crate::ranges::{SourceKey, SourceRanges};
 use crate::store::block::Block;
-use crate::store::column::{ColumnKey, Kind, add_stats};
+use crate::store::column::{ColumnKey, FIELD_COLUMNS_AT, Kind, add_stats};
 use crate::store::fixture::{self, Row, row};
 use crate::store::objects::Objects;
 use crate::store::segment::{Probe, Projection, Segment};
@@ -239,6 +239,41 @@ fn messages_that_columns_tell_come_back_from_a_split() {
     let message = split.read(1, &Projection::Fields(vec!["message".into()]), Some(&[4, 5])).expect("read");
     let message = message.column_by_name("message").expect("message").as_string::<i32>();
     assert_eq!(message.value(1), "request /p4101 finished with 200 in 51 ms");
+}
+
+#[test]
+fn skeletons_that_follow_from_the_columns_are_not_stored() {
+    let place = place();
+    // Every third line has no `ms`; some say it elsewhere, some are not of any skeleton.
+    let line = |i: u64| match i {
+        _ if i % 1000 == 7 => format!("ms={i} path=/p{i} \"took it\""),
+        _ if i % 1000 == 8 => format!("path=/p{i} ms=0{i} \"took it\""),
+        _ if i % 1000 == 9 => "nothing but text".to_owned(),
+        _ if i % 3 == 0 => format!("path=/p{i} - \"took it\""),
+        _ => format!("path=/p{i} ms={i} \"took it\""),
+    };
+    let mut rows: Vec<Row> = (0..9000).map(|i| row(i as i64, i, &line(i))).collect();
+    rows[5555].raw = b"path=\xff ms=1 \"took \xfe\"".to_vec();
+    let file = split_of(fixture::blocks(&rows, 4096));
+    let footer = Footer::decode(&footer_of(&file)).expect("a footer");
+    let at = |name: &str| footer.columns.iter().position(|key| &*key.field == name).map(|at| at + FIELD_COLUMNS_AT);
+    let foretold = footer.foretold.clone().expect("a table");
+    assert!(foretold.columns.contains(&at("ms").expect("a column")), "{foretold:?}");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file.bytes.clone()).expect("a Parquet file");
+    let batches: Vec<_> = reader.build().expect("a reader").collect::<Result<_, _>>().expect("rows");
+    let stored = |batch: &arrow::record_batch::RecordBatch| {
+        let shapes = batch.column_by_name("_shape").expect("a column");
+        shapes.len() - shapes.null_count()
+    };
+    let exceptions = batches.iter().map(stored).sum::<usize>();
+    assert!((9..40).contains(&exceptions), "{exceptions}");
+    let split = segment(&place, &file);
+    fixture::check(&split, &rows);
+    let open = |place: &Place| {
+        super::reader::OpenSplit::open(&place.objects, "splits/one", &Arc::new(Columns::new(1 << 20))).expect("a split")
+    };
+    let merged = segment(&place, &split_of(open(&place).to_blocks().expect("blocks")));
+    fixture::check(&merged, &rows);
 }
 
 #[test]

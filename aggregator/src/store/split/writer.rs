@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, AsArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, UInt64Type};
 use arrow::error::ArrowError;
@@ -14,6 +14,7 @@ use parquet::errors::ParquetError;
 use super::derived::{DERIVED, Deriver};
 use super::encoding::{self, SAMPLE_ROWS};
 use super::footer::{Footer, GRANULE_BYTES, PARQUET_TAIL_BYTES, Section, Sections, SplitMeta, Trailer, VERSION};
+use super::foretold::Foretold;
 use super::gate::stored;
 use super::grams::Grams;
 use super::hashes;
@@ -43,6 +44,8 @@ pub enum WriteError {
     Lexicon(#[from] LexiconError),
     #[error("footer: {0}")]
     Footer(#[from] std::io::Error),
+    #[error("the skeletons of its lines are no numbers")]
+    Shapes,
     #[error("a split needs at least one row and fewer than {BLOCKS_MAX} blocks")]
     Size,
 }
@@ -82,7 +85,8 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     let mut indexer = Indexer::default();
     let sample = sample(&merge)?;
     let deriver = Deriver::learn(merge.layout(), &sample);
-    let schema = file_schema(&merge, deriver.as_ref());
+    let foretold = Foretold::learn(merge.layout(), &sample);
+    let schema = file_schema(&merge, deriver.as_ref(), foretold.is_some());
     let group_rows = group_rows(chunks.len());
     let mut plans = encoding::plans(merge.layout(), &sample, merge.rows(), group_rows);
     plans.extend(deriver.as_ref().map(|_| encoding::NUMBERED));
@@ -91,7 +95,16 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     for rows in chunks {
         let batch = merge.batch(rows)?;
         let told = deriver.as_ref().map(|deriver| Told { numbers: deriver.numbers(batch.columns()), deriver });
-        writer.add_block(&to_file(&batch, told.as_ref()))?;
+        let mut columns = batch.columns().to_vec();
+        if let Some(foretold) = &foretold {
+            let shape = merge.layout().shape();
+            columns[shape] =
+                foretold.take_out(&columns[shape], |place| batch.columns().get(place)).ok_or(WriteError::Shapes)?;
+        }
+        if let Some(told) = &told {
+            told.deriver.take_out(&told.numbers, &mut columns);
+        }
+        writer.add_block(&columns)?;
         let counts = counts_by(merge.layout(), &batch, |column, kind| match writer.numbers(column) {
             Some(numbers) => numbers.counts(kind),
             None => count_values(batch.column(column), kind),
@@ -103,6 +116,7 @@ pub fn write(blocks: &[Arc<Block>], source: SplitSource) -> Result<SplitFile, Wr
     let (parquet, grams) = writer.finish()?;
     add_stats(&mut known.footer.fields, merge.extra_fields());
     known.footer.derived = deriver.map_or_else(Vec::new, Deriver::into_templates);
+    known.footer.foretold = foretold;
     known.footer.columns = merge.layout().keys().to_vec();
     let mut shapes = Vec::new();
     skeleton::encode(merge.shapes(), &mut shapes);
@@ -169,6 +183,7 @@ impl Learned {
                 found_by_words: Vec::new(),
                 counts,
                 derived: Vec::new(),
+                foretold: None,
             },
         }
     }
@@ -269,13 +284,15 @@ fn sample(merge: &Merge) -> Result<RecordBatch, ArrowError> {
 
 /// The schema in the file: `time` is a timestamp there, so that other readers show one, and a column that no row lacks
 /// says so: then there is nothing to be written of what is missing.
-fn file_schema(merge: &Merge, deriver: Option<&Deriver>) -> Arc<Schema> {
+fn file_schema(merge: &Merge, deriver: Option<&Deriver>, is_foretold: bool) -> Arc<Schema> {
     let utc = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     let fields = merge.layout().schema().fields().iter().enumerate();
     let mut fields: Vec<Arc<Field>> = fields
         .map(|(i, field)| {
             let kind = if i == 0 { utc.clone() } else { field.data_type().clone() };
-            let nulls = merge.has_nulls(i) || deriver.is_some_and(|deriver| deriver.message() == i);
+            let is_taken_out =
+                deriver.is_some_and(|deriver| deriver.message() == i) || is_foretold && i == merge.layout().shape();
+            let nulls = merge.has_nulls(i) || is_taken_out;
             Arc::new(Field::new(field.name(), kind, nulls))
         })
         .collect();
@@ -283,12 +300,4 @@ fn file_schema(merge: &Merge, deriver: Option<&Deriver>) -> Arc<Schema> {
         fields.push(Arc::new(Field::new(DERIVED, DataType::Int64, true)));
     }
     Arc::new(Schema::new(fields))
-}
-
-fn to_file(batch: &RecordBatch, told: Option<&Told<'_>>) -> Vec<ArrayRef> {
-    let mut columns = batch.columns().to_vec();
-    if let Some(told) = told {
-        told.deriver.take_out(&told.numbers, &mut columns);
-    }
-    columns
 }

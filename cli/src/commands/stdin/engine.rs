@@ -21,6 +21,7 @@ use logweir_aggregator::search::execute::{self, LIMIT_MAX};
 use logweir_aggregator::search::rows::names;
 use logweir_proto::api::{ErrorCode, ErrorDetail, Frame, QueryRequest};
 use logweir_proto::batch::{LINE_BYTES_MAX, SourceInfo, SourceKind};
+use logweir_proto::formats::{FORMAT_SEPARATOR, NGINX_MAIN};
 use logweir_proto::query::parse::parse;
 use logweir_proto::query::value::parse_time;
 use logweir_proto::text::{did_you_mean, parse_duration};
@@ -162,7 +163,12 @@ fn source(format: &StdinFormat, head: &[u8]) -> SourceInfo {
         StdinFormat::Syslog => SourceKind::Syslog,
         StdinFormat::Journald => SourceKind::Journald,
     };
-    let name = if let StdinFormat::Named(name) = format { name.clone() } else { String::new() };
+    let name = match format {
+        StdinFormat::Named(name) => name.clone(),
+        // The configuration is not known here: what is not `main` is combined.
+        StdinFormat::Nginx => format!("{NGINX_MAIN}{FORMAT_SEPARATOR}"),
+        _ => String::new(),
+    };
     SourceInfo { id: "stdin".to_owned(), kind, path: String::new(), format: name, labels: BTreeMap::new() }
 }
 
@@ -180,22 +186,36 @@ fn around(line: &[u8]) -> SourceKind {
     if line.starts_with(b"{") && String::from_utf8_lossy(line).contains("\"__REALTIME_TIMESTAMP\"") {
         return SourceKind::Journald;
     }
+    if is_pm2(line) {
+        return SourceKind::Pm2;
+    }
     let digits = line.strip_prefix(b"<").map_or(0, |rest| rest.iter().take_while(|byte| byte.is_ascii_digit()).count());
     if (1..=3).contains(&digits) && line.get(digits + 1) == Some(&b'>') { SourceKind::Syslog } else { SourceKind::File }
 }
 
+/// A line of PM2 with `log_type: "json"`.
+fn is_pm2(line: &[u8]) -> bool {
+    let Ok(serde_json::Value::Object(keys)) = serde_json::from_slice(line) else { return false };
+    let kind = keys.get("type").and_then(serde_json::Value::as_str);
+    matches!(kind, Some("out" | "err" | "process_event"))
+        && keys.contains_key("process_id")
+        && keys.contains_key("app_name")
+}
+
 fn query_error(query: &str, error: Option<&logweir_proto::query::parse::ParseError>) -> CliError {
     match error {
-        Some(error) => CliError::Query { query: query.to_owned(), detail: error.detail(query) },
+        Some(error) => CliError::Query { query: query.to_owned(), detail: Box::new(error.detail(query)) },
         None => CliError::Usage("the query cannot be read".to_owned()),
     }
 }
 
 fn refused(query: &str, error: &logweir_aggregator::search::Error) -> CliError {
     let code = error.code();
-    let detail = ErrorDetail { code, message: error.to_string(), pos: None, len: None, hint: None };
+    let detail = ErrorDetail { code, message: error.to_string(), pos: None, len: None, hint: None, missing: None };
     match code {
-        ErrorCode::ParseError | ErrorCode::BadRequest => CliError::Query { query: query.to_owned(), detail },
+        ErrorCode::ParseError | ErrorCode::BadRequest => {
+            CliError::Query { query: query.to_owned(), detail: Box::new(detail) }
+        }
         _ => CliError::Refused { status: code.status(), detail },
     }
 }
@@ -242,14 +262,18 @@ mod tests {
 
     /// `time`, `level`, `stream` and `message` of what is read, oldest first.
     fn rows(format: &str, lines: &str) -> Vec<String> {
+        columns(format, lines, ["time", "level", "stream", "message"])
+    }
+
+    fn columns<const N: usize>(format: &str, lines: &str, names: [&str; N]) -> Vec<String> {
         let engine = InMemory { clock: Clock::system(), parsers: Vec::new() };
-        let query = "* | sort time | fields time, level, stream, message".to_owned();
+        let query = format!("* | sort time | fields {}", names.join(", "));
         let request = QueryRequest { query, ..QueryRequest::default() };
         let mut rows = Vec::new();
         let mut sink = |frame: Frame| {
             if let Frame::Row { row, .. } = frame {
                 let text = |name: &str| row.get(name).and_then(|value| value.as_str()).unwrap_or("-");
-                let values = ["time", "level", "stream", "message"].map(text);
+                let values = names.map(text);
                 rows.push(values.join(" ").replace(":02.000000000Z", ":02Z"));
             }
             Ok(())
@@ -279,6 +303,10 @@ mod tests {
             r#"{"__REALTIME_TIMESTAMP":"1795165802000000","PRIORITY":"4","_HOSTNAME":"web","MESSAGE":"dry"}"#,
             "\n"
         );
+        let pm2 = concat!(
+            r#"{"message":"warn: low\n","timestamp":"2026-11-20T09:10:02Z","type":"err","process_id":3,"app_name":"api"}"#,
+            "\n"
+        );
         for (format, lines, want) in [
             ("docker", docker, &docker_rows[..]),
             ("auto", docker, &docker_rows[..]),
@@ -288,6 +316,8 @@ mod tests {
             ("auto", syslog, &["2026-11-20T09:10:02Z error - done"]),
             ("journald", journald, &["2026-11-20T09:10:02Z warn - dry"]),
             ("auto", journald, &["2026-11-20T09:10:02Z warn - dry"]),
+            ("pm2", pm2, &["2026-11-20T09:10:02Z warn stderr warn: low"]),
+            ("auto", pm2, &["2026-11-20T09:10:02Z warn stderr warn: low"]),
             ("pm2", "2026-11-20T09:10:02: hello\n", &["2026-11-20T09:10:02Z - - hello"]),
         ] {
             assert_eq!(rows(format, lines), want, "{format} {lines}");
@@ -296,5 +326,18 @@ mod tests {
         let read = rows("auto", &format!("{trace}{trace}"));
         assert_eq!(read.len(), 2, "{read:?}");
         assert!(read[0].ends_with("error - KeyError: 'x'"), "{read:?}");
+    }
+
+    #[test]
+    fn the_usual_log_format_of_nginx_is_not_taken_for_combined() {
+        let lines = concat!(
+            "127.0.0.1 - - [20/Nov/2026:09:14:45 +0000] \"GET / HTTP/1.1\" 200 3 \"-\" \"curl 7\" \"10.0.0.9\"\n",
+            "127.0.0.1 - - [20/Nov/2026:09:14:46 +0000] \"GET / HTTP/1.1\" 200 3 \"-\" \"curl 8\" \"-\"\n",
+            "127.0.0.1 - - [20/Nov/2026:09:14:47 +0000] \"GET / HTTP/1.1\" 200 3 \"-\" \"curl 9\"\n",
+        );
+        for format in ["nginx", "auto"] {
+            let read = columns(format, lines, ["user_agent", "http_x_forwarded_for"]);
+            assert_eq!(read, ["curl 7 10.0.0.9", "curl 8 -", "curl 9 -"], "{format}");
+        }
     }
 }

@@ -72,7 +72,8 @@ impl Cursor<'_> {
         let Some(Field { name, span }) = field else { return Ok(None) };
         let func = self.agg_func(&name, span)?;
         let span = Span { start, end: self.pos };
-        let name = Agg { func, alias: None, span }.column();
+        let full = count_in_full(&func).filter(|name| self.counts_in_full.contains(name));
+        let name = full.unwrap_or_else(|| Agg { func, alias: None, span }.column());
         Ok(Some(Field { name, span }))
     }
 
@@ -193,10 +194,18 @@ impl Cursor<'_> {
         Ok(Group::Bin { field, width })
     }
 
-    /// Columns of one answer have different names.
-    pub(super) fn distinct_columns(&self, aggs: &[Agg], by: &[&str]) -> Parsed<()> {
+    /// Columns of one answer have different names: of several counts, those of a filter are called as it is written.
+    pub(super) fn distinct_columns(&mut self, aggs: &mut [Agg], by: &[&str]) -> Parsed<()> {
+        self.counts_in_full.clear();
+        let is_count = |agg: &Agg| agg.column() == "count";
+        if aggs.iter().filter(|agg| is_count(agg)).count() > 1 || by.contains(&"count") {
+            for agg in aggs.iter_mut().filter(|agg| agg.alias.is_none()) {
+                agg.alias = count_in_full(&agg.func);
+                self.counts_in_full.extend(agg.alias.clone());
+            }
+        }
         let mut names: Vec<String> = by.iter().map(|&name| name.to_owned()).collect();
-        for agg in aggs {
+        for agg in aggs.iter() {
             let name = agg.column();
             if names.contains(&name) {
                 return Err(ParseError::new(agg.span, format!("two columns are named '{}'", visible(&name)))
@@ -205,6 +214,14 @@ impl Cursor<'_> {
             names.push(name);
         }
         Ok(())
+    }
+}
+
+/// `count(level>=error)`, for a count of a filter; a name with a backtick could not be written.
+fn count_in_full(func: &AggFunc) -> Option<String> {
+    match func {
+        AggFunc::Count(Some(filter)) => Some(format!("count({filter})")).filter(|name| !name.contains('`')),
+        _ => None,
     }
 }
 

@@ -42,6 +42,7 @@ impl ParseError {
             pos: Some(self.column(text)),
             len: Some(self.len_chars(text)),
             hint: self.hint.clone(),
+            missing: None,
         }
     }
 }

@@ -156,16 +156,16 @@ impl Cursor<'_> {
         filter?.map(PipeKind::Where).ok_or_else(missing)
     }
 
-    fn stats(&mut self, aggs: Vec<Agg>) -> Parsed<PipeKind> {
+    fn stats(&mut self, mut aggs: Vec<Agg>) -> Parsed<PipeKind> {
         let by = self.by_groups()?;
         let names: Vec<&str> = by.iter().map(Group::column).collect();
-        self.distinct_columns(&aggs, &names)?;
+        self.distinct_columns(&mut aggs, &names)?;
         Ok(PipeKind::Stats { aggs, by })
     }
 
     fn timechart(&mut self) -> Parsed<PipeKind> {
         let width_ns = self.width()?;
-        let aggs = self.aggs()?;
+        let mut aggs = self.aggs()?;
         let by = match self.take(lex::keyword("BY")) {
             Some((_, sign)) => Some(self.required_field(sign)?),
             None => None,
@@ -175,7 +175,7 @@ impl Cursor<'_> {
         }
         let mut names = vec![crate::record::field::TIME];
         names.extend(by.as_ref().map(|field| field.name.as_str()));
-        self.distinct_columns(&aggs, &names)?;
+        self.distinct_columns(&mut aggs, &names)?;
         Ok(PipeKind::Timechart { width_ns, aggs, by })
     }
 

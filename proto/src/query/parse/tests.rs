@@ -787,6 +787,35 @@ fn everyday_tasks() {
     );
 }
 
+/// Alone, or beside others with names of their own, it is `count`.
+#[test]
+fn several_counts_are_called_by_their_filters() {
+    let shown = |text: &str| parsed(text).pipes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ");
+    for (text, want) in [
+        ("| stats count(a:1) | where count(a:1)>5", "stats count(a:1) | where count>5"),
+        ("| stats count, count(a:1) as x", "stats count, count(a:1) as x"),
+        (
+            "| stats count(a:1), count(b>2  c:d) by e",
+            "stats count(a:1) as `count(a:1)`, count(b>2 c:d) as `count(b>2 c:d)` by e",
+        ),
+        (
+            "| stats count, count( level>=error ) | where count>5 count(level>=error)>1 | sort -count(level>=error)",
+            "stats count, count(level>=error) as `count(level>=error)` | where count>5 `count(level>=error)`>1 | sort -`count(level>=error)`",
+        ),
+        (
+            "| timechart 1m count(a:1), count(-a:1) by b",
+            "timechart 1m count(a:1) as `count(a:1)`, count(-a:1) as `count(-a:1)` by b",
+        ),
+        (
+            "| stats count, count(a:1) | stats count(a:1) | where count(a:1)>2",
+            "stats count, count(a:1) as `count(a:1)` | stats count(a:1) | where count>2",
+        ),
+    ] {
+        assert_eq!(shown(text), want, "{text}");
+        assert_eq!(parsed(&format!("| {want}")).pipes, parsed(text).pipes, "{want}");
+    }
+}
+
 /// Operators bind as they do everywhere.
 #[test]
 fn expressions_are_read_by_precedence() {

@@ -82,7 +82,7 @@ fn every_mistake_of_a_pattern_has_its_place() {
         {a:word}{?{b}?}
           shop.yaml:1:42: pattern: stands right behind a text: nothing tells where that ends
         {a:nope}
-          shop.yaml:1:32: pattern: 'nope' is not a kind: one of text, word, class, dotted, place, int, float, seconds, ip, time, clock, glog_time, syslog_time, epoch, level, upper_level, level_letter, redis_level, request, path, pairs, json
+          shop.yaml:1:32: pattern: 'nope' is not a kind: one of text, word, class, dotted, place, int, float, seconds, ip, time, clock, glog_time, syslog_time, epoch, level, upper_level, level_letter, redis_level, request, path, pairs, json, csv
         {a b}
           shop.yaml:1:32: pattern: 'a b' is not a name: letters, digits, '_', '.', '@' and '-', at most 64 of them
         {a

@@ -1,7 +1,7 @@
 //! Words of messages that the columns of their rows tell: those of each template once, and those of the values, each cut
 //! once as long as its number stands for it.
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 
 use super::{Indexer, Rows, Said, Told, Word, for_each_word};
 use crate::store::block::cell;
@@ -127,6 +127,7 @@ impl Indexer {
             cuts.begin(numbers.dictionary);
             (cuts, numbers)
         });
+        let values = Values::of(array, kind);
         let mut text = Vec::new();
         for (row, times) in &firsts {
             self.at.begin_value(*times as usize);
@@ -137,7 +138,7 @@ impl Indexer {
                 words.for_each(|word| self.note(word, block));
                 continue;
             }
-            let text = match cell(array, kind, *row as usize) {
+            let text = match values.cell(*row as usize) {
                 Some(Cell::Str(text)) => text,
                 Some(number) => {
                     text.clear();
@@ -174,6 +175,10 @@ impl Indexer {
     ) {
         firsts.clear();
         match numbers {
+            // All rows have the one value.
+            Some(numbers) if numbers.are_one() => {
+                firsts.extend(told_rows.first().map(|row| (*row, told_rows.len() as u32)))
+            }
             Some(numbers) => {
                 if self.times.len() < numbers.dictionary.len() {
                     self.times.resize(numbers.dictionary.len(), 0);
@@ -191,8 +196,9 @@ impl Indexer {
             }
             None => {
                 self.distinct.begin();
+                let values = Values::of(array, kind);
                 for row in told_rows {
-                    let Some(value) = cell(array, kind, *row as usize) else { continue };
+                    let Some(value) = values.cell(*row as usize) else { continue };
                     let (place, is_new) = self.distinct.number(match value {
                         Cell::Str(text) => dictionary::hash(self.seed, text.as_bytes()),
                         Cell::Int(number) => spread(number as u64),
@@ -205,6 +211,29 @@ impl Indexer {
                     firsts[place].1 += 1;
                 }
             }
+        }
+    }
+}
+
+/// The values of a column. Those that have no numbers are texts mostly, which are looked at row by row.
+enum Values<'a> {
+    Texts(&'a StringArray),
+    Any(&'a ArrayRef, Kind),
+}
+
+impl<'a> Values<'a> {
+    fn of(array: &'a ArrayRef, kind: Kind) -> Values<'a> {
+        match array.as_string_opt::<i32>().filter(|_| kind == Kind::Str) {
+            Some(texts) => Values::Texts(texts),
+            None => Values::Any(array, kind),
+        }
+    }
+
+    #[inline]
+    fn cell(&self, row: usize) -> Option<Cell<'a>> {
+        match self {
+            Values::Texts(texts) => texts.is_valid(row).then(|| Cell::Str(texts.value(row))),
+            Values::Any(array, kind) => cell(array, *kind, row),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::dictionary::{Dictionary, Order};
 use super::encode;
 use super::page::{PAGE_HEADER_BYTES_MAX, PageSizes, put_header, put_levels};
 use super::pieces::Pieces;
-use super::table::Table;
+use super::table::{Table, only};
 use super::{Plain, Plan, ZSTD_LEVEL};
 use crate::store::block::texts;
 
@@ -294,17 +294,20 @@ impl Chunk {
             }),
             Cells::Numbered(keys, values) => {
                 table.begin(values);
-                let keys = || keys[..rows].iter().copied();
-                let present = |nulls| keys().zip(nulls).filter(|(_, there)| *there).map(|(key, _)| key);
-                match nulls {
-                    None => table.count(keys(), occurring),
-                    Some(nulls) => table.count(present(nulls), occurring),
+                let keys = &keys[..rows];
+                let present = |nulls| keys.iter().zip(nulls).filter(|(_, there)| *there).map(|(key, _)| *key);
+                match (nulls, only(keys)) {
+                    // One key is not counted row by row: each row would wait for the one before.
+                    (None, Some(key)) => table.count_one(key, rows, occurring),
+                    (None, None) => table.count(keys.iter().copied(), occurring),
+                    (Some(nulls), _) => table.count(present(nulls), occurring),
                 }
                 table.number(occurring, values, dictionary);
                 let number = |key: u16| table.numbers[usize::from(key)];
-                match nulls {
-                    None => numbers.extend(keys().map(number)),
-                    Some(nulls) => numbers.extend(present(nulls).map(number)),
+                match (nulls, only(keys)) {
+                    (None, Some(key)) => numbers.resize(rows, number(key)),
+                    (None, None) => numbers.extend(keys.iter().map(|key| number(*key))),
+                    (Some(nulls), _) => numbers.extend(present(nulls).map(number)),
                 }
             }
             Cells::Words(words) => {

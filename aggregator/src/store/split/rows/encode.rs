@@ -49,7 +49,7 @@ pub(super) fn hybrid(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
         let within = at + within;
         let number = numbers[within];
         let from = within - numbers[at..within].iter().rev().take_while(|before| **before == number).count();
-        at = within + numbers[within..].iter().take_while(|after| **after == number).count();
+        at = within + front_of(&numbers[within..], number);
         // Packed numbers come in eights: a run gives them what they lack.
         let fill = (from - packed_from).wrapping_neg() % 8;
         if at - from >= fill + run_min {
@@ -60,6 +60,15 @@ pub(super) fn hybrid(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
         }
     }
     pack_run(&numbers[packed_from..], width, out);
+}
+
+/// How many numbers are this one before another one comes.
+fn front_of(numbers: &[u32], number: u32) -> usize {
+    const AT_ONCE: usize = 16;
+    let (pieces, _) = numbers.as_chunks::<AT_ONCE>();
+    let is_whole = |piece: &&[u32; AT_ONCE]| piece.iter().fold(0, |differ, one| differ | (one ^ number)) == 0;
+    let whole = AT_ONCE * pieces.iter().take_while(is_whole).count();
+    whole + numbers[whole..].iter().take_while(|one| **one == number).count()
 }
 
 /// A place within the first run of [`RUN_MIN`] numbers or more, or in a shorter one before it: whatever its phase, a

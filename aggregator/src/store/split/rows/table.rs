@@ -32,6 +32,12 @@ impl Table {
         }
     }
 
+    /// [`Table::count`] of a key that all rows have.
+    pub(super) fn count_one(&mut self, key: u16, rows: usize, met: &mut Vec<(u32, u32)>) {
+        self.rows[usize::from(key)] = rows as u32;
+        met.push((u32::from(key), 0));
+    }
+
     /// Counts the rows of each key, which are met in the order of their first rows.
     pub(super) fn count(&mut self, keys: impl Iterator<Item = u16>, met: &mut Vec<(u32, u32)>) {
         for key in keys {
@@ -55,4 +61,12 @@ impl Table {
             (*key, *counted) = (numbers[at], std::mem::take(&mut rows[at]));
         }
     }
+}
+
+/// The key of all rows, if they have but one.
+pub(super) fn only(keys: &[u16]) -> Option<u16> {
+    let first = *keys.first()?;
+    // Whole pieces are compared at once.
+    let same = |keys: &[u16]| keys.iter().fold(0, |differ, key| differ | (key ^ first)) == 0;
+    keys.chunks(64).all(same).then_some(first)
 }

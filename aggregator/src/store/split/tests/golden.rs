@@ -1,9 +1,10 @@
-//! Splits that versions 2 to 7 wrote: each opens, answers as one of today, gives back every line, and can be merged.
+//! Splits that versions 2 to 8 wrote: each opens, answers as one of today, gives back every line, and can be merged.
 //!
 //! `fixtures/vN.split` was written by the last commit that wrote version N (09258ee, 5713718, 4b2b622, 6b0b7d3), of version
-//! 6 by 1e68fe0, each with its own parser; `v7.split` is that of version 6, merged by 0b3414e. The lines are the hundred of
-//! `fixtures/v1.split` and then [`beat`] of every number below [`BEATS`]; in the order of their times they are four blocks, whose
-//! hash list has several pages. `v7-received.split` was written by b74cb15, of [`received_rows`]: it has receive times.
+//! 6 by 1e68fe0, each with its own parser; `v7.split` and `v8.split` are that of version 6, merged by 0b3414e and 80aa3f0. The lines
+//! are the hundred of `fixtures/v1.split` and then [`beat`] of every number below [`BEATS`]; in the order of their times they are
+//! four blocks, whose hash list has several pages. `v7-received.split` was written by b74cb15, of [`received_rows`]: it has receive
+//! times.
 
 use arrow::array::Array;
 use arrow::datatypes::{Int64Type, UInt64Type};
@@ -65,13 +66,14 @@ fn rows() -> Vec<Row> {
 #[test]
 fn splits_of_all_versions_answer_and_give_their_lines_back() {
     let rows = rows();
-    let files: [(u32, &'static [u8]); 6] = [
+    let files: [(u32, &'static [u8]); 7] = [
         (2, include_bytes!("../fixtures/v2.split")),
         (3, include_bytes!("../fixtures/v3.split")),
         (4, include_bytes!("../fixtures/v4.split")),
         (5, include_bytes!("../fixtures/v5.split")),
         (6, include_bytes!("../fixtures/v6.split")),
         (7, include_bytes!("../fixtures/v7.split")),
+        (8, include_bytes!("../fixtures/v8.split")),
     ];
     for (version, bytes) in files {
         let place = place();

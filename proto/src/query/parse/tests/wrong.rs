@@ -136,7 +136,7 @@ fn mistakes_are_named_where_they_are() {
         "| stats count by",
         "| stats count by a b",
         "| stats count(user_id)",
-        "| stats count, count(a:b) by c",
+        "| stats count(a:b), count(a:b) by c",
         "| stats count as x by x",
         "| stats count by bin(x)",
         "| stats count by bin(x, 0)",
@@ -421,8 +421,8 @@ fn mistakes_are_named_where_they_are() {
             20+1: unexpected 'b' ('stats' is written: stats count, p95(duration_ms) as slow by service)
         | stats count(user_id)
             14+9: count takes a filter, not a field (count(user_id:*) counts where the field is, count("user_id") where the text is)
-        | stats count, count(a:b) by c
-            16+10: two columns are named 'count' (give one another name: … as name)
+        | stats count(a:b), count(a:b) by c
+            21+10: two columns are named 'count(a:b)' (give one another name: … as name)
         | stats count as x by x
             9+5: two columns are named 'x' (give one another name: … as name)
         | stats count by bin(x)
