@@ -29,7 +29,7 @@ fn long_lists_find_every_term() {
 
 #[test]
 fn hashes_that_lie_unevenly_are_found() {
-    let hash = |i: u64| (i * i * i) << 25 | i % 7;
+    let hash = |i: u64| ((i * i * i) << 25) | (i % 7);
     let bytes = Bytes::from(encode((0..8000).map(hash).collect()));
     let Some(Needs::Bytes(first)) = HashList::needs(&bytes) else { panic!("a list of pages") };
     let list = HashList::open(bytes.slice(..first as usize), bytes.len() as u64).expect("a list");
