@@ -196,6 +196,9 @@ pub enum Frame {
         splits_done: usize,
         splits_total: usize,
         bytes: u64,
+        /// Every row between here and where the answer began was looked at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        covered_from: Option<String>,
     },
     End(End),
 }

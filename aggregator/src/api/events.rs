@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use http::HeaderMap;
 use logweir_proto::api::{ErrorCode, Order, Row};
-use logweir_proto::record::{EventId, field};
+use logweir_proto::record::EventId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -118,10 +118,7 @@ const FIELDS_SAID: usize = 40;
 /// source may be missing around one event.
 fn known_fields(id: EventId, by: &[String], segments: &[Arc<dyn Segment>]) -> Result<(), ApiError> {
     let at = TimeRange { first_ns: id.time_ns, last_ns: id.time_ns };
-    let unknown = plan::unknown_names(by, at, segments).into_iter();
-    let mut unknown =
-        unknown.filter(|warning| !warning.field.as_deref().is_some_and(|name| field::ALL.contains(&name)));
-    let Some(warning) = unknown.next() else { return Ok(()) };
+    let Some(warning) = plan::unknown_asked(by, at, segments).into_iter().next() else { return Ok(()) };
     let reached = segments.iter().filter(|segment| at.reaches(&***segment));
     let names: BTreeSet<&str> = reached.flat_map(|segment| segment.fields().keys().map(String::as_str)).collect();
     let mut error = ApiError::bad_request(format!("by: {}", warning.message));

@@ -473,7 +473,9 @@ pub fn event_frame(event: Event, query_id: &str) -> Frame {
             }
             Frame::Row { id, row }
         }
-        Event::Progress { splits_done, splits_total, bytes } => Frame::Progress { splits_done, splits_total, bytes },
+        Event::Progress { splits_done, splits_total, bytes, covered_ns } => {
+            Frame::Progress { splits_done, splits_total, bytes, covered_from: covered_ns.map(clock::rfc3339) }
+        }
     }
 }
 

@@ -84,6 +84,8 @@ pub enum Event {
         splits_done: usize,
         splits_total: usize,
         bytes: u64,
+        /// How far in time the rows that were given are all.
+        covered_ns: Option<i64>,
     },
 }
 
@@ -249,12 +251,28 @@ fn run_nested(
     }
     let mut warnings = plan::unknown_fields(query, range, segments);
     warnings.extend(plan::before_all(range, segments));
+    if let Some(fields) = request.fields.as_ref().filter(|_| query.pipes.iter().all(|pipe| keeps_fields(&pipe.kind))) {
+        warnings.extend(plan::unknown_asked(fields, range, segments));
+    }
     let filter = compile(&plan.filter, range, request, segments, depth)?;
     let mut of_step = |filter: &ast::Filter| compile(filter, range, request, segments, depth);
     let steps = Steps::compile(&plan.steps, request.now_ns, &mut of_step)?;
     let mut search =
         Search { query, request, segments, sink, filter: &filter, steps: &steps, plan: &plan, depth, warnings };
     search.run()
+}
+
+/// Whether rows behind a pipe have the fields of events and no others.
+fn keeps_fields(pipe: &PipeKind) -> bool {
+    matches!(
+        pipe,
+        PipeKind::Where(_)
+            | PipeKind::Sort(_)
+            | PipeKind::Head(_)
+            | PipeKind::Tail(_)
+            | PipeKind::Dedup { .. }
+            | PipeKind::Sample(_)
+    )
 }
 
 /// The values that the query of an `in(…)` finds over the range of a request, for who compiles without one.
@@ -331,7 +349,8 @@ impl Search<'_, '_, '_> {
             }
             if refs.is_empty() {
                 let (splits_done, splits_total) = (scan.splits_done(), scan.splits_total());
-                sink(Event::Progress { splits_done, splits_total, bytes: scan.bytes() })?;
+                let covered_ns = scan.bound_ns();
+                sink(Event::Progress { splits_done, splits_total, bytes: scan.bytes(), covered_ns })?;
             }
             ControlFlow::Continue(())
         });

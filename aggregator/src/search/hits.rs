@@ -57,8 +57,10 @@ pub fn hits(
     });
     let answer = count(query, request, bounded, bars, segments)?;
     let previous = earlier.transpose()?;
+    let mut warnings = plan::unknown_fields(query, range, segments);
+    warnings.extend(plan::unknown_asked(&[by.to_owned()], range, segments));
     Ok(HitsAnswer {
-        warnings: plan::unknown_fields(query, range, segments),
+        warnings,
         complete: answer.complete && previous.as_ref().is_none_or(|previous| previous.complete),
         previous: previous.map(Box::new),
         ..answer

@@ -15,7 +15,7 @@ use logweir_proto::query::ast::{
 use logweir_proto::record::field;
 use logweir_runtime::clock;
 
-pub use self::doubts::{unknown_fields, unknown_names};
+pub use self::doubts::{unknown_asked, unknown_fields, unknown_names};
 use super::cell::canonical;
 use super::pipes::Gather;
 use super::rows::Show;

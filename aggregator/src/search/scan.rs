@@ -3,7 +3,7 @@
 //! A block that fails costs that block: the answer names its part of time as missing. Before every block the deadline
 //! and the caller's will are asked.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use logweir_proto::api::{MissingRange, Order, Stats};
 use logweir_proto::record::field;
 
+use self::ahead::{Ahead, key};
 use self::missing::{Part, missing_ranges};
 use super::cell::EXTRA;
 use super::filter::Filter;
@@ -27,6 +28,7 @@ use super::steps::Steps;
 use crate::store::segment::{BlockStat, Projection, Segment, SegmentError};
 use crate::store::split::gate::sieve::Sieve;
 
+mod ahead;
 mod missing;
 
 /// Most parts of time that an answer names as missing; neighbours are joined until they fit.
@@ -242,40 +244,6 @@ impl<'a> Reader<'a> {
 
 fn failed(segment: &dyn Segment, error: &ArrowError) -> SegmentError {
     SegmentError { segment: segment.name().to_owned(), reason: error.to_string() }
-}
-
-/// A block that is still to come. The greatest is the next: the latest, or with rising order the earliest; of those the
-/// first of the first segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Ahead {
-    key: i64,
-    block: BlockRef,
-}
-
-impl Ahead {
-    fn rank(&self) -> (i64, Reverse<(usize, usize)>) {
-        (self.key, Reverse((self.block.segment, self.block.block)))
-    }
-}
-
-impl Ord for Ahead {
-    fn cmp(&self, other: &Ahead) -> Ordering {
-        self.rank().cmp(&other.rank())
-    }
-}
-
-impl PartialOrd for Ahead {
-    fn partial_cmp(&self, other: &Ahead) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// What times are ordered by: greater comes first.
-fn key(order: Order, min_ns: i64, max_ns: i64) -> i64 {
-    match order {
-        Order::Desc => max_ns,
-        Order::Asc => !min_ns,
-    }
 }
 
 /// Walks the candidate blocks. A segment is opened when the walk comes to its time, so that a search which soon has

@@ -163,18 +163,18 @@ fn a_level_that_no_event_has_is_a_warning_and_not_a_silent_zero() {
         warnings.iter().map(shown).collect::<Vec<_>>().join("\n")
     };
     for (text, want) in [
-        ("level:5", "7: no event has the level '5'; syslog's 5 is level info here"),
-        ("a level<=3", "10: no event has the level '3'; syslog's 3 is level error here"),
-        ("level:\"warning\"", "7: no event has the level 'warning'; warning is level warn here"),
+        ("level:5", "7: no event has the level '5'; did you mean info, as syslog's 5?"),
+        ("a level<=3", "10: no event has the level '3'; did you mean error, as syslog's 3?"),
+        ("level:\"warning\"", "7: no event has the level 'warning'; did you mean warn?"),
         (
             "level:(0, 7)",
-            "8: no event has the level '0'; syslog's 0 is level fatal here\n11: no event has the level '7'; syslog's 7 is level debug here",
+            "8: no event has the level '0'; did you mean fatal, as syslog's 0?\n11: no event has the level '7'; did you mean debug, as syslog's 7?",
         ),
         (
             "* | stats count(level:99)",
             "23: no event has the level '99': levels are trace, debug, info, warn, error, fatal",
         ),
-        ("* | where level=1", "17: no event has the level '1'; syslog's 1 is level fatal here"),
+        ("* | where level=1", "17: no event has the level '1'; did you mean fatal, as syslog's 1?"),
         ("level>=50 level:\"error\" -level:WARNING level:(10, e)", ""),
         ("* | eval level = n | where level>5", ""),
         ("* | stats max(n) as level by service | where level>5", ""),
@@ -349,4 +349,48 @@ fn a_deadline_that_has_passed_answers_at_once() {
     assert_eq!(answer.rows.len(), 0);
     assert_eq!(answer.outcome.reason, Some(Reason::Timeout));
     assert_eq!(answer.outcome.missing.len(), 1);
+}
+
+#[test]
+fn fields_to_show_and_to_count_by_that_nobody_has_are_warnings() {
+    let segment: Vec<Arc<dyn Segment>> = vec![Arc::new(MemorySegment::new(
+        "a",
+        vec![TestRow::new(5, 1, json!({"level": "info", "message": "x", "user": "ann"}))],
+        2,
+        &["user"],
+    ))];
+    let warned = |text: &str, fields: &[&str]| {
+        let fields = Some(fields.iter().map(|name| (*name).to_owned()).collect());
+        let answer = ask(&parse(text).expect("a query"), &Request { fields, ..request(10) }, &segment);
+        answer.outcome.warnings.into_iter().filter_map(|warning| warning.field).collect::<Vec<_>>()
+    };
+    assert_eq!(warned("*", &["time", "usr", "id", "raw", "client_ip"]), ["usr"]);
+    assert_eq!(warned("* | sort user | head 1", &["usr"]), ["usr"]);
+    assert!(warned("* | eval usr = 1", &["usr"]).is_empty());
+    assert!(warned("* | stats count as usr", &["usr"]).is_empty());
+    let query = parse("*").expect("a query");
+    let by = |name: &str| {
+        let answer = super::hits::hits(&query, &request(1), 4, name, None, &segment).expect("bars");
+        answer.warnings.into_iter().filter_map(|warning| warning.did_you_mean).collect::<Vec<_>>()
+    };
+    assert_eq!((by("usr"), by("level"), by("service")), (vec!["user".to_owned()], vec![], vec![]));
+}
+
+#[test]
+fn a_search_that_finds_nothing_for_long_tells_how_far_it_came() {
+    let rows: Vec<TestRow> =
+        (0..200).map(|i| TestRow::new(10 + i, i as u64, json!({"level": "info", "message": "x"}))).collect();
+    let segment: Vec<Arc<dyn Segment>> = vec![Arc::new(MemorySegment::new("a", rows, 1, &[]))];
+    let query = parse("message=~\"y$\"").expect("a query");
+    let mut covered = Vec::new();
+    let outcome =
+        super::execute::run(&query, &Request { from_ns: Some(i64::MIN), ..request(10) }, &segment, &mut |event| {
+            if let super::execute::Event::Progress { covered_ns, .. } = event {
+                covered.push(covered_ns.map(|ns| (NOW_NS - ns) / 1_000_000_000));
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+    assert!(outcome.expect("an answer").is_complete());
+    // The newest is 10 seconds old; each block is a row, a second older.
+    assert_eq!(covered, [Some(74), Some(138), Some(202)]);
 }

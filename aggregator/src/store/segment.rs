@@ -146,6 +146,11 @@ pub trait Segment: Send + Sync {
     /// The fields by name.
     fn fields(&self) -> &BTreeMap<String, FieldStat>;
 
+    /// Looks at the same without opening it, if that can be; in how many rows each is may not be told then.
+    fn look_at_fields(&self, look: &mut dyn FnMut(&BTreeMap<String, FieldStat>)) {
+        look(self.fields());
+    }
+
     /// Whether nothing has to be read to ask it for candidates.
     fn is_open(&self) -> bool {
         true

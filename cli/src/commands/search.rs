@@ -172,7 +172,7 @@ impl<'a> Session<'a> {
                 }
                 self.rows += 1;
             }
-            Frame::Progress { splits_done, splits_total, bytes } => {
+            Frame::Progress { splits_done, splits_total, bytes, .. } => {
                 console.flush()?;
                 if console.talkative {
                     let megabytes = bytes / 1_000_000;

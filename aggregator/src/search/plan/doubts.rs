@@ -15,7 +15,7 @@ use super::{filter_fields, pipe_fields};
 use crate::search::cell::canonical;
 use crate::search::facets::FACET_COLUMNS;
 use crate::search::patterns::PATTERN_COLUMNS;
-use crate::search::rows::RAW;
+use crate::search::rows::{RAW, RAW_BASE64};
 use crate::search::scan::TimeRange;
 use crate::search::steps;
 use crate::store::column::EXTRA_NAMES_MAX;
@@ -29,7 +29,7 @@ pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segme
     let mut reached: Vec<&Arc<dyn Segment>> = segments.iter().filter(|segment| range.reaches(&***segment)).collect();
     let age = |segment: &Arc<dyn Segment>| std::cmp::Reverse(segment.time_range().map(|(_, max_ns)| max_ns));
     let mut warnings: BTreeMap<String, Warning> = BTreeMap::new();
-    // Segments are opened only until every name has been met.
+    // Segments are asked only until every name has been met.
     let mut wanted: BTreeSet<String> = BTreeSet::new();
     each_unmade(query, &mut |field, columns| match columns {
         Columns::Events { .. } => {
@@ -45,29 +45,25 @@ pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segme
         }
     });
     wanted.retain(|name| !ALWAYS.contains(&name.as_str()));
-    let wants_none = wanted.is_empty();
-    let mut meets_all = |segment: &Arc<dyn Segment>| {
-        wanted.retain(|name| !segment.fields().contains_key(name));
-        wanted.is_empty()
-    };
     // The newest first: it is open already, or will be. Mostly it has them all, and the others need no order.
-    let newest = || reached.iter().min_by_key(|segment| age(segment));
-    let met_all = wants_none || newest().is_none_or(|newest| meets_all(newest)) || {
+    let newest = reached.iter().min_by_key(|segment| age(segment)).filter(|_| !wanted.is_empty());
+    newest.into_iter().for_each(|segment| wanted.retain(|name| !segment.fields().contains_key(name)));
+    let met_all = wanted.is_empty() || {
         reached.sort_by_key(|segment| age(segment));
-        reached.iter().any(|segment| meets_all(segment))
+        reached.iter().any(|segment| {
+            segment.look_at_fields(&mut |fields| wanted.retain(|name| !fields.contains_key(name)));
+            wanted.is_empty()
+        })
     };
-    // A list that is full may leave out what is there.
-    let all_listed = || reached.iter().all(|segment| segment.fields().len() < EXTRA_NAMES_MAX);
-    if !met_all && !reached.is_empty() && all_listed() {
-        let mut known: BTreeSet<&str> = ALWAYS.into();
-        for segment in &reached {
-            known.extend(segment.fields().keys().map(String::as_str));
-        }
+    if !met_all
+        && !reached.is_empty()
+        && let Some(known) = all_names(&reached)
+    {
         each_unmade(query, &mut |field, columns| {
             let Columns::Events { made } = columns else { return };
             let name = canonical(&field.name);
             if !known.contains(name) && !warnings.contains_key(name) {
-                let known = known.iter().copied().chain(made.iter().map(String::as_str)).collect();
+                let known = known.iter().chain(made).map(String::as_str).collect();
                 warnings.insert(name.to_owned(), unknown_field(field, &known));
             }
         });
@@ -76,6 +72,23 @@ pub fn unknown_fields(query: &Query, range: TimeRange, segments: &[Arc<dyn Segme
     slashes(&query.filter, &mut warnings);
     levels::doubtful(query, &mut warnings);
     warnings
+}
+
+/// The names that events have. `None` where a list is full: it may leave out what is there.
+fn all_names(segments: &[&Arc<dyn Segment>]) -> Option<BTreeSet<String>> {
+    let mut names: BTreeSet<String> = ALWAYS.map(str::to_owned).into();
+    let mut full = false;
+    for segment in segments {
+        segment.look_at_fields(&mut |fields| {
+            full |= fields.len() >= EXTRA_NAMES_MAX;
+            let new: Vec<&String> = fields.keys().filter(|name| !names.contains(*name)).collect();
+            names.extend(new.into_iter().cloned());
+        });
+        if full {
+            return None;
+        }
+    }
+    Some(names)
 }
 
 /// `/time.*out/` is a path here, and a regular expression to those who come from Lucene.
@@ -112,6 +125,17 @@ pub fn unknown_names(names: &[String], range: TimeRange, segments: &[Arc<dyn Seg
     warnings.iter_mut().for_each(|warning| warning.pos = None);
     warnings
 }
+
+/// The same for names of which some stand there by themselves: a field of every kind of source may be missing.
+pub fn unknown_asked(names: &[String], range: TimeRange, segments: &[Arc<dyn Segment>]) -> Vec<Warning> {
+    let mut warnings = unknown_names(names, range, segments);
+    let is_usual = |name: &str| field::ALL.contains(&canonical(name)) || [ID, RAW_BASE64].contains(&name);
+    warnings.retain(|warning| !warning.field.as_deref().is_some_and(is_usual));
+    warnings
+}
+
+/// The id of an event, which is no field of it.
+const ID: &str = "id";
 
 /// What the rows have that a pipe reads.
 enum Columns {

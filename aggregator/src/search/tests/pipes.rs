@@ -341,14 +341,15 @@ fn queries_that_cannot_run_say_why() {
 
 #[test]
 fn an_aggregation_ends_at_its_memory() {
-    for text in ["* | stats count by path", "* | head 5 | top 3 path"] {
+    let rows = "the memory of a query in bytes";
+    let groups = "the memory of an aggregation in bytes";
+    for (text, what) in [("* | stats count by path", groups), ("* | head 5 | top 3 path", rows)] {
         let query = parse(text).expect("a query");
         let run = |memory_bytes| {
             let request = Request { memory_bytes, ..request(100) };
             execute::run(&query, &request, &segments(), &mut |_| std::ops::ControlFlow::Continue(()))
         };
         assert!(run(1 << 20).is_ok(), "{text}");
-        let what = "the memory of an aggregation in bytes";
         assert!(matches!(run(16), Err(Error::Limit { what: found, limit: 16 }) if found == what), "{text}");
     }
 }

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::store::Place;
+use crate::search::plan::unknown_fields;
+use crate::search::scan::TimeRange;
 use crate::search::testing::{ask, request};
 use crate::store::block::{Block, BlockBuilder};
 use crate::store::fixture::{Row, blocks, received_ns, row};
@@ -93,6 +95,21 @@ fn splits_and_blocks_of_another_time_of_receipt_are_not_read() {
     assert_eq!(read(&format!("{either} | stats count by service")).0, 4);
     assert_eq!(read("_ingested>2000-01-01T00:00:00Z | stats count by service"), (0, 0));
     assert_eq!(read("-_ingested>2000-01-01T00:00:00Z n:7 | stats count by service").0, 4);
+}
+
+#[test]
+fn a_name_that_no_line_has_is_doubted_without_opening_more_than_one_split() {
+    let place = Place::new();
+    let splits: Vec<Arc<dyn Segment>> =
+        (0..4u64).map(|i| place.split(&i.to_string(), blocks(&rows(i * 5..i * 5 + 5), 4096))).collect();
+    let doubt = |text: &str| {
+        let warnings = unknown_fields(&parse(text).expect("a query"), TimeRange::ALL, &splits);
+        warnings.into_iter().next().map(|warning| warning.message).unwrap_or_default()
+    };
+    assert_eq!(doubt("servce:web"), "no event of that time has a field servce; did you mean service?");
+    assert_eq!(doubt("nosuch:1 _ingested>=1970-01-01T00:00:00Z"), "no event of that time has a field nosuch");
+    assert_eq!(doubt("service:web n:1"), "");
+    assert_eq!(splits.iter().filter(|split| split.is_open()).count(), 1);
 }
 
 #[test]

@@ -225,6 +225,14 @@ impl Segment for SplitSegment {
         self.open().map_or(&self.no_fields, |open| &open.known().footer.fields)
     }
 
+    fn look_at_fields(&self, look: &mut dyn FnMut(&BTreeMap<String, FieldStat>)) {
+        // What is opened is held until the search is done, however many splits it asks.
+        match self.listed.gate() {
+            Ok(gate) if !self.is_open() => look(gate.fields()),
+            _ => look(self.fields()),
+        }
+    }
+
     fn is_open(&self) -> bool {
         self.open.get().is_some() || self.listed.cache.is_open(&self.meta().path)
     }

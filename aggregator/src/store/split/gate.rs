@@ -4,7 +4,7 @@
 //! some ten. It answers as if all rows of the split were one block: a Bloom filter has the terms of the lexicon, the
 //! table of the hash list is here, and of the list itself one page is read. [`sieve`] asks many gates in turn.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -123,6 +123,11 @@ impl Gate {
             object,
             absent: Absent::default(),
         }
+    }
+
+    /// The fields by name; in how many rows each is it does not know.
+    pub fn fields(&self) -> &BTreeMap<String, FieldStat> {
+        &self.schema.footer.fields
     }
 
     #[cfg(test)]

@@ -70,12 +70,12 @@ fn warning(field: &Field, literal: &Literal) -> Warning {
         // As the parsers read them.
         Ok(number @ 0..=7) => {
             let level = [Level::Fatal, Level::Fatal, Level::Fatal, Level::Error, Level::Warn, Level::Info, Level::Info];
-            (Some(level.get(usize::from(number)).copied().unwrap_or(Level::Debug)), "syslog's ")
+            (Some(level.get(usize::from(number)).copied().unwrap_or(Level::Debug)), format!(", as syslog's {number}"))
         }
-        _ => (Level::parse(text.as_bytes()), ""),
+        _ => (Level::parse(text.as_bytes()), String::new()),
     };
     let hint = match meant {
-        Some(level) => format!("; {of}{text} is level {level} here"),
+        Some(level) => format!("; did you mean {level}{of}?"),
         None => format!(": levels are {}", Level::ALL.map(Level::as_str).join(", ")),
     };
     Warning {
