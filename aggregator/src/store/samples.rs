@@ -110,7 +110,7 @@ fn every_recorded_line_comes_back_byte_for_byte() {
     }
     expect![[r#"
         nginx as NginxAccess: 343 lines, 37 kept raw, 36 skeletons
-        nginx as NginxError: 343 lines, 37 kept raw, 36 skeletons
+        nginx as NginxError: 343 lines, 37 kept raw, 38 skeletons
         pm2 as Pm2: 7203 lines, 188 kept raw, 66 skeletons
         docker as Docker: 3318 lines, 44 kept raw, 41 skeletons
         cri as File: 177 lines, 1 kept raw, 4 skeletons
