@@ -158,6 +158,6 @@ const LEVELED: &[&str] = &[
     "{time} {level:upper_level} {logger:dotted}: {message}{? {fields:pairs}?}",
     "{time} [{level}] {message}",
     "[{time}] [{level}] {message}",
-    "[{time}] {logger:class}.{level:upper_level}: {message}",
+    "[{time}] {logger:word}.{level:upper_level}: {message}",
     "{time} {level:upper_level} {message} {fields:pairs}",
 ];

@@ -722,9 +722,11 @@ fn loggers_of_programs() {
         message "slow" |
         duration_ms 12.0 |
 
-        text: [2026-11-20T09:10:02.123456+01:00] production.ERROR: no such order {\"order\":7} []
+        leveled: [2026-11-20T09:10:02.123456+01:00] production.ERROR: no such order {\"order\":7} []
         time 2026-11-20T08:10:02.123Z |
-        message "production.ERROR: no such order {\"order\":7} []" |
+        level error
+        logger "production" |
+        message "no such order {\"order\":7} []" |
 
         syslog_file: Nov  6 09:10:02 web1 kernel: [12.3] eth0 up
         time 2026-11-06T09:10:02.000Z |

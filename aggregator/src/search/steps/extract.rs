@@ -123,7 +123,7 @@ struct Found {
 
 impl Found {
     fn put(&mut self, row: usize, name: &str, value: Value) {
-        if [field::TIME, field::SEQ].contains(&name) {
+        if [field::TIME, field::SEQ, field::INGESTED].contains(&name) {
             return;
         }
         if let Some(values) = self.fields.get_mut(name) {

@@ -12,7 +12,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::hashes;
 use super::indexer::WORD_FIELDS;
-use super::rows::compressor::Compressor;
+use super::rows::compressor::{Compressor, Habit};
 use super::rows::{Plain, Plan, encode};
 use crate::store::column::{FIELD_COLUMNS_AT, Kind, Layout};
 use crate::store::segment::BLOCK_ROWS_MAX;
@@ -202,10 +202,9 @@ impl Trial {
     /// The same texts as the last ones of [`Trial::apart`], compared with one another.
     fn alike(&mut self) -> f64 {
         let lengths = self.words.iter().map(|length| *length as usize);
-        let packed = self
-            .compressor
-            .as_mut()
-            .and_then(|compressor| compressor.compress_texts(&self.body, self.texts_at, lengths).ok());
+        let packed = self.compressor.as_mut().and_then(|compressor| {
+            compressor.compress_texts(&self.body, self.texts_at, lengths, &mut Habit::here()).ok()
+        });
         packed.map_or(self.body.len(), <[u8]>::len) as f64
     }
 }

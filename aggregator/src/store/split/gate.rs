@@ -270,10 +270,13 @@ impl Gates {
     }
 
     /// Keeps a gate, instead of any others where there is no room. A search for what is rare asks all gates in turn: with
-    /// the oldest one going first each would be gone just before it is asked again.
+    /// the oldest one going first each would be gone just before it is asked again. One that has no room alone is not kept.
     pub fn insert(&self, path: &str, gate: &Arc<Gate>) {
         let mut held = self.held();
         held.remove(path);
+        if gate.bytes() > self.bytes_max {
+            return;
+        }
         while held.bytes + gate.bytes() > self.bytes_max || held.names.len() >= self.count_max {
             let Some(any) = held.any() else { break };
             held.remove(&any);

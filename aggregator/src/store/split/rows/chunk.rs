@@ -57,13 +57,13 @@ impl Scratch {
     }
 
     /// The body as it is stored.
-    fn stored(&mut self, compressed: bool) -> Result<&[u8], ParquetError> {
+    fn stored(&mut self, compressed: bool, habit: &mut Habit) -> Result<&[u8], ParquetError> {
         if !compressed {
             return Ok(&self.body);
         }
         if let Some(texts_at) = self.texts_at {
             let lengths = self.words.iter().map(|length| *length as usize);
-            return Ok(self.compressor.compress_texts(&self.body, texts_at, lengths)?);
+            return Ok(self.compressor.compress_texts(&self.body, texts_at, lengths, habit)?);
         }
         Ok(self.compressor.compress(&self.body, &self.cuts)?)
     }
@@ -184,7 +184,8 @@ pub(super) struct Chunk {
     /// Whether values are still numbered, and whether any page has numbers.
     numbering: bool,
     has_numbers: bool,
-    habit: Habit,
+    numbers_habit: Habit,
+    texts_habit: Habit,
     /// Of the last block, for the rows that have a value.
     pub(super) numbers: Vec<u32>,
     /// Each of these once and in how many rows it stands, if that was counted.
@@ -216,7 +217,8 @@ impl Chunk {
             table: Table::default(),
             numbering: false,
             has_numbers: false,
-            habit: Habit::default(),
+            numbers_habit: Habit::default(),
+            texts_habit: Habit::default(),
             numbers: Vec::new(),
             occurring: Vec::new(),
             held: Vec::new(),
@@ -399,8 +401,8 @@ impl Chunk {
         }
         let uncompressed = scratch.body.len();
         let stored = match encoding {
-            Encoding::RLE_DICTIONARY => scratch.stored_numbers(self.plan.compressed, &mut self.habit)?,
-            _ => scratch.stored(self.plan.compressed)?,
+            Encoding::RLE_DICTIONARY => scratch.stored_numbers(self.plan.compressed, &mut self.numbers_habit)?,
+            _ => scratch.stored(self.plan.compressed, &mut self.texts_habit)?,
         };
         let at = self.pages.len();
         let pages = self.pages.room(PAGE_HEADER_BYTES_MAX + stored.len());
@@ -528,7 +530,7 @@ impl Chunk {
             let uncompressed = scratch.body.len();
             let stored = match &self.order {
                 Some(order) => scratch.stored_dictionary(self.plan.compressed, self.dictionary.lengths(order))?,
-                None => scratch.stored(self.plan.compressed)?,
+                None => scratch.stored(self.plan.compressed, &mut self.texts_habit)?,
             };
             let sizes = PageSizes { uncompressed, stored: stored.len(), values: self.dictionary.len() };
             let page = bytes.room(PAGE_HEADER_BYTES_MAX + stored.len());

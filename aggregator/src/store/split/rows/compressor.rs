@@ -5,6 +5,7 @@
 //! each has a code of its own: rare bytes in between cost every hexadecimal digit a sixteenth of a bit.
 
 use std::io;
+use std::sync::Once;
 
 use zstd::zstd_safe::{CParameter, InBuffer, OutBuffer, compress_bound, get_error_name, zstd_sys::ZSTD_EndDirective};
 
@@ -30,12 +31,25 @@ const TRIED_ONE_IN: u32 = 16;
 /// Texts in order that become one in so many bytes are alike: the library is not tried.
 const ALIKE_ONE_IN: usize = 3;
 
-/// How the numbers of a column are compressed.
+/// Who compresses the pages of a column: what is made here, or the library.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Habit {
+pub(in crate::store::split) struct Habit {
     pages: u32,
-    /// As literals alone.
-    literals: bool,
+    here: bool,
+}
+
+impl Habit {
+    /// What is made here, as far as that can be: for who compares the two.
+    pub(in crate::store::split) fn here() -> Habit {
+        Habit { pages: 1, here: true }
+    }
+
+    /// Whether both are tried with the next page.
+    fn tries(&mut self) -> bool {
+        let tried = self.pages.is_multiple_of(TRIED_ONE_IN);
+        self.pages = self.pages.wrapping_add(1);
+        tried
+    }
 }
 
 /// A compressor and its buffers.
@@ -91,9 +105,6 @@ impl Compressor {
         lengths: impl Iterator<Item = usize>,
     ) -> io::Result<Option<()>> {
         self.made.clear();
-        if bytes.len() < PARTED_BYTES_MIN {
-            return Ok(None);
-        }
         let mut before = None;
         if texts_at > 0 {
             self.compress(&bytes[..texts_at], &[])?;
@@ -109,21 +120,30 @@ impl Compressor {
         self.back.clear();
         self.back.reserve(bytes.len());
         let read = self.unzstd.decompress_to_buffer(&self.made, &mut self.back).is_ok_and(|_| self.back == bytes);
-        debug_assert!(read, "a frame that was made here is not what it should be");
+        if !read {
+            debug_assert!(false, "a frame that was made here is not what it should be");
+            static TOLD: Once = Once::new();
+            let bytes = bytes.len();
+            TOLD.call_once(|| tracing::error!(bytes, "a zstd frame of our own could not be read back: a mistake of ours, please report it; zstd's library makes such frames instead"));
+        }
         read
     }
 
-    /// One frame of bytes that end with texts of these lengths.
+    /// One frame of bytes that end with texts of these lengths: as the library makes it, or with the texts compared with one
+    /// another.
     pub(in crate::store::split) fn compress_texts(
         &mut self,
         bytes: &[u8],
         texts_at: usize,
         lengths: impl Iterator<Item = usize>,
+        habit: &mut Habit,
     ) -> io::Result<&[u8]> {
-        match self.compress_alike(bytes, texts_at, lengths)? {
-            Some(()) => Ok(&self.made),
-            None => self.compress(bytes, &[texts_at]),
+        if bytes.len() < PARTED_BYTES_MIN {
+            return self.compress(bytes, &[texts_at]);
         }
+        let tried = habit.tries();
+        let made = (tried || habit.here) && self.compress_alike(bytes, texts_at, lengths)?.is_some();
+        self.made_or_packed(bytes, &[texts_at], (tried, made), habit)
     }
 
     /// One frame of a page of numbers: as the library makes it, or without a look for what comes again.
@@ -131,19 +151,28 @@ impl Compressor {
         if bytes.len() < LITERALS_BYTES_MIN {
             return self.compress(bytes, &[]);
         }
-        let tried = habit.pages.is_multiple_of(TRIED_ONE_IN);
-        habit.pages = habit.pages.wrapping_add(1);
+        let tried = habit.tries();
         self.made.clear();
-        let made = (tried || habit.literals)
-            && frame::put_literals(bytes, &mut self.made).is_some()
-            && self.is_read_back(bytes);
+        let made =
+            (tried || habit.here) && frame::put_literals(bytes, &mut self.made).is_some() && self.is_read_back(bytes);
+        self.made_or_packed(bytes, &[], (tried, made), habit)
+    }
+
+    /// What was made here, or what the library makes where that is shorter as far as it was tried.
+    fn made_or_packed(
+        &mut self,
+        bytes: &[u8],
+        cuts: &[usize],
+        (tried, made): (bool, bool),
+        habit: &mut Habit,
+    ) -> io::Result<&[u8]> {
         if tried || !made {
-            self.compress(bytes, &[])?;
+            self.compress(bytes, cuts)?;
         }
         if tried {
-            habit.literals = made && self.made.len() < self.packed.len();
+            habit.here = made && self.made.len() < self.packed.len();
         }
-        Ok(if made && habit.literals { &self.made } else { &self.packed })
+        Ok(if made && habit.here { &self.made } else { &self.packed })
     }
 
     /// One frame of the texts of a dictionary, each behind its length.
@@ -152,7 +181,7 @@ impl Compressor {
         bytes: &[u8],
         lengths: impl Iterator<Item = usize>,
     ) -> io::Result<&[u8]> {
-        let made = self.compress_alike(bytes, 0, lengths)?.is_some();
+        let made = bytes.len() >= PARTED_BYTES_MIN && self.compress_alike(bytes, 0, lengths)?.is_some();
         if made && self.made.len() * ALIKE_ONE_IN <= bytes.len() {
             return Ok(&self.made);
         }
@@ -166,6 +195,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// A sample may say that texts are alike one behind the other, and later pages have long ones in any order.
+    #[test]
+    fn pages_of_which_the_library_makes_less_are_left_to_it() {
+        let long = |seed: u64| {
+            let word = |i: u64| format!("{:x} ", (seed * 40 + i).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20);
+            (0..40).map(word).collect::<String>()
+        };
+        let texts: Vec<String> = (0..400u64).map(|i| long(i.wrapping_mul(i) / 7 % 23)).collect();
+        let bytes = texts.concat().into_bytes();
+        let mut compressor = Compressor::new().unwrap();
+        let lengths = || texts.iter().map(String::len);
+        let here = compressor.compress_texts(&bytes, 0, lengths(), &mut Habit::here()).unwrap().len();
+        let library = compressor.compress(&bytes, &[0]).unwrap().len();
+        assert!(library * 2 < here, "{library} of {here}");
+        let mut habit = Habit::default();
+        for _ in 0..3 {
+            assert_eq!(compressor.compress_texts(&bytes, 0, lengths(), &mut habit).unwrap().len(), library);
+        }
+    }
 
     proptest! {
         #[test]

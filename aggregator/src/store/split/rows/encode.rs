@@ -43,8 +43,13 @@ pub(super) fn bits(bits: &BooleanBuffer, out: &mut Vec<u8>) {
 
 /// Numbers of `width` bits, in runs of one number and runs of packed ones.
 pub(super) fn hybrid(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
+    if width == 0 {
+        // Packed in no bytes they would end with the page, where a reader may ask for another byte before it multiplies.
+        varint::put(out, (numbers.len() as u64) << 1);
+        return;
+    }
     let (mut packed_from, mut at) = (0, 0);
-    let run_min = RUN_MIN.max(RUN_BITS_MIN / width.max(1) as usize);
+    let run_min = RUN_MIN.max(RUN_BITS_MIN / width as usize);
     while let Some(within) = run_within(&numbers[at..]) {
         let within = at + within;
         let number = numbers[within];
