@@ -19,6 +19,7 @@ use super::fields::{list, place};
 use super::mask::Mask;
 use super::plan::{self, Plan};
 use super::scan::Scan;
+use super::steps::Steps;
 use super::table::{Table, TableRow};
 use crate::store::segment::Segment;
 
@@ -76,7 +77,7 @@ pub struct Facets {
     pub warnings: Vec<Warning>,
 }
 
-/// The most frequent values of fields over a sample of a query; without `fields`, of all that are likely to have few.
+/// The most frequent values of fields over a sample of a query, whose pipes count as far as for [`super::hits`]; without `fields`, of all that are likely to have few.
 pub fn facets(
     query: &Query,
     request: &Request<'_>,
@@ -98,7 +99,10 @@ pub fn facets(
     };
     let columns: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let mut counters: Vec<Counter> = names.iter().map(|name| Counter::new(name)).collect();
-    let mut scan = Scan::new(segments, &filter, range, Order::Desc, request.patience());
+    let steps = Steps::compile(plan.making(), request.now_ns, &mut |filter| {
+        execute::compile(filter, range, request, segments, 0)
+    })?;
+    let mut scan = Scan::new(segments, &filter, range, Order::Desc, request.patience()).with_steps(&steps);
     let mut rows = 0;
     let mut sampled = false;
     while let Some(block) = scan.next_block() {
@@ -115,7 +119,8 @@ pub fn facets(
     let complete = coverage.reason.is_none() && !sampled;
     let facets = counters.into_iter().map(|counter| counter.finish(shown)).filter(|facet| facet.rows > 0);
     let mut warnings = plan::unknown_fields(query, range, segments);
-    warnings.extend(plan::unknown_names(fields.unwrap_or_default(), range, segments));
+    let asked: Vec<String> = fields.unwrap_or_default().iter().filter(|name| !plan.makes(name)).cloned().collect();
+    warnings.extend(plan::unknown_names(&asked, range, segments));
     Ok(Facets { facets: facets.collect(), rows, complete, missing: coverage.missing, warnings })
 }
 

@@ -17,6 +17,7 @@ use super::counted::counted;
 use super::execute::{self, Request};
 use super::plan::{self, Plan};
 use super::scan::{Scan, TimeRange};
+use super::steps::Steps;
 use crate::store::segment::Segment;
 
 /// Buckets when the request does not say.
@@ -31,8 +32,8 @@ pub const SERIES_MAX: usize = 20;
 /// Most values of the field that are counted apart.
 const VALUES_MAX: usize = 1000;
 
-/// Counts the events of a query over time. Pipes behind the filter are left out: the histogram is of events. With
-/// `compare_ns` there is a second histogram with the same bars, that much earlier.
+/// Counts the events of a query over time. Pipes that look at one row by itself count as well; what stands behind them is left
+/// out: the histogram is of events. With `compare_ns` there is a second histogram with the same bars, that much earlier.
 pub fn hits(
     query: &Query,
     request: &Request<'_>,
@@ -58,7 +59,9 @@ pub fn hits(
     let answer = count(query, request, bounded, bars, segments)?;
     let previous = earlier.transpose()?;
     let mut warnings = plan::unknown_fields(query, range, segments);
-    warnings.extend(plan::unknown_asked(&[by.to_owned()], range, segments));
+    if !Plan::new(query, range, Order::Desc).makes(by) {
+        warnings.extend(plan::unknown_asked(&[by.to_owned()], range, segments));
+    }
     Ok(HitsAnswer {
         warnings,
         complete: answer.complete && previous.as_ref().is_none_or(|previous| previous.complete),
@@ -76,12 +79,17 @@ fn count(
 ) -> Result<HitsAnswer, Error> {
     let plan = Plan::new(query, range, Order::Desc);
     let filter = execute::compile(&plan.filter, range, request, segments, 0)?;
-    let mut scan = Scan::new(segments, &filter, range, Order::Desc, request.patience());
+    let steps = Steps::compile(plan.making(), request.now_ns, &mut |filter| {
+        execute::compile(filter, range, request, segments, 0)
+    })?;
+    let mut scan = Scan::new(segments, &filter, range, Order::Desc, request.patience()).with_steps(&steps);
     let by = bars.by.clone();
     let by = BTreeSet::from([by.as_str()]);
     let columns = by.iter().copied().chain([field::TIME]).collect();
     while let Some(block) = scan.next_block() {
-        match counted(scan.reader().segment(&block), &block, range, &filter, &by, Some(bars.width_ns)) {
+        let segment = scan.reader().segment(&block);
+        let known = steps.is_empty().then(|| counted(segment, &block, range, &filter, &by, Some(bars.width_ns)));
+        match known.flatten() {
             Some(counted) => bars.add(&counted.batch, &counted.mask.rows().collect::<Vec<_>>(), &counted.weights),
             None => {
                 if let Some((batch, mask)) = scan.select(&block, &columns) {

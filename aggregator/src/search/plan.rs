@@ -174,6 +174,16 @@ impl Plan {
         self.steps.push(pipe.clone());
     }
 
+    /// The steps that make columns or choose rows, without those that choose columns: for who shows something else than rows.
+    pub fn making(&self) -> impl Iterator<Item = &PipeKind> {
+        self.steps.iter().filter(|pipe| !matches!(pipe, PipeKind::Fields { .. }))
+    }
+
+    /// Whether a step makes a column of this name.
+    pub fn makes(&self, name: &str) -> bool {
+        self.steps.iter().any(|pipe| steps::made(pipe).iter().any(|made| made == name))
+    }
+
     /// Fields of events that rows are chosen, sorted and counted by, beside those of the filter.
     pub fn read_fields(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();

@@ -52,6 +52,25 @@ fn hits_are_the_same_whether_blocks_are_read_or_counted() {
     assert_eq!(all.total, 300);
 }
 
+/// A histogram or a list of values that counts other rows than are shown below it would lie.
+#[test]
+fn pipes_of_one_row_count_for_hits_and_facets() {
+    let segments = segments();
+    let query =
+        parse("* | fields level, message | eval long=len(message) | where long>0 | where level>=warn | stats count")
+            .expect("a query");
+    let answer = hits(&query, &last_minute(), 6, "level", None, &segments).expect("an answer");
+    let levels: Vec<&str> = answer.series.keys().map(String::as_str).collect();
+    assert_eq!((answer.total, levels), (3, vec!["error", "fatal", "warn"]));
+    let by_made = hits(&query, &last_minute(), 6, "long", None, &segments).expect("an answer");
+    assert_eq!((by_made.total, by_made.warnings), (3, Vec::new()));
+    let shown = Shown { limit: 10, prefix: "" };
+    let fields = ["level".to_owned(), "long".to_owned()];
+    let answer = facets(&query, &last_minute(), Some(&fields), shown, &segments).expect("an answer");
+    let counts: Vec<(&str, u64)> = answer.facets.iter().map(|facet| (facet.field.as_str(), facet.rows)).collect();
+    assert_eq!((answer.rows, counts, answer.warnings), (3, vec![("level", 3), ("long", 3)], Vec::new()));
+}
+
 #[test]
 fn an_explanation_says_what_would_be_read() {
     let query = parse("reset status>=500 | stats count by path | sort -count").expect("a query");
