@@ -177,7 +177,7 @@ export async function more() {
 
 async function loadHits(abort) {
   const { query, from, to } = view.value;
-  const body = { query: filterPart(query), from, buckets: BUCKETS, by: 'level' };
+  const body = { query, from, buckets: BUCKETS, by: 'level' };
   if (to) body.to = to;
   try {
     const answer = await postJson('/api/v1/hits', body, abort);
