@@ -254,12 +254,22 @@ fn run_nested(
     if let Some(fields) = request.fields.as_ref().filter(|_| query.pipes.iter().all(|pipe| keeps_fields(&pipe.kind))) {
         warnings.extend(plan::unknown_asked(fields, range, segments));
     }
-    let filter = compile(&plan.filter, range, request, segments, depth)?;
-    let mut of_step = |filter: &ast::Filter| compile(filter, range, request, segments, depth);
-    let steps = Steps::compile(&plan.steps, request.now_ns, &mut of_step)?;
+    let (filter, steps) = compile_rows(&plan, &plan.steps, request, segments, depth)?;
     let mut search =
         Search { query, request, segments, sink, filter: &filter, steps: &steps, plan: &plan, depth, warnings };
     search.run()
+}
+
+/// The filter of a plan and steps of it: what says which rows there are, and what they have.
+pub(super) fn compile_rows<'p>(
+    plan: &'p Plan,
+    steps: impl IntoIterator<Item = &'p PipeKind>,
+    request: &Request<'_>,
+    segments: &[Arc<dyn Segment>],
+    depth: u32,
+) -> Result<(Filter, Steps), Error> {
+    let mut compiled = |filter: &ast::Filter| compile(filter, plan.range, request, segments, depth);
+    Ok((compiled(&plan.filter)?, Steps::compile(steps, request.now_ns, &mut compiled)?))
 }
 
 /// Whether rows behind a pipe have the fields of events and no others.

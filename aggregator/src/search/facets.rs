@@ -19,7 +19,6 @@ use super::fields::{list, place};
 use super::mask::Mask;
 use super::plan::{self, Plan};
 use super::scan::Scan;
-use super::steps::Steps;
 use super::table::{Table, TableRow};
 use crate::store::segment::Segment;
 
@@ -77,7 +76,8 @@ pub struct Facets {
     pub warnings: Vec<Warning>,
 }
 
-/// The most frequent values of fields over a sample of a query, whose pipes count as far as for [`super::hits`]; without `fields`, of all that are likely to have few.
+/// The most frequent values of fields over a sample of a query, whose pipes count as far as for [`super::hits`]; without
+/// `fields`, of all that are likely to have few.
 pub fn facets(
     query: &Query,
     request: &Request<'_>,
@@ -87,7 +87,6 @@ pub fn facets(
 ) -> Result<Facets, Error> {
     let range = plan::range(query, request.from_ns, request.to_ns, request.now_ns);
     let plan = Plan::new(query, range, Order::Desc);
-    let filter = execute::compile(&plan.filter, range, request, segments, 0)?;
     let names: Vec<String> = match fields {
         Some(fields) => fields.iter().map(|name| canonical(name).to_owned()).take(FACET_FIELDS_MAX).collect(),
         None => list(segments, range)
@@ -99,9 +98,7 @@ pub fn facets(
     };
     let columns: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let mut counters: Vec<Counter> = names.iter().map(|name| Counter::new(name)).collect();
-    let steps = Steps::compile(plan.making(), request.now_ns, &mut |filter| {
-        execute::compile(filter, range, request, segments, 0)
-    })?;
+    let (filter, steps) = execute::compile_rows(&plan, plan.making(), request, segments, 0)?;
     let mut scan = Scan::new(segments, &filter, range, Order::Desc, request.patience()).with_steps(&steps);
     let mut rows = 0;
     let mut sampled = false;

@@ -17,7 +17,6 @@ use super::counted::counted;
 use super::execute::{self, Request};
 use super::plan::{self, Plan};
 use super::scan::{Scan, TimeRange};
-use super::steps::Steps;
 use crate::store::segment::Segment;
 
 /// Buckets when the request does not say.
@@ -49,17 +48,18 @@ pub fn hits(
     let bars = Bars::new(known, width_ns, by);
     // Events ahead of the clock have no bar.
     let bounded = TimeRange { first_ns: range.first_ns, last_ns: known.last_ns };
+    let plan = Plan::new(query, bounded, Order::Desc);
     let earlier = compare_ns.map(|shift_ns| {
         let shifted = |ns: i64| ns.saturating_sub(shift_ns);
         let bars = Bars { first_ns: shifted(bars.first_ns), ..bars.clone() };
         let range = TimeRange { first_ns: shifted(bounded.first_ns), last_ns: shifted(bounded.last_ns) };
         let request = Request { now_ns: shifted(request.now_ns), ..request.clone() };
-        count(query, &request, range, bars, segments)
+        count(&Plan::new(query, range, Order::Desc), &request, bars, segments)
     });
-    let answer = count(query, request, bounded, bars, segments)?;
+    let answer = count(&plan, request, bars, segments)?;
     let previous = earlier.transpose()?;
     let mut warnings = plan::unknown_fields(query, range, segments);
-    if !Plan::new(query, range, Order::Desc).makes(by) {
+    if !plan.makes(by) {
         warnings.extend(plan::unknown_asked(&[by.to_owned()], range, segments));
     }
     Ok(HitsAnswer {
@@ -70,18 +70,15 @@ pub fn hits(
     })
 }
 
+/// Counts the rows of the range of a plan.
 fn count(
-    query: &Query,
+    plan: &Plan,
     request: &Request<'_>,
-    range: TimeRange,
     mut bars: Bars,
     segments: &[Arc<dyn Segment>],
 ) -> Result<HitsAnswer, Error> {
-    let plan = Plan::new(query, range, Order::Desc);
-    let filter = execute::compile(&plan.filter, range, request, segments, 0)?;
-    let steps = Steps::compile(plan.making(), request.now_ns, &mut |filter| {
-        execute::compile(filter, range, request, segments, 0)
-    })?;
+    let range = plan.range;
+    let (filter, steps) = execute::compile_rows(plan, plan.making(), request, segments, 0)?;
     let mut scan = Scan::new(segments, &filter, range, Order::Desc, request.patience()).with_steps(&steps);
     let by = bars.by.clone();
     let by = BTreeSet::from([by.as_str()]);

@@ -21,7 +21,6 @@ use super::mask::Mask;
 use super::plan::{self, First, Plan};
 use super::rows;
 use super::scan::{Scan, TimeRange};
-use super::steps::Steps;
 use super::table::{Table, TableRow};
 use crate::store::segment::Segment;
 
@@ -93,10 +92,7 @@ pub fn found(
     let First::Aggregate(PipeKind::Patterns { new_ns, limit }) = plan.first else {
         return Err(Error::Misplaced { what: "patterns", needs: "filters only" });
     };
-    let filter = execute::compile(&plan.filter, range, request, segments, 0)?;
-    let steps = Steps::compile(&plan.steps, request.now_ns, &mut |filter| {
-        execute::compile(filter, range, request, segments, 0)
-    })?;
+    let (filter, steps) = execute::compile_rows(&plan, &plan.steps, request, segments, 0)?;
     let mut patterns = Patterns::new(new_ns.map(|new_ns| request.now_ns.saturating_sub(new_ns)), limit);
     let known = plan::known_range(range, segments, request.now_ns);
     patterns.bars = (buckets > 0).then(|| Bars::new(known, buckets.min(PATTERN_BUCKETS_MAX)));

@@ -382,14 +382,17 @@ fn a_walk_in_passing_reads_the_same_and_leaves_the_cache_of_searches_alone() {
     assert!(!own.in_passing().expect("a split is kept").is_open(), "a split that was removed is let go everywhere");
 }
 
-#[test]
-fn more_gates_than_there_is_room_for_are_asked_in_turn_and_most_are_still_there() {
+/// The gate of a small split.
+fn a_gate() -> Arc<Gate> {
     let place = place();
     let file = split_of(fixture::blocks(&[row(0, 0, "trace_id=a1 \"failed\"")], 100));
     segment(&place, &file);
-    let gate = Arc::new(Gate::open(&place.objects, &file.meta.path).expect("a gate").expect("it is stored"));
-    let gates = Gates::new(256 << 10);
-    let path = |i: usize| format!("splits/{i}");
+    Arc::new(Gate::open(&place.objects, &file.meta.path).expect("a gate").expect("it is stored"))
+}
+
+#[test]
+fn more_gates_than_there_is_room_for_are_asked_in_turn_and_most_are_still_there() {
+    let (gate, gates, path) = (a_gate(), Gates::new(256 << 10), |i: usize| format!("splits/{i}"));
     let held = |count: usize| (0..count).filter(|i| gates.get(&path(*i)).is_some()).count();
     (0..5000).for_each(|i| gates.insert(&path(i), &gate));
     let room = held(5000);
@@ -409,12 +412,7 @@ fn more_gates_than_there_is_room_for_are_asked_in_turn_and_most_are_still_there(
 
 #[test]
 fn gates_of_a_search_that_has_passed_give_way_to_those_that_are_asked_again_and_again() {
-    let place = place();
-    let file = split_of(fixture::blocks(&[row(0, 0, "trace_id=a1 \"failed\"")], 100));
-    segment(&place, &file);
-    let gate = Arc::new(Gate::open(&place.objects, &file.meta.path).expect("a gate").expect("it is stored"));
-    let gates = Gates::new(256 << 10);
-    let path = |i: usize| format!("splits/{i}");
+    let (gate, gates, path) = (a_gate(), Gates::new(256 << 10), |i: usize| format!("splits/{i}"));
     (0..5000).for_each(|i| gates.insert(&path(i), &gate));
     let room = (0..5000).filter(|i| gates.get(&path(*i)).is_some()).count();
     let asked: Vec<String> = (5000..5000 + room / 2).map(path).collect();

@@ -297,8 +297,9 @@ impl Chunk {
             Cells::Numbered(keys, values) => {
                 table.begin(values);
                 let keys = &keys[..rows];
+                let one = if nulls.is_none() { only(keys) } else { None };
                 let present = |nulls| keys.iter().zip(nulls).filter(|(_, there)| *there).map(|(key, _)| *key);
-                match (nulls, only(keys)) {
+                match (nulls, one) {
                     // One key is not counted row by row: each row would wait for the one before.
                     (None, Some(key)) => table.count_one(key, rows, occurring),
                     (None, None) => table.count(keys.iter().copied(), occurring),
@@ -306,7 +307,7 @@ impl Chunk {
                 }
                 table.number(occurring, values, dictionary);
                 let number = |key: u16| table.numbers[usize::from(key)];
-                match (nulls, only(keys)) {
+                match (nulls, one) {
                     (None, Some(key)) => numbers.resize(rows, number(key)),
                     (None, None) => numbers.extend(keys.iter().map(|key| number(*key))),
                     (Some(nulls), _) => numbers.extend(present(nulls).map(number)),
